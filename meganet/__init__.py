@@ -1,0 +1,34 @@
+"""meganet: a neural-network engine for multiresolution convolutional networks, on NumPy and CuPy."""
+
+from meganet._version import __version__
+from meganet.backend import available_backends, backend_of, get_backend, use_backend
+from meganet.layers import ConvolutionLayer, DenseLayer, PoolingLayer, he_normal, normal, smoothed_normal
+from meganet.losses import SoftmaxCrossEntropy
+from meganet.multigrid import prolongate, restrict
+from meganet.networks import Chain
+from meganet.objective import Objective
+from meganet.optim import Adam, Momentum, sgd
+from meganet.regularizers import Tikhonov
+
+__all__ = [
+    "Adam",
+    "Chain",
+    "ConvolutionLayer",
+    "DenseLayer",
+    "Momentum",
+    "Objective",
+    "PoolingLayer",
+    "SoftmaxCrossEntropy",
+    "Tikhonov",
+    "__version__",
+    "available_backends",
+    "backend_of",
+    "get_backend",
+    "he_normal",
+    "normal",
+    "prolongate",
+    "restrict",
+    "sgd",
+    "smoothed_normal",
+    "use_backend",
+]

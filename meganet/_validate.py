@@ -1,0 +1,111 @@
+"""The one place that words errors about arguments: which one, what was expected, what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, NoReturn
+
+import numpy as np
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class InputError(ValueError):
+    """An argument, a setting or a file that was handed in cannot be used.
+
+    The message reads ``<argument>: expected <what>, got <what came>``.
+    """
+
+
+def reject(argument: str, expected: str, got: object) -> NoReturn:
+    """Raise `InputError` for `argument` in the common wording."""
+    raise InputError(f"{argument}: expected {expected}, got {got}")
+
+
+def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    known = sorted(choices)
+    if not isinstance(value, str) or value not in known:
+        reject(argument, "one of " + ", ".join(repr(c) for c in known), repr(value))
+    return value
+
+
+def integer(argument: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an ``int`` of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        reject(argument, f"an integer of at least {minimum}", repr(value))
+    return int(value)
+
+
+def real(argument: str, value: Any, *, above: float | None = None, minimum: float | None = None) -> float:
+    """Return `value` as a finite ``float`` with ``value > above`` and ``value >= minimum``."""
+    bounds = [f"above {above}"] if above is not None else []
+    bounds += [f"of at least {minimum}"] if minimum is not None else []
+    expected = " ".join(["a finite number", *bounds])
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        reject(argument, expected, repr(value))
+    number = float(value)
+    if (above is not None and number <= above) or (minimum is not None and number < minimum):
+        reject(argument, expected, repr(value))
+    return number
+
+
+def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
+    """Return `value`, one integer or two, as two integers of at least `minimum`."""
+    values = (value, value) if isinstance(value, Integral) else value
+    if not isinstance(values, Sequence) or len(values) != 2:
+        reject(argument, "one integer or a pair of integers", repr(value))
+    return integer(argument, values[0], minimum), integer(argument, values[1], minimum)
+
+
+def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]:
+    """Return `value` as a tuple of positive integers, `ndim` of them if given."""
+    if isinstance(value, Integral):
+        value = (value,)
+    if not isinstance(value, Sequence) or (ndim is not None and len(value) != ndim) or not value:
+        count = "some" if ndim is None else str(ndim)
+        reject(argument, f"{count} positive integers", repr(value))
+    return tuple(integer(argument, v) for v in value)
+
+
+def odd_shape(argument: str, value: Any) -> tuple[int, int]:
+    """Return `value` as a pair of odd positive integers (a kernel with a centre)."""
+    sizes = pair(argument, value)
+    if sizes[0] % 2 == 0 or sizes[1] % 2 == 0:
+        reject(argument, "odd sizes, so that the kernel has a centre", f"{sizes[0]}x{sizes[1]}")
+    return sizes
+
+
+def even_shape(argument: str, value: Any) -> tuple[int, int]:
+    """Return `value` as a pair of even positive integers (a grid that has a coarser one)."""
+    sizes = pair(argument, value)
+    if sizes[0] % 2 or sizes[1] % 2:
+        reject(argument, "even sizes, so that 2x2 blocks cover the image", f"{sizes[0]}x{sizes[1]}")
+    return sizes
+
+
+def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
+    """Check the shape of `array`; letters in `expected`, such as "N", stand for any size."""
+    got = tuple(array.shape)
+    fits = len(got) == len(expected) and all(isinstance(e, str) or e == g for e, g in zip(expected, got, strict=True))
+    if not fits:
+        comma = "," if len(expected) == 1 else ""
+        reject(argument, f"an array of shape ({', '.join(map(str, expected))}{comma})", f"shape {got}")
+
+
+def float_dtype(argument: str, dtype: Any) -> np.dtype[Any]:
+    """Return `dtype` as a NumPy dtype if it is float32 or float64."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        reject(argument, "float32 or float64", repr(dtype))
+    if found not in FLOAT_DTYPES:
+        reject(argument, "float32 or float64", str(found))
+    return found
+
+
+def same_dtype(argument: str, array: Any, dtype: np.dtype[Any], owner: str) -> None:
+    """Check that `array` has the dtype of `owner`, so that nothing is widened unseen."""
+    if array.dtype != dtype:
+        reject(argument, f"{dtype}, the dtype of {owner}", str(array.dtype))

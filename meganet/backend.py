@@ -1,0 +1,241 @@
+"""Which array library is active: NumPy on the CPU or CuPy on a GPU.
+
+Everything that touches array memory asks a `Backend` for its namespaces. Operators and layers keep the
+backend that was active when they were built; nothing migrates inside a product. Arrays move only through
+`Backend.asarray` and `Backend.to_host`, which say so in the code.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+import scipy.sparse.linalg
+
+from meganet import _validate
+
+Array = Any
+"""An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
+
+ENVIRONMENT_VARIABLE = "MEGANET_BACKEND"
+MINIMUM_CUPY = 14
+
+
+class BackendError(_validate.InputError):
+    """The backend that was asked for cannot be used on this machine."""
+
+
+class Backend:
+    """Array namespace, sparse namespace and FFT namespace of one array library.
+
+    Attributes
+    ----------
+    name : str
+        "numpy" or "cupy".
+    xp, sparse, linalg, fft : module
+        The array library and its counterparts of `scipy.sparse`, `scipy.sparse.linalg` and `scipy.fft`.
+    array_type : type
+        The library's array class.
+    tile_bytes : int or None
+        Size of the work buffer of a convolution that stays in the processor's cache; None: no tiling.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        xp: Any,
+        sparse: Any,
+        linalg: Any,
+        fft: Any,
+        array_type: type,
+        tile_bytes: int | None = None,
+    ) -> None:
+        self.name, self.xp, self.sparse, self.linalg, self.fft = name, xp, sparse, linalg, fft
+        self.array_type, self.tile_bytes = array_type, tile_bytes
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+    def owns(self, x: object) -> bool:
+        """Whether `x` is an array of this backend (a NumPy scalar counts as a NumPy array)."""
+        return isinstance(x, self.array_type) or (self.array_type is np.ndarray and isinstance(x, np.generic))
+
+    def asarray(self, x: Any, dtype: Any = None) -> Array:
+        """Return `x` as an array of this backend, moved there if it lives elsewhere."""
+        return self.xp.asarray(host(x), dtype=dtype) if not self.owns(x) else self.xp.asarray(x, dtype=dtype)
+
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        """Return `x`, an array of this backend, as a NumPy array."""
+        return np.asarray(x)
+
+    def csr(self, matrix: Any) -> Any:
+        """Return a SciPy sparse matrix as canonical CSR of this backend."""
+        csr = scipy.sparse.csr_array(matrix)
+        csr.sum_duplicates()
+        return self.sparse.csr_array(
+            (self.asarray(csr.data), self.asarray(csr.indices), self.asarray(csr.indptr)), shape=csr.shape
+        )
+
+    def require(self, argument: str, x: Any) -> None:
+        """Raise `InputError` unless `x` is an array of this backend."""
+        if not self.owns(x):
+            _validate.reject(argument, f"an array of the {self.name} backend", f"{_describe(x)}")
+
+    def synchronize(self) -> None:
+        """Wait until the work given to the device is done."""
+
+
+class _CupyBackend(Backend):
+    def to_host(self, x: Any) -> np.ndarray[Any, Any]:
+        return self.xp.asnumpy(x)
+
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()
+
+
+def _describe(x: object) -> str:
+    return f"{type(x).__module__.split('.')[0]} {type(x).__name__}"
+
+
+def _numpy() -> Backend:
+    return Backend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=4 * 2**20)
+
+
+def _numpy_problem() -> None:
+    return None
+
+
+def _cupy_problem() -> str | None:
+    try:
+        import cupy
+    except ImportError:
+        return "CuPy is not installed; install the extra for your driver: pip install 'meganet[cuda12]'"
+    if int(cupy.__version__.split(".")[0]) < MINIMUM_CUPY:
+        return f"CuPy {MINIMUM_CUPY} or newer is needed, {cupy.__version__} is installed"
+    if not cupy.cuda.is_available():
+        return f"CuPy {cupy.__version__} is installed, but no usable CUDA device and driver were found"
+    return None
+
+
+def _cupy() -> Backend:
+    import cupy
+    import cupyx.scipy.fft
+    import cupyx.scipy.sparse
+    import cupyx.scipy.sparse.linalg
+
+    return _CupyBackend("cupy", cupy, cupyx.scipy.sparse, cupyx.scipy.sparse.linalg, cupyx.scipy.fft, cupy.ndarray)
+
+
+_FACTORIES = {"numpy": (_numpy, _numpy_problem), "cupy": (_cupy, _cupy_problem)}
+_loaded: dict[str, Backend] = {}
+_active: ContextVar[Backend | None] = ContextVar("meganet_backend", default=None)
+
+
+def available_backends() -> dict[str, str | None]:
+    """Return every backend's name with None where it is usable, else with the reason why it is not."""
+    return {name: problem() for name, (_, problem) in _FACTORIES.items()}
+
+
+def get_backend(backend: str | Backend | None = None) -> Backend:
+    """Return a backend by name, or the active one.
+
+    Parameters
+    ----------
+    backend : str, Backend or None
+        "numpy", "cupy", a backend (returned as it is), or None for the active one: the innermost
+        `use_backend`, else the environment variable ``MEGANET_BACKEND``, else NumPy.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    BackendError
+        If the backend cannot be used; the message says what is missing.
+    """
+    if isinstance(backend, Backend):
+        return backend
+    argument = "backend"
+    if backend is None:
+        active = _active.get()
+        if active is not None:
+            return active
+        backend = os.environ.get(ENVIRONMENT_VARIABLE) or "numpy"
+        argument = ENVIRONMENT_VARIABLE if os.environ.get(ENVIRONMENT_VARIABLE) else argument
+    name = _validate.choice(argument, backend, _FACTORIES)
+    if name not in _loaded:
+        factory, problem = _FACTORIES[name]
+        reason = problem()
+        if reason is not None:
+            raise BackendError(f"{argument}: {name!r} cannot be used: {reason}")
+        _loaded[name] = factory()
+    return _loaded[name]
+
+
+@contextmanager
+def use_backend(backend: str | Backend) -> Iterator[Backend]:
+    """Make `backend` the active one inside a ``with`` block.
+
+    Examples
+    --------
+    >>> from meganet import use_backend
+    >>> with use_backend("numpy") as backend:
+    ...     x = backend.xp.zeros(3)
+    """
+    chosen = get_backend(backend)
+    token = _active.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _active.reset(token)
+
+
+def backend_of(x: Any) -> Backend:
+    """Return the backend that the array `x` belongs to; a plain NumPy array unless it says otherwise."""
+    active = _active.get()
+    for backend in ([active] if active is not None else []) + list(_loaded.values()):
+        if backend.owns(x):
+            return backend
+    return get_backend("cupy" if type(x).__module__.split(".")[0] == "cupy" else "numpy")
+
+
+def host(x: Any) -> Any:
+    """Return `x` on the host: a device array is downloaded, anything else comes back as it is."""
+    return x if isinstance(x, (np.ndarray, np.generic)) else _download(x)
+
+
+def _download(x: Any) -> Any:
+    backend = backend_of(x)
+    return backend.to_host(x) if backend.owns(x) else x
+
+
+def moved(obj: Any, backend: str | Backend) -> Any:
+    """Return a copy of an operator or layer whose arrays and parts live on another backend."""
+    target = get_backend(backend)
+    new = copy.copy(obj)
+    for name, value in vars(obj).items():
+        if name == "backend":
+            setattr(new, name, target)
+        elif hasattr(value, "to"):
+            setattr(new, name, value.to(target))
+        elif isinstance(value, tuple) and value and all(hasattr(v, "to") for v in value):
+            setattr(new, name, tuple(v.to(target) for v in value))
+        elif obj.backend.owns(value):
+            setattr(new, name, target.asarray(value))
+    return new
+
+
+def random_stream(seed: int, *key: int) -> np.random.Generator:
+    """Return the host random stream number `key` of `seed`.
+
+    Streams with different keys are independent, and a stream depends on nothing but (`seed`, `key`). Numbers are
+    always drawn on the host, in float64, and then moved and rounded: so both backends start from the same weights.
+    """
+    _validate.integer("seed", seed, minimum=0)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

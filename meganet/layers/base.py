@@ -1,0 +1,105 @@
+"""The contract of everything that has parameters: layers, and networks, which are layers too."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend, moved
+from meganet.layers.parameters import Parameters
+
+
+class Layer(ABC):
+    """A differentiable map ``(theta, x) -> y`` of weights and a batch of examples.
+
+    A new layer defines four methods, in one file: ``_forward(theta, x) -> y, tape``,
+    ``_jvp(dtheta, dx, tape) -> dy``, ``_vjp(dy, tape) -> dtheta, dx`` and ``resized(domain_shape)``. The public methods
+    of the same names check their arguments first. The tape is plain data: whatever the two products need from the
+    forward pass. It holds views of `theta`, so the products must come before `theta` is changed in place.
+
+    Parameters
+    ----------
+    domain_shape, range_shape : tuple of int
+        Shape of one example before and after: (C, H, W) for images.
+    parameters : Parameters
+        The named arrays inside the flat vector `theta`.
+    backend : str or Backend, optional
+        Where the layer lives; the active backend if not given.
+    """
+
+    def __init__(
+        self, domain_shape: Any, range_shape: Any, parameters: Parameters, backend: str | Backend | None = None
+    ) -> None:
+        self.domain_shape = _validate.shape("domain_shape", domain_shape)
+        self.range_shape = _validate.shape("range_shape", range_shape)
+        self.parameters = parameters
+        self.backend = get_backend(backend)
+
+    @abstractmethod
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]: ...
+
+    @abstractmethod
+    def _jvp(self, dtheta: Array, dx: Array, tape: Any) -> Array: ...
+
+    @abstractmethod
+    def _vjp(self, dy: Array, tape: Any) -> tuple[Array, Array]: ...
+
+    @abstractmethod
+    def resized(self, domain_shape: tuple[int, ...]) -> Layer:
+        """Return the same layer for examples of another shape (images of another resolution)."""
+
+    def _vjp_theta(self, dy: Array, tape: Any) -> Array:
+        return self._vjp(dy, tape)[0]
+
+    def forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        """Evaluate the layer.
+
+        Parameters
+        ----------
+        theta : array, (parameters.size,)
+            The weights.
+        x : array, (N, *domain_shape)
+            The examples, in the dtype of `theta` (float32 or float64), which is also the result's.
+
+        Returns
+        -------
+        y : array, (N, *range_shape)
+        tape : object
+            To be handed to `jvp` and `vjp`.
+
+        Raises
+        ------
+        InputError
+            For a wrong shape or dtype, or an array of another backend.
+        """
+        self._check("theta", theta, (self.parameters.size,))
+        self._check("x", x, ("N", *self.domain_shape))
+        _validate.float_dtype("dtype of x", x.dtype)
+        _validate.same_dtype("theta", theta, x.dtype, "x")
+        return self._forward(theta, x)
+
+    def jvp(self, dtheta: Array, dx: Array, tape: Any) -> Array:
+        """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, (N, *range_shape)."""
+        self._check("dtheta", dtheta, (self.parameters.size,))
+        self._check("dx", dx, ("N", *self.domain_shape))
+        _validate.same_dtype("dtheta", dtheta, dx.dtype, "dx")
+        return self._jvp(dtheta, dx, tape)
+
+    def vjp(self, dy: Array, tape: Any) -> tuple[Array, Array]:
+        """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
+        self._check("dy", dy, ("N", *self.range_shape))
+        return self._vjp(dy, tape)
+
+    def vjp_theta(self, dy: Array, tape: Any) -> Array:
+        """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
+        self._check("dy", dy, ("N", *self.range_shape))
+        return self._vjp_theta(dy, tape)
+
+    def to(self, backend: str | Backend) -> Any:
+        """Return the same layer on another backend."""
+        return moved(self, backend)
+
+    def _check(self, argument: str, array: Array, shape: tuple[Any, ...]) -> None:
+        self.backend.require(argument, array)
+        _validate.array_shape(argument, array, shape)

@@ -1,0 +1,65 @@
+"""Random weights to start from. All numbers are drawn on the host, so every backend starts from the same ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.layers.base import Layer
+
+
+def he_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
+    """Return weights with normal kernels of standard deviation ``sqrt(2 / fan_in)`` and zero biases.
+
+    Source: He, Zhang, Ren, Sun, *Delving deep into rectifiers* (2015); Meganet uses the same deviation.
+    """
+    return _draw(layer, dtype, lambda p: rng.standard_normal(p.shape) * np.sqrt(2 / p.fan_in))
+
+
+def normal(layer: Layer, rng: np.random.Generator, std: float, dtype: Any = np.float64) -> Array:
+    """Return weights with normal kernels of standard deviation `std` and zero biases."""
+    std = _validate.real("std", std, minimum=0)
+    return _draw(layer, dtype, lambda p: std * rng.standard_normal(p.shape))
+
+
+def smoothed_normal(
+    layer: Layer,
+    rng: np.random.Generator,
+    std: float = 0.1,
+    clip: float = 0.2,
+    smoothing: float = 10.0,
+    dtype: Any = np.float64,
+) -> Array:
+    """Return the thesis' smooth classifier weights (section 3.2.1) and zero biases.
+
+    Normal numbers of standard deviation `std` are clipped to ``[-clip, clip]``; in the space of the 2-D cosine
+    transform of every block over the last two axes the coefficient of the mode (k, l) is divided by
+    ``1 + smoothing * lambda_kl``, where ``lambda_kl = 4 - 2 cos(pi k / H) - 2 cos(pi l / W)`` are the eigenvalues of
+    ``Gradient' Gradient``. That is one implicit diffusion step, ``(I + smoothing Gradient' Gradient) w = w_0``. The
+    thesis only says that the variance of the coefficients is reduced; `smoothing` = 0 leaves them.
+    """
+    std = _validate.real("std", std, minimum=0)
+    clip = _validate.real("clip", clip, above=0)
+    smoothing = _validate.real("smoothing", smoothing, minimum=0)
+
+    def draw(p: Any) -> np.ndarray[Any, Any]:
+        if len(p.shape) < 2:
+            _validate.reject("layer", "kernels with blocks over two axes", f"shape {p.shape}")
+        raw = np.clip(std * rng.standard_normal(p.shape), -clip, clip)
+        eigenvalues = [2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in p.shape[-2:]]
+        damping = 1 + smoothing * (eigenvalues[0][:, None] + eigenvalues[1][None, :])
+        coefficients = scipy.fft.dctn(raw, axes=(-2, -1), norm="ortho") / damping
+        return scipy.fft.idctn(coefficients, axes=(-2, -1), norm="ortho")
+
+    return _draw(layer, dtype, draw)
+
+
+def _draw(layer: Layer, dtype: Any, kernel: Any) -> Array:
+    dtype = _validate.float_dtype("dtype", dtype)
+    parts = [np.zeros(p.size) if p.role == "bias" else kernel(p).ravel() for p in layer.parameters]
+    backend: Backend = get_backend(layer.backend)
+    return backend.asarray(np.concatenate([*parts, np.zeros(0)]).astype(dtype))

@@ -1,0 +1,85 @@
+"""Parameters are one flat vector; this says where in it each named array lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from meganet import _validate
+from meganet.backend import Array
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named array of weights.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    role : {"stencil", "matrix", "bias"}
+        What the numbers do: a change of grid treats convolution stencils, dense matrices and biases differently.
+    fan_in : int
+        How many products are summed for one output; He's initialisation divides by it. 0 for a bias.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    fan_in: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+class Parameters(tuple[Parameter, ...]):
+    """The named arrays of a layer in the order in which the flat vector holds them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ConvolutionLayer
+    >>> layer = ConvolutionLayer((1, 4, 4), 2, bias=True)
+    >>> theta = np.zeros(layer.parameters.size)
+    >>> layer.parameters.view(theta)["bias"][:] = 7
+    >>> float(theta.sum())
+    14.0
+    """
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector."""
+        return sum(p.size for p in self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(p.name for p in self)
+
+    def view(self, theta: Array) -> dict[str, Array]:
+        """Return the named arrays as views into the flat vector `theta`: they share its memory."""
+        _validate.array_shape("theta", theta, (self.size,))
+        views, start = {}, 0
+        for p in self:
+            views[p.name] = theta[start : start + p.size].reshape(p.shape)
+            start += p.size
+        return views
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, Parameters]) -> Parameters:
+        """Return the parameters of several parts in a row, their names prefixed by ``part.``."""
+        return cls(
+            Parameter(f"{prefix}.{p.name}", p.shape, p.role, p.fan_in) for prefix, part in parts.items() for p in part
+        )
+
+    def __str__(self) -> str:
+        """Return a table: name, shape, number of weights, and the total."""
+        rows = [(p.name, "x".join(map(str, p.shape)), f"{p.size:,}") for p in self]
+        rows.append(("total", "", f"{self.size:,}"))
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)

@@ -1,0 +1,269 @@
+"""Linear operators between spaces of tensors: products, adjoints, algebra, explicit matrices, adapters."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend, moved
+
+
+class LinearOperator(ABC):
+    """A linear map ``A`` from tensors of shape `domain_shape` to tensors of shape `range_shape`.
+
+    ``A @ x`` takes one example, of shape `domain_shape`, or many, of shape ``(N, *domain_shape)``, and returns
+    the same number of results; ``A.T @ y`` is the adjoint with respect to the Euclidean inner product,
+    ``<A x, y> = <x, A.T y>``. The result has the dtype of `x`. Operators compose (``A @ B``), add
+    (``A + B``, ``A - B``) and scale (``2 * A``).
+
+    A new operator defines ``_apply``, ``_adjoint`` (both get a batch ``(N, ...)``) and ``tosparse``.
+
+    Parameters
+    ----------
+    domain_shape, range_shape : tuple of int
+        Shapes of one example on either side.
+    dtype : dtype, optional
+        float32 or float64: the dtype of ``tosparse()`` and of the adapters.
+    backend : str or Backend, optional
+        Where the operator lives; the active backend if not given.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(prod(range_shape), prod(domain_shape))``, the shape of the matrix between flattened examples (C order).
+    """
+
+    # NumPy must not try to broadcast an operator: array @ A and array * A are errors, not object arrays
+    __array_ufunc__ = None
+
+    #: Whether the operator stores numbers, whose dtype a product's input must then have.
+    stores_numbers = False
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        range_shape: Any,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self.domain_shape = _validate.shape("domain_shape", domain_shape)
+        self.range_shape = _validate.shape("range_shape", range_shape)
+        self.dtype = _validate.float_dtype("dtype", dtype)
+        self.backend = get_backend(backend)
+
+    @abstractmethod
+    def _apply(self, x: Array) -> Array:
+        """Return ``A x`` for a batch (N, *domain_shape)."""
+
+    @abstractmethod
+    def _adjoint(self, y: Array) -> Array:
+        """Return ``A.T y`` for a batch (N, *range_shape)."""
+
+    @abstractmethod
+    def tosparse(self) -> Any:
+        """Return the explicit matrix, of shape `shape`, as canonical CSR of the operator's backend."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the matrix between flattened examples."""
+        return math.prod(self.range_shape), math.prod(self.domain_shape)
+
+    @property
+    def T(self) -> LinearOperator:
+        """The adjoint operator."""
+        return Adjoint(self)
+
+    def to(self, backend: str | Backend) -> Any:
+        """Return the same operator on another backend."""
+        return moved(self, backend)
+
+    def _product(self, argument: str, x: Array, shape: tuple[int, ...], function: Any) -> Array:
+        self.backend.require(argument, x)
+        if tuple(x.shape) != shape and tuple(x.shape[1:]) != shape:
+            _validate.reject(argument, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
+        _validate.float_dtype(f"dtype of {argument}", x.dtype)
+        if self.stores_numbers:
+            _validate.same_dtype(argument, x, self.dtype, "the operator")
+        if tuple(x.shape) != shape:
+            return function(x)
+        return function(x[None])[0]
+
+    def __matmul__(self, other: Any) -> Any:
+        """Apply the operator to a tensor, or compose it with another operator."""
+        if isinstance(other, LinearOperator):
+            return Composition(self, other)
+        return self._product("x", other, self.domain_shape, self._apply)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        return Sum(self, other)
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        return Sum(self, -1.0 * other)
+
+    def __neg__(self) -> LinearOperator:
+        return Scaled(-1.0, self)
+
+    def __mul__(self, factor: float) -> LinearOperator:
+        return Scaled(factor, self)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape}, {self.dtype}, {self.backend.name})"
+
+    def aslinearoperator(self) -> Any:
+        """Return the operator as a `scipy.sparse.linalg.LinearOperator` (CuPy's on that backend).
+
+        It acts on flat vectors, the C-order flattening of one example.
+        """
+
+        def matvec(x: Array) -> Array:
+            return (self @ x.reshape(self.domain_shape)).reshape(-1)
+
+        def rmatvec(y: Array) -> Array:
+            return (self.T @ y.reshape(self.range_shape)).reshape(-1)
+
+        return self.backend.linalg.LinearOperator(self.shape, matvec=matvec, rmatvec=rmatvec, dtype=self.dtype)
+
+
+class Adjoint(LinearOperator):
+    """``A.T``: the adjoint of an operator; its own adjoint is `A` again."""
+
+    def __init__(self, operator: LinearOperator) -> None:
+        super().__init__(operator.range_shape, operator.domain_shape, operator.dtype, operator.backend)
+        self.operator = operator
+        self.stores_numbers = operator.stores_numbers
+
+    @property
+    def T(self) -> LinearOperator:
+        """The operator itself."""
+        return self.operator
+
+    def _apply(self, x: Array) -> Array:
+        return self.operator._adjoint(x)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self.operator._apply(y)
+
+    def tosparse(self) -> Any:
+        """Return the transposed matrix."""
+        return self.operator.tosparse().T.tocsr()
+
+
+class Composition(LinearOperator):
+    """``(A B) x = A (B x)``, with the adjoint ``B.T (A.T y)``."""
+
+    def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        if outer.domain_shape != inner.range_shape:
+            _validate.reject("A @ B", f"B to map to {outer.domain_shape}, the domain of A", str(inner.range_shape))
+        _same_home("A @ B", outer, inner)
+        super().__init__(inner.domain_shape, outer.range_shape, outer.dtype, outer.backend)
+        self.outer, self.inner = outer, inner
+        self.stores_numbers = outer.stores_numbers or inner.stores_numbers
+
+    def _apply(self, x: Array) -> Array:
+        return self.outer._apply(self.inner._apply(x))
+
+    def _adjoint(self, y: Array) -> Array:
+        return self.inner._adjoint(self.outer._adjoint(y))
+
+    def tosparse(self) -> Any:
+        """Return the product of the two matrices."""
+        return (self.outer.tosparse() @ self.inner.tosparse()).tocsr()
+
+
+class Sum(LinearOperator):
+    """``(A + B) x = A x + B x``, with the adjoint ``A.T y + B.T y``."""
+
+    def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
+        for name in ("domain_shape", "range_shape"):
+            if getattr(first, name) != getattr(second, name):
+                _validate.reject("A + B", f"both with {name} {getattr(first, name)}", str(getattr(second, name)))
+        _same_home("A + B", first, second)
+        super().__init__(first.domain_shape, first.range_shape, first.dtype, first.backend)
+        self.first, self.second = first, second
+        self.stores_numbers = first.stores_numbers or second.stores_numbers
+
+    def _apply(self, x: Array) -> Array:
+        return self.first._apply(x) + self.second._apply(x)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self.first._adjoint(y) + self.second._adjoint(y)
+
+    def tosparse(self) -> Any:
+        """Return the sum of the two matrices."""
+        return (self.first.tosparse() + self.second.tosparse()).tocsr()
+
+
+class Scaled(LinearOperator):
+    """``(a A) x = a (A x)``, with the adjoint ``a (A.T y)``."""
+
+    def __init__(self, factor: float, operator: LinearOperator) -> None:
+        super().__init__(operator.domain_shape, operator.range_shape, operator.dtype, operator.backend)
+        self.factor, self.operator = _validate.real("factor", factor), operator
+        self.stores_numbers = operator.stores_numbers
+
+    def _apply(self, x: Array) -> Array:
+        return self.factor * self.operator._apply(x)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self.factor * self.operator._adjoint(y)
+
+    def tosparse(self) -> Any:
+        """Return the scaled matrix."""
+        return (self.operator.tosparse() * self.factor).tocsr()
+
+
+class ParametricOperator(LinearOperator):
+    """An operator ``K(kernel)`` that depends linearly on an array of numbers, its `kernel`.
+
+    Beside the products it knows the adjoint of ``kernel -> K(kernel) x``: `kernel_adjoint`. So the derivative of
+    ``K(kernel) x`` is ``K(dkernel) x + K(kernel) dx`` and nothing else has to be derived.
+    """
+
+    stores_numbers = True
+
+    def __init__(self, kernel: Array, domain_shape: Any, range_shape: Any, backend: str | Backend | None) -> None:
+        home = get_backend(backend)
+        home.require("kernel", kernel)
+        super().__init__(domain_shape, range_shape, kernel.dtype, home)
+        self.kernel = kernel
+
+    @abstractmethod
+    def with_kernel(self, kernel: Array) -> ParametricOperator:
+        """Return the operator of the same kind with another kernel."""
+
+    @abstractmethod
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` in the kernel for batches."""
+
+    def kernel_adjoint(self, x: Array, y: Array) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.
+
+        Parameters
+        ----------
+        x : array, (N, *domain_shape)
+        y : array, (N, *range_shape)
+
+        Returns
+        -------
+        array, the shape and dtype of the kernel; summed over the N examples.
+        """
+        for name, array, shape in (("x", x, self.domain_shape), ("y", y, self.range_shape)):
+            self.backend.require(name, array)
+            _validate.array_shape(name, array, ("N", *shape))
+            _validate.same_dtype(name, array, self.dtype, "the operator")
+        if x.shape[0] != y.shape[0]:
+            _validate.reject("y", f"{x.shape[0]} examples, as in x", str(y.shape[0]))
+        return self._kernel_adjoint(x, y)
+
+
+def _same_home(what: str, first: LinearOperator, second: LinearOperator) -> None:
+    if first.backend is not second.backend:
+        _validate.reject(what, f"operators of one backend, {first.backend.name}", second.backend.name)
+    if first.dtype != second.dtype:
+        _validate.reject(what, f"operators of one dtype, {first.dtype}", str(second.dtype))

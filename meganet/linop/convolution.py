@@ -1,0 +1,94 @@
+"""Periodic two-dimensional convolution, the circulant operator of the thesis' networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.linop._engines import ENGINES, adjoint_kernel, circulant_matrix
+from meganet.linop.base import ParametricOperator
+
+
+class CirculantConvolution(ParametricOperator):
+    """Convolution ``K(kernel)`` of images with periodic boundary, from I to O channels.
+
+    Forward, with the indices of ``x`` taken modulo the image::
+
+        (K x)[n, o, i, j] = sum_{c, a, b} kernel[o, c, a, b] x[n, c, i + a - k1 // 2, j + b - k2 // 2]
+
+    that is a cross-correlation, without a flip, as in Meganet and PyTorch. Adjoint::
+
+        (K' y)[n, c, i, j] = sum_{o, a, b} kernel[o, c, a, b] y[n, o, i - a + k1 // 2, j - b + k2 // 2]
+
+    and in the kernel ``sum_{n, i, j} y[n, o, i, j] x[n, c, i + a - k1 // 2, j + b - k2 // 2]``.
+
+    Parameters
+    ----------
+    kernel : array, (O, I, k1, k2)
+        float32 or float64, odd sizes, no larger than the image. Its dtype is the operator's.
+    image_shape : pair of int
+        (H, W).
+    engine : {"auto", "tiled", "sparse"}
+        How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
+    backend : str or Backend, optional
+
+    Raises
+    ------
+    InputError
+        For an even kernel size, a kernel larger than the image, another dtype or a foreign array.
+
+    Notes
+    -----
+    ``tosparse()`` is the sparse circulant matrix ``K1(theta)`` of equation (2.6). It is built once as a pattern of
+    parameter numbers: K(theta) gathers the kernel into it.
+    """
+
+    def __init__(
+        self, kernel: Array, image_shape: Any, engine: str = "auto", backend: str | Backend | None = None
+    ) -> None:
+        image = _validate.pair("image_shape", image_shape)
+        if getattr(kernel, "ndim", None) != 4:
+            _validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
+        out_channels, in_channels, k1, k2 = kernel.shape
+        _validate.odd_shape("kernel", (k1, k2))
+        if k1 > image[0] or k2 > image[1]:
+            _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
+        super().__init__(kernel, (in_channels, *image), (out_channels, *image), backend)
+        self.image_shape = image
+        self.engine = _validate.choice("engine", engine, ["auto", *ENGINES])
+
+    @property
+    def _engine(self) -> Any:
+        return ENGINES["tiled" if self.engine == "auto" else self.engine]
+
+    def with_kernel(self, kernel: Array) -> CirculantConvolution:
+        """Return the convolution on the same images with another kernel."""
+        return CirculantConvolution(kernel, self.image_shape, self.engine, self.backend)
+
+    def _apply(self, x: Array) -> Array:
+        return self._engine.correlate(self.backend, x, self.kernel)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._engine.correlate(self.backend, y, adjoint_kernel(self.kernel))
+
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        return self._engine.kernel_gradient(self.backend, x, y, self.kernel.shape)
+
+    def tosparse(self) -> Any:
+        """Return the circulant matrix, (O H W, I H W), as canonical CSR."""
+        return circulant_matrix(self.backend, self.kernel, self.image_shape)
+
+    def symbol(self) -> Array:
+        """Return the eigenvalues of every channel pair, (O, I, H, W), complex.
+
+        ``symbol[o, c, k, l] = sum_{a, b} kernel[o, c, a, b] exp(2 pi i (k (a - k1//2) / H + l (b - k2//2) / W))`` is
+        the factor with which the pair (o, c) multiplies the Fourier mode (k, l) of an image.
+        """
+        height, width = self.image_shape
+        out_channels, in_channels, k1, k2 = self.kernel.shape
+        xp = self.backend.xp
+        unit = xp.zeros((out_channels, in_channels, height, width), dtype=self.dtype)
+        unit[:, :, :k1, :k2] = self.kernel
+        centred = xp.roll(unit, (-(k1 // 2), -(k2 // 2)), axis=(2, 3))
+        return xp.conj(self.backend.fft.fft2(centred, axes=(2, 3)))

@@ -1,0 +1,70 @@
+"""Average pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.linop._layout import from_memory
+from meganet.linop.base import LinearOperator
+
+
+class AveragePooling(LinearOperator):
+    """Mean over blocks of ``f1 x f2`` pixels, stride equal to the block, no weights.
+
+    Forward ``y[n, c, i, j] = mean of x[n, c, f1 i : f1 (i+1), f2 j : f2 (j+1)]``; the adjoint spreads each value
+    evenly over its block, ``x[n, c, i, j] = y[n, c, i // f1, j // f2] / (f1 f2)``.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, H, W); H and W must be multiples of the factors.
+    factor : int or pair of int
+        Block size in rows and columns.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        factor: int | tuple[int, int] = 2,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
+        self.factor = _validate.pair("factor", factor)
+        f1, f2 = self.factor
+        if height % f1 or width % f2:
+            _validate.reject("domain_shape", f"an image that {f1}x{f2} blocks cover", f"{height}x{width}")
+        super().__init__((channels, height, width), (channels, height // f1, width // f2), dtype, backend)
+
+    def _apply(self, x: Array) -> Array:
+        f1, f2 = self.factor
+        blocks = [x[:, :, a::f1, b::f2] for a in range(f1) for b in range(f2)]
+        total = blocks[0].copy() if len(blocks) == 1 else blocks[0] + blocks[1]
+        for block in blocks[2:]:
+            total += block
+        return total * (1 / (f1 * f2))
+
+    def _adjoint(self, y: Array) -> Array:
+        f1, f2 = self.factor
+        channels, height, width = self.domain_shape
+        x = from_memory(self.backend.xp.empty((height, y.shape[0], width, channels), dtype=y.dtype))
+        share = y * (1 / (f1 * f2))
+        for a in range(f1):
+            for b in range(f2):
+                x[:, :, a::f1, b::f2] = share
+        return x
+
+    def tosparse(self) -> Any:
+        """Return ``I (x) M_1 (x) M_2`` with the one-dimensional means."""
+        channels, height, width = self.domain_shape
+        means = [
+            scipy.sparse.kron(scipy.sparse.eye_array(n // f), np.full((1, f), 1 / f))
+            for n, f in zip((height, width), self.factor, strict=True)
+        ]
+        plane = scipy.sparse.kron(means[0], means[1])
+        return self.backend.csr(scipy.sparse.kron(scipy.sparse.eye_array(channels), plane).astype(self.dtype))

@@ -1,0 +1,223 @@
+"""Operators with a simple structure: identity, diagonal, block diagonal, finite differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.linop.base import LinearOperator
+
+
+class Identity(LinearOperator):
+    """``I x = x`` on tensors of one shape; self-adjoint."""
+
+    def __init__(self, domain_shape: Any, dtype: Any = np.float64, backend: str | Backend | None = None) -> None:
+        super().__init__(domain_shape, domain_shape, dtype, backend)
+
+    def _apply(self, x: Array) -> Array:
+        return x.copy()
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def tosparse(self) -> Any:
+        """Return the identity matrix."""
+        return self.backend.csr(scipy.sparse.eye_array(self.shape[0], dtype=self.dtype))
+
+
+class Diagonal(LinearOperator):
+    """``D x = diagonal * x``, elementwise; self-adjoint.
+
+    Parameters
+    ----------
+    diagonal : array
+        The factors; its shape is the domain and the range, its dtype that of the operator.
+    """
+
+    stores_numbers = True
+
+    def __init__(self, diagonal: Array, backend: str | Backend | None = None) -> None:
+        home = get_backend(backend)
+        home.require("diagonal", diagonal)
+        super().__init__(tuple(diagonal.shape), tuple(diagonal.shape), diagonal.dtype, home)
+        self.diagonal = diagonal
+
+    def _apply(self, x: Array) -> Array:
+        return self.diagonal * x
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def tosparse(self) -> Any:
+        """Return the diagonal matrix."""
+        return self.backend.csr(scipy.sparse.diags_array(self.backend.to_host(self.diagonal).ravel()))
+
+
+class BlockDiagonal(LinearOperator):
+    """``blockdiag(A_1, ..., A_m)`` on flat vectors: ``[x_1; ...; x_m] -> [A_1 x_1; ...; A_m x_m]``.
+
+    The adjoint is ``blockdiag(A_1.T, ..., A_m.T)``. Each part of the vector is the C-order flattening of that
+    block's tensor.
+
+    Parameters
+    ----------
+    operators : sequence of LinearOperator
+        At least one, all of one dtype and backend.
+    """
+
+    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+        if not operators:
+            _validate.reject("operators", "at least one operator", "none")
+        first = operators[0]
+        for operator in operators:
+            if operator.backend is not first.backend or operator.dtype != first.dtype:
+                _validate.reject("operators", f"all in {first.dtype} on {first.backend.name}", repr(operator))
+        rows, columns = (sum(o.shape[axis] for o in operators) for axis in (0, 1))
+        super().__init__((columns,), (rows,), first.dtype, first.backend)
+        self.operators = tuple(operators)
+        self.stores_numbers = any(o.stores_numbers for o in operators)
+
+    def _apply(self, x: Array) -> Array:
+        return self._blocks(x, self.operators)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._blocks(y, tuple(o.T for o in self.operators))
+
+    def _blocks(self, x: Array, operators: tuple[LinearOperator, ...]) -> Array:
+        offsets = np.cumsum([0, *(o.shape[1] for o in operators)]).tolist()
+        results = [
+            o._apply(x[:, a:b].reshape(-1, *o.domain_shape)).reshape(x.shape[0], -1)
+            for o, a, b in zip(operators, offsets[:-1], offsets[1:], strict=True)
+        ]
+        return self.backend.xp.concatenate(results, axis=1)
+
+    def tosparse(self) -> Any:
+        """Return the block diagonal matrix."""
+        return self.backend.sparse.block_diag([o.tosparse() for o in self.operators], format="csr")
+
+
+class Difference(LinearOperator):
+    """Forward difference along one axis, ``(D x)_i = (x_{i+1} - x_i) / h``.
+
+    The adjoint is ``(D.T y)_i = (y_{i-1} - y_i) / h`` with ``y`` continued by zero. The result is one shorter along
+    the axis. Along the first axis of weights ordered in time this is the regulariser of smooth weights in time.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    axis : int
+        Axis of the tensor, at least 2 long.
+    h : float
+        Mesh width, positive.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        axis: int,
+        h: float = 1.0,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        if not isinstance(axis, int) or not -len(domain) <= axis < len(domain):
+            _validate.reject("axis", f"an axis of a tensor of shape {domain}", repr(axis))
+        self.axis = axis % len(domain)
+        if domain[self.axis] < 2:
+            _validate.reject("domain_shape", f"at least 2 entries along axis {self.axis}", str(domain))
+        self.h = _validate.real("h", h, above=0)
+        out = tuple(n - (k == self.axis) for k, n in enumerate(domain))
+        super().__init__(domain, out, dtype, backend)
+
+    def _slices(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        lead = (slice(None),) * (self.axis + 1)
+        return (*lead, slice(1, None)), (*lead, slice(None, -1))
+
+    def _apply(self, x: Array) -> Array:
+        upper, lower = self._slices()
+        return (x[upper] - x[lower]) * (1 / self.h)
+
+    def _adjoint(self, y: Array) -> Array:
+        upper, lower = self._slices()
+        x = self.backend.xp.zeros((y.shape[0], *self.domain_shape), dtype=y.dtype)
+        scaled = y * (1 / self.h)
+        x[upper] += scaled
+        x[lower] -= scaled
+        return x
+
+    def tosparse(self) -> Any:
+        """Return ``I (x) D (x) I``, a Kronecker product."""
+        n = self.domain_shape[self.axis]
+        one = scipy.sparse.diags_array([-1 / self.h, 1 / self.h], offsets=[0, 1], shape=(n - 1, n))
+        before, after = math.prod(self.domain_shape[: self.axis]), math.prod(self.domain_shape[self.axis + 1 :])
+        left = scipy.sparse.kron(scipy.sparse.eye_array(before), one)
+        return self.backend.csr(scipy.sparse.kron(left, scipy.sparse.eye_array(after)).astype(self.dtype))
+
+
+class Gradient(LinearOperator):
+    """Finite-difference gradient over the last two axes, separately for every image before them.
+
+    ``x -> [d_1 x; d_2 x]``: forward differences along rows (divided by ``h[0]``) and along columns (divided by
+    ``h[1]``), each flattened and joined, so that the range is ``(..., (H-1) W + H (W-1))``. The adjoint is
+    ``[y_1; y_2] -> d_1.T y_1 + d_2.T y_2``, minus the divergence.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        ``(..., H, W)``, both at least 2.
+    h : float or pair of float
+        Mesh widths in rows and columns.
+
+    Notes
+    -----
+    ``R(W) = alpha/2 ||Gradient @ W||^2`` is the regulariser of the thesis' section 3.2.1, ``opGrad`` in Meganet.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        h: float | tuple[float, float] = 1.0,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        if len(domain) < 2:
+            _validate.reject("domain_shape", "at least two axes, the image's last", str(domain))
+        widths = h if isinstance(h, tuple) else (h, h)
+        if len(widths) != 2:
+            _validate.reject("h", "one mesh width or a pair of them", repr(h))
+        first = Difference(domain, -2, widths[0], dtype, backend)
+        second = Difference(domain, -1, widths[1], dtype, backend)
+        lead = domain[:-2]
+        sizes = [math.prod(d.range_shape[-2:]) for d in (first, second)]
+        super().__init__(domain, (*lead, sum(sizes)), dtype, backend)
+        self.h = widths
+        self.differences = (first, second)
+        self._split = sizes[0]
+
+    def _apply(self, x: Array) -> Array:
+        lead = x.shape[:-2]
+        parts = [d._apply(x).reshape(*lead, -1) for d in self.differences]
+        return self.backend.xp.concatenate(parts, axis=-1)
+
+    def _adjoint(self, y: Array) -> Array:
+        first, second = self.differences
+        down, right = y[..., : self._split], y[..., self._split :]
+        result = first._adjoint(down.reshape(-1, *first.range_shape))
+        result += second._adjoint(right.reshape(-1, *second.range_shape))
+        return result
+
+    def tosparse(self) -> Any:
+        """Return ``I (x) [D_1 (x) I; I (x) D_2]``."""
+        plane = self.domain_shape[-2:]
+        blocks = [Difference(plane, axis, h, self.dtype, "numpy").tosparse() for axis, h in enumerate(self.h)]
+        images = math.prod(self.domain_shape[:-2])
+        return self.backend.csr(
+            scipy.sparse.kron(scipy.sparse.eye_array(images), scipy.sparse.vstack(blocks)).astype(self.dtype)
+        )

@@ -1,0 +1,93 @@
+"""Losses: functions of the outputs of a classifier and the true classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend, backend_of
+
+
+def check_labels(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
+    """Return `labels` as a host array of integers in ``0 ... classes - 1``, one for each example."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        _validate.reject(argument, "a vector of integers", f"shape {array.shape}, dtype {array.dtype}")
+    wrong = (array < 0) | (array >= classes)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        _validate.reject(argument, f"classes 0 to {classes - 1}", f"{array[first]} at position {first}")
+    return array.astype(np.int64)
+
+
+class SoftmaxCrossEntropy:
+    """Mean cross-entropy of the softmax of the logits.
+
+    For one example with logits z and class c, ``l = log sum_k exp(z_k) - z_c``. The largest logit is subtracted before
+    the exponential, so logits of ±1e4 and more neither overflow nor lose the small terms. The value is the mean
+    over the examples. With the probabilities ``p = softmax(z)``: the gradient is ``(p - e_c) / n``, the Hessian
+    product ``(p * v - p <p, v>) / n`` for each example.
+
+    Source: equation (2.3) of the thesis with the loss it uses, ``softmaxLoss`` in Meganet.
+    """
+
+    def value(self, logits: Array, labels: Array) -> Array:
+        """Return the mean loss.
+
+        Parameters
+        ----------
+        logits : array, (N, K)
+            float32 or float64.
+        labels : array of int, (N,)
+            Classes in ``0 ... K-1``, on the backend of `logits`.
+
+        Returns
+        -------
+        array, (), the dtype of `logits`, on their backend.
+        """
+        return self.value_and_gradient(logits, labels)[0]
+
+    def value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient in the logits, (N, K)."""
+        self._check(logits, labels)
+        return self._value_and_gradient(logits, labels)
+
+    def hessian_product(self, logits: Array, labels: Array, v: Array) -> Array:
+        """Return the Hessian in the logits times `v`, (N, K)."""
+        backend = self._check(logits, labels)
+        _validate.array_shape("v", v, tuple(logits.shape))
+        p = self._log_softmax(backend, logits)
+        backend.xp.exp(p, out=p)
+        product = p * (v - (p * v).sum(axis=1, keepdims=True))
+        return product * (1 / logits.shape[0])
+
+    def predictions(self, logits: Array) -> Array:
+        """Return the class of the largest logit, (N,); ties go to the first."""
+        return logits.argmax(axis=1)
+
+    def _value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        backend = backend_of(logits)
+        xp = backend.xp
+        log_p = self._log_softmax(backend, logits)
+        hit = labels[:, None] == xp.arange(logits.shape[1])
+        value = -(log_p * hit).sum() * (1 / logits.shape[0])
+        gradient = (xp.exp(log_p) - hit) * (1 / logits.shape[0])
+        return value, gradient
+
+    @staticmethod
+    def _log_softmax(backend: Backend, logits: Array) -> Array:
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return shifted - backend.xp.log(backend.xp.exp(shifted).sum(axis=1, keepdims=True))
+
+    @staticmethod
+    def _check(logits: Array, labels: Array) -> Backend:
+        backend = backend_of(logits)
+        _validate.array_shape("logits", logits, ("N", "K"))
+        _validate.float_dtype("dtype of logits", logits.dtype)
+        backend.require("labels", labels)
+        if tuple(labels.shape) != (logits.shape[0],):
+            _validate.reject("labels", f"one class for each of {logits.shape[0]} examples", f"shape {labels.shape}")
+        check_labels("labels", backend.to_host(labels), logits.shape[1])
+        return backend

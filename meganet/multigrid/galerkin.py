@@ -1,0 +1,132 @@
+"""The Galerkin condition between convolution stencils: ``K_2h(theta_2h) = R K_h(theta_h) P``."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend, backend_of
+from meganet.linop import CirculantConvolution
+from meganet.multigrid.transfer import INTERPOLATIONS, prolongation, restriction
+
+SINGULAR = 1e12
+"""Condition number above which the Galerkin equations are called unsolvable."""
+
+
+def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear") -> np.ndarray[Any, Any]:
+    """Return the matrix A of the linear map from fine to coarse stencils, ``theta_2h = A theta_h``.
+
+    For each unit stencil the product ``R K P`` of sparse matrices is formed on a grid large enough to have an interior,
+    and the coarse stencil is read off the row of an interior cell. Nothing is typed in.
+
+    Parameters
+    ----------
+    kernel_shape : int or pair of int
+        (k1, k2), odd.
+    interpolation : {"linear", "constant"}
+        The choice of P, see `prolongation`.
+
+    Returns
+    -------
+    ndarray, (k1 k2, k1 k2), float64
+        On the C-order flattening of the stencil. The same A serves every pair of channels.
+
+    Raises
+    ------
+    InputError
+        If the coarse stencil does not fit into k1 x k2, as for 1x1 stencils with linear interpolation.
+
+    Notes
+    -----
+    Equation (3.5) of the thesis. A is the Kronecker product of two one-dimensional maps.
+
+    Examples
+    --------
+    >>> from meganet.multigrid import galerkin_matrix
+    >>> print(galerkin_matrix((1, 3), "constant"))
+    [[0.5 0.  0. ]
+     [0.5 1.  0.5]
+     [0.  0.  0.5]]
+    """
+    shape = _validate.odd_shape("kernel_shape", kernel_shape)
+    return _assembled(shape, _validate.choice("interpolation", interpolation, INTERPOLATIONS)).copy()
+
+
+@lru_cache(maxsize=32)
+def _assembled(kernel_shape: tuple[int, int], interpolation: str) -> np.ndarray[Any, Any]:
+    k1, k2 = kernel_shape
+    # the coarse stencil reaches at most one cell further than the fine one; one more keeps the edge of P away
+    coarse = (k1 + 4, k2 + 4)
+    fine = (2 * coarse[0], 2 * coarse[1])
+    r = restriction(fine, backend="numpy")
+    p = prolongation(fine, interpolation, backend="numpy")
+    centre = (coarse[0] // 2, coarse[1] // 2)
+    row = centre[0] * coarse[1] + centre[1]
+    reach = tuple(slice(c - k // 2, c + k // 2 + 1) for c, k in zip(centre, kernel_shape, strict=True))
+    matrix = np.empty((k1 * k2, k1 * k2))
+    for number in range(k1 * k2):
+        unit = np.zeros((1, 1, k1, k2))
+        unit.flat[number] = 1
+        product = r @ CirculantConvolution(unit, fine, backend="numpy").tosparse() @ p
+        stencil = product[[row]].toarray().reshape(coarse)
+        matrix[:, number] = stencil[reach].ravel()
+        if abs(stencil).sum() > abs(matrix[:, number]).sum():
+            _validate.reject(
+                "kernel_shape",
+                f"a stencil whose coarse version fits into its own size with {interpolation} interpolation",
+                f"{k1}x{k2}, whose product R K P reaches further",
+            )
+    return matrix
+
+
+def galerkin_condition(kernel_shape: Any, interpolation: str = "linear") -> float:
+    """Return the condition number of `galerkin_matrix` in the 2-norm; infinite if it cannot be inverted."""
+    condition = float(np.linalg.cond(galerkin_matrix(kernel_shape, interpolation)))
+    return condition if condition < SINGULAR else float("inf")
+
+
+def restrict_kernels(kernels: Array, interpolation: str = "linear") -> Array:
+    """Return the coarse stencils ``A theta`` of fine ones.
+
+    Parameters
+    ----------
+    kernels : array, (O, I, k1, k2)
+        float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
+    interpolation : {"linear", "constant"}
+    """
+    matrix, flat, backend = _prepare(kernels, interpolation)
+    return (flat @ backend.asarray(matrix).T).astype(kernels.dtype).reshape(kernels.shape)
+
+
+def prolongate_kernels(kernels: Array, interpolation: str = "linear") -> Array:
+    """Return the fine stencils whose Galerkin restriction is `kernels`: solves ``A theta_h = theta_2h``.
+
+    Parameters
+    ----------
+    kernels : array, (O, I, k1, k2)
+        float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
+    interpolation : {"linear", "constant"}
+
+    Raises
+    ------
+    InputError
+        If A is singular, as for 5x5 stencils with constant interpolation, whose coarse stencils are only 3x3.
+    """
+    matrix, flat, backend = _prepare(kernels, interpolation)
+    if galerkin_condition(kernels.shape[2:], interpolation) == float("inf"):
+        size = "x".join(str(k) for k in kernels.shape[2:])
+        _validate.reject(
+            "kernels", f"stencils whose Galerkin matrix can be inverted with {interpolation} interpolation", size
+        )
+    fine = backend.xp.linalg.solve(backend.asarray(matrix), flat.T).T
+    return backend.xp.ascontiguousarray(fine).astype(kernels.dtype).reshape(kernels.shape)
+
+
+def _prepare(kernels: Array, interpolation: str) -> tuple[np.ndarray[Any, Any], Array, Backend]:
+    _validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
+    _validate.float_dtype("dtype of kernels", kernels.dtype)
+    matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation)
+    return matrix, kernels.reshape(-1, matrix.shape[0]).astype(np.float64), backend_of(kernels)

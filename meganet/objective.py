@@ -1,0 +1,157 @@
+"""The function that training minimises, of one flat vector ``[theta; W]``."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.layers.affine import DenseLayer
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameters
+from meganet.losses import SoftmaxCrossEntropy, check_labels
+from meganet.regularizers import Tikhonov
+
+
+class Metrics(NamedTuple):
+    """Values over a data set: objective with regularisers, mean loss, share of right predictions."""
+
+    objective: float
+    loss: float
+    accuracy: float
+
+
+class Objective:
+    """``J(theta, W) = 1/n sum_i loss(W g(theta, x_i), y_i) + R(theta) + R(W)``, equation (2.3) of the thesis.
+
+    Parameters
+    ----------
+    network : Layer
+        ``g``, from images to features.
+    classifier : DenseLayer
+        The affine map W from features to classes, with bias; its domain is the network's range.
+    images : array, (N, C, H, W)
+        float32 or float64, finite, on the network's backend; its dtype is that of all weights.
+    labels : sequence of int, (N,)
+        Classes in ``0 ... K-1``.
+    theta_regularizer, W_regularizer : Tikhonov, optional
+        ``R(theta)`` on all network weights; ``R(W)`` on the classifier's kernel (K, C, H, W), not on its bias.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Names ``theta.<layer>.kernel``, ..., ``W.kernel``, ``W.bias`` within the flat vector.
+
+    Notes
+    -----
+    An objective is called by optimisers as ``fun(x, indices) -> value, gradient``. The value is an array of shape ()
+    on the backend, so that a step on a GPU does not wait for the host; ``float(value)`` where one is wanted.
+    """
+
+    def __init__(
+        self,
+        network: Layer,
+        classifier: DenseLayer,
+        images: Array,
+        labels: Any,
+        *,
+        theta_regularizer: Tikhonov | None = None,
+        W_regularizer: Tikhonov | None = None,
+    ) -> None:
+        if classifier.domain_shape != network.range_shape:
+            _validate.reject("classifier", f"the domain {network.range_shape}, the network's range", repr(classifier))
+        self.backend = network.backend
+        self.backend.require("images", images)
+        _validate.array_shape("images", images, ("N", *network.domain_shape))
+        self.dtype = _validate.float_dtype("dtype of images", images.dtype)
+        if not bool(self.backend.to_host(self.backend.xp.isfinite(images).all())):
+            _validate.reject("images", "finite pixels", "NaN or infinity among them")
+        host_labels = check_labels("labels", labels, classifier.range_shape[0])
+        if len(host_labels) != images.shape[0]:
+            _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
+        self.network, self.classifier = network, classifier
+        self.images, self.labels = images, self.backend.asarray(host_labels)
+        self.loss = SoftmaxCrossEntropy()
+        self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
+        self.parameters = Parameters.joined({"theta": network.parameters, "W": classifier.parameters})
+
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        return int(self.images.shape[0])
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the views ``theta`` and ``W`` of the flat vector."""
+        size = self.network.parameters.size
+        return x[:size], x[size:]
+
+    def __call__(self, x: Array, indices: Array | None = None) -> tuple[Array, Array]:
+        """Return value and gradient at `x`, over all examples or those numbered `indices`.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        indices : array of int, optional
+            Numbers of the examples of a mini-batch, on the backend.
+
+        Returns
+        -------
+        value : array, ()
+        gradient : array, (parameters.size,)
+        """
+        self._check(x)
+        images = self.images if indices is None else self.images[indices]
+        labels = self.labels if indices is None else self.labels[indices]
+        theta, w = self.split(x)
+        features, network_tape = self.network.forward(theta, images)
+        logits, classifier_tape = self.classifier.forward(w, features)
+        value, dlogits = self.loss._value_and_gradient(logits, labels)
+        w_gradient, dfeatures = self.classifier.vjp(dlogits, classifier_tape)
+        gradient = self.backend.xp.concatenate([self.network.vjp_theta(dfeatures, network_tape), w_gradient])
+        return self._add_regularizers(x, value, gradient), gradient
+
+    def _add_regularizers(self, x: Array, value: Array, gradient: Array | None = None) -> Array:
+        """Return `value` plus the regularisers, and add their gradients to `gradient` in place."""
+        start = self.network.parameters.size
+        kernel = start + self.classifier.parameters[0].size
+        for regularizer, part in ((self.theta_regularizer, slice(start)), (self.W_regularizer, slice(start, kernel))):
+            if regularizer is not None:
+                penalty, slope = regularizer.value_and_gradient(x[part])
+                value = value + penalty
+                if gradient is not None:
+                    gradient[part] += slope
+        return value
+
+    def logits(self, x: Array, images: Array) -> Array:
+        """Return the classifier's outputs (N, K) for any images of the network's domain."""
+        theta, w = self.split(x)
+        features, _ = self.network.forward(theta, images)
+        return self.classifier.forward(w, features)[0]
+
+    def evaluate(self, x: Array, batch_size: int = 128) -> Metrics:
+        """Return objective, loss and accuracy over the data set, in batches that bound the memory.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        batch_size : int
+            Examples at a time; it changes the result by round-off only.
+        """
+        self._check(x)
+        batch_size = _validate.integer("batch_size", batch_size)
+        loss, right = 0.0, 0
+        for start in range(0, self.examples, batch_size):
+            labels = self.labels[start : start + batch_size]
+            logits = self.logits(x, self.images[start : start + batch_size])
+            value, _ = self.loss._value_and_gradient(logits, labels)
+            hits = (self.loss.predictions(logits) == labels).sum()
+            loss += float(self.backend.to_host(value)) * int(labels.shape[0])
+            right += int(self.backend.to_host(hits))
+        loss /= self.examples
+        penalty = self._add_regularizers(x, self.backend.xp.zeros((), dtype=self.dtype))
+        return Metrics(loss + float(self.backend.to_host(penalty)), loss, right / self.examples)
+
+    def _check(self, x: Array) -> None:
+        self.backend.require("x", x)
+        _validate.array_shape("x", x, (self.parameters.size,))
+        _validate.same_dtype("x", x, self.dtype, "the images")

@@ -1,0 +1,49 @@
+"""Regularisers: penalties on a vector of weights."""
+
+from __future__ import annotations
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.linop.base import LinearOperator
+
+
+class Tikhonov:
+    """``R(x) = alpha/2 ||B (x - reference)||^2`` with any linear operator B.
+
+    Gradient ``alpha B' B (x - reference)``, Hessian product ``alpha B' B v``.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        B; its domain is the shape of `x`, or `x` is the C-order flattening of it.
+    alpha : float
+        At least 0.
+    reference : array, optional
+        Like `x`; zero if not given.
+
+    Notes
+    -----
+    Section 3.2.1 of the thesis: the identity for the network's weights, `linop.Gradient` for the classifier's.
+    """
+
+    def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
+        self.operator = operator
+        self.alpha = _validate.real("alpha", alpha, minimum=0)
+        self.reference = reference
+
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
+        difference = self._tensor(x if self.reference is None else x - self.reference)
+        residual = self.operator @ difference
+        value = (0.5 * self.alpha) * (residual * residual).sum()
+        return value, (self.alpha * (self.operator.T @ residual)).reshape(x.shape)
+
+    def hessian_product(self, v: Array) -> Array:
+        """Return ``alpha B' B v``, an array like `v`."""
+        return (self.alpha * (self.operator.T @ (self.operator @ self._tensor(v)))).reshape(v.shape)
+
+    def _tensor(self, x: Array) -> Array:
+        size = self.operator.shape[1]
+        if x.size != size:
+            _validate.reject("x", f"{size} weights, the domain of the operator", str(x.size))
+        return x.reshape(self.operator.domain_shape)

@@ -1,0 +1,201 @@
+"""A stand-in for a GPU: arrays that refuse every implicit way to the host, as a strict device would.
+
+`GUARD` is a backend whose arrays wrap NumPy arrays and hide them. NumPy functions, mixed operands,
+``float(x)``, ``if x``, iteration and the like raise; only `Backend.asarray` and `Backend.to_host` cross
+over. Its namespaces hold just the functions that CuPy has too, so code that passes here uses nothing else.
+"""
+
+from __future__ import annotations
+
+import operator
+from types import SimpleNamespace
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+
+from meganet.backend import Backend
+
+
+class HostCallError(TypeError):
+    """A device array was about to be converted on the host."""
+
+
+def _refuse(name):
+    def method(self, *args, **kwargs):
+        raise HostCallError(f"{name} on a device array is an implicit host transfer")
+
+    return method
+
+
+def _inner(x):
+    if isinstance(x, GuardArray):
+        return x._hidden
+    if isinstance(x, (tuple, list)):
+        return type(x)(_inner(v) for v in x)
+    if isinstance(x, (np.ndarray, np.generic)):
+        raise HostCallError(f"a host {type(x).__name__} mixed with device arrays")
+    return x
+
+
+def _outer(x):
+    return GuardArray(np.asarray(x)) if isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def on_device(function):
+    """Let a NumPy function run on hidden arrays only."""
+
+    def wrapped(*args, **kwargs):
+        return _outer(function(*_inner(args), **{k: _inner(v) for k, v in kwargs.items()}))
+
+    return wrapped
+
+
+class GuardArray:
+    """A NumPy array that only device functions can see."""
+
+    __hash__ = None
+
+    def __init__(self, hidden):
+        self._hidden = hidden
+
+    shape = property(lambda self: self._hidden.shape)
+    dtype = property(lambda self: self._hidden.dtype)
+    ndim = property(lambda self: self._hidden.ndim)
+    size = property(lambda self: self._hidden.size)
+    T = property(lambda self: GuardArray(self._hidden.T))
+
+    def __len__(self):
+        return len(self._hidden)
+
+    def __repr__(self):
+        return f"GuardArray(shape={self.shape}, dtype={self.dtype})"
+
+    def __getitem__(self, key):
+        return GuardArray(np.asarray(self._hidden[_inner(key)]))
+
+    def __setitem__(self, key, value):
+        self._hidden[_inner(key)] = _inner(value)
+
+
+for _name in ("reshape", "transpose", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"):
+    setattr(GuardArray, _name, on_device(getattr(np.ndarray, _name)))
+for _name in ("add", "sub", "mul", "truediv", "matmul", "pow", "and_", "or_"):
+    _function, _dunder = getattr(operator, _name), _name.rstrip("_")
+    setattr(GuardArray, f"__{_dunder}__", on_device(_function))
+    setattr(GuardArray, f"__r{_dunder}__", on_device(lambda a, b, f=_function: f(b, a)))
+
+
+def _in_place(function):
+    def method(self, other):
+        function(self._hidden, _inner(other))
+        return self
+
+    return method
+
+
+for _name in ("iadd", "isub", "imul"):
+    setattr(GuardArray, f"__{_name}__", _in_place(getattr(operator, _name)))
+for _name in ("neg", "eq", "ne", "lt", "le", "gt", "ge", "abs"):
+    setattr(GuardArray, f"__{_name}__", on_device(getattr(operator, _name)))
+for _name in [
+    "__array__",
+    "__array_ufunc__",
+    "__array_function__",
+    "__float__",
+    "__int__",
+    "__bool__",
+    "__index__",
+    "__complex__",
+    "__iter__",
+    "__contains__",
+    "tolist",
+    "item",
+]:
+    setattr(GuardArray, _name, _refuse(_name))
+
+FUNCTIONS = [
+    "arange",
+    "ascontiguousarray",
+    "bincount",
+    "concatenate",
+    "conj",
+    "empty",
+    "exp",
+    "isfinite",
+    "log",
+    "matmul",
+    "maximum",
+    "ones_like",
+    "roll",
+    "sqrt",
+    "tanh",
+    "zeros",
+    "zeros_like",
+]
+"""What the engine may call on arrays; a test holds these names against CuPy where it is installed."""
+
+
+class GuardSparse:
+    """A hidden CSR matrix."""
+
+    def __init__(self, hidden):
+        self._hidden = hidden.tocsr()
+
+    shape = property(lambda self: self._hidden.shape)
+    dtype = property(lambda self: self._hidden.dtype)
+    T = property(lambda self: GuardSparse(self._hidden.T))
+
+    def tocsr(self):
+        return self
+
+    def __matmul__(self, other):
+        if isinstance(other, GuardSparse):
+            return GuardSparse(self._hidden @ other._hidden)
+        if not isinstance(other, GuardArray):
+            raise HostCallError(f"a device matrix times a host {type(other).__name__}")
+        return GuardArray(self._hidden @ other._hidden)
+
+    def __add__(self, other):
+        return GuardSparse(self._hidden + other._hidden)
+
+    def __mul__(self, factor):
+        return GuardSparse(self._hidden * factor)
+
+
+def _csr_array(parts, shape):
+    return GuardSparse(scipy.sparse.csr_array(tuple(_inner(p) for p in parts), shape=shape))
+
+
+def _block_diag(blocks, format):
+    return GuardSparse(scipy.sparse.block_diag([b._hidden for b in blocks], format=format))
+
+
+class _GuardBackend(Backend):
+    def to_host(self, x):
+        return x._hidden.copy()
+
+    def csr_to_host(self, matrix):
+        return matrix._hidden
+
+
+def _asarray(x, dtype=None):
+    """The one way in: an explicit upload."""
+    return GuardArray(np.array(x._hidden if isinstance(x, GuardArray) else x, dtype=dtype))
+
+
+GUARD = _GuardBackend(
+    "guard",
+    SimpleNamespace(
+        **{name: on_device(getattr(np, name)) for name in FUNCTIONS},
+        asarray=_asarray,
+        linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
+        lib=SimpleNamespace(
+            stride_tricks=SimpleNamespace(sliding_window_view=on_device(np.lib.stride_tricks.sliding_window_view))
+        ),
+    ),
+    SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag),
+    None,
+    SimpleNamespace(fft2=on_device(scipy.fft.fft2)),
+    GuardArray,
+)

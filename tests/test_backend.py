@@ -1,0 +1,115 @@
+"""The switch between array libraries."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from guard_array import GUARD
+
+import meganet
+from meganet import ConvolutionLayer, he_normal, smoothed_normal
+from meganet._validate import InputError
+from meganet.backend import BackendError, backend_of, get_backend, random_stream, use_backend
+from meganet.layers import DenseLayer
+
+
+def test_numpy_is_the_default_and_the_environment_variable_is_read(monkeypatch):
+    assert get_backend().name == "numpy"
+    monkeypatch.setenv("MEGANET_BACKEND", "torch")
+    with pytest.raises(InputError, match="MEGANET_BACKEND: expected one of 'cupy', 'numpy', got 'torch'"):
+        get_backend()
+    with use_backend("numpy"):
+        assert get_backend().name == "numpy"
+
+
+def test_use_backend_nests_and_ends():
+    with use_backend("numpy") as outer:
+        with use_backend(GUARD):
+            assert get_backend() is GUARD
+        assert get_backend() is outer
+
+
+def test_unknown_backend():
+    with pytest.raises(InputError, match="backend: expected one of 'cupy', 'numpy', got 'jax'"):
+        get_backend("jax")
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [
+        (None, "CuPy is not installed; install the extra"),
+        (SimpleNamespace(__version__="13.4.0"), "CuPy 14 or newer is needed, 13.4.0 is installed"),
+        (
+            SimpleNamespace(__version__="14.0.1", cuda=SimpleNamespace(is_available=lambda: False)),
+            "CuPy 14.0.1 is installed, but no usable CUDA device",
+        ),
+    ],
+)
+def test_cupy_without_a_gpu_says_what_is_missing(monkeypatch, module, missing):
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr("meganet.backend._loaded", {})
+    with pytest.raises(BackendError, match=f"backend: 'cupy' cannot be used: {missing}"):
+        get_backend("cupy")
+    assert missing in meganet.available_backends()["cupy"]
+
+
+def test_arrays_move_both_ways(backend, dtype, rng):
+    x = rng.standard_normal((2, 3)).astype(dtype)
+    device = backend.asarray(x)
+    assert backend.owns(device) and backend_of(device) is backend and device.dtype == dtype
+    np.testing.assert_array_equal(backend.to_host(device), x)
+    np.testing.assert_array_equal(get_backend("numpy").asarray(device), x)
+    assert backend.asarray(x, "float64").dtype == np.float64
+
+
+def test_same_seed_same_weights_on_every_backend(backend, dtype):
+    layer = ConvolutionLayer((2, 4, 4), 3, bias=True)
+    classifier = DenseLayer((3, 4, 6), 2)
+    expected = he_normal(layer.to("numpy"), random_stream(7, 1), dtype)
+    np.testing.assert_array_equal(backend.to_host(he_normal(layer, random_stream(7, 1), dtype)), expected)
+    smooth = smoothed_normal(classifier.to("numpy"), random_stream(7, 2), dtype=dtype)
+    np.testing.assert_array_equal(
+        backend.to_host(smoothed_normal(classifier, random_stream(7, 2), dtype=dtype)), smooth
+    )
+    assert not np.array_equal(expected, he_normal(layer.to("numpy"), random_stream(7, 3), dtype))
+
+
+def test_operators_of_two_backends_do_not_mix():
+    kernel = np.ones((1, 1, 3, 3))
+    here = meganet.linop.CirculantConvolution(kernel, (4, 4))
+    there = here.to(GUARD)
+    with pytest.raises(InputError, match=r"A @ B: expected operators of one backend, numpy, got guard"):
+        here @ there
+    with pytest.raises(InputError, match="x: expected an array of the guard backend, got numpy ndarray"):
+        there @ np.ones((1, 4, 4))
+
+
+def test_random_stream_refuses_other_seeds():
+    with pytest.raises(InputError, match="seed: expected an integer of at least 0, got -1"):
+        random_stream(-1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 10.0])
+def test_smoothed_weights(smoothing):
+    layer = DenseLayer((4, 14, 12), 10)
+    w = smoothed_normal(layer, random_stream(0), smoothing=smoothing)
+    views = layer.parameters.view(w)
+    assert np.all(views["bias"] == 0)
+    rough = np.square(np.diff(views["kernel"], axis=-1)).mean() / np.square(views["kernel"]).mean()
+    assert rough > 1.8 if smoothing == 0 else rough < 0.3
+    if smoothing == 0:
+        assert abs(w).max() == pytest.approx(0.2)
+    else:
+        raw = layer.parameters.view(smoothed_normal(layer, random_stream(0), smoothing=0.0))["kernel"]
+        gradient = meganet.linop.Gradient((10, 4, 14, 12))
+        smooth = views["kernel"]
+        np.testing.assert_allclose(smooth + smoothing * (gradient.T @ (gradient @ smooth)), raw, atol=1e-12)
+
+
+def test_he_normal_deviation_and_normal():
+    layer = ConvolutionLayer((16, 8, 8), 64)
+    assert he_normal(layer, random_stream(0)).std() == pytest.approx((2 / 144) ** 0.5, rel=0.03)
+    assert meganet.normal(layer, random_stream(0), 0.3).std() == pytest.approx(0.3, rel=0.03)
+    with pytest.raises(InputError, match="std: expected a finite number of at least 0, got nan"):
+        meganet.normal(layer, random_stream(0), float("nan"))

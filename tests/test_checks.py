@@ -1,0 +1,110 @@
+"""The checks see small mistakes: broken operators, derivatives and layers fail."""
+
+import numpy as np
+import pytest
+
+from meganet import DenseLayer
+from meganet.checks import CheckError, check_adjoint, check_derivative, check_layer
+from meganet.linop import CirculantConvolution, Dense
+
+
+class BrokenAdjoint(Dense):
+    factor = 1.0
+
+    def _adjoint(self, y):
+        return self.factor * super()._adjoint(y)
+
+
+class FlippedAdjoint(CirculantConvolution):
+    def _adjoint(self, y):
+        return self.with_kernel(self.kernel.transpose(1, 0, 2, 3))._apply(y)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_adjoint_sees_a_small_factor_and_passes_honest_ones(seed, dtype, rng):
+    kernel = np.random.default_rng(seed).standard_normal((200, 300)).astype(dtype)
+    assert check_adjoint(Dense(kernel), seed=seed) < 1
+    broken = BrokenAdjoint(kernel)
+    broken.factor = 1 + 20 * float(np.finfo(dtype).eps)
+    v = np.random.default_rng(seed).standard_normal((3, 300)).astype(dtype)
+    w = broken @ v  # no cancellation in the inner product, so that the factor is seen in every draw
+    assert check_adjoint(Dense(kernel), v=v, w=w) < 1
+    with pytest.raises(CheckError, match="the adjoint test fails"):
+        check_adjoint(broken, v=v, w=w)
+
+
+def test_adjoint_sees_a_missing_flip(rng):
+    kernel = rng.standard_normal((2, 3, 3, 3))
+    check_adjoint(CirculantConvolution(kernel, (5, 6)))
+    with pytest.raises(CheckError):
+        check_adjoint(FlippedAdjoint(kernel, (5, 6)))
+
+
+def test_adjoint_sees_wrong_shapes(rng):
+    with pytest.raises(CheckError, match="its adjoint"):
+        check_adjoint(lambda v: v[:2], lambda w: w, v=rng.standard_normal(3), w=rng.standard_normal(2))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("error", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+def test_derivative_sees_a_relative_error(seed, error):
+    rng = np.random.default_rng(seed)
+    b, x, d = rng.standard_normal((20, 20)), rng.standard_normal(20), rng.standard_normal(20)
+
+    def slope(v):
+        return (1 - np.tanh(b @ x) ** 2) * (b @ v)
+
+    table = check_derivative(lambda z: np.tanh(b @ z), slope, x, d)
+    assert 1.95 <= table.order <= 2.05 and table.floor < 1e-7
+    with pytest.raises(CheckError, match="the derivative test fails"):
+        check_derivative(lambda z: np.tanh(b @ z), lambda v: (1 + error) * slope(v), x, d)
+
+
+def test_a_linear_function_is_exact_and_its_wrong_derivative_is_not(rng):
+    b, x, d = rng.standard_normal((4, 5)), rng.standard_normal(5), rng.standard_normal(5)
+    assert check_derivative(lambda z: b @ z, lambda v: b @ v, x, d).exact
+    with pytest.raises(CheckError):
+        check_derivative(lambda z: b @ z, lambda v: 1.00001 * (b @ v), x, d)
+
+
+def test_the_table_is_readable(capsys):
+    check_derivative(np.sin, lambda v: np.cos(1.0) * v, np.ones(1), np.ones(1), name="sine", verbose=True)
+    text = capsys.readouterr().out
+    assert text.startswith("sine\n") and "E1/E0" in text and "order 2.0" in text
+
+
+class BrokenLayer(DenseLayer):
+    broken = ""
+
+    def _forward(self, theta, x):
+        y, tape = super()._forward(theta, x)
+        if self.broken == "input":
+            x *= 1
+            x[0, 0] += 1
+        return y, tape
+
+    def _jvp(self, dtheta, dx, tape):
+        dy = super()._jvp(dtheta, dx, tape)
+        if self.broken == "direction":
+            dx += 1
+        return 1.0001 * dy if self.broken == "jvp" else dy
+
+    def _vjp(self, dy, tape):
+        dtheta, dx = super()._vjp(dy, tape)
+        if self.broken == "output":
+            dy *= 2
+        if self.broken == "both":
+            return dtheta, 1.0001 * dx
+        return (1.0001 * dtheta if self.broken == "vjp" else dtheta), dx
+
+    def _vjp_theta(self, dy, tape):
+        return self._vjp(dy, tape)[0]
+
+
+@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "output"])
+def test_layer_check_sees_broken_products(broken):
+    layer = BrokenLayer((3,), 4, activation="tanh")
+    check_layer(layer)
+    layer.broken = broken
+    with pytest.raises(CheckError):
+        check_layer(layer)

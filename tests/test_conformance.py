@@ -1,0 +1,328 @@
+"""One list of operators, one of layers, one of functions: every class of the package is in one of them, once."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+import meganet
+import meganet.checks
+from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, SoftmaxCrossEntropy, Tikhonov
+from meganet._validate import InputError
+from meganet.backend import get_backend
+from meganet.checks import check_adjoint, check_derivative, check_layer
+from meganet.layers import Layer, he_normal
+from meganet.linop import (
+    AveragePooling,
+    BlockDiagonal,
+    CirculantConvolution,
+    Dense,
+    Diagonal,
+    Difference,
+    Gradient,
+    Identity,
+    LinearOperator,
+)
+from meganet.linop.base import Adjoint, Composition, Scaled, Sum
+
+
+def numbers(backend, dtype, *shape):
+    return backend.asarray(np.random.default_rng(math.prod(shape)).standard_normal(shape), dtype)
+
+
+# rectangular images, rectangular kernels, different channel counts: square ones hide mistakes
+OPERATORS = {
+    Identity: lambda b, t: Identity((2, 4, 3), t),
+    Diagonal: lambda b, t: Diagonal(numbers(b, t, 2, 3)),
+    BlockDiagonal: lambda b, t: BlockDiagonal([Dense(numbers(b, t, 3, 4)), Gradient((2, 3, 4), 0.5, t)]),
+    Difference: lambda b, t: Difference((3, 4, 2), 1, 0.25, t),
+    Gradient: lambda b, t: Gradient((2, 3, 4, 5), (0.5, 2.0), t),
+    CirculantConvolution: lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 5), (6, 7)),
+    Dense: lambda b, t: Dense(numbers(b, t, 3, 2, 4, 5)),
+    AveragePooling: lambda b, t: AveragePooling((2, 6, 4), (3, 2), t),
+    Adjoint: lambda b, t: Dense(numbers(b, t, 3, 4)).T,
+    Composition: lambda b, t: AveragePooling((3, 6, 8), 2, t) @ CirculantConvolution(numbers(b, t, 3, 2, 3, 3), (6, 8)),
+    Sum: lambda b, t: Identity((2, 6, 5), t) + CirculantConvolution(numbers(b, t, 2, 2, 1, 3), (6, 5)),
+    Scaled: lambda b, t: -2.5 * Gradient((2, 3, 4), 1.0, t),
+}
+LAYERS = {
+    ConvolutionLayer: [
+        lambda: ConvolutionLayer((2, 6, 5), 3, (3, 5), activation="tanh", bias=True),
+        lambda: ConvolutionLayer((2, 6, 5), 3, activation="relu"),
+        lambda: ConvolutionLayer((3, 5, 6), 2, activation="identity", bias=True, engine="sparse"),
+    ],
+    DenseLayer: [
+        lambda: DenseLayer((2, 3, 4), 5),
+        lambda: DenseLayer((6,), 4, activation="tanh", bias=False),
+    ],
+    PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2))],
+    Chain: [
+        lambda: Chain(
+            [
+                ConvolutionLayer((1, 6, 4), 3, bias=True),
+                PoolingLayer((3, 6, 4)),
+                Chain([ConvolutionLayer((3, 3, 2), 2, (3, 1), activation="tanh")]),
+                DenseLayer((2, 3, 2), 4),
+            ]
+        )
+    ],
+}
+LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
+
+
+def concrete_subclasses(base):
+    found = set()
+    for child in base.__subclasses__():
+        found |= concrete_subclasses(child)
+        if not inspect.isabstract(child) and child.__module__.startswith("meganet."):
+            found.add(child)
+    return found
+
+
+def test_every_operator_and_layer_is_listed():
+    assert concrete_subclasses(LinearOperator) == set(OPERATORS)
+    assert concrete_subclasses(Layer) == set(LAYERS)
+
+
+@pytest.fixture(params=OPERATORS, ids=lambda kind: kind.__name__)
+def operator(request, backend, dtype):
+    return OPERATORS[request.param](backend, dtype)
+
+
+class TestOperators:
+    def test_adjoint(self, operator):
+        check_adjoint(operator)
+
+    def test_explicit_matrix(self, operator, backend, dtype):
+        matrix = operator.tosparse()
+        assert matrix.shape == operator.shape
+        for one, product in ((operator, matrix), (operator.T, matrix.T)):
+            x = numbers(backend, dtype, 3, *one.domain_shape)
+            expected = backend.to_host((product @ x.reshape(3, -1).T).T.reshape(3, *one.range_shape))
+            np.testing.assert_allclose(backend.to_host(one @ x), expected, rtol=0, atol=100 * np.finfo(dtype).eps)
+
+    def test_batch_of_one_single_example_dtype_and_unmodified_input(self, operator, backend, dtype):
+        for one in (operator, operator.T):
+            x = numbers(backend, dtype, 1, *one.domain_shape)
+            before = backend.to_host(x).copy()
+            batch, single = one @ x, one @ x[0]
+            assert batch.dtype == single.dtype == dtype
+            assert batch.shape == (1, *one.range_shape) and single.shape == one.range_shape
+            np.testing.assert_array_equal(backend.to_host(batch[0]), backend.to_host(single))
+            np.testing.assert_array_equal(backend.to_host(x), before)
+
+    def test_wrong_shape_is_an_error(self, operator, backend, dtype):
+        with pytest.raises(InputError, match=r"x: expected shape \(.*got shape \(7, 1, 1, 9, 1\)"):
+            operator @ numbers(backend, dtype, 7, 1, 1, 9, 1)
+
+    def test_foreign_array_is_an_error(self, operator, backend):
+        foreign = [[1.0]] if backend.name == "numpy" else np.zeros(operator.domain_shape)
+        with pytest.raises(InputError, match=f"x: expected an array of the {backend.name} backend, got"):
+            operator @ foreign
+
+    def test_moves_to_another_backend(self, operator, backend, dtype):
+        x = numbers(backend, dtype, 2, *operator.domain_shape)
+        moved = operator.to("numpy")
+        assert moved.backend is get_backend("numpy") and operator.backend is backend
+        expected = backend.to_host(operator @ x)
+        np.testing.assert_allclose(moved @ backend.to_host(x), expected, rtol=0, atol=100 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
+def test_scipy_adapter(kind):
+    operator = OPERATORS[kind](get_backend("numpy"), np.dtype("float64"))
+    adapter = operator.aslinearoperator()
+    x = np.random.default_rng(1).standard_normal(operator.shape[1])
+    y = np.random.default_rng(2).standard_normal(operator.shape[0])
+    matrix = operator.tosparse()
+    np.testing.assert_allclose(adapter @ x, matrix @ x, atol=1e-13)
+    np.testing.assert_allclose(adapter.T @ y, matrix.T @ y, atol=1e-13)
+
+
+@pytest.fixture(params=LAYER_CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+def layer(request, backend):
+    kind, number = request.param
+    return LAYERS[kind][number]()
+
+
+def draws(layer, dtype, examples=3):
+    rng = np.random.default_rng(5)
+    theta = layer.backend.asarray(rng.standard_normal(layer.parameters.size), dtype)
+    return theta, layer.backend.asarray(rng.standard_normal((examples, *layer.domain_shape)), dtype)
+
+
+class TestLayers:
+    def test_derivatives(self, layer):
+        check_layer(layer)
+        check_layer(layer, examples=1, seed=1)
+
+    def test_dtype_is_kept_and_float32_agrees(self, layer, dtype):
+        theta, x = draws(layer, dtype)
+        y, tape = layer.forward(theta, x)
+        slopes = layer.vjp(y, tape)
+        assert {a.dtype for a in (y, layer.jvp(theta, x, tape), *slopes)} == {dtype}
+        wide = layer.forward(*draws(layer, np.dtype("float64")))[0]
+        host = layer.backend.to_host
+        np.testing.assert_allclose(host(y), host(wide), rtol=0, atol=1e-4)
+
+    def test_examples_are_independent(self, layer):
+        theta, x = draws(layer, np.dtype("float64"))
+        host = layer.backend.to_host
+        batch = host(layer.forward(theta, x)[0])
+        for n in range(len(x)):
+            np.testing.assert_allclose(host(layer.forward(theta, x[n : n + 1])[0])[0], batch[n], atol=1e-13)
+
+    def test_names_share_memory_with_the_flat_vector(self, layer):
+        theta, _ = draws(layer, np.dtype("float64"))
+        views = layer.parameters.view(theta)
+        assert tuple(views) == layer.parameters.names
+        for view in views.values():
+            view[...] = 7.0
+        assert np.all(layer.backend.to_host(theta) == 7)
+
+    def test_errors(self, layer):
+        theta, x = draws(layer, np.dtype("float64"))
+        with pytest.raises(InputError, match=r"x: expected an array of shape \(N, "):
+            layer.forward(theta, x[0])
+        with pytest.raises(InputError, match=r"theta: expected an array of shape"):
+            layer.forward(layer.backend.asarray(np.zeros(layer.parameters.size + 1)), x)
+        with pytest.raises(InputError, match="theta: expected float64, the dtype of x, got float32"):
+            layer.forward(theta.astype(np.float32), x)
+        _, tape = layer.forward(theta, x)
+        with pytest.raises(InputError, match="dy: expected"):
+            layer.vjp(layer.forward(theta, x)[0][..., None], tape)
+
+    def test_moves_to_another_backend(self, layer):
+        theta, x = draws(layer, np.dtype("float64"))
+        host = layer.backend.to_host
+        moved = layer.to("numpy").forward(host(theta), host(x))[0]
+        np.testing.assert_allclose(moved, host(layer.forward(theta, x)[0]), atol=1e-13)
+
+    def test_resized(self, layer):
+        shape = tuple(2 * n if k else n for k, n in enumerate(layer.domain_shape))
+        assert layer.resized(shape).domain_shape == shape
+
+
+class TestSoftmax:
+    def problem(self, backend, dtype):
+        logits = numbers(backend, dtype, 5, 4)
+        return SoftmaxCrossEntropy(), logits, backend.asarray(np.array([0, 3, 1, 1, 2])), numbers(backend, dtype, 5, 4)
+
+    def test_gradient_and_hessian(self, backend):
+        loss, logits, labels, v = self.problem(backend, "float64")
+        gradient = loss.value_and_gradient(logits, labels)[1]
+        check_derivative(lambda z: loss.value(z, labels), lambda d: (gradient * d).sum(), logits, v)
+        check_derivative(
+            lambda z: loss.value_and_gradient(z, labels)[1],
+            lambda d: loss.hessian_product(logits, labels, d),
+            logits,
+            v,
+        )
+        w = backend.asarray(np.random.default_rng(9).standard_normal((5, 4)))
+
+        def hessian(d):
+            return loss.hessian_product(logits, labels, d)
+
+        check_adjoint(hessian, hessian, v=v, w=w)
+
+    def test_dtype_value_and_predictions(self, backend, dtype):
+        loss, logits, labels, v = self.problem(backend, dtype)
+        value, gradient = loss.value_and_gradient(logits, labels)
+        assert value.dtype == gradient.dtype == loss.hessian_product(logits, labels, v).dtype == dtype
+        z = backend.to_host(logits).astype(float)
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        expected = -np.log(p[np.arange(5), backend.to_host(labels)]).mean()
+        assert float(backend.to_host(value)) == pytest.approx(expected, rel=1e-6)
+        tied = backend.asarray(np.array([[1.0, 2.0, 2.0]]))
+        assert backend.to_host(loss.predictions(tied)).tolist() == [1]
+
+    def test_large_logits(self, backend, dtype):
+        loss = SoftmaxCrossEntropy()
+        logits = backend.asarray(np.array([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]]), dtype)
+        value, gradient = loss.value_and_gradient(logits, backend.asarray(np.array([0, 1])))
+        assert float(backend.to_host(value)) == pytest.approx(1e4)
+        np.testing.assert_allclose(backend.to_host(gradient), [[0, 0, 0], [0.5, -0.5, 0]])
+
+    def test_errors(self, backend):
+        loss, logits, labels, _ = self.problem(backend, "float64")
+        with pytest.raises(InputError, match="labels: expected classes 0 to 3, got 4 at position 1"):
+            loss.value(logits, backend.asarray(np.array([0, 4, 0, 0, 0])))
+        with pytest.raises(InputError, match="labels: expected one class for each of 5 examples"):
+            loss.value(logits, labels[:2])
+
+
+class TestTikhonov:
+    @pytest.mark.parametrize("with_reference", [False, True])
+    def test_derivatives(self, backend, with_reference):
+        operator = Gradient((2, 3, 4), 0.5)
+        x, v = (backend.asarray(a) for a in np.random.default_rng(3).standard_normal((2, 24)))
+        penalty = Tikhonov(operator, 0.3, v * 0.5 if with_reference else None)
+        gradient = penalty.value_and_gradient(x)[1]
+        check_derivative(lambda z: penalty.value_and_gradient(z)[0], lambda d: (gradient * d).sum(), x, v)
+        check_derivative(lambda z: penalty.value_and_gradient(z)[1], penalty.hessian_product, x, v)
+        check_adjoint(penalty.hessian_product, penalty.hessian_product, v=x, w=v)
+
+    def test_dtype(self, backend, dtype):
+        x = numbers(backend, dtype, 6)
+        value, gradient = Tikhonov(Identity(6), 2.0).value_and_gradient(x)
+        assert value.dtype == gradient.dtype == dtype
+
+    def test_errors(self, backend):
+        with pytest.raises(InputError, match="alpha: expected a finite number of at least 0"):
+            Tikhonov(Identity(3), -1.0)
+        with pytest.raises(InputError, match="x: expected 3 weights"):
+            Tikhonov(Identity(3), 1.0).value_and_gradient(numbers(backend, "float64", 4))
+
+
+def small_objective(backend, dtype):
+    rng = np.random.default_rng(11)
+    network = Chain([ConvolutionLayer((1, 6, 4), 2, activation="tanh"), PoolingLayer((2, 6, 4))])
+    classifier = DenseLayer(network.range_shape, 3)
+    objective = meganet.Objective(
+        network,
+        classifier,
+        backend.asarray(rng.standard_normal((7, 1, 6, 4)), dtype),
+        np.array([0, 1, 2, 2, 1, 0, 1]),
+        theta_regularizer=Tikhonov(Identity(network.parameters.size), 0.1),
+        W_regularizer=Tikhonov(Gradient((3, *network.range_shape), 0.5), 0.2),
+    )
+    x = backend.xp.concatenate([he_normal(layer, rng, dtype) for layer in (network, classifier)])
+    return objective, x
+
+
+class TestObjective:
+    def test_gradient(self, backend):
+        objective, x = small_objective(backend, "float64")
+        direction = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
+        for indices in (None, backend.asarray(np.array([5, 1]))):
+            gradient = objective(x, indices)[1]
+            check_derivative(lambda z, i=indices: objective(z, i)[0], lambda d, g=gradient: (g * d).sum(), x, direction)
+
+    def test_evaluate_agrees_in_any_batches(self, backend, dtype):
+        objective, x = small_objective(backend, dtype)
+        value, gradient = objective(x)
+        assert value.dtype == gradient.dtype == dtype
+        for batch_size in (1, 3, 100):
+            metrics = objective.evaluate(x, batch_size)
+            assert metrics.objective == pytest.approx(float(backend.to_host(value)), rel=1e-5)
+        assert objective.parameters.names == ("theta.0.kernel", "W.kernel", "W.bias")
+
+    def test_errors(self, backend):
+        objective, x = small_objective(backend, "float64")
+        network, classifier, images = objective.network, objective.classifier, objective.images
+        labels = backend.to_host(objective.labels)
+        bad = backend.to_host(images).copy()
+        bad[2, 0, 1, 1] = np.nan
+        for arguments, message in (
+            ((network, classifier, backend.asarray(bad), labels), "images: expected finite pixels"),
+            ((network, classifier, images, labels + 1), "labels: expected classes 0 to 2, got 3 at position 2"),
+            ((network, classifier, images, labels[:3]), "labels: expected one label for each of 7 images, got 3"),
+            ((network, DenseLayer((2, 9, 2), 3), images, labels), "classifier: expected the domain"),
+        ):
+            with pytest.raises(InputError, match=message):
+                meganet.Objective(*arguments)
+        with pytest.raises(InputError, match="x: expected an array of shape"):
+            objective(x[1:])

@@ -1,0 +1,56 @@
+"""The device stand-in refuses what a strict device would, and offers nothing that CuPy lacks."""
+
+import numpy as np
+import pytest
+from guard_array import FUNCTIONS, GUARD, HostCallError
+
+from meganet import ConvolutionLayer, use_backend
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.asarray,
+        np.sum,
+        np.sqrt,
+        float,
+        int,
+        bool,
+        list,
+        lambda x: x + np.ones(1),
+        lambda x: np.ones(1) * x,
+        lambda x: x[np.array([0])],
+        lambda x: x * np.float64(2),
+        lambda x: np.concatenate([x, x]),
+        lambda x: x.tolist(),
+        lambda x: range(x),
+        lambda x: 1.0 in x,
+    ],
+)
+def test_host_calls_are_refused(call):
+    with pytest.raises(TypeError):
+        call(GUARD.asarray(np.ones(1)))
+
+
+def test_a_host_call_inside_the_engine_is_caught(monkeypatch):
+    with use_backend(GUARD) as backend:
+        layer = ConvolutionLayer((1, 4, 4), 2)
+        theta, x = backend.asarray(np.ones(18)), backend.asarray(np.ones((1, 1, 4, 4)))
+        layer.forward(theta, x)
+        monkeypatch.setattr(layer.backend.xp, "maximum", np.maximum)
+        with pytest.raises(HostCallError):
+            layer.forward(theta, x)
+
+
+def test_the_namespaces_exist_in_cupy():
+    cupy = pytest.importorskip("cupy", reason="needs CuPy installed (no GPU)")
+    import cupyx.scipy.fft
+    import cupyx.scipy.sparse
+
+    missing = [name for name in FUNCTIONS if not hasattr(cupy, name)]
+    missing += [name for name in ("csr_array", "block_diag") if not hasattr(cupyx.scipy.sparse, name)]
+    assert not missing
+    assert hasattr(cupy.linalg, "solve") and hasattr(cupyx.scipy.fft, "fft2")
+    assert hasattr(cupy.lib.stride_tricks, "sliding_window_view")
+    for name in ("reshape", "transpose", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"):
+        assert hasattr(cupy.ndarray, name)
