@@ -1,0 +1,8 @@
+"""``python -m meganet``: the same as the `meganet` command."""
+
+import sys
+
+from meganet.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What every data set is once read: images and labels on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images as they are stored.
+
+    Attributes
+    ----------
+    name : str
+    images : ndarray of uint8, (N, C, H, W)
+        Values 0 to 255.
+    labels : ndarray of int64, (N,)
+    source : str
+        Where they came from.
+    """
+
+    name: str
+    images: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            _validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
+        if self.labels.shape != self.images.shape[:1]:
+            _validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max()) + 1

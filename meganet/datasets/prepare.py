@@ -1,0 +1,58 @@
+"""From stored pixels to what a network is trained on: scaling, splits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+
+SCALINGS = ("standardize", "unit")
+
+
+def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """Return images as floating-point numbers.
+
+    Parameters
+    ----------
+    images : ndarray, (N, C, H, W)
+        uint8 from 0 to 255, or floats, which must be finite.
+    scaling : {"unit", "standardize"}
+        "unit" divides by 255. "standardize" gives each image mean 0 and standard deviation 1 over its M numbers:
+        ``(x - mean) / max(std, 1 / sqrt(M))`` with ``M - 1`` in the deviation, as Meganet's ``normalizeData``.
+    dtype : dtype
+        float32 or float64.
+    """
+    _validate.choice("scaling", scaling, SCALINGS)
+    dtype = _validate.float_dtype("dtype", dtype)
+    if images.ndim != 4:
+        _validate.reject("images", "shape (N, C, H, W)", f"shape {images.shape}")
+    if not np.isfinite(images).all():
+        _validate.reject("images", "finite pixels", "NaN or infinity among them")
+    if scaling == "unit":
+        return images.astype(dtype) / 255
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    deviation = flat.std(axis=1, ddof=1, keepdims=True)
+    return (flat / np.maximum(deviation, 1 / math.sqrt(flat.shape[1]))).astype(dtype).reshape(images.shape)
+
+
+def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
+    """Return disjoint random sets of the numbers 0 to `count` - 1, of the given sizes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets import split
+    >>> [s.tolist() for s in split(5, [2, 2], np.random.default_rng(0))]
+    [[2, 4], [3, 0]]
+    """
+    sizes = [_validate.integer("sizes", s) for s in sizes]
+    if sum(sizes) > count:
+        _validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")
+    order = rng.permutation(count)
+    ends = np.cumsum([0, *sizes])
+    return [order[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]

@@ -1,0 +1,184 @@
+"""The protocol of chapter 4: train on coarse images, carry the weights to the fine grid three ways, train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet.backend import Array, Backend, random_stream
+from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images, split
+from meganet.experiments.protocol import ARMS, Protocol, build_network
+from meganet.experiments.store import ResultsFolder
+from meganet.layers import DenseLayer, he_normal, smoothed_normal
+from meganet.linop import Gradient, Identity
+from meganet.multigrid import prolongate, restrict_images
+from meganet.objective import Objective
+from meganet.optim import History, Momentum, SGDState, sgd
+from meganet.regularizers import Tikhonov
+
+COARSE = "coarse"
+
+# numbers of the random streams within a trial; the three arms share the order of the fine examples
+SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
+
+
+class Level(NamedTuple):
+    """The training problem on one grid: what is minimised, and the same function over validation data."""
+
+    training: Objective
+    validation: Objective
+
+    def observe(self, x: Array) -> dict[str, float]:
+        """Return the columns of the history at `x`."""
+        objective, loss, accuracy = self.training.evaluate(x)
+        _, validation_loss, validation_accuracy = self.validation.evaluate(x)
+        return {
+            "objective": objective,
+            "loss": loss,
+            "accuracy": accuracy,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy,
+        }
+
+    def initial(self, rng: np.random.Generator, protocol: Protocol) -> Array:
+        """Return fresh weights: He's for the network, smooth ones for the classifier."""
+        network, classifier = self.training.network, self.training.classifier
+        theta = he_normal(network, rng, protocol.float_dtype)
+        w = smoothed_normal(
+            classifier, rng, protocol.W_std, protocol.W_clip, protocol.W_smoothing, protocol.float_dtype
+        )
+        return network.backend.xp.concatenate([theta, w])
+
+
+def load_data(protocol: Protocol, folder: str | None = None, progress: bool = True) -> ImageSet:
+    """Return the data set that the protocol asks for; `folder` is where to look first for MNIST."""
+    return load_digits() if protocol.dataset == "digits" else load_mnist(folder, progress=progress)
+
+
+def build_levels(protocol: Protocol, data: ImageSet, trial: int, backend: Backend) -> tuple[Level, Level]:
+    """Return the coarse and the fine training problem of one trial.
+
+    Images are scaled once on the fine grid; the coarse ones are ``R x``. The three sets of examples are disjoint.
+    """
+    sizes = (protocol.coarse_examples, protocol.fine_examples, protocol.validation_examples)
+    parts = split(len(data), sizes, random_stream(protocol.seed, trial, SPLIT))
+
+    def images(numbers: np.ndarray[Any, Any]) -> Array:
+        return backend.asarray(scale_images(data.images[numbers], protocol.data_scaling, protocol.float_dtype))
+
+    coarse_part, fine_part, validation_part = parts
+    validation = images(validation_part)
+    coarse_sets = (restrict_images(images(coarse_part)), coarse_part), (restrict_images(validation), validation_part)
+    fine_sets = (images(fine_part), fine_part), (validation, validation_part)
+
+    def level(alpha: float, sets: Any) -> Level:
+        network = build_network(protocol.network, tuple(sets[0][0].shape[2:]), backend)
+        classifier = DenseLayer(network.range_shape, data.classes, backend=backend)
+        penalty = Tikhonov(Identity(network.parameters.size, backend=backend), protocol.theta_alpha)
+        gradient = Gradient((data.classes, *network.range_shape), protocol.mesh_width, backend=backend)
+        regularizers = {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
+        return Level(*(Objective(network, classifier, x, data.labels[n], **regularizers) for x, n in sets))
+
+    return level(protocol.W_alpha_coarse, coarse_sets), level(protocol.W_alpha, fine_sets)
+
+
+def starting_points(protocol: Protocol, coarse: Level, fine: Level, x: Array, trial: int) -> dict[str, Array]:
+    """Return the fine weights from which each arm starts, given the trained coarse weights `x`."""
+    theta, w = coarse.training.split(x)
+    points = {"new": fine.initial(random_stream(protocol.seed, trial, FINE_WEIGHTS), protocol)}
+    for arm, kernels in (("transfer", "copy"), ("multigrid", "galerkin")):
+        result = prolongate(
+            coarse.training.network,
+            theta,
+            w,
+            interpolation=protocol.interpolation,
+            kernels=kernels,
+            classifier_scaling=protocol.classifier_scaling,
+        )
+        points[arm] = fine.training.backend.xp.concatenate([result.theta, result.W])
+    return points
+
+
+def run(
+    protocol: Protocol,
+    data: ImageSet,
+    folder: ResultsFolder,
+    *,
+    progress: bool = True,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run every trial of the protocol, storing each epoch; what the folder already holds is not run again.
+
+    Parameters
+    ----------
+    protocol, data, folder
+        What to run, on what, and where results go; the folder's backend does the work.
+    progress : bool
+        Show progress bars on standard error.
+    report : callable
+        Gets a line of text for each run that ends.
+    """
+    for trial in range(protocol.trials):
+        if not all(_complete(folder, trial, name, epochs) for name, epochs in _runs(protocol)):
+            _run_trial(protocol, data, folder, trial, progress, report)
+
+
+def _run_trial(
+    protocol: Protocol,
+    data: ImageSet,
+    folder: ResultsFolder,
+    trial: int,
+    progress: bool,
+    report: Callable[[str], None],
+) -> None:
+    coarse, fine = build_levels(protocol, data, trial, folder.backend)
+
+    def train(name: str, level: Level, x0: Array, epochs: int, order: int) -> SGDState:
+        label = f"trial {trial + 1}/{protocol.trials} {name}"
+        state = sgd(
+            level.training,
+            x0,
+            level.training.examples,
+            epochs=epochs,
+            learning_rate=protocol.rate,
+            batch_size=protocol.batch_size,
+            rule=Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
+            order=lambda epoch: random_stream(protocol.seed, trial, order, epoch).permutation(level.training.examples),
+            observe=level.observe,
+            callback=lambda state: folder.save(trial, name, state),
+            state=folder.load(trial, name),
+            progress=label if progress else None,
+        )
+        last = state.history[-1]
+        report(
+            f"{label}: accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %, "
+            f"{np.mean(state.seconds):.1f} s per epoch"
+        )
+        return state
+
+    weights = coarse.initial(random_stream(protocol.seed, trial, COARSE_WEIGHTS), protocol)
+    trained = train(COARSE, coarse, weights, protocol.coarse_epochs, COARSE_ORDER).x
+    for name, x0 in starting_points(protocol, coarse, fine, trained, trial).items():
+        train(name, fine, x0, protocol.fine_epochs, FINE_ORDER)
+
+
+def _runs(protocol: Protocol) -> Iterator[tuple[str, int]]:
+    yield COARSE, protocol.coarse_epochs
+    for arm in ARMS:
+        yield arm, protocol.fine_epochs
+
+
+def _complete(folder: ResultsFolder, trial: int, name: str, epochs: int) -> bool:
+    state = folder.load(trial, name)
+    return state is not None and state.epoch == epochs
+
+
+def histories(protocol: Protocol, folder: ResultsFolder) -> dict[str, list[History]]:
+    """Return the stored histories of every run, by name ("coarse" and the arms), one for each trial."""
+    result = {}
+    for name, _ in _runs(protocol):
+        states = [folder.load(trial, name) for trial in range(protocol.trials)]
+        result[name] = [state.history for state in states if state is not None]
+    return result

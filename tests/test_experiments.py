@@ -1,0 +1,248 @@
+"""The coarse-to-fine protocol on few examples: repeatable, resumable, reported."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from meganet._validate import InputError
+from meganet.backend import get_backend
+from meganet.datasets import ImageSet
+from meganet.experiments import ARMS, Protocol, ResultsFolder, build_network, histories, protocol_for, report, run
+from meganet.experiments.coarse_to_fine import build_levels, starting_points
+from meganet.multigrid import galerkin_matrix
+from meganet.plotting import convergence_figure, plot_convergence
+
+TINY = Protocol(
+    coarse_examples=24,
+    fine_examples=16,
+    validation_examples=10,
+    coarse_epochs=2,
+    fine_epochs=2,
+    trials=2,
+    batch_size=8,
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Images of 12x12 pixels whose class is the bright quadrant."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 60)
+    images = rng.integers(0, 60, (60, 1, 12, 12))
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 2)
+        image[0, 6 * row : 6 * row + 6, 6 * column : 6 * column + 6] += 150
+    return ImageSet("quadrants", images.astype(np.uint8), labels, "drawn")
+
+
+def results(folder):
+    """Return the bytes of every file that must be the same in two runs."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "timings.csv"
+    }
+
+
+def execute(path, protocol, data, **options):
+    folder = ResultsFolder(path, protocol, get_backend())
+    run(protocol, data, folder, progress=False, **options)
+    found = histories(protocol, folder)
+    report.write("4.1", protocol, folder, found)
+    return folder, found
+
+
+@pytest.mark.parametrize("network", ["A", "B"])
+def test_same_seed_same_files(tmp_path, data, backend, dtype, network):
+    protocol = dataclasses.replace(TINY, network=network, dtype=str(dtype), seed=1, trials=1)
+    for name in ("first", "second"):
+        execute(tmp_path / name, protocol, data)
+    first, second = results(tmp_path / "first"), results(tmp_path / "second")
+    assert first == second and {f"trial-000/{arm}.npz" for arm in ARMS} <= set(first)
+    with np.load(tmp_path / "first" / "trial-000" / "multigrid.npz") as stored:
+        assert stored["x"].dtype == dtype
+    other = dataclasses.replace(protocol, seed=2)
+    execute(tmp_path / "other", other, data)
+    assert results(tmp_path / "other")["table.csv"] != first["table.csv"]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, monkeypatch):
+    protocol = dataclasses.replace(TINY, momentum=momentum)
+    execute(tmp_path / "whole", protocol, data)
+    usual, saved = ResultsFolder.save, []
+
+    def save_and_stop(self, trial, arm, state):
+        usual(self, trial, arm, state)
+        saved.append((trial, arm, state.epoch))
+        raise Stop
+
+    monkeypatch.setattr(ResultsFolder, "save", save_and_stop)
+    while True:
+        try:
+            execute(tmp_path / "parts", protocol, data)
+            break
+        except Stop:
+            pass
+    assert len(saved) == protocol.trials * (protocol.coarse_epochs + 3 * protocol.fine_epochs) == len(set(saved))
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+    assert sorted((tmp_path / "parts" / "timings.csv").read_text().split()) != []
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import numpy as np
+from test_experiments import TINY, execute
+from meganet.datasets import ImageSet
+rng = np.random.default_rng(0)
+data = ImageSet("noise", rng.integers(0, 256, (60, 1, 8, 8)).astype(np.uint8), rng.integers(0, 4, 60), "drawn")
+import dataclasses
+execute(sys.argv[1], dataclasses.replace(TINY, coarse_epochs=40, fine_epochs=20), data)
+"""
+
+
+def test_a_killed_run_continues_to_the_bit(tmp_path):
+    """SIGKILL in the middle, as soon as some epochs are stored."""
+    from pathlib import Path
+
+    here = str(Path(__file__).parent)
+
+    def start(name):
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / name), here])
+
+    assert start("whole").wait(120) == 0
+    for stage in ("coarse.csv", "transfer.csv"):
+        process = start("killed")
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "killed").glob(f"trial-00?/{stage}")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "killed" / "table.md").exists()
+    assert start("killed").wait(120) == 0
+    left_over = {name for name in results(tmp_path / "killed") if "/." in name or name.startswith(".")}
+    killed = {k: v for k, v in results(tmp_path / "killed").items() if k not in left_over}
+    assert killed == results(tmp_path / "whole")
+
+
+def test_what_is_complete_is_not_run_again_and_trials_can_be_added(tmp_path, data):
+    execute(tmp_path, dataclasses.replace(TINY, trials=1), data)
+    first = results(tmp_path)["trial-000/new.npz"]
+    lines = []
+    execute(tmp_path, TINY, data, report=lines.append)
+    assert all(line.startswith("trial 2/2") for line in lines) and len(lines) == 4
+    assert results(tmp_path)["trial-000/new.npz"] == first
+
+
+def test_levels_and_arms_are_what_the_thesis_says(data):
+    backend = get_backend()
+    coarse, fine = build_levels(TINY, data, 0, backend)
+    assert coarse.training.images.shape == (24, 1, 6, 6) and fine.training.images.shape == (16, 1, 12, 12)
+    assert coarse.training.W_regularizer.alpha == 4 * fine.training.W_regularizer.alpha == 0.125
+    used = [fine.validation.images, fine.training.images]
+    assert len({image.tobytes() for part in used for image in part}) == 26
+    np.testing.assert_allclose(
+        coarse.validation.images, fine.validation.images.reshape(10, 1, 6, 2, 6, 2).mean(axis=(3, 5)), atol=1e-6
+    )
+    x = coarse.initial(np.random.default_rng(3), TINY)
+    points = starting_points(TINY, coarse, fine, x, 0)
+    theta, _ = coarse.training.split(x)
+    parts = {arm: fine.training.split(point) for arm, point in points.items()}
+    np.testing.assert_array_equal(parts["transfer"][0], theta)
+    np.testing.assert_array_equal(parts["transfer"][1], parts["multigrid"][1])
+    stencils = parts["multigrid"][0].reshape(-1, 9).astype(float)
+    np.testing.assert_allclose(stencils @ galerkin_matrix(3).T, theta.reshape(-1, 9), atol=1e-5)
+    assert points["new"].dtype == np.float32 and not np.array_equal(parts["new"][0], theta)
+    assert TINY.rate(1) == pytest.approx(0.003 / 0.5**0.5) and TINY.rate(8) == pytest.approx(0.0015)
+
+
+def test_networks_of_the_thesis():
+    a, b = build_network("A", (28, 28)), build_network("B", (28, 28))
+    assert a.range_shape == (64, 28, 28) and b.range_shape == (64, 14, 14)
+    assert a.parameters.size == b.parameters.size == 9 * 32 + 9 * 32 * 64
+
+
+def test_report_and_plot(tmp_path, data):
+    folder, found = execute(tmp_path, TINY, data)
+    cells = report.summarize("4.1", found)
+    values = [100 * history[1]["validation_accuracy"] for history in found["transfer"]]
+    assert cells["transfer"][1].mean == pytest.approx(np.mean(values))
+    assert cells["transfer"][1].std == pytest.approx(np.std(values, ddof=1)) and cells["transfer"][1].thesis == 93.5
+    text = report.to_text("4.1", cells, TINY, folder.seconds())
+    assert "mean ± standard deviation of 2 trials" in text and "Multigrid" in text and "(63.6)" in text
+    assert (tmp_path / "table.md").read_text().count("|") == 30
+    assert json.loads((tmp_path / "summary.json").read_text())["percent"]["new"]["initial_accuracy"]["thesis"] == 88.4
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 13
+    ax = plot_convergence(found, "validation_accuracy")
+    assert [line.get_label() for line in ax.lines[:4]] == ["Coarse training", "New", "Transfer", "Multigrid"]
+    assert ax.lines[1].get_xdata().tolist() == [2, 3, 4]
+    assert plot_convergence(found, ax=ax) is ax
+    assert convergence_figure(found, "title").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trials": 0}, "trials: expected an integer of at least 1, got 0"),
+        ({"seed": -1}, "seed: expected an integer of at least 0, got -1"),
+        ({"network": "C"}, "network: expected one of 'A', 'B', got 'C'"),
+        ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), got 1.0"),
+        ({"learning_rate": 0.0}, "learning_rate: expected a finite number above 0.0, got 0.0"),
+        ({"dtype": "float16"}, "dtype: expected one of 'float32', 'float64', got 'float16'"),
+        ({"fine_examples": 10, "batch_size": 16}, "batch_size: expected at most the number of training examples"),
+        ({"W_alpha": float("inf")}, "W_alpha: expected a finite number"),
+        ({"fine_epochs": 1.5}, "fine_epochs: expected an integer of at least 1, got 1.5"),
+    ],
+)
+def test_protocol_errors(change, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(TINY, **change)
+
+
+def test_protocols_of_tables_and_settings_as_text():
+    assert protocol_for("4.2", "thesis").network == "B" and protocol_for("4.1", "thesis") == Protocol()
+    changed = protocol_for("4.1", "small", seed=3).replaced(
+        {"momentum": "0.9", "interpolation": "constant", "seed": "4"}
+    )
+    assert (changed.momentum, changed.interpolation, changed.seed, changed.dataset) == (0.9, "constant", 4, "digits")
+    for settings, message in (
+        ({"speed": "1"}, "setting: expected one of .*got 'speed'"),
+        ({"trials": "two"}, "trials: expected an integer, got 'two'"),
+        ({"momentum": "x"}, "momentum: expected a number, got 'x'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Protocol().replaced(settings)
+    with pytest.raises(InputError, match="table: expected one of '4.1', '4.2', got '9.9'"):
+        protocol_for("9.9", "small")
+
+
+def test_folder_errors(tmp_path, data):
+    backend = get_backend()
+    execute(tmp_path / "run", dataclasses.replace(TINY, trials=1), data)
+    with pytest.raises(
+        InputError, match=r"out: expected a folder made with the same settings.*momentum = 0.0 \(now 0.5\)"
+    ):
+        ResultsFolder(tmp_path / "run", dataclasses.replace(TINY, momentum=0.5), backend)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="out: expected an empty or new folder, or one with results"):
+        ResultsFolder(tmp_path / "other", TINY, backend)
+    with pytest.raises(InputError, match=r"out: expected a folder that can be written.*Not a directory"):
+        ResultsFolder(tmp_path / "other" / "letter.txt" / "x", TINY, backend)
+    (tmp_path / "run" / "trial-000" / "new.npz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="out: expected states that can be read"):
+        ResultsFolder(tmp_path / "run", TINY, backend).load(0, "new")
+    (tmp_path / "run" / "settings.json").write_text("{")
+    with pytest.raises(InputError, match="which cannot be read"):
+        ResultsFolder(tmp_path / "run", TINY, backend)

@@ -1,0 +1,69 @@
+"""One direction of flow: a module imports only from its left."""
+
+import ast
+from pathlib import Path
+
+import meganet
+
+PACKAGE = Path(meganet.__file__).parent
+ORDER = [
+    "_version _validate _files",
+    "backend",
+    "datasets",
+    "linop",
+    "layers",
+    "networks",
+    "losses",
+    "regularizers",
+    "multigrid",
+    "objective",
+    "optim",
+    "checks",
+    "experiments",
+    "plotting",
+    "cli",
+    "__main__",
+]
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
+
+
+def rooms(path):
+    """Return the top-level rooms of meganet that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"meganet.{a.name}" for a in node.names] if node.module == "meganet" else [node.module]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("meganet.")}
+        assert "meganet" not in names, f"{path}: imports the whole package"
+    return found
+
+
+def test_modules_import_only_from_their_left():
+    paths = [p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py"]
+    assert len(paths) > 30
+    for path in paths:
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        wrong = {room for room in rooms(path) - {own} if RANK[room] >= RANK[own]}
+        assert not wrong, f"{path}: imports {sorted(wrong)} from its right"
+
+
+def test_optimisers_know_nothing_of_networks():
+    for path in (PACKAGE / "optim").glob("*.py"):
+        assert rooms(path) <= {"_validate", "backend", "optim"}
+
+
+def test_files_are_small():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_the_package_needs_no_gpu_library_to_import():
+    for path in PACKAGE.rglob("*.py"):
+        top = [n for n in ast.parse(path.read_text()).body if isinstance(n, (ast.Import, ast.ImportFrom))]
+        text = " ".join(ast.unparse(n) for n in top)
+        assert not any(word in text for word in ("cupy", "torch", "pooch", "mlxtend")), path
