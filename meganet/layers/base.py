@@ -59,12 +59,12 @@ class Layer(ABC):
         ----------
         theta : array, (parameters.size,)
             The weights.
-        x : array, (N, *domain_shape)
+        x : array, ``(N, *domain_shape)``
             The examples, in the dtype of `theta` (float32 or float64), which is also the result's.
 
         Returns
         -------
-        y : array, (N, *range_shape)
+        y : array, ``(N, *range_shape)``
         tape : object
             To be handed to `jvp` and `vjp`.
 
@@ -80,7 +80,7 @@ class Layer(ABC):
         return self._forward(theta, x)
 
     def jvp(self, dtheta: Array, dx: Array, tape: Any) -> Array:
-        """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, (N, *range_shape)."""
+        """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, ``(N, *range_shape)``."""
         self._check("dtheta", dtheta, (self.parameters.size,))
         self._check("dx", dx, ("N", *self.domain_shape))
         _validate.same_dtype("dtheta", dtheta, dx.dtype, "dx")

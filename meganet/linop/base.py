@@ -57,11 +57,11 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def _apply(self, x: Array) -> Array:
-        """Return ``A x`` for a batch (N, *domain_shape)."""
+        """Return ``A x`` for a batch ``(N, *domain_shape)``."""
 
     @abstractmethod
     def _adjoint(self, y: Array) -> Array:
-        """Return ``A.T y`` for a batch (N, *range_shape)."""
+        """Return ``A.T y`` for a batch ``(N, *range_shape)``."""
 
     @abstractmethod
     def tosparse(self) -> Any:
@@ -246,8 +246,8 @@ class ParametricOperator(LinearOperator):
 
         Parameters
         ----------
-        x : array, (N, *domain_shape)
-        y : array, (N, *range_shape)
+        x : array, ``(N, *domain_shape)``
+        y : array, ``(N, *range_shape)``
 
         Returns
         -------

@@ -17,7 +17,7 @@ class Dense(ParametricOperator):
 
     Parameters
     ----------
-    kernel : array, (K, *domain_shape)
+    kernel : array, ``(K, *domain_shape)``
         float32 or float64.
     backend : str or Backend, optional
     """
