@@ -15,17 +15,22 @@ from typing import Any
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 
 
-def alternate(cases: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 3) -> dict[str, list[float]]:
-    """Time the cases in turn, A B C A B C ..., so that a drift of the machine meets all alike; seconds."""
-    for call in cases.values():
-        for _ in range(warm_up):
-            call()
+def alternate(
+    cases: Mapping[str, Callable[[], Any]], rounds: int, calls: int = 8, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """Time the cases in turn, A B C A B C ..., so that a drift of the machine meets all alike; seconds per call.
+
+    Each turn is several calls in a row, as in training, the first ones not counted: the other library's threads may
+    still be spinning then.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(repeats):
+    for _ in range(rounds):
         for name, call in cases.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
+            for number in range(warm_up + calls):
+                start = time.perf_counter()
+                call()
+                if number >= warm_up:
+                    seconds[name].append(time.perf_counter() - start)
     return seconds
 
 

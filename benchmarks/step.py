@@ -95,7 +95,7 @@ def main() -> None:
     """Measure every case and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     record: dict[str, Any] = {"machine": machine(options.threads, ["numpy", "scipy", "torch"]), "cases": []}
@@ -109,7 +109,7 @@ def main() -> None:
             if difference > 1e-5:
                 raise SystemExit(f"net {network} {size}x{size}: the gradients differ by {difference:.1e}")
             calls = {"meganet": ours.step, **{name: peer.step for name, peer in peers.items()}}
-            times = {name: median_ms(s) for name, s in alternate(calls, options.repeats).items()}
+            times = {name: median_ms(s) for name, s in alternate(calls, options.rounds).items()}
             best = min(times[name] for name in formats)
             ratio = times["meganet"] / best
             case = {"network": network, "size": size, "gradient_difference": difference, "ms": times, "ratio": ratio}

@@ -6,7 +6,7 @@ from meganet.layers import ConvolutionLayer, DenseLayer, PoolingLayer, he_normal
 from meganet.losses import SoftmaxCrossEntropy
 from meganet.multigrid import prolongate, restrict
 from meganet.networks import Chain
-from meganet.objective import Objective
+from meganet.objective import Objective, observer
 from meganet.optim import Adam, Momentum, sgd
 from meganet.regularizers import Tikhonov
 
@@ -26,6 +26,7 @@ __all__ = [
     "get_backend",
     "he_normal",
     "normal",
+    "observer",
     "prolongate",
     "restrict",
     "sgd",

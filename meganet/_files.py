@@ -8,11 +8,14 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+TEMPORARY = ".tmp"
+"""Ending of the hidden files that are being written; one that is left over belongs to a process that was killed."""
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, replacing what is there in one step."""
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -18,9 +18,9 @@ class InputError(ValueError):
     """
 
 
-def reject(argument: str, expected: str, got: object) -> NoReturn:
-    """Raise `InputError` for `argument` in the common wording."""
-    raise InputError(f"{argument}: expected {expected}, got {got}")
+def reject(argument: str, expected: str, got: object, error: type[InputError] = InputError) -> NoReturn:
+    """Raise `InputError`, or a class of it, for `argument` in the common wording."""
+    raise error(f"{argument}: expected {expected}, got {got}")
 
 
 def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
@@ -56,7 +56,7 @@ def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     values = (value, value) if isinstance(value, Integral) else value
     if not isinstance(values, Sequence) or len(values) != 2:
         reject(argument, "one integer or a pair of integers", repr(value))
-    return integer(argument, values[0], minimum), integer(argument, values[1], minimum)
+    return integer(f"{argument}[0]", values[0], minimum), integer(f"{argument}[1]", values[1], minimum)
 
 
 def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]:
@@ -64,9 +64,9 @@ def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]
     if isinstance(value, Integral):
         value = (value,)
     if not isinstance(value, Sequence) or (ndim is not None and len(value) != ndim) or not value:
-        count = "some" if ndim is None else str(ndim)
-        reject(argument, f"{count} positive integers", repr(value))
-    return tuple(integer(argument, v) for v in value)
+        count = "" if ndim is None else f"{ndim} "
+        reject(argument, f"a tuple of {count}positive integers", repr(value))
+    return tuple(integer(f"{argument}[{k}]", v) for k, v in enumerate(value))
 
 
 def odd_shape(argument: str, value: Any) -> tuple[int, int]:

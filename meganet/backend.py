@@ -69,7 +69,7 @@ class Backend:
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array of this backend, moved there if it lives elsewhere."""
-        return self.xp.asarray(host(x), dtype=dtype) if not self.owns(x) else self.xp.asarray(x, dtype=dtype)
+        return self.xp.asarray(x if self.owns(x) else host(x), dtype=dtype)
 
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         """Return `x`, an array of this backend, as a NumPy array."""
@@ -115,8 +115,10 @@ def _numpy_problem() -> None:
 def _cupy_problem() -> str | None:
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError:
         return "CuPy is not installed; install the extra for your driver: pip install 'meganet[cuda12]'"
+    except ImportError as error:
+        return f"CuPy is installed but cannot be imported ({error})"
     if int(cupy.__version__.split(".")[0]) < MINIMUM_CUPY:
         return f"CuPy {MINIMUM_CUPY} or newer is needed, {cupy.__version__} is installed"
     if not cupy.cuda.is_available():
@@ -173,7 +175,7 @@ def get_backend(backend: str | Backend | None = None) -> Backend:
         factory, problem = _FACTORIES[name]
         reason = problem()
         if reason is not None:
-            raise BackendError(f"{argument}: {name!r} cannot be used: {reason}")
+            _validate.reject(argument, "a backend that can be used here", f"{name!r}: {reason}", BackendError)
         _loaded[name] = factory()
     return _loaded[name]
 
@@ -216,7 +218,7 @@ def _download(x: Any) -> Any:
 
 
 def moved(obj: Any, backend: str | Backend) -> Any:
-    """Return a copy of an operator or layer whose arrays and parts live on another backend."""
+    """Return a copy of an operator or layer whose arrays and parts, attributes or tuples of them, are moved."""
     target = get_backend(backend)
     new = copy.copy(obj)
     for name, value in vars(obj).items():
@@ -237,5 +239,6 @@ def random_stream(seed: int, *key: int) -> np.random.Generator:
     Streams with different keys are independent, and a stream depends on nothing but (`seed`, `key`). Numbers are
     always drawn on the host, in float64, and then moved and rounded: so both backends start from the same weights.
     """
-    _validate.integer("seed", seed, minimum=0)
+    for name, number in (("seed", seed), *(("key", k) for k in key)):
+        _validate.integer(name, number, minimum=0)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

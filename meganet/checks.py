@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.layers.base import Layer
 from meganet.linop.base import LinearOperator
@@ -22,6 +23,8 @@ ADJOINT_TOLERANCE = 4.0
 ORDER_MINIMUM = 1.95
 FLOOR_MAXIMUM = 1e-7
 HALVINGS = 30
+FLOAT32_TOLERANCE = 1e-4
+"""Largest accepted relative difference of a float32 evaluation; a kink (ReLU) crossed by rounding may cost some."""
 
 
 class CheckError(AssertionError):
@@ -74,7 +77,7 @@ def check_adjoint(
         name = repr(operator)
     else:
         if adjoint is None or v is None or w is None:
-            raise TypeError("check_adjoint of a function needs adjoint, v and w")
+            _validate.reject("adjoint, v, w", "all three for a check of functions", "None among them")
         forward, backward = operator, adjoint
     a_v, at_w = forward(v), backward(w)
     if a_v.shape != w.shape or at_w.shape != v.shape:
@@ -165,6 +168,8 @@ def check_derivative(
     >>> round(table.order, 1)
     2.0
     """
+    if x.dtype != np.float64 or not _norm(direction) > 0:
+        _validate.reject("x, direction", "float64 and a direction that is not zero", f"{x.dtype}, {_norm(direction)}")
     f0, slope = function(x), derivative(direction)
     size = _norm(f0)
     h = 0.5 ** np.arange(HALVINGS)
@@ -191,7 +196,7 @@ def check_derivative(
 
 
 def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float = 1e-2) -> TaylorTable:
-    """Check a layer's Jacobian products: Taylor test in (theta, x) together, and `vjp` against `jvp`.
+    """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64.
 
     Parameters
     ----------
@@ -203,7 +208,8 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
     Raises
     ------
     CheckError
-        If a product is wrong, a shape does not fit, or an input was modified.
+        If a product is wrong, a shape does not fit, an input was modified, or float32 input does not give float32
+        results close to those in float64.
     """
     rng = np.random.default_rng(seed)
     draw = layer.backend.asarray
@@ -225,6 +231,7 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
         raise CheckError(f"{layer!r}: products of shapes {g_theta.shape}, {g_x.shape}, {j.shape}")
     if _norm(only_theta - g_theta) > 1e-14 * _norm(g_theta):
         raise CheckError(f"{layer!r}: vjp_theta differs from vjp")
+    _check_float32(layer, [theta, x, dtheta, dx, dy], [y, j, g_theta, g_x])
     pack = layer.backend.xp.concatenate
 
     def joint_vjp(w: Array) -> Array:
@@ -241,6 +248,19 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
         return layer.forward(v[:n], v[n:].reshape(m))[0]
 
     return check_derivative(value, joint_jvp, pack([theta, x.reshape(-1)]), v, name=repr(layer))
+
+
+def _check_float32(layer: Layer, inputs: list[Array], expected: list[Array]) -> None:
+    """Repeat the evaluation in float32 and compare with what float64 gave."""
+    theta, x, dtheta, dx, dy = (a.astype(np.float32) for a in inputs)
+    y, tape = layer.forward(theta, x)
+    results = [y, layer.jvp(dtheta, dx, tape), *layer.vjp(dy, tape)]
+    for label, narrow, wide in zip(("y", "jvp", "dtheta", "dx"), results, expected, strict=True):
+        if narrow.dtype != np.float32:
+            raise CheckError(f"{layer!r}: {label} is {narrow.dtype} for float32 input")
+        error, size = _norm(narrow - wide.astype(np.float32)), _norm(wide)
+        if not error <= FLOAT32_TOLERANCE * size:
+            raise CheckError(f"{layer!r}: {label} in float32 differs from float64 by {error:.1e} of {size:.1e}")
 
 
 def _dot(a: Array, b: Array) -> float:

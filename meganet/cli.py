@@ -10,13 +10,24 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NoReturn
 
 from meganet._validate import InputError, reject
 from meganet._version import __version__
 from meganet.backend import ENVIRONMENT_VARIABLE, available_backends, get_backend, use_backend
-from meganet.datasets import DataNotFoundError, fetch_mnist, find_mnist, load_digits, verify_mnist
+from meganet.datasets import DataNotFoundError, ImageSet, fetch_mnist, find_mnist, load_digits, verify_mnist
 from meganet.datasets.mnist import DATA_VARIABLE, search_folders
-from meganet.experiments import PRESETS, Protocol, ResultsFolder, histories, load_data, protocol_for, report, run
+from meganet.experiments import (
+    PRESETS,
+    Protocol,
+    ResultsError,
+    ResultsFolder,
+    histories,
+    load_data,
+    protocol_for,
+    report,
+    run,
+)
 from meganet.experiments.protocol import ARCHITECTURES
 from meganet.multigrid import galerkin_condition
 from meganet.plotting import convergence_figure
@@ -31,20 +42,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        job = options.prepare(options)
-    except InputError as error:
-        print(f"meganet: error: {error}", file=sys.stderr)
-        return 2
-    try:
+        try:
+            job = options.prepare(options)
+        except InputError as error:
+            return _complain(error)
         job()
+        sys.stdout.flush()
+    except ResultsError as error:
+        return _complain(error)
     except KeyboardInterrupt:
         print("\nmeganet: interrupted; the same command continues", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # the reader, such as head, has seen enough; nothing may be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
+def _complain(error: InputError) -> int:
+    print(f"meganet: error: {error}", file=sys.stderr)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """One readable line for a command that cannot be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"meganet: error: {message} ({self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="meganet", description="Multiresolution convolutional networks: rerun the thesis' experiments."
     )
     parser.add_argument("--version", action="version", version=f"meganet {__version__}")
@@ -92,30 +121,38 @@ def _prepare_reproduce(options: argparse.Namespace) -> Callable[[], None]:
             reject("--set", "NAME=VALUE", repr(text))
         changes[name] = value
     protocol = protocol.replaced(changes)
+    if protocol.network != ARCHITECTURES[options.table]:
+        reject("network", f"net {ARCHITECTURES[options.table]}, the one of table {options.table}", protocol.network)
     backend = get_backend(options.backend)
     data = load_data(protocol, options.data, progress=not options.quiet)
     needed = protocol.coarse_examples + protocol.fine_examples + protocol.validation_examples
     if needed > len(data):
         reject("examples", f"at most the {len(data)} of {data.name}", str(needed))
-    default = f"meganet-results/table-{options.table}-{options.preset}-seed-{protocol.seed}"
-    folder = ResultsFolder(options.out or default, protocol, backend)
+    name = "-".join([f"table-{options.table}-{options.preset}-seed-{protocol.seed}", *options.settings])
+    path = Path("meganet-results", name) if options.out is None else options.out
+    folder = ResultsFolder(path, protocol, backend, data)
 
     def job() -> None:
-        table = options.table
-        print(f"Table {table}: {report.description(protocol)}, {protocol.trials} trial(s), {backend.name}")
-        print(f"Data: {len(data)} images of {data.name} ({data.source})")
-        condition = galerkin_condition(3, protocol.interpolation)
-        print(f"Galerkin matrix 9x9, {protocol.interpolation} interpolation: condition number {condition:.1f}")
-        with use_backend(backend):
-            run(protocol, data, folder, progress=not options.quiet, report=print)
-        found = histories(protocol, folder)
-        cells = report.write(table, protocol, folder, found)
-        title = f"Table {table}, net {protocol.network}: mean and range of {protocol.trials} trial(s)"
-        picture = folder.write("convergence.png", convergence_figure(found, title))
-        print(f"\n{report.to_text(table, cells, protocol, folder.seconds())}")
-        print(f"\nResults: {folder.path}{os.sep} (table.md, table.csv, summary.json, trial-*/)\nPlot:    {picture}")
+        with folder, use_backend(backend):
+            _reproduce(options.table, protocol, data, folder, progress=not options.quiet)
 
     return job
+
+
+def _reproduce(table: str, protocol: Protocol, data: ImageSet, folder: ResultsFolder, progress: bool) -> None:
+    print(f"Table {table}: {report.description(protocol)}, {protocol.trials} trial(s), {folder.backend.name}")
+    print(f"Data: {len(data)} images of {data.name} ({data.source})")
+    condition = galerkin_condition(3, protocol.interpolation)
+    print(f"Galerkin matrix 9x9, {protocol.interpolation} interpolation: condition number {condition:.1f}")
+    run(protocol, data, folder, progress=progress, report=print)
+    found = histories(protocol, folder)
+    cells = report.write(table, protocol, folder, found)
+    count = f"mean and range of {protocol.trials} trials" if protocol.trials > 1 else "one trial"
+    picture = folder.write(
+        "convergence.png", convergence_figure(found, f"Table {table}, net {protocol.network}: {count}")
+    )
+    print(f"\n{report.to_text(table, cells, protocol, folder.seconds())}")
+    print(f"\nResults: {folder.path}{os.sep} (table.md, table.csv, summary.json, trial-*/)\nPlot:    {picture}")
 
 
 def _prepare_info(options: argparse.Namespace) -> Callable[[], None]:
@@ -129,6 +166,10 @@ def _prepare_info(options: argparse.Namespace) -> Callable[[], None]:
         print("Backends:")
         for name, problem in available_backends().items():
             print(f"  {name}: {'usable' if problem is None else problem}")
+        try:
+            print(f"  active: {get_backend().name}")
+        except InputError as error:
+            print(f"  active: none; {error}")
         _print_devices()
         _print_data(None)
 

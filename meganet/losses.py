@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, backend_of
+from meganet.backend import Array, Backend, backend_of, host
 
 
 def check_labels(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
     """Return `labels` as a host array of integers in ``0 ... classes - 1``, one for each example."""
-    array = np.asarray(labels)
+    array = np.asarray(host(labels))
     if array.ndim != 1 or array.dtype.kind not in "iu":
         _validate.reject(argument, "a vector of integers", f"shape {array.shape}, dtype {array.dtype}")
     wrong = (array < 0) | (array >= classes)
@@ -47,7 +47,8 @@ class SoftmaxCrossEntropy:
         -------
         array, (), the dtype of `logits`, on their backend.
         """
-        return self.value_and_gradient(logits, labels)[0]
+        self._check(logits, labels)
+        return self._value(logits, labels)
 
     def value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return the mean loss and its gradient in the logits, (N, K)."""
@@ -67,14 +68,23 @@ class SoftmaxCrossEntropy:
         """Return the class of the largest logit, (N,); ties go to the first."""
         return logits.argmax(axis=1)
 
+    def _value(self, logits: Array, labels: Array) -> Array:
+        backend = backend_of(logits)
+        return self._mean_loss(self._log_softmax(backend, logits), self._hits(backend, logits, labels))
+
     def _value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         backend = backend_of(logits)
-        xp = backend.xp
         log_p = self._log_softmax(backend, logits)
-        hit = labels[:, None] == xp.arange(logits.shape[1])
-        value = -(log_p * hit).sum() * (1 / logits.shape[0])
-        gradient = (xp.exp(log_p) - hit) * (1 / logits.shape[0])
-        return value, gradient
+        hits = self._hits(backend, logits, labels)
+        return self._mean_loss(log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[0])
+
+    @staticmethod
+    def _mean_loss(log_p: Array, hits: Array) -> Array:
+        return -(log_p * hits).sum() * (1 / log_p.shape[0])
+
+    @staticmethod
+    def _hits(backend: Backend, logits: Array, labels: Array) -> Array:
+        return labels[:, None] == backend.xp.arange(logits.shape[1])
 
     @staticmethod
     def _log_softmax(backend: Backend, logits: Array) -> Array:
@@ -86,6 +96,8 @@ class SoftmaxCrossEntropy:
         backend = backend_of(logits)
         _validate.array_shape("logits", logits, ("N", "K"))
         _validate.float_dtype("dtype of logits", logits.dtype)
+        if not logits.shape[0]:
+            _validate.reject("logits", "at least one example", "none")
         backend.require("labels", labels)
         if tuple(labels.shape) != (logits.shape[0],):
             _validate.reject("labels", f"one class for each of {logits.shape[0]} examples", f"shape {labels.shape}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from meganet import _validate
@@ -19,7 +19,7 @@ class Chain(Layer):
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : iterable of Layer
         At least one; each layer's range is the next one's domain, all on one backend.
 
     Examples
@@ -32,9 +32,10 @@ class Chain(Layer):
     total                18,720
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        if not layers:
-            _validate.reject("layers", "at least one layer", "none")
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        layers = tuple(layers)
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            _validate.reject("layers", "one or more layers", repr(layers))
         for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
             if first.range_shape != second.domain_shape:
                 _validate.reject(
@@ -42,7 +43,7 @@ class Chain(Layer):
                 )
             if first.backend is not second.backend:
                 _validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
-        self.layers = tuple(layers)
+        self.layers = layers
         parameters = Parameters.joined({str(k): layer.parameters for k, layer in enumerate(layers)})
         super().__init__(layers[0].domain_shape, layers[-1].range_shape, parameters, layers[0].backend)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array
@@ -58,14 +62,17 @@ class Objective:
         theta_regularizer: Tikhonov | None = None,
         W_regularizer: Tikhonov | None = None,
     ) -> None:
-        if classifier.domain_shape != network.range_shape:
-            _validate.reject("classifier", f"the domain {network.range_shape}, the network's range", repr(classifier))
+        if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
+            expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
+            _validate.reject("classifier", expected, repr(classifier))
         self.backend = network.backend
         self.backend.require("images", images)
         _validate.array_shape("images", images, ("N", *network.domain_shape))
         self.dtype = _validate.float_dtype("dtype of images", images.dtype)
         if not bool(self.backend.to_host(self.backend.xp.isfinite(images).all())):
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
+        if not images.shape[0]:
+            _validate.reject("images", "at least one image", "none")
         host_labels = check_labels("labels", labels, classifier.range_shape[0])
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
@@ -73,6 +80,11 @@ class Objective:
         self.images, self.labels = images, self.backend.asarray(host_labels)
         self.loss = SoftmaxCrossEntropy()
         self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
+        sizes = (network.parameters.size, classifier.parameters[0].size)
+        penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
+        for (penalty, name), size in zip(penalties, sizes, strict=True):
+            if penalty is not None and penalty.operator.shape[1] != size:
+                _validate.reject(name, f"an operator on {size} weights", repr(penalty.operator))
         self.parameters = Parameters.joined({"theta": network.parameters, "W": classifier.parameters})
 
     @property
@@ -108,19 +120,19 @@ class Objective:
         value, dlogits = self.loss._value_and_gradient(logits, labels)
         w_gradient, dfeatures = self.classifier.vjp(dlogits, classifier_tape)
         gradient = self.backend.xp.concatenate([self.network.vjp_theta(dfeatures, network_tape), w_gradient])
-        return self._add_regularizers(x, value, gradient), gradient
+        for regularizer, part in self._regularizers():
+            penalty, slope = regularizer.value_and_gradient(x[part])
+            value = value + penalty
+            gradient[part] += slope
+        return value, gradient
 
-    def _add_regularizers(self, x: Array, value: Array, gradient: Array | None = None) -> Array:
-        """Return `value` plus the regularisers, and add their gradients to `gradient` in place."""
+    def _regularizers(self) -> Iterator[tuple[Tikhonov, slice]]:
+        """Yield each regulariser with its part of the flat vector."""
         start = self.network.parameters.size
-        kernel = start + self.classifier.parameters[0].size
-        for regularizer, part in ((self.theta_regularizer, slice(start)), (self.W_regularizer, slice(start, kernel))):
-            if regularizer is not None:
-                penalty, slope = regularizer.value_and_gradient(x[part])
-                value = value + penalty
-                if gradient is not None:
-                    gradient[part] += slope
-        return value
+        if self.theta_regularizer is not None:
+            yield self.theta_regularizer, slice(start)
+        if self.W_regularizer is not None:
+            yield self.W_regularizer, slice(start, start + self.classifier.parameters[0].size)
 
     def logits(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
@@ -136,22 +148,57 @@ class Objective:
         x : array, (parameters.size,)
         batch_size : int
             Examples at a time; it changes the result by round-off only.
+
+        Returns
+        -------
+        Metrics
+            Python floats; the accuracy is nan where the loss is not finite.
         """
         self._check(x)
         batch_size = _validate.integer("batch_size", batch_size)
-        loss, right = 0.0, 0
+        losses, hits = [], []
         for start in range(0, self.examples, batch_size):
             labels = self.labels[start : start + batch_size]
             logits = self.logits(x, self.images[start : start + batch_size])
-            value, _ = self.loss._value_and_gradient(logits, labels)
-            hits = (self.loss.predictions(logits) == labels).sum()
-            loss += float(self.backend.to_host(value)) * int(labels.shape[0])
-            right += int(self.backend.to_host(hits))
-        loss /= self.examples
-        penalty = self._add_regularizers(x, self.backend.xp.zeros((), dtype=self.dtype))
-        return Metrics(loss + float(self.backend.to_host(penalty)), loss, right / self.examples)
+            losses.append((self.loss._value(logits, labels) * labels.shape[0]).reshape(1))
+            hits.append(self.loss.predictions(logits) == labels)
+        # everything stays on the device until here
+        loss = self._fetch(losses).sum() / self.examples
+        penalties = [regularizer.value(x[part]).reshape(1) for regularizer, part in self._regularizers()]
+        penalty = self._fetch(penalties).sum() if penalties else 0.0
+        # the largest of logits that are not numbers is no prediction
+        accuracy = self._fetch(hits).mean() if math.isfinite(loss) else math.nan
+        return Metrics(float(loss + penalty), float(loss), float(accuracy))
+
+    def _fetch(self, parts: list[Array]) -> np.ndarray[Any, Any]:
+        return self.backend.to_host(self.backend.xp.concatenate(parts)).astype(np.float64)
 
     def _check(self, x: Array) -> None:
         self.backend.require("x", x)
         _validate.array_shape("x", x, (self.parameters.size,))
         _validate.same_dtype("x", x, self.dtype, "the images")
+
+
+def observer(training: Objective, validation: Objective | None = None) -> Callable[[Array], dict[str, float]]:
+    """Return the function that gives an optimiser its columns of training and validation values.
+
+    Parameters
+    ----------
+    training : Objective
+        Columns ``objective``, ``loss``, ``accuracy``.
+    validation : Objective, optional
+        The same network and classifier over other data: columns ``validation_loss``, ``validation_accuracy``.
+
+    Examples
+    --------
+    ``sgd(fun, x0, fun.examples, ..., observe=observer(fun, validation))``
+    """
+
+    def observe(x: Array) -> dict[str, float]:
+        row = training.evaluate(x)._asdict()
+        if validation is not None:
+            _, loss, accuracy = validation.evaluate(x)
+            row |= {"validation_loss": loss, "validation_accuracy": accuracy}
+        return row
+
+    return observe

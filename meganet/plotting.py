@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meganet.experiments.coarse_to_fine import COARSE
 from meganet.optim import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COARSE = "coarse"
 STYLES: dict[str, dict[str, Any]] = {
     COARSE: {"color": "0.35", "label": "Coarse training"},
     "new": {"color": "tab:blue", "label": "New"},
@@ -70,7 +70,9 @@ def convergence_figure(histories: Mapping[str, Sequence[History]], title: str) -
     left, right = figure.subplots(1, 2)
     plot_convergence(histories, "objective", left)
     plot_convergence(histories, "validation_accuracy", right)
-    right.get_legend().remove()
+    for ax in (left, right):
+        ax.get_legend().remove()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES))
     figure.suptitle(title)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)

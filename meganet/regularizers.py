@@ -29,21 +29,36 @@ class Tikhonov:
     def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
         self.operator = operator
         self.alpha = _validate.real("alpha", alpha, minimum=0)
+        if reference is not None:
+            operator.backend.require("reference", reference)
+            self._tensor("reference", reference)
         self.reference = reference
+
+    def value(self, x: Array) -> Array:
+        """Return ``R(x)``, an array of shape ()."""
+        return self._half_square(self._residual(x))
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
-        difference = self._tensor(x if self.reference is None else x - self.reference)
-        residual = self.operator @ difference
-        value = (0.5 * self.alpha) * (residual * residual).sum()
-        return value, (self.alpha * (self.operator.T @ residual)).reshape(x.shape)
+        residual = self._residual(x)
+        return self._half_square(residual), (self.alpha * (self.operator.T @ residual)).reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
-        return (self.alpha * (self.operator.T @ (self.operator @ self._tensor(v)))).reshape(v.shape)
+        return (self.alpha * (self.operator.T @ (self.operator @ self._tensor("v", v)))).reshape(v.shape)
 
-    def _tensor(self, x: Array) -> Array:
+    def _residual(self, x: Array) -> Array:
+        tensor = self._tensor("x", x)
+        if self.reference is None:
+            return self.operator @ tensor
+        _validate.same_dtype("x", x, self.reference.dtype, "the reference")
+        return self.operator @ (tensor - self._tensor("reference", self.reference))
+
+    def _half_square(self, residual: Array) -> Array:
+        return (0.5 * self.alpha) * (residual * residual).sum()
+
+    def _tensor(self, argument: str, x: Array) -> Array:
         size = self.operator.shape[1]
         if x.size != size:
-            _validate.reject("x", f"{size} weights, the domain of the operator", str(x.size))
+            _validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))
         return x.reshape(self.operator.domain_shape)

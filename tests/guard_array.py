@@ -64,6 +64,7 @@ class GuardArray:
     ndim = property(lambda self: self._hidden.ndim)
     size = property(lambda self: self._hidden.size)
     T = property(lambda self: GuardArray(self._hidden.T))
+    flags = property(lambda self: self._hidden.flags)
 
     def __len__(self):
         return len(self._hidden)

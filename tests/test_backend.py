@@ -49,7 +49,7 @@ def test_unknown_backend():
 def test_cupy_without_a_gpu_says_what_is_missing(monkeypatch, module, missing):
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr("meganet.backend._loaded", {})
-    with pytest.raises(BackendError, match=f"backend: 'cupy' cannot be used: {missing}"):
+    with pytest.raises(BackendError, match=f"backend: expected a backend that can be used here, got 'cupy': {missing}"):
         get_backend("cupy")
     assert missing in meganet.available_backends()["cupy"]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from meganet import DenseLayer
+from meganet._validate import InputError
 from meganet.checks import CheckError, check_adjoint, check_derivative, check_layer
 from meganet.linop import CirculantConvolution, Dense
 
@@ -67,6 +68,15 @@ def test_a_linear_function_is_exact_and_its_wrong_derivative_is_not(rng):
         check_derivative(lambda z: b @ z, lambda v: 1.00001 * (b @ v), x, d)
 
 
+def test_derivative_refuses_what_it_cannot_judge():
+    x = np.ones(3)
+    for point, direction in ((x, 0 * x), (x.astype(np.float32), x)):
+        with pytest.raises(InputError, match="x, direction: expected float64 and a direction that is not zero"):
+            check_derivative(np.sin, lambda v: np.cos(x) * v, point, direction)
+    with pytest.raises(InputError, match="adjoint, v, w: expected all three"):
+        check_adjoint(lambda v: v)
+
+
 def test_the_table_is_readable(capsys):
     check_derivative(np.sin, lambda v: np.cos(1.0) * v, np.ones(1), np.ones(1), name="sine", verbose=True)
     text = capsys.readouterr().out
@@ -87,6 +97,8 @@ class BrokenLayer(DenseLayer):
         dy = super()._jvp(dtheta, dx, tape)
         if self.broken == "direction":
             dx += 1
+        if self.broken == "wide":
+            return dy.astype(np.float64)
         return 1.0001 * dy if self.broken == "jvp" else dy
 
     def _vjp(self, dy, tape):
@@ -101,7 +113,7 @@ class BrokenLayer(DenseLayer):
         return self._vjp(dy, tape)[0]
 
 
-@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "output"])
+@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "output", "wide"])
 def test_layer_check_sees_broken_products(broken):
     layer = BrokenLayer((3,), 4, activation="tanh")
     check_layer(layer)

@@ -52,7 +52,8 @@ def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):
         )
         == 0
     )
-    assert (tmp_path / "meganet-results" / "table-4.1-thesis-seed-5" / "table.md").exists()
+    (made,) = (tmp_path / "meganet-results").iterdir()
+    assert made.name.startswith("table-4.1-thesis-seed-5-coarse_examples=96-") and (made / "table.md").exists()
 
 
 def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
@@ -82,6 +83,8 @@ def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
         (["--data", "/nowhere"], "data: expected an existing folder, got '/nowhere'"),
         (["--set", "momentum"], "--set: expected NAME=VALUE, got 'momentum'"),
         (["--set", "pace=1"], "setting: expected one of"),
+        (["--set", "network=B"], "network: expected net A, the one of table 4.1, got B"),
+        (["--set", "dataset=digits"], "data: expected no folder, since the embedded digits are used"),
         (["--set", "coarse_examples=100000"], "examples: expected at most the 220 of MNIST, got 100114"),
         (["--seed", "-3"], "seed: expected an integer of at least 0, got -3"),
     ],
@@ -101,6 +104,20 @@ def test_truncated_data_and_a_folder_of_other_settings(mnist, tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-1])
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 2
     assert "(truncated file)" in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_one_line_and_status_2(mnist, tmp_path, capsys):
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
+    (tmp_path / "out" / "trial-000" / "new.npz").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 2
+    assert capsys.readouterr().err.startswith("meganet: error: out: expected states that can be read")
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m meganet --help | head -1; {sys.executable} -m meganet info | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 2
 
 
 def test_a_bug_shows_its_traceback(mnist, tmp_path, monkeypatch):
@@ -124,7 +141,16 @@ def test_an_interrupt_says_how_to_continue(mnist, tmp_path, monkeypatch, capsys)
 def test_info(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
-    for word in ("meganet 0.", "numpy 2", "Backends:", "numpy: usable", "CPU:", "Data:", "mnist: not found"):
+    for word in (
+        "meganet 0.",
+        "numpy 2",
+        "Backends:",
+        "numpy: usable",
+        "active: numpy",
+        "CPU:",
+        "Data:",
+        "mnist: not found",
+    ):
         assert word in text
 
 
@@ -144,7 +170,8 @@ def test_usage_errors_are_status_2(capsys):
         with pytest.raises(SystemExit) as exit_:
             cli.main(arguments)
         assert exit_.value.code == 2
-    capsys.readouterr()
+        text = capsys.readouterr().err
+        assert text.startswith("meganet: error: ") and text.count("\n") == 1
 
 
 def test_module_and_version():

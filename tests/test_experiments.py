@@ -12,9 +12,22 @@ import pytest
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.datasets import ImageSet
-from meganet.experiments import ARMS, Protocol, ResultsFolder, build_network, histories, protocol_for, report, run
+from meganet.experiments import (
+    ARMS,
+    Protocol,
+    ResultsError,
+    ResultsFolder,
+    build_network,
+    coarse_to_fine,
+    histories,
+    protocol_for,
+    report,
+    run,
+)
 from meganet.experiments.coarse_to_fine import build_levels, starting_points
 from meganet.multigrid import galerkin_matrix
+from meganet.objective import observer
+from meganet.optim import History, Momentum
 from meganet.plotting import convergence_figure, plot_convergence
 
 TINY = Protocol(
@@ -42,19 +55,16 @@ def data():
 
 def results(folder):
     """Return the bytes of every file that must be the same in two runs."""
-    return {
-        str(p.relative_to(folder)): p.read_bytes()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name != "timings.csv"
-    }
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("timings.csv", ".lock"))
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
 def execute(path, protocol, data, **options):
-    folder = ResultsFolder(path, protocol, get_backend())
-    run(protocol, data, folder, progress=False, **options)
-    found = histories(protocol, folder)
-    report.write("4.1", protocol, folder, found)
-    return folder, found
+    with ResultsFolder(path, protocol, get_backend(), data) as folder:
+        run(protocol, data, folder, progress=False, **options)
+        found = histories(protocol, folder)
+        report.write("4.1", protocol, folder, found)
+        return folder, found
 
 
 @pytest.mark.parametrize("network", ["A", "B"])
@@ -95,7 +105,8 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, monke
             pass
     assert len(saved) == protocol.trials * (protocol.coarse_epochs + 3 * protocol.fine_epochs) == len(set(saved))
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
-    assert sorted((tmp_path / "parts" / "timings.csv").read_text().split()) != []
+    timings = (tmp_path / "parts" / "timings.csv").read_text().split()
+    assert len(timings) == 1 + len(saved) and all(float(line.split(",")[-1]) > 0 for line in timings[1:])
 
 
 SCRIPT = """
@@ -131,9 +142,8 @@ def test_a_killed_run_continues_to_the_bit(tmp_path):
         process.wait()
     assert not (tmp_path / "killed" / "table.md").exists()
     assert start("killed").wait(120) == 0
-    left_over = {name for name in results(tmp_path / "killed") if "/." in name or name.startswith(".")}
-    killed = {k: v for k, v in results(tmp_path / "killed").items() if k not in left_over}
-    assert killed == results(tmp_path / "whole")
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
 
 
 def test_what_is_complete_is_not_run_again_and_trials_can_be_added(tmp_path, data):
@@ -200,7 +210,10 @@ def test_report_and_plot(tmp_path, data):
         ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), got 1.0"),
         ({"learning_rate": 0.0}, "learning_rate: expected a finite number above 0.0, got 0.0"),
         ({"dtype": "float16"}, "dtype: expected one of 'float32', 'float64', got 'float16'"),
-        ({"fine_examples": 10, "batch_size": 16}, "batch_size: expected at most the number of training examples"),
+        (
+            {"fine_examples": 10, "batch_size": 16},
+            "batch_size: expected at most the 10 training examples",
+        ),
         ({"W_alpha": float("inf")}, "W_alpha: expected a finite number"),
         ({"fine_epochs": 1.5}, "fine_epochs: expected an integer of at least 1, got 1.5"),
     ],
@@ -229,20 +242,141 @@ def test_protocols_of_tables_and_settings_as_text():
 
 def test_folder_errors(tmp_path, data):
     backend = get_backend()
+
+    def open_folder(path, protocol=TINY, images=data):
+        with ResultsFolder(path, protocol, backend, images) as folder:
+            return folder.load(0, "new")
+
     execute(tmp_path / "run", dataclasses.replace(TINY, trials=1), data)
-    with pytest.raises(
-        InputError, match=r"out: expected a folder made with the same settings.*momentum = 0.0 \(now 0.5\)"
+    with pytest.raises(ResultsError, match=r"a folder made with the same settings.*momentum = 0.0 \(now 0.5\)"):
+        open_folder(tmp_path / "run", dataclasses.replace(TINY, momentum=0.5))
+    other = ImageSet("other", 255 - data.images, data.labels, "drawn")
+    with pytest.raises(ResultsError, match="a folder made with the same settings.*with data = "):
+        open_folder(tmp_path / "run", images=other)
+    with (
+        ResultsFolder(tmp_path / "run", TINY, backend, data),
+        pytest.raises(ResultsError, match="out: expected a folder in which no other process works"),
     ):
-        ResultsFolder(tmp_path / "run", dataclasses.replace(TINY, momentum=0.5), backend)
+        open_folder(tmp_path / "run")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "letter.txt").write_text("mine")
-    with pytest.raises(InputError, match="out: expected an empty or new folder, or one with results"):
-        ResultsFolder(tmp_path / "other", TINY, backend)
-    with pytest.raises(InputError, match=r"out: expected a folder that can be written.*Not a directory"):
-        ResultsFolder(tmp_path / "other" / "letter.txt" / "x", TINY, backend)
+    (tmp_path / "other" / ".settings.json.x.tmp").write_text("left by a kill in the first write")
+    assert open_folder(tmp_path / "other") is None
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    with pytest.raises(ResultsError, match="out: expected an empty or new folder, or one with results"):
+        open_folder(tmp_path / "full")
+    with pytest.raises(ResultsError, match=r"out: expected a folder that can be written.*Not a directory"):
+        open_folder(tmp_path / "full" / "letter.txt" / "x")
+    (tmp_path / "run" / "timings.csv").write_text("trial,arm,epoch,seconds\n0,new,1,")
+    with pytest.raises(ResultsError, match="out: expected timings that can be read"):
+        open_folder(tmp_path / "run")
+    (tmp_path / "run" / "timings.csv").unlink()
+    assert open_folder(tmp_path / "run").epoch == 2
     (tmp_path / "run" / "trial-000" / "new.npz").write_bytes(b"damaged")
-    with pytest.raises(InputError, match="out: expected states that can be read"):
-        ResultsFolder(tmp_path / "run", TINY, backend).load(0, "new")
+    with pytest.raises(ResultsError, match="out: expected states that can be read"):
+        open_folder(tmp_path / "run")
     (tmp_path / "run" / "settings.json").write_text("{")
-    with pytest.raises(InputError, match="which cannot be read"):
-        ResultsFolder(tmp_path / "run", TINY, backend)
+    with pytest.raises(ResultsError, match="which cannot be read"):
+        open_folder(tmp_path / "run")
+
+
+def test_a_disk_that_fails_is_one_clear_error(tmp_path, data, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with ResultsFolder(tmp_path / "run", TINY, get_backend(), data) as folder:
+        monkeypatch.setattr("os.fsync", fail)
+        with pytest.raises(ResultsError, match=r"that can be written.*coarse.*\(No space left on device\)|timings"):
+            run(TINY, data, folder, progress=False)
+
+
+def test_a_run_that_diverges_says_so(tmp_path, data):
+    lines = []
+    protocol = dataclasses.replace(TINY, learning_rate=1e30, trials=1)
+    _, found = execute(tmp_path, protocol, data, report=lines.append)
+    assert all("diverged, the objective is not finite" in line for line in lines)
+    assert np.isnan(found["new"][0][-1]["accuracy"]) and np.isnan(report.summarize("4.1", found)["new"][2].mean)
+
+
+SETTINGS = {
+    "theta_alpha": (0.5, lambda c, f: f.training.theta_regularizer.alpha),
+    "W_alpha": (0.5, lambda c, f: f.training.W_regularizer.alpha),
+    "W_alpha_coarse": (0.5, lambda c, f: c.training.W_regularizer.alpha),
+    "mesh_width": (0.5, lambda c, f: f.training.W_regularizer.operator.h[1]),
+    "coarse_examples": (16, lambda c, f: c.training.examples),
+    "fine_examples": (24, lambda c, f: f.training.examples),
+    "validation_examples": (5, lambda c, f: f.validation.examples),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_reaches_its_place(name, data):
+    value, read = SETTINGS[name]
+    assert read(*build_levels(dataclasses.replace(TINY, **{name: value}), data, 0, get_backend())) == value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"theta_alpha": 1.0},
+        {"W_smoothing": 1.0},
+        {"W_std": 0.01},
+        {"W_clip": 0.01},
+        {"interpolation": "constant"},
+        {"classifier_scaling": "thesis"},
+        {"data_scaling": "unit"},
+        {"batch_size": 4},
+        {"momentum": 0.9},
+        {"learning_rate": 0.001},
+        {"network": "B"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_setting_changes_the_numbers(change, data, tmp_path):
+    short = dataclasses.replace(TINY, trials=1, coarse_epochs=1, fine_epochs=1)
+    _, before = execute(tmp_path / "before", short, data)
+    _, after = execute(tmp_path / "after", dataclasses.replace(short, **change), data)
+    assert before["multigrid"][0].to_csv() != after["multigrid"][0].to_csv()
+    name, value = next(iter(change.items()))
+    if name != "network":
+        assert f", {name} = {value}" in (tmp_path / "after" / "table.md").read_text()
+
+
+def test_training_uses_the_rate_the_rule_and_a_new_order_each_epoch(data, tmp_path, monkeypatch):
+    calls = []
+    usual = coarse_to_fine.sgd
+
+    def recorded(*arguments, **options):
+        calls.append(options)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(coarse_to_fine, "sgd", recorded)
+    _, found = execute(tmp_path, dataclasses.replace(TINY, momentum=0.5, trials=1), data)
+    assert [call["rule"] for call in calls] == [Momentum(0.5, nesterov=True)] * 4
+    assert [call["batch_size"] for call in calls] == [8] * 4 and [call["epochs"] for call in calls] == [2] * 4
+    orders = [[call["order"](epoch).tolist() for epoch in (1, 2)] for call in calls]
+    assert orders[0][0] != orders[0][1] and orders[1] == orders[2] == orders[3] and orders[1][0] != orders[1][1]
+    rates = found["new"][0].column("learning_rate")[1:]
+    assert rates == pytest.approx([0.003 / 0.5**0.5, 0.003])
+
+
+def test_validation_columns_are_those_of_the_validation_data(data):
+    _, fine = build_levels(TINY, data, 0, get_backend())
+    x = fine.initial(np.random.default_rng(0), TINY)
+    row = observer(fine.training, fine.validation)(x)
+    assert (row["objective"], row["loss"], row["accuracy"]) == fine.training.evaluate(x)
+    assert (row["validation_loss"], row["validation_accuracy"]) == fine.validation.evaluate(x)[1:]
+    assert row["loss"] != row["validation_loss"]
+
+
+def test_the_table_holds_the_thesis_numbers_and_the_right_columns():
+    history = History({"epoch": e, "accuracy": 0.1 * e, "validation_accuracy": 0.01 * e} for e in range(4))
+    cells = report.summarize("4.2", {arm: [history] for arm in ARMS})
+    assert [cell.mean for cell in cells["transfer"]] == pytest.approx([10, 1, 30, 3])
+    assert cells["transfer"][0].std is None
+    thesis = {arm: tuple(cell.thesis for cell in row) for arm, row in cells.items()}
+    assert thesis["new"] == (91.1, 89.0, 97.0, 93.2) and thesis["transfer"] == (96.7, 91.5, 98.3, 92.8)
+    assert thesis["multigrid"] == (96.8, 84.1, 99.8, 88.0)
+    times = {(0, "new"): [1.0, 3.0, 2.0], (0, "transfer"): [], (0, "multigrid"): [0.5]}
+    text = report.to_text("4.2", cells, dataclasses.replace(TINY, trials=1), times)
+    assert [line.split()[-1] for line in text.splitlines()[-3:]] == ["2.00", "-", "0.50"]

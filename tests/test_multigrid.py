@@ -176,7 +176,7 @@ def test_a_transferred_linear_network_answers_alike():
     [
         (lambda: restriction((7, 8)), "fine_shape: expected even sizes, .*got 7x8"),
         (lambda: prolongation((4, 4), "cubic"), "interpolation: expected one of 'constant', 'linear', got 'cubic'"),
-        (lambda: restrict_images(np.zeros((1, 1, 3, 4))), "fine_shape: expected even sizes"),
+        (lambda: restrict_images(np.zeros((1, 1, 3, 4))), "images: expected even sizes"),
         (lambda: galerkin_matrix(1, "linear"), "kernel_shape: expected a stencil whose coarse version fits"),
         (lambda: galerkin_matrix(4), "kernel_shape: expected odd sizes"),
         (

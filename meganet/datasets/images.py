@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,10 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             _validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
-        if self.labels.shape != self.images.shape[:1]:
+        if self.labels.shape != self.images.shape[:1] or not len(self.labels):
             _validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
+        if self.labels.dtype.kind not in "iu" or self.labels.min() < 0:
+            _validate.reject("labels", "integers of at least 0", f"{self.labels.dtype} from {self.labels.min()}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -42,3 +45,8 @@ class ImageSet:
     def classes(self) -> int:
         """Number of classes."""
         return int(self.labels.max()) + 1
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of images and labels: tells one data set from another."""
+        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet._files import cache_folder, write_atomic
-from meganet.datasets.idx import parse_idx, read_content, read_idx
+from meganet.datasets.idx import read_content, read_idx
 from meganet.datasets.images import ImageSet
 
 DATA_VARIABLE = "MEGANET_DATA"
@@ -25,6 +25,8 @@ FILES = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 """Names of the four files and the SHA-256 of their uncompressed content."""
+
+NEEDED = "the files of MNIST on this machine or from the network"
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -45,12 +47,16 @@ def search_folders(folder: str | Path | None = None) -> list[Path]:
 
 def find_mnist(folder: str | Path | None = None) -> dict[str, Path] | None:
     """Return the paths of the four files in the first folder that has them all, or None."""
-    if folder is not None and not Path(folder).expanduser().is_dir():
-        _validate.reject("data", "an existing folder", repr(str(folder)))
+    for name, given in (("data", folder), (DATA_VARIABLE, os.environ.get(DATA_VARIABLE))):
+        if given and not Path(given).expanduser().is_dir():
+            _validate.reject(name, "an existing folder", repr(str(given)))
     for place in search_folders(folder):
         found = {name: path for name in FILES for path in (place / f"{name}.gz", place / name) if path.is_file()}
         if len(found) == len(FILES):
             return found
+        if found and folder is not None and place == Path(folder).expanduser():
+            missing = ", ".join(name for name in FILES if name not in found)
+            _validate.reject("data", f"all four MNIST files in {str(place)!r}", f"no {missing}")
     return None
 
 
@@ -88,10 +94,17 @@ def fetch_mnist(*, progress: bool = True) -> dict[str, Path]:
     try:
         import pooch
     except ImportError:
-        raise DataNotFoundError("data: downloading MNIST needs pooch: pip install 'meganet[data]'") from None
+        _validate.reject(
+            "data", NEEDED, "no package pooch to download it: pip install 'meganet[data]'", DataNotFoundError
+        )
     pooch.get_logger().setLevel("ERROR")
     target = cache_folder() / "mnist"
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _validate.reject(
+            "data", "a cache that can be written", f"{str(target)!r} ({error.strerror})", DataNotFoundError
+        )
     paths = {}
     for name in FILES:
         problems = []
@@ -110,10 +123,9 @@ def fetch_mnist(*, progress: bool = True) -> dict[str, Path]:
             paths[name] = target / name
             break
         else:
-            raise DataNotFoundError(
-                f"data: MNIST is not on this machine and could not be downloaded ({'; '.join(problems)}). Put the four "
-                f"files {', '.join(FILES)} (plain or .gz) into a folder and name it with --data or {DATA_VARIABLE}"
-            )
+            advice = f"put {', '.join(FILES)} (plain or .gz) into a folder and name it with --data or {DATA_VARIABLE}"
+            got = f"no download ({'; '.join(problems)}); {advice}"
+            _validate.reject("data", NEEDED, got, DataNotFoundError)
     return paths
 
 
@@ -133,7 +145,7 @@ def load_mnist(folder: str | Path | None = None, *, train: bool = True, progress
     part = "train" if train else "t10k"
     image_path, label_path = files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"]
     images = read_idx(image_path, 3)
-    labels = parse_idx(read_content(label_path), str(label_path), 1)
+    labels = read_idx(label_path, 1)
     if images.shape[1:] != IMAGE_SHAPE:
         _validate.reject(str(image_path), "28x28 images", "x".join(map(str, images.shape[1:])))
     if len(labels) != len(images):

@@ -28,13 +28,16 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     """
     _validate.choice("scaling", scaling, SCALINGS)
     dtype = _validate.float_dtype("dtype", dtype)
-    if images.ndim != 4:
+    images = np.asarray(images)
+    if images.ndim != 4 or min(images.shape) < 1:
         _validate.reject("images", "shape (N, C, H, W)", f"shape {images.shape}")
     if not np.isfinite(images).all():
         _validate.reject("images", "finite pixels", "NaN or infinity among them")
     if scaling == "unit":
         return images.astype(dtype) / 255
     flat = images.reshape(len(images), -1).astype(np.float64)
+    if flat.shape[1] < 2:
+        _validate.reject("images", "at least two pixels to standardize", f"shape {images.shape}")
     flat -= flat.mean(axis=1, keepdims=True)
     deviation = flat.std(axis=1, ddof=1, keepdims=True)
     return (flat / np.maximum(deviation, 1 / math.sqrt(flat.shape[1]))).astype(dtype).reshape(images.shape)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from meganet import _validate
 from meganet.backend import Array, Backend, random_stream
 from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images, split
 from meganet.experiments.protocol import ARMS, Protocol, build_network
@@ -14,7 +16,7 @@ from meganet.experiments.store import ResultsFolder
 from meganet.layers import DenseLayer, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity
 from meganet.multigrid import prolongate, restrict_images
-from meganet.objective import Objective
+from meganet.objective import Objective, observer
 from meganet.optim import History, Momentum, SGDState, sgd
 from meganet.regularizers import Tikhonov
 
@@ -30,18 +32,6 @@ class Level(NamedTuple):
     training: Objective
     validation: Objective
 
-    def observe(self, x: Array) -> dict[str, float]:
-        """Return the columns of the history at `x`."""
-        objective, loss, accuracy = self.training.evaluate(x)
-        _, validation_loss, validation_accuracy = self.validation.evaluate(x)
-        return {
-            "objective": objective,
-            "loss": loss,
-            "accuracy": accuracy,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-        }
-
     def initial(self, rng: np.random.Generator, protocol: Protocol) -> Array:
         """Return fresh weights: He's for the network, smooth ones for the classifier."""
         network, classifier = self.training.network, self.training.classifier
@@ -54,7 +44,11 @@ class Level(NamedTuple):
 
 def load_data(protocol: Protocol, folder: str | None = None, progress: bool = True) -> ImageSet:
     """Return the data set that the protocol asks for; `folder` is where to look first for MNIST."""
-    return load_digits() if protocol.dataset == "digits" else load_mnist(folder, progress=progress)
+    if protocol.dataset == "mnist":
+        return load_mnist(folder, progress=progress)
+    if folder is not None:
+        _validate.reject("data", "no folder, since the embedded digits are used (dataset=digits)", repr(folder))
+    return load_digits()
 
 
 def build_levels(protocol: Protocol, data: ImageSet, trial: int, backend: Backend) -> tuple[Level, Level]:
@@ -120,9 +114,11 @@ def run(
     report : callable
         Gets a line of text for each run that ends.
     """
-    for trial in range(protocol.trials):
-        if not all(_complete(folder, trial, name, epochs) for name, epochs in _runs(protocol)):
-            _run_trial(protocol, data, folder, trial, progress, report)
+    # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
+    with np.errstate(over="ignore", invalid="ignore"):
+        for trial in range(protocol.trials):
+            if not all(_complete(folder, trial, name, epochs) for name, epochs in _runs(protocol)):
+                _run_trial(protocol, data, folder, trial, progress, report)
 
 
 def _run_trial(
@@ -146,16 +142,16 @@ def _run_trial(
             batch_size=protocol.batch_size,
             rule=Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
             order=lambda epoch: random_stream(protocol.seed, trial, order, epoch).permutation(level.training.examples),
-            observe=level.observe,
+            observe=observer(level.training, level.validation),
             callback=lambda state: folder.save(trial, name, state),
             state=folder.load(trial, name),
             progress=label if progress else None,
         )
         last = state.history[-1]
-        report(
-            f"{label}: accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %, "
-            f"{np.mean(state.seconds):.1f} s per epoch"
-        )
+        percent = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
+        note = percent if math.isfinite(last["objective"]) else "diverged, the objective is not finite"
+        time = f", {np.median(state.seconds):.1f} s per epoch" if state.seconds else ""
+        report(f"{label}: {note}{time}")
         return state
 
     weights = coarse.initial(random_stream(protocol.seed, trial, COARSE_WEIGHTS), protocol)

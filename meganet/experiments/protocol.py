@@ -105,8 +105,9 @@ class Protocol:
                 object.__setattr__(self, name, _validate.real(name, value, **bounds))
         if self.momentum >= 1:
             _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
-        if self.batch_size > min(self.coarse_examples, self.fine_examples):
-            _validate.reject("batch_size", "at most the number of training examples", str(self.batch_size))
+        fewest = min(self.coarse_examples, self.fine_examples)
+        if self.batch_size > fewest:
+            _validate.reject("batch_size", f"at most the {fewest} training examples of a grid", str(self.batch_size))
 
     @property
     def float_dtype(self) -> np.dtype[Any]:

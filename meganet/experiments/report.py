@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,11 +35,16 @@ THESIS: dict[str, dict[str, tuple[float, ...]]] = {
 """The thesis' tables 4.1 and 4.2, in percent, in the order of `COLUMNS`."""
 
 
+SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
+NAMED = ("network", "dataset", "dtype", "seed", "trials", *SIZES)
+"""Settings that every description of a run names; others only where they differ from the default."""
+
+
 class Cell(NamedTuple):
-    """Mean and standard deviation over trials (0 for a single one) and the thesis' value, in percent."""
+    """Mean and standard deviation over trials (None for a single one) and the thesis' value, in percent."""
 
     mean: float
-    std: float
+    std: float | None
     thesis: float
 
 
@@ -50,9 +56,8 @@ def summarize(table: str, histories: dict[str, list[History]]) -> dict[str, list
         cells = []
         for (moment, column, _), thesis in zip(COLUMNS, THESIS[table][arm], strict=True):
             values = [100 * history[rows[moment]][column] for history in histories[arm]]
-            cells.append(
-                Cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, thesis)
-            )
+            std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            cells.append(Cell(float(np.mean(values)), std, thesis))
         result[arm] = cells
     return result
 
@@ -63,7 +68,7 @@ def to_markdown(table: str, cells: dict[str, list[Cell]], protocol: Protocol) ->
     lines.append("| Training Type | " + " | ".join(title for *_, title in COLUMNS) + " |")
     lines.append("|---" * (len(COLUMNS) + 1) + "|")
     for arm, row in cells.items():
-        lines.append(f"| {arm.capitalize()} | " + " | ".join(_text(c, protocol) for c in row) + " |")
+        lines.append(f"| {arm.capitalize()} | " + " | ".join(_text(c) for c in row) + " |")
     return "\n".join([*lines, "", f"Written by meganet {__version__}: {description(protocol)}.", ""])
 
 
@@ -75,7 +80,7 @@ def to_text(
     grid = [["Training Type", *(title for *_, title in COLUMNS), "s/epoch"]]
     for arm, row in cells.items():
         time = f"{np.median(spent[arm]):.2f}" if spent[arm] else "-"
-        grid.append([arm.capitalize(), *(_text(c, protocol) for c in row), time])
+        grid.append([arm.capitalize(), *(_text(c) for c in row), time])
     widths = [max(len(line[k]) for line in grid) for k in range(len(grid[0]))]
     body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in grid]
     title = f"Table {table}: accuracy in percent, {trials_of(protocol)} (thesis)"
@@ -83,11 +88,18 @@ def to_text(
 
 
 def description(protocol: Protocol) -> str:
-    """Return the sizes of a run in words."""
+    """Return a run in words: its sizes, and every other setting that is not the default."""
+    default = Protocol()
+    other = {
+        field.name: getattr(protocol, field.name)
+        for field in dataclasses.fields(protocol)
+        if field.name not in NAMED and getattr(protocol, field.name) != getattr(default, field.name)
+    }
     return (
         f"net {protocol.network}, {protocol.dataset}, {protocol.coarse_examples} coarse, {protocol.fine_examples} fine "
         f"and {protocol.validation_examples} validation examples, {protocol.coarse_epochs} + {protocol.fine_epochs} "
         f"epochs, {protocol.dtype}, seed {protocol.seed}"
+        + "".join(f", {name} = {value}" for name, value in other.items())
     )
 
 
@@ -96,8 +108,8 @@ def trials_of(protocol: Protocol) -> str:
     return f"mean ± standard deviation of {protocol.trials} trials" if protocol.trials > 1 else "one trial"
 
 
-def _text(cell: Cell, protocol: Protocol) -> str:
-    spread = f" ± {cell.std:.1f}" if protocol.trials > 1 else ""
+def _text(cell: Cell) -> str:
+    spread = "" if cell.std is None else f" ± {cell.std:.1f}"
     return f"{cell.mean:.1f}{spread} ({cell.thesis:.1f})"
 
 
@@ -107,7 +119,7 @@ def write(table: str, protocol: Protocol, folder: ResultsFolder, histories: dict
     folder.write("table.md", to_markdown(table, cells, protocol))
     header = "arm,moment,quantity,mean,std,thesis"
     rows = [
-        f"{arm},{moment},{column},{cell.mean!r},{cell.std!r},{cell.thesis!r}"
+        f"{arm},{moment},{column},{cell.mean!r},{'' if cell.std is None else repr(cell.std)},{cell.thesis!r}"
         for arm, row in cells.items()
         for (moment, column, _), cell in zip(COLUMNS, row, strict=True)
     ]

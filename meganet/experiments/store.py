@@ -9,8 +9,8 @@
     timings.csv                  seconds of each epoch
     table.md, table.csv, summary.json, convergence.png
 
-All files but ``timings.csv`` and the environment in ``settings.json`` are the same, byte for byte, whenever the same
-protocol runs in the same environment.
+All files but ``timings.csv`` are the same, byte for byte, whenever the same protocol runs in the same environment; that
+of the first run is recorded in ``settings.json``.
 """
 
 from __future__ import annotations
@@ -19,24 +19,31 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zipfile import BadZipFile
 
 import numpy as np
 import scipy
+from filelock import FileLock, Timeout
 
 from meganet import _validate
-from meganet._files import write_atomic
+from meganet._files import TEMPORARY, write_atomic
 from meganet._version import __version__
 from meganet.backend import Backend
+from meganet.datasets import ImageSet
 from meganet.experiments.protocol import Protocol
 from meganet.optim import History, SGDState
 
 
+class ResultsError(_validate.InputError):
+    """A results folder cannot be used: it cannot be written, or holds something else than it should."""
+
+
 class ResultsFolder:
-    """The folder of one protocol's results.
+    """The folder of one protocol's results; leaving its ``with`` block lets other processes work in it.
 
     Parameters
     ----------
@@ -46,66 +53,75 @@ class ResultsFolder:
         Must be the one the folder was made with; only the number of trials may differ.
     backend : Backend
         Results of different backends are not mixed in one folder.
+    data : ImageSet
+        Results on different data are not mixed either: the folder holds the data's SHA-256.
 
     Raises
     ------
-    InputError
-        If the folder cannot be written or holds results of other settings (the message names them).
+    ResultsError
+        If the folder cannot be written, holds results of other settings (the message names them), or another process
+        works in it.
     """
 
-    def __init__(self, path: str | Path, protocol: Protocol, backend: Backend) -> None:
-        self.path, self.protocol, self.backend = Path(path).expanduser(), protocol, backend
+    def __init__(self, path: str | Path, protocol: Protocol, backend: Backend, data: ImageSet) -> None:
+        self.path, self.protocol, self.backend, self.data = Path(path).expanduser(), protocol, backend, data
         settings = self.path / "settings.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if settings.exists():
                 self._check_settings(settings)
-            elif any(self.path.iterdir()):
-                _validate.reject("out", "an empty or new folder, or one with results", f"{str(self.path)!r}")
-            write_atomic(settings, _json({**self._identity(), "trials": protocol.trials, "environment": environment()}))
+            elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+                _refuse("an empty or new folder, or one with results", repr(str(self.path)))
         except OSError as error:
-            _validate.reject("out", "a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
+            _refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
+        self._lock = FileLock(self.path / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            _refuse("a folder in which no other process works", repr(str(self.path)))
+        for left_over in self.path.rglob(f".*{TEMPORARY}"):
+            left_over.unlink()
+        if not settings.exists():
+            self.write_json("settings.json", {**self._identity(), "environment": environment()})
 
     def _identity(self) -> dict[str, Any]:
         protocol = dataclasses.asdict(self.protocol)
         del protocol["trials"]
-        return {"protocol": protocol, "backend": self.backend.name}
+        return {"protocol": protocol, "backend": self.backend.name, "data": self.data.digest}
 
     def _check_settings(self, path: Path) -> None:
         try:
             stored = json.loads(path.read_text())
-            then, now = ({**s["protocol"], "backend": s["backend"]} for s in (stored, self._identity()))
+            then, now = (
+                {**s["protocol"], "backend": s["backend"], "data": s["data"]} for s in (stored, self._identity())
+            )
         except (ValueError, KeyError, TypeError):
-            _validate.reject("out", "a results folder", f"{str(path)!r}, which cannot be read")
+            _refuse("a results folder", f"{str(path)!r}, which cannot be read")
         different = [
             f"{k} = {then.get(k)!r} (now {now.get(k)!r})" for k in {**then, **now} if then.get(k) != now.get(k)
         ]
         if different:
-            _validate.reject(
-                "out", "a folder made with the same settings", f"{str(self.path)!r} with {', '.join(different)}"
-            )
+            _refuse("a folder made with the same settings", f"{str(self.path)!r} with {', '.join(different)}")
 
     def _file(self, trial: int, arm: str, suffix: str) -> Path:
-        return self.path / f"trial-{trial:03d}" / f"{arm}.{suffix}"
+        return Path(f"trial-{trial:03d}") / f"{arm}.{suffix}"
 
     def save(self, trial: int, arm: str, state: SGDState) -> None:
         """Store the state of one training run after an epoch."""
-        path = self._file(trial, arm, "npz")
-        path.parent.mkdir(exist_ok=True)
         history = state.history.to_csv()
         arrays = {"x": state.x, **{f"memory{k}": m for k, m in enumerate(state.memory)}}
         stored: dict[str, Any] = {name: self.backend.to_host(array) for name, array in arrays.items()}
         stored |= {"epoch": np.array(state.epoch), "history": np.array(history)}
-        # seconds differ from run to run, so they have a file of their own; the state, written last, counts
-        self._save_seconds(trial, arm, state.seconds)
         packed = io.BytesIO()
         np.savez(packed, **stored)
-        write_atomic(path, packed.getvalue())
-        write_atomic(self._file(trial, arm, "csv"), history)
+        # the state counts and is written last: what is ahead of it is written again when the run goes on
+        self._save_seconds(trial, arm, state.seconds)
+        self.write(self._file(trial, arm, "csv"), history)
+        self.write(self._file(trial, arm, "npz"), packed.getvalue())
 
     def load(self, trial: int, arm: str) -> SGDState | None:
         """Return the stored state of a training run, or None if it has not begun."""
-        path = self._file(trial, arm, "npz")
+        path = self.path / self._file(trial, arm, "npz")
         if not path.exists():
             return None
         try:
@@ -116,41 +132,65 @@ class ResultsFolder:
                 epoch, history = int(stored["epoch"]), History.from_csv(str(stored["history"]))
                 x = self.backend.asarray(stored["x"])
         except (OSError, ValueError, KeyError, BadZipFile):
-            _validate.reject("out", "states that can be read", f"{str(path)!r}; delete it to train that run again")
+            self._refuse_state(path)
+        if len(history) != epoch + 1 or x.dtype != self.protocol.float_dtype:
+            self._refuse_state(path)
         return SGDState(x, memory, epoch, history, self.seconds().get((trial, arm), [])[:epoch])
+
+    @staticmethod
+    def _refuse_state(path: Path) -> NoReturn:
+        _refuse("states that can be read", f"{str(path)!r}; delete it to train that run again")
 
     def seconds(self) -> dict[tuple[int, str], list[float]]:
         """Return the seconds of each epoch by (trial, arm)."""
         path = self.path / "timings.csv"
         result: dict[tuple[int, str], list[float]] = {}
-        if path.exists():
-            for row in csv.DictReader(io.StringIO(path.read_text())):
+        try:
+            for row in csv.DictReader(io.StringIO(path.read_text())) if path.exists() else ():
                 result.setdefault((int(row["trial"]), row["arm"]), []).append(float(row["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            _refuse("timings that can be read", f"{str(path)!r}; delete it to go on without them")
         return result
+
+    def __enter__(self) -> ResultsFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
 
     def _save_seconds(self, trial: int, arm: str, seconds: list[float]) -> None:
         table = {**self.seconds(), (trial, arm): seconds}
         rows = [f"{t},{a},{e + 1},{s:.6f}" for (t, a), values in table.items() for e, s in enumerate(values)]
-        write_atomic(self.path / "timings.csv", "\n".join(["trial,arm,epoch,seconds", *rows, ""]))
+        self.write("timings.csv", "\n".join(["trial,arm,epoch,seconds", *rows, ""]))
 
-    def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the report and return its path."""
-        write_atomic(self.path / name, content)
-        return self.path / name
+    def write(self, name: str | Path, content: str | bytes) -> Path:
+        """Write one file of the folder in one step and return its path."""
+        path = self.path / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, content)
+        except OSError as error:
+            _refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
+        return path
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file of the report and return its path."""
         return self.write(name, _json(content))
 
 
+def _refuse(expected: str, got: str) -> NoReturn:
+    _validate.reject("out", expected, got, ResultsError)
+
+
 def environment() -> dict[str, str]:
-    """Return versions and machine, for the record."""
+    """Return versions, machine and cores, for the record."""
     return {
         "meganet": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count()),
     }
 
 

@@ -14,7 +14,7 @@ from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import CirculantConvolution, Dense, ParametricOperator
 
 
-class Tape(NamedTuple):
+class Record(NamedTuple):
     """What the products need: the operator at the kernel of the forward pass, the input, the slope."""
 
     operator: ParametricOperator
@@ -49,31 +49,31 @@ class AffineLayer(Layer):
     def _spread(self, bias: Array) -> Array:
         return bias.reshape(-1, *(1,) * (len(self.range_shape) - 1))
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Tape]:
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters.view(theta)
         operator = self.operator(views["kernel"])
         z = operator._apply(x)
         if self.bias:
             z += self._spread(views["bias"])
         y, slope = ACTIVATIONS[self.activation].evaluate(self.backend, z)
-        return y, Tape(operator, x, slope)
+        return y, Record(operator, x, slope)
 
-    def _jvp(self, dtheta: Array, dx: Array, tape: Tape) -> Array:
+    def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         views = self.parameters.view(dtheta)
-        dz = tape.operator.with_kernel(views["kernel"])._apply(tape.x) + tape.operator._apply(dx)
+        dz = record.operator.with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
         if self.bias:
             dz += self._spread(views["bias"])
-        return tape.slope * dz
+        return record.slope * dz
 
-    def _vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
-        u = tape.slope * dy
-        return self._theta_gradient(u, tape), tape.operator._adjoint(u)
+    def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
+        u = record.slope * dy
+        return self._theta_gradient(u, record), record.operator._adjoint(u)
 
-    def _vjp_theta(self, dy: Array, tape: Tape) -> Array:
-        return self._theta_gradient(tape.slope * dy, tape)
+    def _vjp_theta(self, dy: Array, record: Record) -> Array:
+        return self._theta_gradient(record.slope * dy, record)
 
-    def _theta_gradient(self, u: Array, tape: Tape) -> Array:
-        kernel = tape.operator._kernel_adjoint(tape.x, u).reshape(-1)
+    def _theta_gradient(self, u: Array, record: Record) -> Array:
+        kernel = record.operator._kernel_adjoint(record.x, u).reshape(-1)
         if not self.bias:
             return kernel
         axes = tuple(axis for axis in range(u.ndim) if axis != 1)

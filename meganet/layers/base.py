@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 from meganet import _validate
 from meganet.backend import Array, Backend, get_backend, moved
 from meganet.layers.parameters import Parameters
+
+
+class Tape(NamedTuple):
+    """What `Layer.forward` hands to the products: the layer's own record, and the batch that it belongs to."""
+
+    record: Any
+    examples: int
+    dtype: Any
 
 
 class Layer(ABC):
@@ -15,8 +23,8 @@ class Layer(ABC):
 
     A new layer defines four methods, in one file: ``_forward(theta, x) -> y, tape``,
     ``_jvp(dtheta, dx, tape) -> dy``, ``_vjp(dy, tape) -> dtheta, dx`` and ``resized(domain_shape)``. The public methods
-    of the same names check their arguments first. The tape is plain data: whatever the two products need from the
-    forward pass. It holds views of `theta`, so the products must come before `theta` is changed in place.
+    of the same names check their arguments first. The tape is whatever the two products need from the forward pass,
+    as data. It holds views of `theta`, so the products must come before `theta` is changed in place.
 
     Parameters
     ----------
@@ -52,7 +60,7 @@ class Layer(ABC):
     def _vjp_theta(self, dy: Array, tape: Any) -> Array:
         return self._vjp(dy, tape)[0]
 
-    def forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+    def forward(self, theta: Array, x: Array) -> tuple[Array, Tape]:
         """Evaluate the layer.
 
         Parameters
@@ -65,7 +73,7 @@ class Layer(ABC):
         Returns
         -------
         y : array, ``(N, *range_shape)``
-        tape : object
+        tape : Tape
             To be handed to `jvp` and `vjp`.
 
         Raises
@@ -77,29 +85,33 @@ class Layer(ABC):
         self._check("x", x, ("N", *self.domain_shape))
         _validate.float_dtype("dtype of x", x.dtype)
         _validate.same_dtype("theta", theta, x.dtype, "x")
-        return self._forward(theta, x)
+        if not x.shape[0]:
+            _validate.reject("x", "at least one example", "none")
+        y, record = self._forward(theta, x)
+        return y, Tape(record, x.shape[0], x.dtype)
 
-    def jvp(self, dtheta: Array, dx: Array, tape: Any) -> Array:
+    def jvp(self, dtheta: Array, dx: Array, tape: Tape) -> Array:
         """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, ``(N, *range_shape)``."""
-        self._check("dtheta", dtheta, (self.parameters.size,))
-        self._check("dx", dx, ("N", *self.domain_shape))
-        _validate.same_dtype("dtheta", dtheta, dx.dtype, "dx")
-        return self._jvp(dtheta, dx, tape)
+        self._check("dtheta", dtheta, (self.parameters.size,), tape)
+        self._check("dx", dx, (tape.examples, *self.domain_shape), tape)
+        return self._jvp(dtheta, dx, tape.record)
 
-    def vjp(self, dy: Array, tape: Any) -> tuple[Array, Array]:
+    def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
-        self._check("dy", dy, ("N", *self.range_shape))
-        return self._vjp(dy, tape)
+        self._check("dy", dy, (tape.examples, *self.range_shape), tape)
+        return self._vjp(dy, tape.record)
 
-    def vjp_theta(self, dy: Array, tape: Any) -> Array:
+    def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
-        self._check("dy", dy, ("N", *self.range_shape))
-        return self._vjp_theta(dy, tape)
+        self._check("dy", dy, (tape.examples, *self.range_shape), tape)
+        return self._vjp_theta(dy, tape.record)
 
     def to(self, backend: str | Backend) -> Any:
         """Return the same layer on another backend."""
         return moved(self, backend)
 
-    def _check(self, argument: str, array: Array, shape: tuple[Any, ...]) -> None:
+    def _check(self, argument: str, array: Array, shape: tuple[Any, ...], tape: Tape | None = None) -> None:
         self.backend.require(argument, array)
         _validate.array_shape(argument, array, shape)
+        if tape is not None:
+            _validate.same_dtype(argument, array, tape.dtype, "the forward pass")

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend
+from meganet.backend import Array
 from meganet.layers.base import Layer
 
 
@@ -47,8 +47,8 @@ def smoothed_normal(
     smoothing = _validate.real("smoothing", smoothing, minimum=0)
 
     def draw(p: Any) -> np.ndarray[Any, Any]:
-        if len(p.shape) < 2:
-            _validate.reject("layer", "kernels with blocks over two axes", f"shape {p.shape}")
+        if len(p.shape) < 3:
+            _validate.reject("layer", "kernels with blocks over two image axes, (..., H, W)", f"shape {p.shape}")
         raw = np.clip(std * rng.standard_normal(p.shape), -clip, clip)
         eigenvalues = [2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in p.shape[-2:]]
         damping = 1 + smoothing * (eigenvalues[0][:, None] + eigenvalues[1][None, :])
@@ -61,5 +61,4 @@ def smoothed_normal(
 def _draw(layer: Layer, dtype: Any, kernel: Any) -> Array:
     dtype = _validate.float_dtype("dtype", dtype)
     parts = [np.zeros(p.size) if p.role == "bias" else kernel(p).ravel() for p in layer.parameters]
-    backend: Backend = get_backend(layer.backend)
-    return backend.asarray(np.concatenate([*parts, np.zeros(0)]).astype(dtype))
+    return layer.backend.asarray(np.concatenate([*parts, np.zeros(0)]).astype(dtype))

@@ -64,6 +64,8 @@ class Parameters(tuple[Parameter, ...]):
     def view(self, theta: Array) -> dict[str, Array]:
         """Return the named arrays as views into the flat vector `theta`: they share its memory."""
         _validate.array_shape("theta", theta, (self.size,))
+        if not theta.flags.c_contiguous:
+            _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
         views, start = {}, 0
         for p in self:
             views[p.name] = theta[start : start + p.size].reshape(p.shape)

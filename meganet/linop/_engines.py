@@ -1,6 +1,6 @@
 """How a periodic convolution is computed. Readers of the mathematics need not come here.
 
-Two engines compute the same three products, of images ``x`` (N, I, H, W), ``y`` (N, O, H, W) and a kernel
+Two engines compute the same two products, of images ``x`` (N, I, H, W), ``y`` (N, O, H, W) and a kernel
 (O, I, k1, k2):
 
 * `correlate`: ``K(kernel) x``,
@@ -8,9 +8,10 @@ Two engines compute the same three products, of images ``x`` (N, I, H, W), ``y``
 
 The adjoint in ``x`` needs no product of its own: ``K(kernel)' = K(adjoint_kernel(kernel))``.
 
-*tiled* gathers the shifted copies of a few image rows into a buffer that stays in the cache and multiplies it with the
-kernel by one dense product. *sparse* multiplies with the explicit circulant matrix, which is the definition.
-Both have the accuracy of a sum of ``I k1 k2`` products: a relative error of a few units of round-off.
+*tiled* gathers the shifted copies of a few image rows (at least one) into a buffer, small enough for the cache at usual
+batch sizes, and multiplies it with the kernel by one dense product. *sparse* multiplies with the explicit circulant
+matrix, which is the definition. Both have the accuracy of a sum of ``I k1 k2`` products: a relative error of a few
+units of round-off.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _tiles(backend: Backend, x: Array, kernel_size: tuple[int, int]) -> Iterator
     padded = _wrapped(backend, x, k1 // 2, k2 // 2)
     windows = xp.lib.stride_tricks.sliding_window_view(padded, (k1, k2), axis=(0, 2)).transpose(0, 1, 2, 4, 5, 3)
     row_bytes = n * width * k1 * k2 * channels * x.dtype.itemsize
-    step = height if backend.tile_bytes is None else max(1, min(height, backend.tile_bytes // row_bytes))
+    step = height if backend.tile_bytes is None else max(1, min(height, backend.tile_bytes // max(row_bytes, 1)))
     buffer = xp.empty((step, n, width, k1, k2, channels), dtype=x.dtype)
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
@@ -132,11 +133,12 @@ class CirculantPattern:
         # numbering from 1 keeps parameter 0 from looking like an empty entry
         pattern = scipy.sparse.coo_array((parameter + 1, (row, column)), shape=self.shape).tocsr()
         pattern.sort_indices()
-        self.indices, self.indptr, self.parameter = pattern.indices, pattern.indptr, pattern.data - 1
-        self.rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        self.indices, self.indptr = pattern.indices, pattern.indptr
+        self.parameter = (pattern.data - 1).astype(self.indices.dtype)
+        self.rows = np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> CirculantPattern:
     pattern = CirculantPattern(kernel_shape, image_shape)
     for name in ("indices", "indptr", "parameter", "rows"):
@@ -148,4 +150,5 @@ def circulant_matrix(backend: Backend, kernel: Array, image_shape: tuple[int, ..
     """Return ``K(kernel)`` as a sparse matrix: a gather of the kernel's numbers into the stored pattern."""
     pattern = _device_pattern(backend, tuple(kernel.shape), tuple(image_shape))
     data = kernel.reshape(-1)[pattern.parameter]
-    return backend.sparse.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+    # copies: the caller may change the matrix in place, the stored pattern serves the next kernel
+    return backend.sparse.csr_array((data, pattern.indices.copy(), pattern.indptr.copy()), shape=pattern.shape)

@@ -89,6 +89,8 @@ class LinearOperator(ABC):
         if self.stores_numbers:
             _validate.same_dtype(argument, x, self.dtype, "the operator")
         if tuple(x.shape) != shape:
+            if not x.shape[0]:
+                _validate.reject(argument, "at least one example", "none")
             return function(x)
         return function(x[None])[0]
 
@@ -99,10 +101,10 @@ class LinearOperator(ABC):
         return self._product("x", other, self.domain_shape, self._apply)
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
-        return Sum(self, other)
+        return Sum(self, other) if isinstance(other, LinearOperator) else NotImplemented
 
     def __sub__(self, other: LinearOperator) -> LinearOperator:
-        return Sum(self, -1.0 * other)
+        return Sum(self, -1.0 * other) if isinstance(other, LinearOperator) else NotImplemented
 
     def __neg__(self) -> LinearOperator:
         return Scaled(-1.0, self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,11 +67,12 @@ class BlockDiagonal(LinearOperator):
 
     Parameters
     ----------
-    operators : sequence of LinearOperator
+    operators : iterable of LinearOperator
         At least one, all of one dtype and backend.
     """
 
-    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+    def __init__(self, operators: Iterable[LinearOperator]) -> None:
+        operators = tuple(operators)
         if not operators:
             _validate.reject("operators", "at least one operator", "none")
         first = operators[0]
@@ -80,7 +81,7 @@ class BlockDiagonal(LinearOperator):
                 _validate.reject("operators", f"all in {first.dtype} on {first.backend.name}", repr(operator))
         rows, columns = (sum(o.shape[axis] for o in operators) for axis in (0, 1))
         super().__init__((columns,), (rows,), first.dtype, first.backend)
-        self.operators = tuple(operators)
+        self.operators = operators
         self.stores_numbers = any(o.stores_numbers for o in operators)
 
     def _apply(self, x: Array) -> Array:
@@ -182,14 +183,14 @@ class Gradient(LinearOperator):
     def __init__(
         self,
         domain_shape: Any,
-        h: float | tuple[float, float] = 1.0,
+        h: float | Sequence[float] = 1.0,
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
         if len(domain) < 2:
             _validate.reject("domain_shape", "at least two axes, the image's last", str(domain))
-        widths = h if isinstance(h, tuple) else (h, h)
+        widths = tuple(h) if isinstance(h, Sequence) else (h, h)
         if len(widths) != 2:
             _validate.reject("h", "one mesh width or a pair of them", repr(h))
         first = Difference(domain, -2, widths[0], dtype, backend)

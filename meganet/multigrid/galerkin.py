@@ -126,6 +126,7 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear") -> Array:
 
 
 def _prepare(kernels: Array, interpolation: str) -> tuple[np.ndarray[Any, Any], Array, Backend]:
+    backend_of(kernels).require("kernels", kernels)
     _validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
     _validate.float_dtype("dtype of kernels", kernels.dtype)
     matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation)

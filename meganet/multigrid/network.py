@@ -55,7 +55,9 @@ def prolongate_classifier(
 def restrict_classifier(W: Array, feature_shape: Any, *, scaling: str = "logits") -> Array:
     """Return the classifier's weights for features of half the resolution: ``R @ block / factor``.
 
-    Parameters and result as for `prolongate_classifier`; the factor is the inverse of the one there.
+    Parameters and result as for `prolongate_classifier`; the factor is the inverse of the one there. After a
+    prolongation with constant interpolation this gives the weights back, since ``R P = I``; with linear interpolation
+    ``R P`` smooths, and it does not.
     """
     factor = CLASSIFIER_SCALINGS[_validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
     return _transfer_blocks(W, feature_shape, lambda blocks: (1 / factor) * restrict_images(blocks))
@@ -104,6 +106,7 @@ def prolongate(
     ((1, 28, 28), (62730,))
     """
     channels, height, width = _image_domain(network)
+    _validate.same_dtype("W", W, theta.dtype, "theta")
     larger = network.resized((channels, 2 * height, 2 * width))
     change = _stencils(kernels, lambda k: prolongate_kernels(k, interpolation))
     fine_w = prolongate_classifier(W, network.range_shape, interpolation=interpolation, scaling=classifier_scaling)
@@ -119,9 +122,14 @@ def restrict(
     kernels: str = "galerkin",
     classifier_scaling: str = "logits",
 ) -> Transferred:
-    """Return the network for images of half the resolution, with its weights; parameters as for `prolongate`."""
+    """Return the network for images of half the resolution, with its weights.
+
+    Parameters as for `prolongate`. It undoes a prolongation of the stencils with either interpolation; for the
+    classifier see `restrict_classifier`.
+    """
     channels, height, width = _image_domain(network)
     _validate.even_shape("network's images", (height, width))
+    _validate.same_dtype("W", W, theta.dtype, "theta")
     smaller = network.resized((channels, height // 2, width // 2))
     change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation))
     coarse_w = restrict_classifier(W, network.range_shape, scaling=classifier_scaling)
@@ -141,6 +149,7 @@ def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Arr
 
 def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[[Array], Array]) -> Array:
     """Change every stencil, keep biases (there is no multigrid meaning for them, section 3.1.2)."""
+    _validate.float_dtype("dtype of theta", theta.dtype)
     views = before.parameters.view(theta)
     parts = []
     for old, new in zip(before.parameters, after.parameters, strict=True):

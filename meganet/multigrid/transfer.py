@@ -101,7 +101,7 @@ def _linear(n: int) -> Any:
 
 def restrict_images(images: Array) -> Array:
     """Return ``R x`` for every channel of every image, (..., H, W) -> (..., H/2, W/2), dtype kept."""
-    shape = _image_shape(images)
+    shape = _validate.even_shape("images", _image_shape(images))
     matrix = restriction(shape, dtype=images.dtype, backend=backend_of(images))
     return _apply(matrix, images, (shape[0] // 2, shape[1] // 2))
 
@@ -114,6 +114,7 @@ def prolongate_images(images: Array, interpolation: str = "linear") -> Array:
 
 
 def _image_shape(images: Array) -> tuple[int, int]:
+    backend_of(images).require("images", images)
     if len(images.shape) < 2:
         _validate.reject("images", "at least two axes, (..., H, W)", f"shape {images.shape}")
     _validate.float_dtype("dtype of images", images.dtype)

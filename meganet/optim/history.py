@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral
+
+from meganet import _validate
 
 
 class History:
@@ -34,8 +37,8 @@ class History:
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row; its names must be the columns."""
         if self._rows and tuple(row) != self.columns:
-            raise ValueError(f"row: expected the columns {self.columns}, got {tuple(row)}")
-        self._rows.append(dict(row))
+            _validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
+        self._rows.append({name: int(v) if isinstance(v, Integral) else float(v) for name, v in row.items()})
 
     def column(self, name: str) -> list[float]:
         """Return one column."""

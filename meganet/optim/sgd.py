@@ -199,7 +199,7 @@ def sgd(
     callback : callable, optional
         Called with the state after each epoch, for storing it.
     state : SGDState, optional
-        A stored state to continue from.
+        A stored state to continue from, made with the same batch size and rule; it is left as it is.
     progress : str, optional
         Show a progress bar with this label on standard error.
 
@@ -210,7 +210,8 @@ def sgd(
     Raises
     ------
     InputError
-        For a batch larger than the data set, no epochs, or a learning rate that is not positive.
+        For a batch larger than the data set, no epochs, a learning rate that is not positive, an order that is no
+        permutation, a gradient that does not fit `x0`, or a state that does not fit `x0` and the rule.
 
     Notes
     -----
@@ -223,10 +224,13 @@ def sgd(
         _validate.reject("batch_size", f"at most the number of examples, {examples}", str(batch_size))
     rule = rule if rule is not None else Momentum()
     backend = backend_of(x0)
+    _validate.float_dtype("dtype of x0", x0.dtype)
     if state is None:
         x = x0 if project is None else project(x0)
         state = SGDState(x, rule.start(backend, x))
         state.history.append(_row(0, 0.0, 0.0, x, observe))
+    else:
+        state = _continued(state, x0, len(rule.start(backend, x0)))
     batches = examples // batch_size
     bar = tqdm(
         total=epochs * batches, initial=state.epoch * batches, desc=progress, disable=progress is None, leave=False
@@ -237,10 +241,14 @@ def sgd(
             rate = learning_rate(epoch) if callable(learning_rate) else learning_rate
             rate = _validate.real("learning_rate", rate, above=0)
             indices = order(epoch) if callable(order) else random_stream(order, epoch).permutation(examples)
+            if not np.array_equal(np.sort(indices), np.arange(examples)):
+                _validate.reject("order", f"a permutation of 0 to {examples - 1} for epoch {epoch}", repr(indices))
             batched = backend.asarray(indices[: batches * batch_size]).reshape(batches, batch_size)
             clock, x, memory = time.perf_counter(), state.x, state.memory
             for number in range(batches):
                 gradient = fun(rule.look(x, memory), batched[number])[1]
+                _validate.array_shape("gradient", gradient, tuple(x.shape))
+                _validate.same_dtype("gradient", gradient, x.dtype, "x0")
                 steps = state.epoch * batches + number + 1
                 x, memory = rule.step(backend, x, gradient, memory, rate, steps, epoch)
                 x = x if project is None else project(x)
@@ -260,3 +268,12 @@ def _row(
     epoch: int, rate: float, step: float, x: Array, observe: Callable[[Array], Mapping[str, float]] | None
 ) -> dict[str, float]:
     return {"epoch": epoch, "learning_rate": rate, "step": step, **(observe(x) if observe is not None else {})}
+
+
+def _continued(state: SGDState, x0: Array, remembered: int) -> SGDState:
+    """Return a copy of a given state, so that the caller's stays as it is."""
+    _validate.array_shape("state.x", state.x, tuple(x0.shape))
+    _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
+    if len(state.memory) != remembered:
+        _validate.reject("state.memory", f"{remembered} arrays, as the rule remembers", str(len(state.memory)))
+    return SGDState(state.x, state.memory, state.epoch, History(state.history), list(state.seconds))

@@ -1,0 +1,54 @@
+"""Every error about an argument is worded in one place."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import meganet
+from meganet import _validate
+from meganet._validate import InputError
+
+PACKAGE = Path(meganet.__file__).parent
+
+
+def test_errors_are_raised_only_by_the_validation():
+    """Elsewhere only failed checks, and what is raised again."""
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), path
+        raised = {ast.unparse(n.exc).split("(")[0] for n in ast.walk(tree) if isinstance(n, ast.Raise) and n.exc}
+        allowed = {"_validate.py": {"error"}, "checks.py": {"CheckError"}}
+        assert raised <= allowed.get(path.name, set()), path
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: _validate.choice("a", "z", ["x", "y"]), "a: expected one of 'x', 'y', got 'z'"),
+        (lambda: _validate.choice("a", 3, ["x"]), "a: expected one of 'x', got 3"),
+        (lambda: _validate.integer("n", 0), "n: expected an integer of at least 1, got 0"),
+        (lambda: _validate.integer("n", True), "n: expected an integer of at least 1, got True"),
+        (lambda: _validate.integer("n", 1.0), "n: expected an integer of at least 1, got 1.0"),
+        (lambda: _validate.real("x", float("nan")), "x: expected a finite number, got nan"),
+        (lambda: _validate.real("x", 0, above=0), "x: expected a finite number above 0, got 0"),
+        (lambda: _validate.real("x", -1, minimum=0), "x: expected a finite number of at least 0, got -1"),
+        (lambda: _validate.real("x", "1"), "x: expected a finite number, got '1'"),
+        (lambda: _validate.pair("p", "ab"), "p[0]: expected an integer of at least 1, got 'a'"),
+        (lambda: _validate.pair("p", (1, 2, 3)), "p: expected one integer or a pair of integers, got (1, 2, 3)"),
+        (lambda: _validate.shape("s", ()), "s: expected a tuple of positive integers, got ()"),
+        (lambda: _validate.shape("s", (1, 2), 3), "s: expected a tuple of 3 positive integers, got (1, 2)"),
+        (lambda: _validate.shape("s", (1, 0)), "s[1]: expected an integer of at least 1, got 0"),
+        (lambda: _validate.odd_shape("k", 4), "k: expected odd sizes, so that the kernel has a centre, got 4x4"),
+        (
+            lambda: _validate.even_shape("k", (4, 5)),
+            "k: expected even sizes, so that 2x2 blocks cover the image, got 4x5",
+        ),
+        (lambda: _validate.float_dtype("d", "int8"), "d: expected float32 or float64, got int8"),
+        (lambda: _validate.float_dtype("d", "nonsense"), "d: expected float32 or float64, got 'nonsense'"),
+    ],
+)
+def test_wording(call, message):
+    with pytest.raises(InputError) as error:
+        call()
+    assert str(error.value) == message
