@@ -65,30 +65,30 @@ class Chain(Layer):
         return parts
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
-        tapes = []
+        records = []
         for layer, part in zip(self.layers, self._parts(theta), strict=True):
-            x, tape = layer._forward(part, x)
-            tapes.append(tape)
-        return x, tapes
+            x, record = layer._forward(part, x)
+            records.append(record)
+        return x, records
 
-    def _jvp(self, dtheta: Array, dx: Array, tape: list[Any]) -> Array:
-        for layer, part, one in zip(self.layers, self._parts(dtheta), tape, strict=True):
+    def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
+        for layer, part, one in zip(self.layers, self._parts(dtheta), record, strict=True):
             dx = layer._jvp(part, dx, one)
         return dx
 
-    def _vjp(self, dy: Array, tape: list[Any]) -> tuple[Array, Array]:
-        gradients, dy = self._backwards(dy, tape)
-        first, dx = self.layers[0]._vjp(dy, tape[0])
+    def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+        gradients, dy = self._backwards(dy, record)
+        first, dx = self.layers[0]._vjp(dy, record[0])
         return self._join(first, gradients), dx
 
-    def _vjp_theta(self, dy: Array, tape: list[Any]) -> Array:
-        gradients, dy = self._backwards(dy, tape)
-        return self._join(self.layers[0]._vjp_theta(dy, tape[0]), gradients)
+    def _vjp_theta(self, dy: Array, record: list[Any]) -> Array:
+        gradients, dy = self._backwards(dy, record)
+        return self._join(self.layers[0]._vjp_theta(dy, record[0]), gradients)
 
-    def _backwards(self, dy: Array, tape: list[Any]) -> tuple[list[Array], Array]:
+    def _backwards(self, dy: Array, record: list[Any]) -> tuple[list[Array], Array]:
         """Go back to the output of the first layer; return the gradients, last layer first."""
         gradients = []
-        for layer, one in zip(self.layers[:0:-1], tape[:0:-1], strict=True):
+        for layer, one in zip(self.layers[:0:-1], record[:0:-1], strict=True):
             gradient, dy = layer._vjp(dy, one)
             gradients.append(gradient)
         return gradients, dy

@@ -10,8 +10,8 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array
-from meganet.layers.affine import DenseLayer
 from meganet.layers.base import Layer
+from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import SoftmaxCrossEntropy, check_labels
 from meganet.regularizers import Tikhonov

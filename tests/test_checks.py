@@ -87,30 +87,30 @@ class BrokenLayer(DenseLayer):
     broken = ""
 
     def _forward(self, theta, x):
-        y, tape = super()._forward(theta, x)
+        y, record = super()._forward(theta, x)
         if self.broken == "input":
             x *= 1
             x[0, 0] += 1
-        return y, tape
+        return y, record
 
-    def _jvp(self, dtheta, dx, tape):
-        dy = super()._jvp(dtheta, dx, tape)
+    def _jvp(self, dtheta, dx, record):
+        dy = super()._jvp(dtheta, dx, record)
         if self.broken == "direction":
             dx += 1
         if self.broken == "wide":
             return dy.astype(np.float64)
         return 1.0001 * dy if self.broken == "jvp" else dy
 
-    def _vjp(self, dy, tape):
-        dtheta, dx = super()._vjp(dy, tape)
+    def _vjp(self, dy, record):
+        dtheta, dx = super()._vjp(dy, record)
         if self.broken == "output":
             dy *= 2
         if self.broken == "both":
             return dtheta, 1.0001 * dx
         return (1.0001 * dtheta if self.broken == "vjp" else dtheta), dx
 
-    def _vjp_theta(self, dy, tape):
-        return self._vjp(dy, tape)[0]
+    def _vjp_theta(self, dy, record):
+        return self._vjp(dy, record)[0]
 
 
 @pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "output", "wide"])

@@ -1,8 +1,9 @@
 """Layers: differentiable maps of weights and examples."""
 
-from meganet.layers.affine import ConvolutionLayer, DenseLayer
 from meganet.layers.base import Layer
+from meganet.layers.convolution import ConvolutionLayer
 from meganet.layers.initialisation import he_normal, normal, smoothed_normal
+from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.layers.pooling import PoolingLayer
 

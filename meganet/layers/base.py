@@ -21,10 +21,11 @@ class Tape(NamedTuple):
 class Layer(ABC):
     """A differentiable map ``(theta, x) -> y`` of weights and a batch of examples.
 
-    A new layer defines four methods, in one file: ``_forward(theta, x) -> y, tape``,
-    ``_jvp(dtheta, dx, tape) -> dy``, ``_vjp(dy, tape) -> dtheta, dx`` and ``resized(domain_shape)``. The public methods
-    of the same names check their arguments first. The tape is whatever the two products need from the forward pass,
-    as data. It holds views of `theta`, so the products must come before `theta` is changed in place.
+    A new layer defines four methods, in one file: ``_forward(theta, x) -> y, record``,
+    ``_jvp(dtheta, dx, record) -> dy``, ``_vjp(dy, record) -> dtheta, dx`` and ``resized(domain_shape)``. The
+    public methods of the same names check their arguments first. The record is whatever the two products need
+    from the forward pass, as data; the public methods hand it around in a `Tape`. It holds views of `theta`, so
+    the products must come before `theta` is changed in place.
 
     Parameters
     ----------
@@ -48,17 +49,17 @@ class Layer(ABC):
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]: ...
 
     @abstractmethod
-    def _jvp(self, dtheta: Array, dx: Array, tape: Any) -> Array: ...
+    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array: ...
 
     @abstractmethod
-    def _vjp(self, dy: Array, tape: Any) -> tuple[Array, Array]: ...
+    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]: ...
 
     @abstractmethod
     def resized(self, domain_shape: tuple[int, ...]) -> Layer:
         """Return the same layer for examples of another shape (images of another resolution)."""
 
-    def _vjp_theta(self, dy: Array, tape: Any) -> Array:
-        return self._vjp(dy, tape)[0]
+    def _vjp_theta(self, dy: Array, record: Any) -> Array:
+        return self._vjp(dy, record)[0]
 
     def forward(self, theta: Array, x: Array) -> tuple[Array, Tape]:
         """Evaluate the layer.

@@ -40,8 +40,8 @@ class PoolingLayer(Layer):
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
         return self.pooling._apply(x), None
 
-    def _jvp(self, dtheta: Array, dx: Array, tape: None) -> Array:
+    def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
         return self.pooling._apply(dx)
 
-    def _vjp(self, dy: Array, tape: None) -> tuple[Array, Array]:
+    def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
         return self.backend.xp.zeros(0, dtype=dy.dtype), self.pooling._adjoint(dy)

@@ -1,0 +1,51 @@
+"""The fully connected layer; with the identity it is the affine classifier."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.layers.affine import AffineLayer
+from meganet.layers.parameters import Parameter
+from meganet.linop import Dense
+
+
+class DenseLayer(AffineLayer):
+    """Fully connected layer ``sigma(K x + b)`` with `linop.Dense`; with the identity it is the affine classifier.
+
+    Parameters
+    ----------
+    domain_shape : int or tuple of int
+        Shape of one example; images keep their shape, so the kernel is (K, C, H, W).
+    outputs : int
+        Number K of outputs.
+    activation : {"identity", "relu", "tanh"}
+    bias : bool
+    backend : str or Backend, optional
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        outputs: int,
+        *,
+        activation: str = "identity",
+        bias: bool = True,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        out = _validate.integer("outputs", outputs)
+        kernel = Parameter("kernel", (out, *domain), "matrix", math.prod(domain))
+        super().__init__(domain, (out,), kernel, activation, bias, backend)
+
+    def operator(self, kernel: Array) -> Dense:
+        """Return the dense operator with `kernel`."""
+        return Dense(kernel, self.backend)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
+        """Return the layer for inputs of another shape; its kernel grows with them."""
+        return DenseLayer(
+            domain_shape, self.range_shape[0], activation=self.activation, bias=self.bias, backend=self.backend
+        )
