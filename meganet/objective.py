@@ -35,7 +35,7 @@ class Objective:
     classifier : DenseLayer
         The affine map W from features to classes, with bias; its domain is the network's range.
     images : array, (N, C, H, W)
-        float32 or float64, finite, on the network's backend; its dtype is that of all weights.
+        float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
     labels : sequence of int, (N,)
         Classes in ``0 ... K-1``.
     theta_regularizer, W_regularizer : Tikhonov, optional

@@ -100,7 +100,10 @@ class SparseEngine:
 
     @staticmethod
     def kernel_gradient(backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
-        """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters."""
+        """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters.
+
+        On a GPU the scatter adds in no fixed order, so there the last bit may differ from run to run.
+        """
         pattern = _device_pattern(backend, tuple(kernel_shape), tuple(x.shape[2:]))
         products = backend.xp.zeros(pattern.parameter.shape, dtype=x.dtype)
         flat_x, flat_y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)

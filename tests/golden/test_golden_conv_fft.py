@@ -25,7 +25,9 @@ def test_products(golden):
 
 
 def test_explicit_matrix(golden):
-    for c in golden.cases("getMat", "theta"):
+    cases = golden.cases("getMat", "theta")
+    assert cases
+    for c in cases:
         shape, image = golden.integers(c, "sK"), golden.integers(c, "nImg")
         operator = CirculantConvolution(kernel(golden(c, "theta"), shape), image)
         rows, columns = column_major(shape[3], *image), column_major(shape[2], *image)
@@ -33,7 +35,9 @@ def test_explicit_matrix(golden):
 
 
 def test_eigenvalues_of_the_unit_stencils(golden):
-    for c in golden.cases("eigs"):
+    cases = golden.cases("eigs")
+    assert cases
+    for c in cases:
         (k1, k2), image = golden.integers(c, "sK")[:2], golden.integers(c, "nImg")
         for number, column in enumerate(golden(c, "eigs").T):
             unit = np.zeros(k1 * k2)

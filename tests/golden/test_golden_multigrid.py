@@ -50,7 +50,9 @@ def test_galerkin_products_and_maps(golden):
 
 
 def test_1x1_stencils(golden):
-    for c in golden.cases("theta", "coarse", "fine"):
+    cases = golden.cases("theta", "coarse", "fine")
+    assert cases
+    for c in cases:
         theta = golden(c, "theta")
         kernels = theta.reshape(-1, 1, 1, 1).copy()
         golden.compare(restrict_kernels(kernels, "constant").reshape(theta.shape), golden(c, "coarse"))

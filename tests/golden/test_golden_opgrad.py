@@ -1,4 +1,4 @@
-"""opGrad, opTimeDer and the block diagonal operator; preconditioners and the Kronecker operator are not built."""
+"""opGrad, opTimeDer and the block diagonal operator; not built: preconditioners, Kronecker, bias, removeAvg."""
 
 import numpy as np
 import pytest
