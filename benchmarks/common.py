@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import time
@@ -11,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_info
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 
@@ -50,8 +51,8 @@ def machine(threads: int, packages: Sequence[str]) -> dict[str, str]:
         name = models[0] if models else name
     found = {"processor": name, "threads": str(threads), "python": platform.python_version()}
     found |= {package: version(package) for package in packages}
-    kernel = os.environ.get("OPENBLAS_CORETYPE")
-    return found | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
+    kernels = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
+    return found | {"BLAS and threads": " + ".join(sorted(kernels))}
 
 
 def write(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], record: dict[str, Any]) -> None:

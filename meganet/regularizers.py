@@ -36,26 +36,25 @@ class Tikhonov:
 
     def value(self, x: Array) -> Array:
         """Return ``R(x)``, an array of shape ()."""
-        return self._half_square(self._residual(x))
+        residual = self.operator @ self._difference(x)
+        return (0.5 * self.alpha) * (residual * residual).sum()
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
-        residual = self._residual(x)
-        return self._half_square(residual), (self.alpha * (self.operator.T @ residual)).reshape(x.shape)
+        difference = self._difference(x)
+        gradient = self.alpha * self.operator.normal(difference)
+        return 0.5 * (difference * gradient).sum(), gradient.reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
-        return (self.alpha * (self.operator.T @ (self.operator @ self._tensor("v", v)))).reshape(v.shape)
+        return (self.alpha * self.operator.normal(self._tensor("v", v))).reshape(v.shape)
 
-    def _residual(self, x: Array) -> Array:
+    def _difference(self, x: Array) -> Array:
         tensor = self._tensor("x", x)
         if self.reference is None:
-            return self.operator @ tensor
+            return tensor
         _validate.same_dtype("x", x, self.reference.dtype, "the reference")
-        return self.operator @ (tensor - self._tensor("reference", self.reference))
-
-    def _half_square(self, residual: Array) -> Array:
-        return (0.5 * self.alpha) * (residual * residual).sum()
+        return tensor - self._tensor("reference", self.reference)
 
     def _tensor(self, argument: str, x: Array) -> Array:
         size = self.operator.shape[1]

@@ -132,6 +132,12 @@ class TestOperators:
             np.testing.assert_array_equal(backend.to_host(batch[0]), backend.to_host(single))
             np.testing.assert_array_equal(backend.to_host(x), before)
 
+    def test_normal_product(self, operator, backend, dtype):
+        x = numbers(backend, dtype, 2, *operator.domain_shape)
+        result, expected = backend.to_host(operator.normal(x)), backend.to_host(operator.T @ (operator @ x))
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result, expected, rtol=0, atol=200 * np.finfo(dtype).eps * abs(expected).max())
+
     def test_no_examples_is_an_error(self, operator, backend, dtype):
         with pytest.raises(InputError, match="x: expected at least one example, got none"):
             operator @ backend.asarray(np.zeros((0, *operator.domain_shape)), dtype)

@@ -67,6 +67,14 @@ class LinearOperator(ABC):
     def tosparse(self) -> Any:
         """Return the explicit matrix, of shape `shape`, as canonical CSR of the operator's backend."""
 
+    def _normal(self, x: Array) -> Array:
+        """Return ``A.T A x`` for a batch; an operator made of parts may know a shorter way."""
+        return self._adjoint(self._apply(x))
+
+    def normal(self, x: Array) -> Array:
+        """Return ``A.T (A x)`` for one example or many: the gradient of ``||A x||^2 / 2``."""
+        return self._product("x", x, self.domain_shape, self._normal)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of the matrix between flattened examples."""

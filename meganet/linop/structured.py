@@ -207,6 +207,13 @@ class Gradient(LinearOperator):
         parts = [d._apply(x).reshape(*lead, -1) for d in self.differences]
         return self.backend.xp.concatenate(parts, axis=-1)
 
+    def _normal(self, x: Array) -> Array:
+        flat = x.reshape(-1, *self.domain_shape)
+        first, second = self.differences
+        result = first._normal(flat)
+        result += second._normal(flat)
+        return result
+
     def _adjoint(self, y: Array) -> Array:
         first, second = self.differences
         down, right = y[..., : self._split], y[..., self._split :]
