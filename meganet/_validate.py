@@ -94,6 +94,12 @@ def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
         reject(argument, f"an array of shape ({', '.join(map(str, expected))}{comma})", f"shape {got}")
 
 
+def not_empty(argument: str, array: Any, what: str = "example") -> None:
+    """Check that `array` holds at least one example along its first axis."""
+    if not array.shape[0]:
+        reject(argument, f"at least one {what}", "none")
+
+
 def float_dtype(argument: str, dtype: Any) -> np.dtype[Any]:
     """Return `dtype` as a NumPy dtype if it is float32 or float64."""
     try:

@@ -96,8 +96,7 @@ class SoftmaxCrossEntropy:
         backend = backend_of(logits)
         _validate.array_shape("logits", logits, ("N", "K"))
         _validate.float_dtype("dtype of logits", logits.dtype)
-        if not logits.shape[0]:
-            _validate.reject("logits", "at least one example", "none")
+        _validate.not_empty("logits", logits)
         backend.require("labels", labels)
         if tuple(labels.shape) != (logits.shape[0],):
             _validate.reject("labels", f"one class for each of {logits.shape[0]} examples", f"shape {labels.shape}")

@@ -71,8 +71,7 @@ class Objective:
         self.dtype = _validate.float_dtype("dtype of images", images.dtype)
         if not bool(self.backend.to_host(self.backend.xp.isfinite(images).all())):
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
-        if not images.shape[0]:
-            _validate.reject("images", "at least one image", "none")
+        _validate.not_empty("images", images, "image")
         host_labels = check_labels("labels", labels, classifier.range_shape[0])
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))

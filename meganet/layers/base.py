@@ -86,8 +86,7 @@ class Layer(ABC):
         self._check("x", x, ("N", *self.domain_shape))
         _validate.float_dtype("dtype of x", x.dtype)
         _validate.same_dtype("theta", theta, x.dtype, "x")
-        if not x.shape[0]:
-            _validate.reject("x", "at least one example", "none")
+        _validate.not_empty("x", x)
         y, record = self._forward(theta, x)
         return y, Tape(record, x.shape[0], x.dtype)
 

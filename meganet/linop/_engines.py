@@ -79,7 +79,7 @@ def _tiles(backend: Backend, x: Array, kernel_size: tuple[int, int]) -> Iterator
     padded = _wrapped(backend, x, k1 // 2, k2 // 2)
     windows = xp.lib.stride_tricks.sliding_window_view(padded, (k1, k2), axis=(0, 2)).transpose(0, 1, 2, 4, 5, 3)
     row_bytes = n * width * k1 * k2 * channels * x.dtype.itemsize
-    step = height if backend.tile_bytes is None else max(1, min(height, backend.tile_bytes // max(row_bytes, 1)))
+    step = height if backend.tile_bytes is None else max(1, min(height, backend.tile_bytes // row_bytes))
     buffer = xp.empty((step, n, width, k1, k2, channels), dtype=x.dtype)
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))

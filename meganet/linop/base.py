@@ -97,8 +97,7 @@ class LinearOperator(ABC):
         if self.stores_numbers:
             _validate.same_dtype(argument, x, self.dtype, "the operator")
         if tuple(x.shape) != shape:
-            if not x.shape[0]:
-                _validate.reject(argument, "at least one example", "none")
+            _validate.not_empty(argument, x)
             return function(x)
         return function(x[None])[0]
 
