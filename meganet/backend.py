@@ -124,7 +124,7 @@ def _keep_freed_memory() -> None:
 
 def _numpy() -> Backend:
     _keep_freed_memory()
-    return Backend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=4 * 2**20)
+    return Backend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=2**20)
 
 
 def _numpy_problem() -> None:

@@ -14,10 +14,14 @@ from meganet.linop import ParametricOperator
 
 
 class Record(NamedTuple):
-    """What the products need: the operator at the kernel of the forward pass, the input, the slope."""
+    """What the products need: the operator at the kernel of the forward pass, the input, the slope.
+
+    `kept` is what the operator's gradients want of the input.
+    """
 
     operator: ParametricOperator
     x: Array
+    kept: Any
     slope: Array
 
 
@@ -51,11 +55,11 @@ class AffineLayer(Layer):
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters.view(theta)
         operator = self.operator(views["kernel"])
-        z = operator._apply(x)
+        z, kept = operator._recorded(x)
         if self.bias:
             z += self._spread(views["bias"])
         y, slope = ACTIVATIONS[self.activation].evaluate(self.backend, z)
-        return y, Record(operator, x, slope)
+        return y, Record(operator, x, kept, slope)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         views = self.parameters.view(dtheta)
@@ -65,15 +69,16 @@ class AffineLayer(Layer):
         return record.slope * dz
 
     def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
-        u = record.slope * dy
-        return self._theta_gradient(u, record), record.operator._adjoint(u)
+        return self._gradients(dy, record, need_x=True)
 
     def _vjp_theta(self, dy: Array, record: Record) -> Array:
-        return self._theta_gradient(record.slope * dy, record)
+        return self._gradients(dy, record, need_x=False)[0]
 
-    def _theta_gradient(self, u: Array, record: Record) -> Array:
-        kernel = record.operator._kernel_adjoint(record.x, u).reshape(-1)
-        if not self.bias:
-            return kernel
-        axes = tuple(axis for axis in range(u.ndim) if axis != 1)
-        return self.backend.xp.concatenate([kernel, u.sum(axis=axes)])
+    def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
+        u = record.slope * dy
+        in_kernel, in_x = record.operator._gradients(record.kept, u, need_x)
+        in_theta = in_kernel.reshape(-1)
+        if self.bias:
+            axes = tuple(axis for axis in range(u.ndim) if axis != 1)
+            in_theta = self.backend.xp.concatenate([in_theta, u.sum(axis=axes)])
+        return in_theta, in_x

@@ -25,7 +25,7 @@ class ConvolutionLayer(AffineLayer):
     activation : {"relu", "tanh", "identity"}
     bias : bool
         One number per output channel; the thesis' networks have none.
-    engine : {"auto", "tiled", "sparse"}
+    engine : {"auto", "winograd", "direct", "sparse"}
         See `linop.CirculantConvolution`.
     backend : str or Backend, optional
     """

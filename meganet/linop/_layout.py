@@ -1,8 +1,11 @@
 """The memory order behind image arrays.
 
 An array of images always has the shape (N, C, H, W). What varies is only the order of its memory: the fast products
-write (H, N, W, C) and hand out the transposed view. Elementwise functions keep that order, so inside a network no
+write (H, W, N, C) and hand out the transposed view. Elementwise functions keep that order, so inside a network no
 product has to convert, and an array that comes from outside is converted by the first product it meets.
+
+In this order a shift of the images is a shift of memory, a row of pixels of a whole batch is one vector, and the
+channels of all examples at one pixel are a matrix: all that the products need.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ from meganet.backend import Array, Backend
 
 
 def to_memory(backend: Backend, images: Array) -> Array:
-    """Return (N, C, H, W) images as contiguous (H, N, W, C) memory; a copy only if it is not that already."""
-    return backend.xp.ascontiguousarray(images.transpose(2, 0, 3, 1))
+    """Return (N, C, H, W) images as contiguous (H, W, N, C) memory; a copy only if it is not that already."""
+    return backend.xp.ascontiguousarray(images.transpose(2, 3, 0, 1))
 
 
 def from_memory(memory: Array) -> Array:
-    """Return the (N, C, H, W) view of (H, N, W, C) memory."""
-    return memory.transpose(1, 3, 0, 2)
+    """Return the (N, C, H, W) view of (H, W, N, C) memory."""
+    return memory.transpose(2, 3, 0, 1)

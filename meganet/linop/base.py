@@ -250,6 +250,14 @@ class ParametricOperator(LinearOperator):
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` in the kernel for batches."""
 
+    def _recorded(self, x: Array) -> tuple[Array, Any]:
+        """Return ``K x`` and what `_gradients` needs of x; an operator whose products share work overrides both."""
+        return self._apply(x), x
+
+    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        return self._kernel_adjoint(record, y), self._adjoint(y) if need_x else None
+
     def kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from meganet import _validate
 from meganet.backend import Array, Backend
-from meganet.linop._engines import ENGINES, adjoint_kernel, circulant_matrix
+from meganet.linop._engines import ENGINES, chosen
+from meganet.linop._engines.base import Engine, adjoint_kernel
+from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.base import ParametricOperator
 
 
@@ -29,8 +31,9 @@ class CirculantConvolution(ParametricOperator):
         float32 or float64, odd sizes, no larger than the image. Its dtype is the operator's.
     image_shape : pair of int
         (H, W).
-    engine : {"auto", "tiled", "sparse"}
+    engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
+        "winograd" is for 3x3 kernels; "auto" takes it for these and eight channels or more on both sides.
     backend : str or Backend, optional
 
     Raises
@@ -57,10 +60,12 @@ class CirculantConvolution(ParametricOperator):
         super().__init__(kernel, (in_channels, *image), (out_channels, *image), backend)
         self.image_shape = image
         self.engine = _validate.choice("engine", engine, ["auto", *ENGINES])
+        if not self._engine.serves(self.backend, kernel.shape):
+            _validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property
-    def _engine(self) -> Any:
-        return ENGINES["tiled" if self.engine == "auto" else self.engine]
+    def _engine(self) -> Engine:
+        return chosen(self.engine, self.backend, self.kernel.shape)
 
     def with_kernel(self, kernel: Array) -> CirculantConvolution:
         """Return the convolution on the same images with another kernel."""
@@ -74,6 +79,12 @@ class CirculantConvolution(ParametricOperator):
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         return self._engine.kernel_gradient(self.backend, x, y, self.kernel.shape)
+
+    def _recorded(self, x: Array) -> tuple[Array, Any]:
+        return self._engine.recorded(self.backend, x, self.kernel)
+
+    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        return self._engine.gradients(self.backend, record, y, self.kernel, need_x)
 
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W), as canonical CSR."""

@@ -26,35 +26,35 @@ class Dense(ParametricOperator):
         if getattr(kernel, "ndim", 0) < 2:
             _validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)
-        # images keep their memory order: a sum over image rows of products (N, W C) times (W C, K)
-        self._rows = len(self.domain_shape) == 3
+        # images keep their memory order: a sum over pixels of products (N, C) times (C, K)
+        self._pixels = len(self.domain_shape) == 3
 
     def with_kernel(self, kernel: Array) -> Dense:
         """Return the operator with another matrix."""
         return Dense(kernel, self.backend)
 
     def _matrices(self) -> Array:
-        height = self.domain_shape[1]
-        return to_memory(self.backend, self.kernel).reshape(height, self.kernel.shape[0], -1)
+        """Return the kernel as one matrix (K, C) for each pixel."""
+        return to_memory(self.backend, self.kernel).reshape(-1, self.kernel.shape[0], self.domain_shape[0])
 
-    def _row_vectors(self, x: Array) -> Array:
-        return to_memory(self.backend, x).reshape(self.domain_shape[1], x.shape[0], -1)
+    def _pixel_matrices(self, x: Array) -> Array:
+        return to_memory(self.backend, x).reshape(-1, x.shape[0], self.domain_shape[0])
 
     def _apply(self, x: Array) -> Array:
-        if self._rows:
-            return (self._row_vectors(x) @ self._matrices().transpose(0, 2, 1)).sum(axis=0)
+        if self._pixels:
+            return (self._pixel_matrices(x) @ self._matrices().transpose(0, 2, 1)).sum(axis=0)
         return x.reshape(x.shape[0], -1) @ self.kernel.reshape(self.kernel.shape[0], -1).T
 
     def _adjoint(self, y: Array) -> Array:
-        if self._rows:
+        if self._pixels:
             channels, height, width = self.domain_shape
-            return from_memory((y @ self._matrices()).reshape(height, y.shape[0], width, channels))
+            return from_memory((y @ self._matrices()).reshape(height, width, y.shape[0], channels))
         return (y @ self.kernel.reshape(self.kernel.shape[0], -1)).reshape(y.shape[0], *self.domain_shape)
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        if self._rows:
+        if self._pixels:
             channels, height, width = self.domain_shape
-            products = (y.T @ self._row_vectors(x)).reshape(height, y.shape[1], width, channels)
+            products = (y.T @ self._pixel_matrices(x)).reshape(height, width, y.shape[1], channels)
             return self.backend.xp.ascontiguousarray(from_memory(products))
         return (y.T @ x.reshape(x.shape[0], -1)).reshape(self.kernel.shape)
 

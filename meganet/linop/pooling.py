@@ -52,7 +52,7 @@ class AveragePooling(LinearOperator):
     def _adjoint(self, y: Array) -> Array:
         f1, f2 = self.factor
         channels, height, width = self.domain_shape
-        x = from_memory(self.backend.xp.empty((height, y.shape[0], width, channels), dtype=y.dtype))
+        x = from_memory(self.backend.xp.empty((height, width, y.shape[0], channels), dtype=y.dtype))
         share = y * (1 / (f1 * f2))
         for a in range(f1):
             for b in range(f2):

@@ -3,7 +3,7 @@
 from layout import column_major
 
 from meganet.linop import CirculantConvolution
-from meganet.linop._engines import adjoint_kernel
+from meganet.linop._engines.base import adjoint_kernel
 
 
 def test_periodic_matrices(golden):

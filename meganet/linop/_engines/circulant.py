@@ -1,0 +1,78 @@
+"""The explicit circulant matrix: the definition of the convolution, and an engine that multiplies with it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from meganet.backend import Array, Backend
+from meganet.linop._engines.base import Engine
+
+
+class SparseEngine(Engine):
+    """The explicit circulant matrix, assembled for each kernel from a stored pattern."""
+
+    name = "sparse"
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel) x``."""
+        matrix = circulant_matrix(backend, kernel, x.shape[2:])
+        flat = x.reshape(x.shape[0], -1)
+        return (matrix @ flat.T).T.reshape(x.shape[0], kernel.shape[0], *x.shape[2:])
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters.
+
+        On a GPU the scatter adds in no fixed order, so there the last bit may differ from run to run.
+        """
+        pattern = _device_pattern(backend, tuple(kernel_shape), tuple(x.shape[2:]))
+        products = backend.xp.zeros(pattern.parameter.shape, dtype=x.dtype)
+        flat_x, flat_y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)
+        for n in range(x.shape[0]):
+            products += flat_y[n][pattern.rows] * flat_x[n][pattern.indices]
+        size = int(np.prod(kernel_shape))
+        gradient = backend.xp.bincount(pattern.parameter, weights=products, minlength=size)
+        return gradient.astype(x.dtype, copy=False).reshape(kernel_shape)
+
+
+class CirculantPattern:
+    """CSR structure of the circulant matrix, with the number of the parameter at every nonzero.
+
+    Row (o, i, j) holds, at column (c, i + a - k1 // 2, j + b - k2 // 2) taken modulo the image, the parameter number
+    of kernel entry (o, c, a, b) in C order. Columns are sorted and occur once, so the matrix is canonical.
+    """
+
+    def __init__(self, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+        out_channels, in_channels, k1, k2 = kernel_shape
+        height, width = image_shape
+        o, i, j, c, a, b = np.ogrid[:out_channels, :height, :width, :in_channels, :k1, :k2]
+        row = (o * height + i) * width + j
+        column = (c * height + (i + a - k1 // 2) % height) * width + (j + b - k2 // 2) % width
+        parameter = ((o * in_channels + c) * k1 + a) * k2 + b
+        self.shape = (out_channels * height * width, in_channels * height * width)
+        row, column, parameter = (v.ravel() for v in np.broadcast_arrays(row, column, parameter))
+        # numbering from 1 keeps parameter 0 from looking like an empty entry
+        pattern = scipy.sparse.coo_array((parameter + 1, (row, column)), shape=self.shape).tocsr()
+        pattern.sort_indices()
+        self.indices, self.indptr = pattern.indices, pattern.indptr
+        self.parameter = (pattern.data - 1).astype(self.indices.dtype)
+        self.rows = np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
+
+
+@lru_cache(maxsize=4)
+def _device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> CirculantPattern:
+    pattern = CirculantPattern(kernel_shape, image_shape)
+    for name in ("indices", "indptr", "parameter", "rows"):
+        setattr(pattern, name, backend.asarray(getattr(pattern, name)))
+    return pattern
+
+
+def circulant_matrix(backend: Backend, kernel: Array, image_shape: tuple[int, ...]) -> Any:
+    """Return ``K(kernel)`` as a sparse matrix: a gather of the kernel's numbers into the stored pattern."""
+    pattern = _device_pattern(backend, tuple(kernel.shape), tuple(image_shape))
+    data = kernel.reshape(-1)[pattern.parameter]
+    # copies: the caller may change the matrix in place, the stored pattern serves the next kernel
+    return backend.sparse.csr_array((data, pattern.indices.copy(), pattern.indptr.copy()), shape=pattern.shape)
