@@ -33,6 +33,8 @@ def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
 
 def integer(argument: str, value: Any, minimum: int = 1) -> int:
     """Return `value` as an ``int`` of at least `minimum`."""
+    if type(value) is int and value >= minimum:
+        return value
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         reject(argument, f"an integer of at least {minimum}", repr(value))
     return int(value)

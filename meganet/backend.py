@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -20,7 +20,7 @@ import scipy.fft
 import scipy.sparse
 import scipy.sparse.linalg
 
-from meganet import _validate
+from meganet import _threads, _validate
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -94,6 +94,23 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the work given to the device is done."""
 
+    def shares(self, examples: int) -> list[slice]:
+        """Return the parts of a batch that are worked on side by side: the whole batch on a device."""
+        return [slice(0, examples)]
+
+    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return the results of independent tasks, in order."""
+        return [task() for task in tasks]
+
+
+class _NumpyBackend(Backend):
+    def shares(self, examples: int) -> list[slice]:
+        count = min(_threads.thread_count(), examples)
+        return [slice(k * examples // count, (k + 1) * examples // count) for k in range(count)]
+
+    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        return _threads.run(tasks)
+
 
 class _CupyBackend(Backend):
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
@@ -124,7 +141,7 @@ def _keep_freed_memory() -> None:
 
 def _numpy() -> Backend:
     _keep_freed_memory()
-    return Backend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=2**20)
+    return _NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=2**21)
 
 
 def _numpy_problem() -> None:

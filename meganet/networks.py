@@ -71,6 +71,11 @@ class Chain(Layer):
             records.append(record)
         return x, records
 
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+            x = layer._evaluate(part, x)
+        return x
+
     def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
         for layer, part, one in zip(self.layers, self._parts(dtheta), record, strict=True):
             dx = layer._jvp(part, dx, one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,19 +112,32 @@ class Objective:
         gradient : array, (parameters.size,)
         """
         self._check(x)
-        images = self.images if indices is None else self.images[indices]
-        labels = self.labels if indices is None else self.labels[indices]
-        theta, w = self.split(x)
-        features, network_tape = self.network.forward(theta, images)
-        logits, classifier_tape = self.classifier.forward(w, features)
-        value, dlogits = self.loss._value_and_gradient(logits, labels)
-        w_gradient, dfeatures = self.classifier.vjp(dlogits, classifier_tape)
-        gradient = self.backend.xp.concatenate([self.network.vjp_theta(dfeatures, network_tape), w_gradient])
+        examples = self.examples if indices is None else int(indices.shape[0])
+        tasks = [partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)]
+        (value, *first), *others = self.backend.run(tasks)
+        gradient = self.backend.xp.concatenate(first)
+        for one_value, *one_gradient in others:
+            value = value + one_value
+            for total, part in zip(self.split(gradient), one_gradient, strict=True):
+                total += part
         for regularizer, part in self._regularizers():
             penalty, slope = regularizer.value_and_gradient(x[part])
             value = value + penalty
             gradient[part] += slope
         return value, gradient
+
+    def _share(self, x: Array, indices: Array | None, share: slice, examples: int) -> tuple[Array, ...]:
+        """Return what one share of a batch of `examples` adds to the mean loss and its gradients in theta and W."""
+        chosen = share if indices is None else indices[share]
+        images, labels = self.images[chosen], self.labels[chosen]
+        theta, w = self.split(x)
+        features, network_tape = self.network.forward(theta, images)
+        logits, classifier_tape = self.classifier.forward(w, features)
+        value, dlogits = self.loss._value_and_gradient(logits, labels)
+        weight = (share.stop - share.start) / examples
+        w_gradient, dfeatures = self.classifier.vjp(dlogits * weight, classifier_tape)
+        theta_gradient = self.network.vjp_theta(dfeatures, network_tape)
+        return value * weight, theta_gradient, w_gradient
 
     def _regularizers(self) -> Iterator[tuple[Tikhonov, slice]]:
         """Yield each regulariser with its part of the flat vector."""
@@ -136,8 +150,7 @@ class Objective:
     def logits(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
         theta, w = self.split(x)
-        features, _ = self.network.forward(theta, images)
-        return self.classifier.forward(w, features)[0]
+        return self.classifier(w, self.network(theta, images))
 
     def evaluate(self, x: Array, batch_size: int = 128) -> Metrics:
         """Return objective, loss and accuracy over the data set, in batches that bound the memory.
@@ -155,12 +168,15 @@ class Objective:
         """
         self._check(x)
         batch_size = _validate.integer("batch_size", batch_size)
-        losses, hits = [], []
-        for start in range(0, self.examples, batch_size):
+
+        def batch(start: int) -> tuple[Array, Array]:
             labels = self.labels[start : start + batch_size]
             logits = self.logits(x, self.images[start : start + batch_size])
-            losses.append((self.loss._value(logits, labels) * labels.shape[0]).reshape(1))
-            hits.append(self.loss.predictions(logits) == labels)
+            loss = (self.loss._value(logits, labels) * labels.shape[0]).reshape(1)
+            return loss, self.loss.predictions(logits) == labels
+
+        results = self.backend.run([partial(batch, start) for start in range(0, self.examples, batch_size)])
+        losses, hits = ([result[k] for result in results] for k in range(2))
         # everything stays on the device until here
         loss = self._fetch(losses).sum() / self.examples
         penalties = [regularizer.value(x[part]).reshape(1) for regularizer, part in self._regularizers()]

@@ -43,7 +43,7 @@ class Tikhonov:
         """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
         difference = self._difference(x)
         gradient = self.alpha * self.operator.normal(difference)
-        return 0.5 * (difference * gradient).sum(), gradient.reshape(x.shape)
+        return 0.5 * self.operator.backend.xp.vdot(difference, gradient), gradient.reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""

@@ -130,7 +130,9 @@ FUNCTIONS = [
     "ones_like",
     "roll",
     "sqrt",
+    "subtract",
     "tanh",
+    "vdot",
     "zeros",
     "zeros_like",
 ]

@@ -18,7 +18,7 @@ class BrokenAdjoint(Dense):
 
 class FlippedAdjoint(CirculantConvolution):
     def _adjoint(self, y):
-        return self.with_kernel(self.kernel.transpose(1, 0, 2, 3))._apply(y)
+        return CirculantConvolution(self.kernel.transpose(1, 0, 2, 3), self.image_shape)._apply(y)
 
 
 @pytest.mark.parametrize("seed", range(20))

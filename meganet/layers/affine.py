@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, NamedTuple
 
 from meganet import _validate
@@ -30,20 +29,28 @@ class AffineLayer(Layer):
 
     With ``s = sigma'(z)``: ``jvp`` is ``s * (K(dkernel) x + K(kernel) dx + db)``; ``vjp`` is, for ``u = s * dy``,
     ``dkernel = adjoint of kernel -> K(kernel) x`` applied to u, ``db = sum of u`` over examples and pixels,
-    ``dx = K(kernel)' u``. This is equation (2.6) of the thesis with ``K2 = I``. A subclass says what K is.
+    ``dx = K(kernel)' u``. This is equation (2.6) of the thesis with ``K2 = I``.
+
+    Parameters
+    ----------
+    operator : ParametricOperator
+        What K is; its own kernel is of no account.
+    kernel : Parameter
+        The kernel among the parameters: its name is "kernel".
+    activation : {"identity", "relu", "tanh"}
+    bias : bool
     """
 
-    def __init__(
-        self, domain_shape: Any, range_shape: Any, kernel: Parameter, activation: str, bias: bool, backend: Any
-    ) -> None:
+    def __init__(self, operator: ParametricOperator, kernel: Parameter, activation: str, bias: bool) -> None:
+        self._operator = operator
         self.activation = _validate.choice("activation", activation, ACTIVATIONS)
         self.bias = bias
-        parts = [kernel] + ([Parameter("bias", (range_shape[0],), "bias")] if bias else [])
-        super().__init__(domain_shape, range_shape, Parameters(parts), backend)
+        parts = [kernel] + ([Parameter("bias", (operator.range_shape[0],), "bias")] if bias else [])
+        super().__init__(operator.domain_shape, operator.range_shape, Parameters(parts), operator.backend)
 
-    @abstractmethod
     def operator(self, kernel: Array) -> ParametricOperator:
         """Return the linear operator ``K(kernel)`` of the layer."""
+        return self._operator.with_kernel(kernel)
 
     def __repr__(self) -> str:
         bias = ", bias" if self.bias else ""
@@ -60,6 +67,13 @@ class AffineLayer(Layer):
             z += self._spread(views["bias"])
         y, slope = ACTIVATIONS[self.activation].evaluate(self.backend, z)
         return y, Record(operator, x, kept, slope)
+
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        views = self.parameters.view(theta)
+        z = self.operator(views["kernel"])._apply(x)
+        if self.bias:
+            z += self._spread(views["bias"])
+        return ACTIVATIONS[self.activation].value(self.backend, z)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         views = self.parameters.view(dtheta)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from meganet import _validate
-from meganet.backend import Array, Backend
+from meganet.backend import Backend, get_backend
 from meganet.layers.affine import AffineLayer
 from meganet.layers.parameters import Parameter
 from meganet.linop import CirculantConvolution
@@ -48,13 +48,8 @@ class ConvolutionLayer(AffineLayer):
         kernel = Parameter(
             "kernel", (out, channels, *self.kernel_shape), "stencil", channels * math.prod(self.kernel_shape)
         )
-        super().__init__((channels, height, width), (out, height, width), kernel, activation, bias, backend)
-        # built once here so that a kernel larger than the image is refused before any weights exist
-        self.operator(self.backend.xp.zeros(kernel.shape))
-
-    def operator(self, kernel: Array) -> CirculantConvolution:
-        """Return the convolution with `kernel` on the layer's images."""
-        return CirculantConvolution(kernel, self.domain_shape[1:], self.engine, self.backend)
+        zeros = get_backend(backend).xp.zeros(kernel.shape)
+        super().__init__(CirculantConvolution(zeros, (height, width), engine, backend), kernel, activation, bias)
 
     def resized(self, domain_shape: tuple[int, ...]) -> ConvolutionLayer:
         """Return the layer for images of another resolution; the kernel's shape stays."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from meganet import _validate
-from meganet.backend import Array, Backend
+from meganet.backend import Backend, get_backend
 from meganet.layers.affine import AffineLayer
 from meganet.layers.parameters import Parameter
 from meganet.linop import Dense
@@ -38,11 +38,7 @@ class DenseLayer(AffineLayer):
         domain = _validate.shape("domain_shape", domain_shape)
         out = _validate.integer("outputs", outputs)
         kernel = Parameter("kernel", (out, *domain), "matrix", math.prod(domain))
-        super().__init__(domain, (out,), kernel, activation, bias, backend)
-
-    def operator(self, kernel: Array) -> Dense:
-        """Return the dense operator with `kernel`."""
-        return Dense(kernel, self.backend)
+        super().__init__(Dense(get_backend(backend).xp.zeros(kernel.shape), backend), kernel, activation, bias)
 
     def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
         """Return the layer for inputs of another shape; its kernel grows with them."""

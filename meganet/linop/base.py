@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -242,16 +243,20 @@ class ParametricOperator(LinearOperator):
         super().__init__(domain_shape, range_shape, kernel.dtype, home)
         self.kernel = kernel
 
-    @abstractmethod
-    def with_kernel(self, kernel: Array) -> ParametricOperator:
-        """Return the operator of the same kind with another kernel."""
+    def with_kernel(self, kernel: Array) -> Self:
+        """Return the same operator with another kernel of the same shape, whose dtype it takes."""
+        _validate.array_shape("kernel", kernel, tuple(self.kernel.shape))
+        self.backend.require("kernel", kernel)
+        other = copy.copy(self)
+        other.kernel, other.dtype = kernel, _validate.float_dtype("dtype of kernel", kernel.dtype)
+        return other
 
     @abstractmethod
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` in the kernel for batches."""
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
-        """Return ``K x`` and what `_gradients` needs of x; an operator whose products share work overrides both."""
+        """Return ``K x`` and what `_gradients` needs; an operator whose products share work overrides both."""
         return self._apply(x), x
 
     def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:

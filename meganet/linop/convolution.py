@@ -67,10 +67,6 @@ class CirculantConvolution(ParametricOperator):
     def _engine(self) -> Engine:
         return chosen(self.engine, self.backend, self.kernel.shape)
 
-    def with_kernel(self, kernel: Array) -> CirculantConvolution:
-        """Return the convolution on the same images with another kernel."""
-        return CirculantConvolution(kernel, self.image_shape, self.engine, self.backend)
-
     def _apply(self, x: Array) -> Array:
         return self._engine.correlate(self.backend, x, self.kernel)
 
@@ -84,7 +80,7 @@ class CirculantConvolution(ParametricOperator):
         return self._engine.recorded(self.backend, x, self.kernel)
 
     def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
-        return self._engine.gradients(self.backend, record, y, self.kernel, need_x)
+        return self._engine.gradients(self.backend, record, y, need_x)
 
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W), as canonical CSR."""

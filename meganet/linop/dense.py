@@ -26,37 +26,45 @@ class Dense(ParametricOperator):
         if getattr(kernel, "ndim", 0) < 2:
             _validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)
-        # images keep their memory order: a sum over pixels of products (N, C) times (C, K)
-        self._pixels = len(self.domain_shape) == 3
 
-    def with_kernel(self, kernel: Array) -> Dense:
-        """Return the operator with another matrix."""
-        return Dense(kernel, self.backend)
+    def _by_pixel(self, tensors: Array) -> Array:
+        """Return M tensors as one matrix (M, C) for each pixel; what is no image counts as one pixel.
 
-    def _matrices(self) -> Array:
-        """Return the kernel as one matrix (K, C) for each pixel."""
-        return to_memory(self.backend, self.kernel).reshape(-1, self.kernel.shape[0], self.domain_shape[0])
+        Images keep their memory order that way, and the products are sums over pixels of small matrix products.
+        """
+        if len(self.domain_shape) == 3:
+            return to_memory(self.backend, tensors).reshape(-1, tensors.shape[0], self.domain_shape[0])
+        return tensors.reshape(1, tensors.shape[0], -1)
 
-    def _pixel_matrices(self, x: Array) -> Array:
-        return to_memory(self.backend, x).reshape(-1, x.shape[0], self.domain_shape[0])
+    def _tensors(self, matrices: Array) -> Array:
+        """Return the inverse of `_by_pixel`: images as the view of their memory."""
+        if len(self.domain_shape) == 3:
+            channels, height, width = self.domain_shape
+            return from_memory(matrices.reshape(height, width, -1, channels))
+        return matrices.reshape(-1, *self.domain_shape)
+
+    def _recorded(self, x: Array) -> tuple[Array, Any]:
+        matrices = self._by_pixel(self.kernel)
+        return (self._by_pixel(x) @ matrices.transpose(0, 2, 1)).sum(axis=0), (x, matrices)
+
+    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        x, matrices = record
+        return self._kernel_adjoint(x, y), self._tensors(y @ matrices) if need_x else None
 
     def _apply(self, x: Array) -> Array:
-        if self._pixels:
-            return (self._pixel_matrices(x) @ self._matrices().transpose(0, 2, 1)).sum(axis=0)
-        return x.reshape(x.shape[0], -1) @ self.kernel.reshape(self.kernel.shape[0], -1).T
+        return self._recorded(x)[0]
 
     def _adjoint(self, y: Array) -> Array:
-        if self._pixels:
-            channels, height, width = self.domain_shape
-            return from_memory((y @ self._matrices()).reshape(height, width, y.shape[0], channels))
-        return (y @ self.kernel.reshape(self.kernel.shape[0], -1)).reshape(y.shape[0], *self.domain_shape)
+        return self._tensors(y @ self._by_pixel(self.kernel))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        if self._pixels:
-            channels, height, width = self.domain_shape
-            products = (y.T @ self._pixel_matrices(x)).reshape(height, width, y.shape[1], channels)
-            return self.backend.xp.ascontiguousarray(from_memory(products))
-        return (y.T @ x.reshape(x.shape[0], -1)).reshape(self.kernel.shape)
+        products = self._tensors(y.T @ self._by_pixel(x))
+        gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
+        for row in range(self.domain_shape[1] if len(self.domain_shape) == 3 else 1):
+            # of images row by row: the whole at once would read every cache line of the products many times
+            part = (slice(None), slice(None), row) if len(self.domain_shape) == 3 else ()
+            gradient[part] = products[part]
+        return gradient
 
     def tosparse(self) -> Any:
         """Return the matrix as CSR (all its entries)."""

@@ -37,10 +37,11 @@ class Engine(ABC):
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
 
     def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
-        """Return ``K(kernel) x`` and what `gradients` needs of x."""
-        return self.correlate(backend, x, kernel), x
+        """Return ``K(kernel) x`` and what `gradients` needs."""
+        return self.correlate(backend, x, kernel), (x, kernel)
 
-    def gradients(self, backend: Backend, record: Any, y: Array, kernel: Array, need_x: bool) -> tuple[Array, Any]:
+    def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and in x, the latter only if it is needed."""
-        in_kernel = self.kernel_gradient(backend, record, y, tuple(kernel.shape))
+        x, kernel = record
+        in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape))
         return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None

@@ -7,9 +7,10 @@ tile's window are rows ``4 i - 1 ... 4 i + 4`` modulo H. Columns likewise. Image
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from meganet.backend import Array, Backend
 
@@ -37,18 +38,25 @@ G = np.array(
     ]
 )
 AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
-GG = np.kron(G, G)
+
+
+@lru_cache(maxsize=2)
+def _matrices(dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """Return B', A', A, the rows 1 to 4 of B, and G (x) G in a dtype."""
+    every = BT, AT, AT.T, BT.T[1:5], np.kron(G, G)
+    return tuple(np.ascontiguousarray(matrix, dtype) for matrix in every)
 
 
 def transformed_kernel(kernel: Array) -> Array:
     """Return ``G g G'`` of every channel pair, (36, O, I)."""
-    return (GG.astype(kernel.dtype) @ kernel.reshape(-1, 9).T).reshape(POINTS, *kernel.shape[:2])
+    gg = _matrices(kernel.dtype)[4]
+    return (gg @ kernel.reshape(-1, 9).T).reshape(POINTS, *kernel.shape[:2])
 
 
 def kernel_from_transformed(gradient: Array) -> Array:
     """Return ``G' u G`` of every channel pair, (O, I, 3, 3): the adjoint of `transformed_kernel`."""
     _, out_channels, in_channels = gradient.shape
-    flat = gradient.reshape(POINTS, -1).T @ GG.astype(gradient.dtype)
+    flat = gradient.reshape(POINTS, -1).T @ _matrices(gradient.dtype)[4]
     return flat.reshape(out_channels, in_channels, 3, 3)
 
 
@@ -57,123 +65,140 @@ def tile_count(size: int) -> int:
     return -(-size // TILE)
 
 
-def example_chunks(backend: Backend, x: Array, kernel_shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield ranges of examples whose products, for one row of tiles, stay in the processor's cache."""
-    n, _, _, width = x.shape
-    row_bytes = POINTS * tile_count(width) * max(kernel_shape[:2]) * x.dtype.itemsize
-    most = n if backend.tile_bytes is None else max(1, backend.tile_bytes // row_bytes)
-    count = -(-n // most)
-    for k in range(count):
-        yield slice(k * n // count, (k + 1) * n // count)
+class Block(NamedTuple):
+    """Some examples and some rows of tiles: what is worked on at once."""
+
+    examples: slice
+    rows: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows of tiles and of examples."""
+        return self.rows.stop - self.rows.start, self.examples.stop - self.examples.start
 
 
-class InputTransform:
-    """``B' d B`` of the windows of some examples' images, one row of tiles at a time."""
-
-    def __init__(self, x: Array, examples: slice) -> None:
-        self.images = x.transpose(2, 3, 0, 1)[:, :, examples]
-        _, self.width, count, channels = self.images.shape
-        self.length, self.columns = count * channels, tile_count(self.width)
-        self.matrix = BT.astype(x.dtype)
-        padded = TILE * self.columns + 2
-        self.half = np.empty((WINDOW, padded, self.length), x.dtype)
-        # half[:, 1 + q] is column q; -1 and all from the width on are wrapped
-        self.wrapped = [(q + 1, q % self.width + 1) for q in (-1, *range(self.width, padded - 1))]
-        a, b, c = self.half.strides
-        self.windows = as_strided(self.half, (WINDOW, self.columns, WINDOW, self.length), (a, TILE * b, b, c))
-        self.shape = (WINDOW, WINDOW, self.columns, self.length)
-
-    def row(self, i: int, out: Array) -> None:
-        """Write the transformed windows of tile row `i`, (6, 6, tile columns, examples * C)."""
-        start, height = TILE * i - 1, self.images.shape[0]
-        inside = start >= 0 and start + WINDOW <= height
-        rows = slice(start, start + WINDOW) if inside else np.arange(start, start + WINDOW) % height
-        middle = self.half[:, 1 : 1 + self.width].reshape(WINDOW, -1)
-        np.matmul(self.matrix, self.images[rows].reshape(WINDOW, -1), out=middle)
-        for target, source in self.wrapped:
-            self.half[:, target] = self.half[:, source]
-        np.matmul(self.matrix, self.windows, out=out.transpose(0, 2, 1, 3))
+def blocks(backend: Backend, x: Array, kernel_shape: tuple[int, ...]) -> Iterator[Block]:
+    """Yield blocks whose products stay in the processor's cache: many rows of few tiles, or the other way."""
+    n, _, height, width = x.shape
+    rows = tile_count(height)
+    one = POINTS * tile_count(width) * max(kernel_shape[:2]) * x.dtype.itemsize
+    budget = n * rows if backend.tile_bytes is None else max(1, backend.tile_bytes // one)
+    for examples in _even_parts(n, budget):
+        count = examples.stop - examples.start
+        for part in _even_parts(rows, max(1, budget // count)):
+            yield Block(examples, part)
 
 
-class OutputTransform:
-    """``A' m A`` of the products of some examples: rows of image memory."""
-
-    def __init__(self, y: Array, examples: slice) -> None:
-        self.target = y[:, :, examples]
-        _, columns, count, channels = self.target.shape
-        self.matrix = AT.astype(y.dtype)
-        self.products = np.empty((POINTS, columns // TILE * count, channels), y.dtype)
-        self.half = np.empty((TILE, WINDOW, columns // TILE, count * channels), y.dtype)
-
-    def row(self, i: int) -> None:
-        """Write the images of tile row `i` from `products`."""
-        np.matmul(self.matrix, self.products.reshape(WINDOW, -1), out=self.half.reshape(TILE, -1))
-        band = self.target[TILE * i : TILE * (i + 1)].reshape(TILE, -1, TILE, self.half.shape[3])
-        np.matmul(self.matrix, self.half.transpose(0, 2, 1, 3), out=band)
+def _even_parts(size: int, most: int) -> list[slice]:
+    count = -(-size // most)
+    return [slice(k * size // count, (k + 1) * size // count) for k in range(count)]
 
 
-class OutputAdjoint:
-    """``A y A'`` of the tiles of some examples' images."""
+def transformed_input(x: Array, block: Block) -> Array:
+    """Return ``B' d B`` of the windows of a block, (36, tiles * examples, C)."""
+    rows, count = block.shape
+    images = x.transpose(2, 3, 0, 1)[:, :, block.examples]
+    height, width, _, channels = images.shape
+    columns, length = tile_count(width), count * channels
+    matrix = _matrices(x.dtype)[0]
+    first, last = TILE * block.rows.start - 1, TILE * block.rows.stop + 1
+    inside = first >= 0 and last <= height
+    window_rows = images[first:last] if inside else images[np.arange(first, last) % height]
+    pixels = window_rows.reshape(last - first, -1)
+    # half[..., 1 + q, :] is column q; -1 and all from the width on are wrapped
+    half = np.empty((rows, WINDOW, TILE * columns + 2, length), x.dtype)
+    a, b = pixels.strides
+    windows = np.ndarray((rows, WINDOW, pixels.shape[1]), x.dtype, pixels, strides=(TILE * a, a, b))
+    np.matmul(matrix, windows, out=half[:, :, 1 : 1 + width].reshape(rows, WINDOW, -1))
+    half[:, :, 0] = half[:, :, width]
+    for q in range(width, TILE * columns + 1):
+        half[:, :, 1 + q] = half[:, :, 1 + q % width]
+    a, b, c, d = half.strides
+    windows = np.ndarray((rows, WINDOW, columns, WINDOW, length), x.dtype, half, strides=(a, b, TILE * c, c, d))
+    result = np.empty((WINDOW, WINDOW, rows, columns, length), x.dtype)
+    np.matmul(matrix, windows, out=result.transpose(2, 0, 3, 1, 4))
+    return result.reshape(POINTS, -1, channels)
 
-    def __init__(self, y: Array, examples: slice) -> None:
-        images = y.transpose(2, 3, 0, 1)[:, :, examples]
-        height, width, count, channels = images.shape
-        rows, columns = tile_count(height), tile_count(width)
-        if height % TILE or width % TILE:
-            whole = np.zeros((TILE * rows, TILE * columns, count, channels), y.dtype)
-            whole[:height, :width] = images
-            images = whole
-        self.images, self.matrix = images, np.ascontiguousarray(AT.T, y.dtype)
-        self.half = np.empty((WINDOW, columns, TILE, count * channels), y.dtype)
-        self.result = np.empty((WINDOW, WINDOW, columns, count * channels), y.dtype)
-        self.products = self.result.reshape(POINTS, columns * count, channels)
 
-    def row(self, i: int) -> Array:
-        """Return the products of tile row `i`, (36, tile columns * examples, C); the next call overwrites them."""
-        band = self.images[TILE * i : TILE * (i + 1)].reshape(TILE, -1)
-        np.matmul(self.matrix, band, out=self.half.reshape(WINDOW, -1))
-        np.matmul(self.matrix, self.half, out=self.result.transpose(0, 2, 1, 3))
-        return self.products
+def write_output(products: Array, y: Array, block: Block) -> None:
+    """Write ``A' m A`` of the products (36, tiles * examples, C) of a block into image memory of whole tiles."""
+    target = y[TILE * block.rows.start : TILE * block.rows.stop, :, block.examples]
+    _, width, count, channels = target.shape
+    rows, columns, length = block.shape[0], width // TILE, count * channels
+    matrix = _matrices(y.dtype)[1]
+    half = np.empty((TILE, WINDOW, rows, columns, length), y.dtype)
+    # row by row: BLAS is slower at one long product, which it copies first
+    lines = products.reshape(WINDOW, WINDOW, rows, -1).transpose(1, 2, 0, 3)
+    np.matmul(matrix, lines, out=half.reshape(TILE, WINDOW, rows, -1).transpose(1, 2, 0, 3))
+    band = target.reshape(rows, TILE, columns, TILE, length)
+    np.matmul(matrix, half.transpose(2, 0, 3, 1, 4), out=band)
+
+
+def transformed_output(y: Array, block: Block) -> Array:
+    """Return ``A y A'`` of the tiles of a block, (36, tiles * examples, C): the adjoint of `write_output`."""
+    rows, count = block.shape
+    first, last = TILE * block.rows.start, TILE * block.rows.stop
+    images = y.transpose(2, 3, 0, 1)[first:last, :, block.examples]
+    height, width, _, channels = images.shape
+    columns, length = tile_count(width), count * channels
+    if (height, width) != (last - first, TILE * columns):
+        whole = np.zeros((last - first, TILE * columns, count, channels), y.dtype)
+        whole[:height, :width] = images
+        images = whole
+    matrix = _matrices(y.dtype)[2]
+    half = (matrix @ images.reshape(rows, TILE, -1)).reshape(rows, WINDOW, columns, TILE, length)
+    result = np.empty((WINDOW, WINDOW, rows, columns, length), y.dtype)
+    np.matmul(matrix, half, out=result.transpose(2, 0, 3, 1, 4))
+    return result.reshape(POINTS, -1, channels)
 
 
 class InputAdjoint:
-    """``B m B'`` of the products of some examples, summed over the windows that overlap.
+    """``B m B'`` of blocks of products, summed over the windows that overlap: the adjoint of `transformed_input`.
 
     Rows 1 to 4 of a window are the tile's own pixels; row 0 belongs to the tile before and is ``m[0]``, row 5 to the
-    tile after and is ``m[5]``, since these columns of B' have one entry, 1.
+    tile after and is ``m[5]``, since these columns of B' have one entry, 1. Columns likewise.
+
+    Parameters
+    ----------
+    dx : array, (H, W, N, C)
+        Image memory, written by `add` and complete after `finish`.
     """
 
-    def __init__(self, dx: Array, examples: slice) -> None:
-        self.target = dx[:, :, examples]
-        height, self.width, count, channels = self.target.shape
-        self.rows, self.columns = tile_count(height), tile_count(self.width)
-        self.matrix = np.ascontiguousarray(BT.T[1:5], dx.dtype)
-        self.values = np.empty((WINDOW, WINDOW, self.columns, count * channels), dx.dtype)
-        self.products = self.values.reshape(POINTS, self.columns * count, channels)
-        self.half = np.empty((WINDOW, self.columns, TILE, count * channels), dx.dtype)
-        self.late: list[tuple[int, Array]] = []
+    def __init__(self, dx: Array) -> None:
+        self.dx = dx
+        self.matrix = _matrices(dx.dtype)[3]
+        self.late: list[tuple[Array, Array]] = []
 
-    def row(self, i: int) -> None:
-        """Add `products` of tile row `i` to the images; rows of other tiles are kept for `finish`."""
-        half, values, width = self.half, self.values, self.width
-        np.matmul(self.matrix, values.transpose(0, 2, 1, 3), out=half)
-        half[:, :-1, 3] += values[:, 0, 1:]
-        half[:, 1:, 0] += values[:, 5, :-1]
-        pixels = half.reshape(WINDOW, TILE * self.columns, -1)
-        pixels[:, width - 1] += values[:, 0, 0]
-        pixels[:, TILE * self.columns % width] += values[:, 5, -1]
-        for q in range(width, TILE * self.columns):
-            pixels[:, q - width] += pixels[:, q]
-        inside = pixels[:, :width].reshape(WINDOW, -1)
-        height = self.target.shape[0]
-        band = np.matmul(self.matrix, inside).reshape(TILE, *self.target.shape[1:])
-        stop = min(TILE * (i + 1), height)
-        self.target[TILE * i : stop] = band[: stop - TILE * i]
-        edges = inside[[0, 5]].reshape(2, *self.target.shape[1:])
-        self.late += [((TILE * i - 1) % height, edges[0]), (TILE * (i + 1) % height, edges[1])]
-        self.late += [(p - height, band[p - TILE * i]) for p in range(stop, TILE * (i + 1))]
+    def add(self, products: Array, block: Block) -> None:
+        """Take the products (36, tiles * examples, C) of a block."""
+        target = self.dx[:, :, block.examples]
+        height, width, count, channels = target.shape
+        rows, columns, length = block.shape[0], tile_count(width), count * channels
+        values = products.reshape(WINDOW, WINDOW, rows, columns, length)
+        half = np.empty((rows, WINDOW, TILE * columns, length), self.dx.dtype)
+        tiles = half.reshape(rows, WINDOW, columns, TILE, length)
+        np.matmul(self.matrix, values.transpose(2, 0, 3, 1, 4), out=tiles)
+        before, after = values[:, 0].transpose(1, 0, 2, 3), values[:, 5].transpose(1, 0, 2, 3)
+        tiles[:, :, :-1, 3] += before[:, :, 1:]
+        tiles[:, :, 1:, 0] += after[:, :, :-1]
+        half[:, :, width - 1] += before[:, :, 0]
+        half[:, :, TILE * columns % width] += after[:, :, -1]
+        for q in range(width, TILE * columns):
+            half[:, :, q - width] += half[:, :, q]
+        inside = half[:, :, :width].reshape(rows, WINDOW, -1)
+        band = np.matmul(self.matrix, inside)
+        band[:-1, 3] += inside[1:, 0]
+        band[1:, 0] += inside[:-1, 5]
+        band = band.reshape(TILE * rows, width, count, channels)
+        first, last = TILE * block.rows.start, TILE * block.rows.stop
+        stop = min(last, height)
+        target[first:stop] = band[: stop - first]
+        # rows of other blocks, which may not be written yet
+        edges = inside.reshape(rows, WINDOW, width, count, channels)
+        self.late += [(target[(first - 1) % height], edges[0, 0]), (target[last % height], edges[-1, 5])]
+        self.late += [(target[p - height], band[p - first]) for p in range(stop, last)]
 
     def finish(self) -> None:
-        """Add what belongs to rows of other tiles."""
+        """Add what blocks gave to rows of other blocks."""
         for row, values in self.late:
-            self.target[row] += values
+            row += values

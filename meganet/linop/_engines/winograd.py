@@ -24,7 +24,7 @@ rows 0 of B' and G are scaled by 1/4 and 4.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,23 +33,28 @@ from meganet.linop._engines.base import Engine
 from meganet.linop._engines.tiles import (
     POINTS,
     TILE,
+    Block,
     InputAdjoint,
-    InputTransform,
-    OutputAdjoint,
-    OutputTransform,
-    example_chunks,
+    blocks,
     kernel_from_transformed,
     tile_count,
+    transformed_input,
     transformed_kernel,
+    transformed_output,
+    write_output,
 )
 from meganet.linop._layout import from_memory
 
-Chunk = tuple[slice, np.ndarray[Any, Any]]
-"""A range of examples and their transformed inputs, (tile rows, 6, 6, tile columns, examples * I)."""
+
+class Record(NamedTuple):
+    """What the gradients need: the transformed kernel (36, O, I) and the inputs (36, tiles * examples, I) by blocks."""
+
+    kernel: Array
+    inputs: list[tuple[Block, Array]]
 
 
 class WinogradEngine(Engine):
-    """F(4x4, 3x3) on the CPU, one row of tiles after another, some examples at a time."""
+    """F(4x4, 3x3) on the CPU, block by block."""
 
     name = "winograd"
 
@@ -59,69 +64,42 @@ class WinogradEngine(Engine):
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
-        return self._forward(backend, x, kernel, keep=False)[0]
+        return self._forward(backend, x, transformed_kernel(kernel), None)
 
-    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, list[Chunk]]:
-        """Return ``K(kernel) x`` and the transformed input."""
-        return self._forward(backend, x, kernel, keep=True)
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Record]:
+        """Return ``K(kernel) x``, the transformed kernel and the transformed input."""
+        record = Record(transformed_kernel(kernel), [])
+        return self._forward(backend, x, record.kernel, record.inputs), record
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
-        record = []
-        for examples in example_chunks(backend, x, kernel_shape):
-            inputs = InputTransform(x, examples)
-            kept = np.empty((tile_count(x.shape[2]), *inputs.shape), x.dtype)
-            for i, out in enumerate(kept):
-                inputs.row(i, out)
-            record.append((examples, kept))
-        return self._gradients(record, y, kernel_shape, None)[0]
+        inputs = [(block, transformed_input(x, block)) for block in blocks(backend, x, kernel_shape)]
+        kernel = np.empty((POINTS, *kernel_shape[:2]), x.dtype)
+        return self.gradients(backend, Record(kernel, inputs), y, False)[0]
 
-    def gradients(
-        self, backend: Backend, record: list[Chunk], y: Array, kernel: Array, need_x: bool
-    ) -> tuple[Array, Array | None]:
+    def gradients(self, backend: Backend, record: Record, y: Array, need_x: bool) -> tuple[Array, Array | None]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
-        return self._gradients(record, y, kernel.shape, transformed_kernel(kernel) if need_x else None)
-
-    @staticmethod
-    def _forward(backend: Backend, x: Array, kernel: Array, keep: bool) -> tuple[Array, list[Chunk]]:
-        out_channels, in_channels = kernel.shape[:2]
-        n, _, height, width = x.shape
-        rows, columns = tile_count(height), tile_count(width)
-        kernels = transformed_kernel(kernel).transpose(0, 2, 1)
-        y = np.empty((TILE * rows, TILE * columns, n, out_channels), x.dtype)
-        record = []
-        for examples in example_chunks(backend, x, kernel.shape):
-            inputs, outputs = InputTransform(x, examples), OutputTransform(y, examples)
-            kept = np.empty((rows if keep else 1, *inputs.shape), x.dtype)
-            for i in range(rows):
-                transformed = kept[i if keep else 0]
-                inputs.row(i, transformed)
-                np.matmul(transformed.reshape(POINTS, -1, in_channels), kernels, out=outputs.products)
-                outputs.row(i)
-            if keep:
-                record.append((examples, kept))
-        return from_memory(y[:height, :width]), record
-
-    @staticmethod
-    def _gradients(
-        record: list[Chunk], y: Array, kernel_shape: tuple[int, ...], kernels: Array | None
-    ) -> tuple[Array, Array | None]:
-        """Return both gradients; the one in x only if the transformed `kernels` are given."""
-        out_channels, in_channels = kernel_shape[:2]
         n, _, height, width = y.shape
-        in_products = np.zeros((POINTS, out_channels, in_channels), y.dtype)
-        one = np.empty_like(in_products)
-        dx = None if kernels is None else np.empty((height, width, n, in_channels), y.dtype)
-        for examples, inputs in record:
-            outputs = OutputAdjoint(y, examples)
-            spread = None if dx is None else InputAdjoint(dx, examples)
-            for i, transformed in enumerate(inputs):
-                z = outputs.row(i)
-                np.matmul(z.transpose(0, 2, 1), transformed.reshape(POINTS, -1, in_channels), out=one)
-                in_products += one
-                if spread is not None and kernels is not None:
-                    np.matmul(z, kernels, out=spread.products)
-                    spread.row(i)
-            if spread is not None:
-                spread.finish()
-        return kernel_from_transformed(in_products), None if dx is None else from_memory(dx)
+        in_products = np.zeros_like(record.kernel)
+        dx = np.empty((height, width, n, record.kernel.shape[2]), y.dtype)
+        spread = InputAdjoint(dx)
+        for block, inputs in record.inputs:
+            z = transformed_output(y, block)
+            in_products += z.transpose(0, 2, 1) @ inputs
+            if need_x:
+                spread.add(z @ record.kernel, block)
+        spread.finish()
+        return kernel_from_transformed(in_products), from_memory(dx) if need_x else None
+
+    @staticmethod
+    def _forward(backend: Backend, x: Array, kernel: Array, record: list[tuple[Block, Array]] | None) -> Array:
+        n, _, height, width = x.shape
+        _, out_channels, in_channels = kernel.shape
+        kernels = np.ascontiguousarray(kernel.transpose(0, 2, 1))
+        y = np.empty((TILE * tile_count(height), TILE * tile_count(width), n, out_channels), x.dtype)
+        for block in blocks(backend, x, (out_channels, in_channels)):
+            inputs = transformed_input(x, block)
+            write_output(inputs @ kernels, y, block)
+            if record is not None:
+                record.append((block, inputs))
+        return from_memory(y[:height, :width])
