@@ -141,7 +141,7 @@ def _keep_freed_memory() -> None:
 
 def _numpy() -> Backend:
     _keep_freed_memory()
-    return _NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=2**21)
+    return _NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=5 * 2**19)
 
 
 def _numpy_problem() -> None:

@@ -131,12 +131,12 @@ class Objective:
         chosen = share if indices is None else indices[share]
         images, labels = self.images[chosen], self.labels[chosen]
         theta, w = self.split(x)
-        features, network_tape = self.network.forward(theta, images)
-        logits, classifier_tape = self.classifier.forward(w, features)
+        features, network_record = self.network._forward(theta, images)
+        logits, classifier_record = self.classifier._forward(w, features)
         value, dlogits = self.loss._value_and_gradient(logits, labels)
         weight = (share.stop - share.start) / examples
-        w_gradient, dfeatures = self.classifier.vjp(dlogits * weight, classifier_tape)
-        theta_gradient = self.network.vjp_theta(dfeatures, network_tape)
+        w_gradient, dfeatures = self.classifier._vjp(dlogits * weight, classifier_record)
+        theta_gradient = self.network._vjp_theta(dfeatures, network_record)
         return value * weight, theta_gradient, w_gradient
 
     def _regularizers(self) -> Iterator[tuple[Tikhonov, slice]]:

@@ -64,6 +64,7 @@ class GuardArray:
     ndim = property(lambda self: self._hidden.ndim)
     size = property(lambda self: self._hidden.size)
     T = property(lambda self: GuardArray(self._hidden.T))
+    strides = property(lambda self: self._hidden.strides)
     flags = property(lambda self: self._hidden.flags)
 
     def __len__(self):
@@ -81,7 +82,7 @@ class GuardArray:
 
 for _name in ("reshape", "transpose", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"):
     setattr(GuardArray, _name, on_device(getattr(np.ndarray, _name)))
-for _name in ("add", "sub", "mul", "truediv", "matmul", "pow", "and_", "or_"):
+for _name in ("add", "sub", "mul", "truediv", "matmul", "mod", "pow", "and_", "or_"):
     _function, _dunder = getattr(operator, _name), _name.rstrip("_")
     setattr(GuardArray, f"__{_dunder}__", on_device(_function))
     setattr(GuardArray, f"__r{_dunder}__", on_device(lambda a, b, f=_function: f(b, a)))
@@ -131,6 +132,7 @@ FUNCTIONS = [
     "roll",
     "sqrt",
     "subtract",
+    "take",
     "tanh",
     "vdot",
     "zeros",
@@ -193,9 +195,7 @@ GUARD = _GuardBackend(
         **{name: on_device(getattr(np, name)) for name in FUNCTIONS},
         asarray=_asarray,
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
-        lib=SimpleNamespace(
-            stride_tricks=SimpleNamespace(sliding_window_view=on_device(np.lib.stride_tricks.sliding_window_view))
-        ),
+        lib=SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=on_device(np.lib.stride_tricks.as_strided))),
     ),
     SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag),
     None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from meganet import _validate
 from meganet.backend import Array
@@ -29,7 +30,7 @@ class Parameter:
     role: str
     fan_in: int = 0
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
@@ -49,9 +50,7 @@ class Parameters(tuple[Parameter, ...]):
     14.0
     """
 
-    __slots__ = ()
-
-    @property
+    @cached_property
     def size(self) -> int:
         """Length of the flat vector."""
         return sum(p.size for p in self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -247,7 +246,8 @@ class ParametricOperator(LinearOperator):
         """Return the same operator with another kernel of the same shape, whose dtype it takes."""
         _validate.array_shape("kernel", kernel, tuple(self.kernel.shape))
         self.backend.require("kernel", kernel)
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other.kernel, other.dtype = kernel, _validate.float_dtype("dtype of kernel", kernel.dtype)
         return other
 

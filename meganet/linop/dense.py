@@ -9,6 +9,9 @@ from meganet.backend import Array, Backend
 from meganet.linop._layout import from_memory, to_memory
 from meganet.linop.base import ParametricOperator
 
+PIXELS_AT_ONCE = 128
+"""How many pixels of an image change their memory order at once: as many cache lines as the first cache holds."""
+
 
 class Dense(ParametricOperator):
     """``(K x)[n, k] = <kernel[k], x[n]>``: one inner product with the whole example for each output.
@@ -60,9 +63,10 @@ class Dense(ParametricOperator):
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         products = self._tensors(y.T @ self._by_pixel(x))
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
-        for row in range(self.domain_shape[1] if len(self.domain_shape) == 3 else 1):
-            # of images row by row: the whole at once would read every cache line of the products many times
-            part = (slice(None), slice(None), row) if len(self.domain_shape) == 3 else ()
+        # some image rows at a time: the whole at once would read every cache line of the products many times
+        step = max(1, PIXELS_AT_ONCE // self.domain_shape[-1])
+        for start in range(0, self.domain_shape[-2] if len(self.domain_shape) == 3 else 1, step):
+            part = (..., slice(start, start + step), slice(None)) if len(self.domain_shape) == 3 else (...,)
             gradient[part] = products[part]
         return gradient
 

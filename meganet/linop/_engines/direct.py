@@ -27,15 +27,15 @@ class DirectEngine(Engine):
         n, _, height, width = x.shape
         xp = backend.xp
         matrices = xp.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-        padded = wrapped(backend, x, k1 // 2, k2 // 2)
+        images = wrapped(backend, x, (k1, k2))
         y = xp.empty((height, width, n, out_channels), dtype=x.dtype)
         for rows in _row_blocks(backend, x, kernel.shape):
             out = y[rows].reshape(-1, out_channels)
             if in_channels < GATHERED_CHANNELS:
-                columns = _gathered(backend, padded, rows, (k1, k2), width)
+                columns = _gathered(backend, images, rows, (k1, k2))
                 xp.matmul(columns.T, matrices.reshape(-1, out_channels), out=out)
                 continue
-            for number, shifted in enumerate(_shifts(padded, rows, (k1, k2), width)):
+            for number, shifted in enumerate(_shifts(images, rows, (k1, k2))):
                 product = xp.matmul(shifted, matrices[number // k2, number % k2]).reshape(-1, out_channels)
                 if number:
                     out += product
@@ -46,33 +46,27 @@ class DirectEngine(Engine):
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
         out_channels, in_channels, k1, k2 = kernel_shape
-        width = x.shape[3]
         xp = backend.xp
-        padded, memory = wrapped(backend, x, k1 // 2, k2 // 2), to_memory(backend, y)
+        images, memory = wrapped(backend, x, (k1, k2)), to_memory(backend, y)
         gradient = xp.zeros((k1, k2, in_channels, out_channels), dtype=x.dtype)
         for rows in _row_blocks(backend, x, kernel_shape):
             if in_channels < GATHERED_CHANNELS:
-                columns = _gathered(backend, padded, rows, (k1, k2), width)
+                columns = _gathered(backend, images, rows, (k1, k2))
                 gradient += xp.matmul(columns, memory[rows].reshape(-1, out_channels)).reshape(gradient.shape)
                 continue
             matrices = memory[rows].reshape(rows.stop - rows.start, -1, out_channels)
-            for number, shifted in enumerate(_shifts(padded, rows, (k1, k2), width)):
+            for number, shifted in enumerate(_shifts(images, rows, (k1, k2))):
                 gradient[number // k2, number % k2] += xp.matmul(shifted.transpose(0, 2, 1), matrices).sum(axis=0)
         return xp.ascontiguousarray(gradient.transpose(3, 2, 0, 1))
 
 
-def wrapped(backend: Backend, x: Array, r1: int, r2: int) -> Array:
-    """Return (H + 2 r1, W + 2 r2, N, C) memory: the images with their periodic continuation."""
-    memory = x.transpose(2, 3, 0, 1)
-    height, width, n, channels = memory.shape
-    out = backend.xp.empty((height + 2 * r1, width + 2 * r2, n, channels), dtype=x.dtype)
-    middle = slice(r2, r2 + width)
-    out[r1 : r1 + height, middle] = memory
-    out[:r1, middle] = memory[height - r1 :]
-    out[r1 + height :, middle] = memory[:r1]
-    out[:, :r2] = out[:, width : width + r2]
-    out[:, r2 + width :] = out[:, r2 : 2 * r2]
-    return out
+def wrapped(backend: Backend, x: Array, kernel_size: tuple[int, int]) -> Array:
+    """Return (H + k1 - 1, W + k2 - 1, N, C) memory: the images with their periodic continuation."""
+    memory = to_memory(backend, x)
+    for axis, k in enumerate(kernel_size):
+        size, xp = memory.shape[axis], backend.xp
+        memory = xp.take(memory, xp.arange(-(k // 2), size + k // 2) % size, axis=axis)
+    return memory
 
 
 def _row_blocks(backend: Backend, x: Array, kernel_shape: tuple[int, ...]) -> Iterator[slice]:
@@ -86,23 +80,23 @@ def _row_blocks(backend: Backend, x: Array, kernel_shape: tuple[int, ...]) -> It
         yield slice(start, min(start + step, height))
 
 
-def _shifts(padded: Array, rows: slice, kernel_size: tuple[int, int], width: int) -> Iterator[Array]:
-    """Yield, for each kernel entry, the shifted image rows as matrices (rows, W N, C)."""
-    for a in range(kernel_size[0]):
-        block = padded[rows.start + a : rows.stop + a]
-        for b in range(kernel_size[1]):
+def _shifts(images: Array, rows: slice, kernel_size: tuple[int, int]) -> Iterator[Array]:
+    """Yield, for each kernel entry, the shifted rows of wrapped images as matrices (rows, W N, C)."""
+    k1, k2 = kernel_size
+    width = images.shape[1] - k2 + 1
+    for a in range(k1):
+        block = images[rows.start + a : rows.stop + a]
+        for b in range(k2):
             shifted = block[:, b : b + width]
             yield shifted.reshape(shifted.shape[0], -1, shifted.shape[3])
 
 
-def _gathered(backend: Backend, padded: Array, rows: slice, kernel_size: tuple[int, int], width: int) -> Array:
-    """Return the shifted copies of some rows, (k1 k2 C, rows W N)."""
+def _gathered(backend: Backend, images: Array, rows: slice, kernel_size: tuple[int, int]) -> Array:
+    """Return the shifted copies of some rows of wrapped images, (k1 k2 C, rows W N)."""
     k1, k2 = kernel_size
-    _, _, n, channels = padded.shape
-    count = rows.stop - rows.start
-    columns = backend.xp.empty((k1, k2, channels, count, width, n), dtype=padded.dtype)
-    for a in range(k1):
-        block = padded[rows.start + a : rows.stop + a].transpose(3, 0, 1, 2)
-        for b in range(k2):
-            columns[a, b] = block[:, :, b : b + width]
-    return columns.reshape(k1 * k2 * channels, -1)
+    _, padded_width, n, channels = images.shape
+    block = images[rows.start : rows.stop + k1 - 1]
+    a, b, c, d = block.strides
+    shape = (k1, k2, channels, rows.stop - rows.start, padded_width - k2 + 1, n)
+    windows = backend.xp.lib.stride_tricks.as_strided(block, shape, (a, b, d, a, b, c))
+    return backend.xp.ascontiguousarray(windows).reshape(k1 * k2 * channels, -1)
