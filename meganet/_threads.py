@@ -12,11 +12,12 @@ both.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
-from functools import lru_cache
+from functools import lru_cache, partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -29,14 +30,31 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="meganet")
+class Helper(threading.Thread):
+    """A thread that waits for work until the program ends."""
+
+    def __init__(self) -> None:
+        super().__init__(name="meganet", daemon=True)
+        self.inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        """Do what comes in."""
+        while True:
+            self.inbox.get()()
 
 
+_idle: deque[Helper] = deque()
 if hasattr(os, "register_at_fork"):
     # threads do not survive a fork: a child process makes its own
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _helper() -> Helper:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return Helper()
 
 
 def thread_count() -> int:
@@ -54,22 +72,39 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
         return [task() for task in tasks]
     waiting = deque(enumerate(tasks))
     results: dict[int, Result] = {}
+    errors: list[BaseException] = []
+    finished: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
-        while True:
-            try:
-                number, task = waiting.popleft()
-            except IndexError:
-                return
-            results[number] = task()
+        try:
+            for number, task in _taken(waiting):
+                results[number] = task()
+        except BaseException as error:
+            waiting.clear()
+            errors.append(error)
+
+    def help_out() -> None:
+        work()
+        finished.put(None)
 
     with _blas().limit(limits=1):
-        helpers = [_pool().submit(copy_context().run, work) for _ in range(count - 1)]
-        try:
-            work()
-        finally:
-            waiting.clear()
-            wait(helpers)
-    for helper in helpers:
-        helper.result()
+        helpers = [_helper() for _ in range(count - 1)]
+        for helper in helpers:
+            helper.inbox.put(partial(copy_context().run, help_out))
+        work()
+        for _ in helpers:
+            finished.get()
+    _idle.extend(helpers)
+    if errors:
+        raise errors[0]
     return [results[number] for number in range(len(tasks))]
+
+
+def _taken(waiting: deque[Result]) -> Iterator[Result]:
+    """Take items until none is left; several threads may do so at once."""
+    while True:
+        try:
+            item = waiting.popleft()
+        except IndexError:
+            return
+        yield item

@@ -114,11 +114,11 @@ class Objective:
         self._check(x)
         examples = self.examples if indices is None else int(indices.shape[0])
         tasks = [partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)]
-        (value, *first), *others = self.backend.run(tasks)
-        gradient = self.backend.xp.concatenate(first)
-        for one_value, *one_gradient in others:
-            value = value + one_value
-            for total, part in zip(self.split(gradient), one_gradient, strict=True):
+        values, *gradients = zip(*self.backend.run(tasks), strict=True)
+        value, gradient = sum(values), self.backend.xp.empty(x.shape, dtype=x.dtype)
+        for total, parts in zip(self.split(gradient), gradients, strict=True):
+            total[...] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            for part in parts[2:]:
                 total += part
         for regularizer, part in self._regularizers():
             penalty, slope = regularizer.value_and_gradient(x[part])

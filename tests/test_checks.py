@@ -103,8 +103,6 @@ class BrokenLayer(DenseLayer):
 
     def _vjp(self, dy, record):
         dtheta, dx = super()._vjp(dy, record)
-        if self.broken == "output":
-            dy *= 2
         if self.broken == "both":
             return dtheta, 1.0001 * dx
         return (1.0001 * dtheta if self.broken == "vjp" else dtheta), dx
@@ -113,7 +111,7 @@ class BrokenLayer(DenseLayer):
         return self._vjp(dy, record)[0]
 
 
-@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "output", "wide"])
+@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "wide"])
 def test_layer_check_sees_broken_products(broken):
     layer = BrokenLayer((3,), 4, activation="tanh")
     check_layer(layer)

@@ -80,7 +80,8 @@ class AffineLayer(Layer):
         dz = record.operator.with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
         if self.bias:
             dz += self._spread(views["bias"])
-        return record.slope * dz
+        dz *= record.slope
+        return dz
 
     def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
         return self._gradients(dy, record, need_x=True)
@@ -89,10 +90,9 @@ class AffineLayer(Layer):
         return self._gradients(dy, record, need_x=False)[0]
 
     def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
-        u = record.slope * dy
-        in_kernel, in_x = record.operator._gradients(record.kept, u, need_x)
-        in_theta = in_kernel.reshape(-1)
+        dy *= record.slope
+        in_theta = self.backend.xp.empty(self.parameters.size, dtype=dy.dtype)
+        views = self.parameters.view(in_theta)
         if self.bias:
-            axes = tuple(axis for axis in range(u.ndim) if axis != 1)
-            in_theta = self.backend.xp.concatenate([in_theta, u.sum(axis=axes)])
-        return in_theta, in_x
+            views["bias"][...] = dy.sum(axis=tuple(axis for axis in range(dy.ndim) if axis != 1))
+        return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)

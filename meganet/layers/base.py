@@ -25,7 +25,7 @@ class Layer(ABC):
     ``_jvp(dtheta, dx, record) -> dy``, ``_vjp(dy, record) -> dtheta, dx`` and ``resized(domain_shape)``. The
     public methods of the same names check their arguments first. The record is whatever the two products need
     from the forward pass, as data; the public methods hand it around in a `Tape`. It holds views of `theta`, so
-    the products must come before `theta` is changed in place.
+    the products must come before `theta` is changed in place. ``_vjp`` may write over its `dy`.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ class Layer(ABC):
     def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
         self._check("dy", dy, (tape.examples, *self.range_shape), tape)
-        return self._vjp(dy, tape.record)
+        return self._vjp(dy.copy(), tape.record)
 
     def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
         self._check("dy", dy, (tape.examples, *self.range_shape), tape)
-        return self._vjp_theta(dy, tape.record)
+        return self._vjp_theta(dy.copy(), tape.record)
 
     def to(self, backend: str | Backend) -> Any:
         """Return the same layer on another backend."""

@@ -259,9 +259,10 @@ class ParametricOperator(LinearOperator):
         """Return ``K x`` and what `_gradients` needs; an operator whose products share work overrides both."""
         return self._apply(x), x
 
-    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
-        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
-        return self._kernel_adjoint(record, y), self._adjoint(y) if need_x else None
+    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+        """Write the gradient of ``<y, K(kernel) x>`` in the kernel into `out`; return the one in x if it is needed."""
+        out[...] = self._kernel_adjoint(record, y)
+        return self._adjoint(y) if need_x else None
 
     def kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.

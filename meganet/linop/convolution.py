@@ -79,8 +79,9 @@ class CirculantConvolution(ParametricOperator):
     def _recorded(self, x: Array) -> tuple[Array, Any]:
         return self._engine.recorded(self.backend, x, self.kernel)
 
-    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
-        return self._engine.gradients(self.backend, record, y, need_x)
+    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+        out[...], in_x = self._engine.gradients(self.backend, record, y, need_x)
+        return in_x
 
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W), as canonical CSR."""

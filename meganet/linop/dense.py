@@ -50,9 +50,10 @@ class Dense(ParametricOperator):
         matrices = self._by_pixel(self.kernel)
         return (self._by_pixel(x) @ matrices.transpose(0, 2, 1)).sum(axis=0), (x, matrices)
 
-    def _gradients(self, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         x, matrices = record
-        return self._kernel_adjoint(x, y), self._tensors(y @ matrices) if need_x else None
+        self._write_kernel_gradient(x, y, out)
+        return self._tensors(y @ matrices) if need_x else None
 
     def _apply(self, x: Array) -> Array:
         return self._recorded(x)[0]
@@ -61,14 +62,17 @@ class Dense(ParametricOperator):
         return self._tensors(y @ self._by_pixel(self.kernel))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        products = self._tensors(y.T @ self._by_pixel(x))
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
+        self._write_kernel_gradient(x, y, gradient)
+        return gradient
+
+    def _write_kernel_gradient(self, x: Array, y: Array, out: Array) -> None:
+        products = self._tensors(y.T @ self._by_pixel(x))
         # some image rows at a time: the whole at once would read every cache line of the products many times
         step = max(1, PIXELS_AT_ONCE // self.domain_shape[-1])
         for start in range(0, self.domain_shape[-2] if len(self.domain_shape) == 3 else 1, step):
             part = (..., slice(start, start + step), slice(None)) if len(self.domain_shape) == 3 else (...,)
-            gradient[part] = products[part]
-        return gradient
+            out[part] = products[part]
 
     def tosparse(self) -> Any:
         """Return the matrix as CSR (all its entries)."""
