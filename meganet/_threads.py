@@ -15,6 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextvars import copy_context
 from functools import lru_cache, partial
 from queue import SimpleQueue
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 @lru_cache(maxsize=1)
@@ -63,25 +65,23 @@ def thread_count() -> int:
 
 
 def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
-    """Return the tasks' results in order. An exception in one of them is raised when all have stopped.
+    """Return the tasks' results in order. If one raises an exception, so does this, after all have ended.
 
     A single task keeps the threads of BLAS; of several, each runs on one thread, the calling one among them.
     """
     count = min(thread_count(), len(tasks))
     if count < 2:
         return [task() for task in tasks]
-    waiting = deque(enumerate(tasks))
-    results: dict[int, Result] = {}
-    errors: list[BaseException] = []
+    futures: list[Future[Result]] = [Future() for _ in tasks]
+    waiting = deque(zip(futures, tasks, strict=True))
     finished: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
-        try:
-            for number, task in _taken(waiting):
-                results[number] = task()
-        except BaseException as error:
-            waiting.clear()
-            errors.append(error)
+        for future, task in _taken(waiting):
+            try:
+                future.set_result(task())
+            except BaseException as error:
+                future.set_exception(error)
 
     def help_out() -> None:
         work()
@@ -95,12 +95,10 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
         for _ in helpers:
             finished.get()
     _idle.extend(helpers)
-    if errors:
-        raise errors[0]
-    return [results[number] for number in range(len(tasks))]
+    return [future.result() for future in futures]
 
 
-def _taken(waiting: deque[Result]) -> Iterator[Result]:
+def _taken(waiting: deque[Item]) -> Iterator[Item]:
     """Take items until none is left; several threads may do so at once."""
     while True:
         try:

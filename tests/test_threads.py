@@ -1,0 +1,71 @@
+"""Tasks on several threads: order, errors, context, forks, and results that repeat."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from meganet import _threads
+from meganet.backend import get_backend, use_backend
+
+
+def test_results_come_in_order_from_several_threads():
+    barrier = threading.Barrier(2, timeout=10)
+
+    def task(number):
+        # the first two tasks can only end if they run side by side
+        if number < 2:
+            barrier.wait()
+        return number, _threads.thread_count()
+
+    with threadpool_limits(2):
+        assert _threads.thread_count() == 2
+        results = _threads.run([lambda k=k: task(k) for k in range(7)])
+        assert _threads.thread_count() == 2
+    assert results == [(k, 1) for k in range(7)]
+
+
+def test_one_thread_runs_all_itself():
+    with threadpool_limits(1):
+        names = _threads.run([lambda: threading.current_thread().name] * 3)
+    assert set(names) == {threading.current_thread().name}
+    assert _threads.run([]) == []
+
+
+def test_an_error_is_raised_after_all_tasks_have_ended():
+    done = []
+
+    def task(number):
+        if number == 1:
+            raise KeyError("wrong")
+        done.append(number)
+
+    with threadpool_limits(2):
+        with pytest.raises(KeyError, match="wrong"):
+            _threads.run([lambda k=k: task(k) for k in range(5)])
+        assert sorted(done) == [0, 2, 3, 4]
+        assert _threads.run([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_tasks_see_the_context_of_the_caller():
+    barrier = threading.Barrier(2, timeout=10)
+
+    def task():
+        barrier.wait()
+        return get_backend().name, np.geterr()["over"]
+
+    with threadpool_limits(2), use_backend("numpy"), np.errstate(over="ignore"):
+        assert _threads.run([task, task]) == [("numpy", "ignore")] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_makes_its_own_threads():
+    with threadpool_limits(2):
+        _threads.run([lambda: 1, lambda: 2])
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if _threads.run([lambda: 3, lambda: 4]) == [3, 4] else 1)
+        assert os.waitpid(child, 0)[1] == 0
