@@ -96,9 +96,9 @@ def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
         reject(argument, f"an array of shape ({', '.join(map(str, expected))}{comma})", f"shape {got}")
 
 
-def not_empty(argument: str, array: Any, what: str = "example") -> None:
-    """Check that `array` holds at least one example along its first axis."""
-    if not array.shape[0]:
+def not_empty(argument: str, array: Any, what: str = "example", axis: int = 0) -> None:
+    """Check that `array` holds at least one example along an axis, by default the first."""
+    if not array.shape[axis]:
         reject(argument, f"at least one {what}", "none")
 
 

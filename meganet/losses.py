@@ -61,12 +61,12 @@ class SoftmaxCrossEntropy:
         _validate.array_shape("v", v, tuple(logits.shape))
         p = self._log_softmax(backend, logits)
         backend.xp.exp(p, out=p)
-        product = p * (v - (p * v).sum(axis=1, keepdims=True))
-        return product * (1 / logits.shape[0])
+        product = p * (v - (p * v).sum(axis=-1, keepdims=True))
+        return product * (1 / logits.shape[-2])
 
     def predictions(self, logits: Array) -> Array:
         """Return the class of the largest logit, (N,); ties go to the first."""
-        return logits.argmax(axis=1)
+        return logits.argmax(axis=-1)
 
     def _value(self, logits: Array, labels: Array) -> Array:
         backend = backend_of(logits)
@@ -76,20 +76,20 @@ class SoftmaxCrossEntropy:
         backend = backend_of(logits)
         log_p = self._log_softmax(backend, logits)
         hits = self._hits(backend, logits, labels)
-        return self._mean_loss(log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[0])
+        return self._mean_loss(log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[-2])
 
     @staticmethod
     def _mean_loss(log_p: Array, hits: Array) -> Array:
-        return -(log_p * hits).sum() * (1 / log_p.shape[0])
+        return (log_p * hits).sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
 
     @staticmethod
     def _hits(backend: Backend, logits: Array, labels: Array) -> Array:
-        return labels[:, None] == backend.xp.arange(logits.shape[1])
+        return labels[..., None] == backend.xp.arange(logits.shape[-1])
 
     @staticmethod
     def _log_softmax(backend: Backend, logits: Array) -> Array:
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        return shifted - backend.xp.log(backend.xp.exp(shifted).sum(axis=1, keepdims=True))
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        return shifted - backend.xp.log(backend.xp.exp(shifted).sum(axis=-1, keepdims=True))
 
     @staticmethod
     def _check(logits: Array, labels: Array) -> Backend:

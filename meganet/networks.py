@@ -60,7 +60,7 @@ class Chain(Layer):
     def _parts(self, theta: Array) -> list[Array]:
         parts, start = [], 0
         for layer in self.layers:
-            parts.append(theta[start : start + layer.parameters.size])
+            parts.append(theta[..., start : start + layer.parameters.size])
             start += layer.parameters.size
         return parts
 
@@ -99,4 +99,4 @@ class Chain(Layer):
         return gradients, dy
 
     def _join(self, first: Array, gradients: list[Array]) -> Array:
-        return self.backend.xp.concatenate([first, *gradients[::-1]])
+        return self.backend.xp.concatenate([first, *gradients[::-1]], axis=-1)

@@ -80,7 +80,20 @@ class GuardArray:
         self._hidden[_inner(key)] = _inner(value)
 
 
-for _name in ("reshape", "transpose", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"):
+for _name in (
+    "reshape",
+    "transpose",
+    "swapaxes",
+    "astype",
+    "copy",
+    "sum",
+    "max",
+    "min",
+    "argmax",
+    "all",
+    "any",
+    "ravel",
+):
     setattr(GuardArray, _name, on_device(getattr(np.ndarray, _name)))
 for _name in ("add", "sub", "mul", "truediv", "matmul", "mod", "pow", "and_", "or_"):
     _function, _dunder = getattr(operator, _name), _name.rstrip("_")
@@ -131,6 +144,7 @@ FUNCTIONS = [
     "ones_like",
     "roll",
     "sqrt",
+    "stack",
     "subtract",
     "take",
     "tanh",

@@ -52,5 +52,18 @@ def test_the_namespaces_exist_in_cupy():
     assert not missing
     assert hasattr(cupy.linalg, "solve") and hasattr(cupyx.scipy.fft, "fft2")
     assert hasattr(cupy.lib.stride_tricks, "as_strided")
-    for name in ("reshape", "transpose", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"):
+    for name in (
+        "reshape",
+        "transpose",
+        "swapaxes",
+        "astype",
+        "copy",
+        "sum",
+        "max",
+        "min",
+        "argmax",
+        "all",
+        "any",
+        "ravel",
+    ):
         assert hasattr(cupy.ndarray, name)

@@ -48,7 +48,8 @@ class ReLU(Activation):
     def value(self, backend: Backend, z: Array) -> Array:
         """Return max(z, 0)."""
         # zeros of one pixel's size: with the scalar 0 NumPy's maximum takes thrice the time
-        zeros = backend.xp.zeros(tuple(z.shape[:2]) + (1,) * (z.ndim - 2), dtype=z.dtype)
+        shape = (*z.shape[:-2], 1, 1) if z.ndim >= 4 else tuple(z.shape)
+        zeros = backend.xp.zeros(shape, dtype=z.dtype)
         return backend.xp.maximum(z, zeros, out=z)
 
     def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:

@@ -57,7 +57,7 @@ class AffineLayer(Layer):
         return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape}, {self.activation}{bias})"
 
     def _spread(self, bias: Array) -> Array:
-        return bias.reshape(-1, *(1,) * (len(self.range_shape) - 1))
+        return bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters.view(theta)
@@ -91,8 +91,10 @@ class AffineLayer(Layer):
 
     def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
         dy *= record.slope
-        in_theta = self.backend.xp.empty(self.parameters.size, dtype=dy.dtype)
+        k = len(self.range_shape)
+        lead = dy.shape[: -k - 1]
+        in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
         views = self.parameters.view(in_theta)
         if self.bias:
-            views["bias"][...] = dy.sum(axis=tuple(axis for axis in range(dy.ndim) if axis != 1))
+            views["bias"][...] = dy.sum(axis=(-k - 1, *range(1 - k, 0)))
         return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)

@@ -11,10 +11,13 @@ from meganet.layers.parameters import Parameters
 
 
 class Tape(NamedTuple):
-    """What `Layer.forward` hands to the products: the layer's own record, and the batch that it belongs to."""
+    """What `Layer.forward` hands to the products: the layer's own record, and the batch that it belongs to.
+
+    `batch` is (N,), or (T, N) for a stack of T trials.
+    """
 
     record: Any
-    examples: int
+    batch: tuple[int, ...]
     dtype: Any
 
 
@@ -26,6 +29,10 @@ class Layer(ABC):
     public methods of the same names check their arguments first. The record is whatever the two products need
     from the forward pass, as data; the public methods hand it around in a `Tape`. It holds views of `theta`, so
     the products must come before `theta` is changed in place. ``_vjp`` may write over its `dy`.
+
+    **Stacks.** `theta` may be a stack (T, parameters.size) of weights; then x, y and all directions have the axis
+    T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
+    therefore count axes from the end.
 
     Parameters
     ----------
@@ -74,9 +81,9 @@ class Layer(ABC):
 
         Parameters
         ----------
-        theta : array, (parameters.size,)
+        theta : array, (parameters.size,) or (T, parameters.size)
             The weights.
-        x : array, ``(N, *domain_shape)``
+        x : array, ``(N, *domain_shape)`` or ``(T, N, *domain_shape)``
             The examples, in the dtype of `theta` (float32 or float64), which is also the result's.
 
         Returns
@@ -92,22 +99,22 @@ class Layer(ABC):
         """
         self._check_input(theta, x)
         y, record = self._forward(theta, x)
-        return y, Tape(record, x.shape[0], x.dtype)
+        return y, Tape(record, tuple(x.shape[: -len(self.domain_shape)]), x.dtype)
 
     def jvp(self, dtheta: Array, dx: Array, tape: Tape) -> Array:
         """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, ``(N, *range_shape)``."""
-        self._check("dtheta", dtheta, (self.parameters.size,), tape)
-        self._check("dx", dx, (tape.examples, *self.domain_shape), tape)
+        self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
+        self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
         return self._jvp(dtheta, dx, tape.record)
 
     def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
-        self._check("dy", dy, (tape.examples, *self.range_shape), tape)
+        self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
         return self._vjp(dy.copy(), tape.record)
 
     def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
-        self._check("dy", dy, (tape.examples, *self.range_shape), tape)
+        self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
         return self._vjp_theta(dy.copy(), tape.record)
 
     def to(self, backend: str | Backend) -> Any:
@@ -115,11 +122,12 @@ class Layer(ABC):
         return moved(self, backend)
 
     def _check_input(self, theta: Array, x: Array) -> None:
-        self._check("theta", theta, (self.parameters.size,))
-        self._check("x", x, ("N", *self.domain_shape))
+        stacked = getattr(theta, "ndim", 1) == 2
+        self._check("theta", theta, ("T", self.parameters.size) if stacked else (self.parameters.size,))
+        self._check("x", x, (theta.shape[0], "N", *self.domain_shape) if stacked else ("N", *self.domain_shape))
         _validate.float_dtype("dtype of x", x.dtype)
         _validate.same_dtype("theta", theta, x.dtype, "x")
-        _validate.not_empty("x", x)
+        _validate.not_empty("x", x, axis=theta.ndim - 1)
 
     def _check(self, argument: str, array: Array, shape: tuple[Any, ...], tape: Tape | None = None) -> None:
         self.backend.require(argument, array)

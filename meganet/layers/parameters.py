@@ -61,13 +61,17 @@ class Parameters(tuple[Parameter, ...]):
         return tuple(p.name for p in self)
 
     def view(self, theta: Array) -> dict[str, Array]:
-        """Return the named arrays as views into the flat vector `theta`: they share its memory."""
-        _validate.array_shape("theta", theta, (self.size,))
-        if not theta.flags.c_contiguous:
+        """Return the named arrays as views into the flat vector `theta`: they share its memory.
+
+        Of a stack of vectors, (T, size), the views have the axis T in front.
+        """
+        lead = ("T",) if theta.ndim == 2 else ()
+        _validate.array_shape("theta", theta, (*lead, self.size))
+        if not lead and not theta.flags.c_contiguous:
             _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
         views, start = {}, 0
         for p in self:
-            views[p.name] = theta[start : start + p.size].reshape(p.shape)
+            views[p.name] = theta[..., start : start + p.size].reshape(*theta.shape[:-1], *p.shape)
             start += p.size
         return views
 

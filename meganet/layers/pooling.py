@@ -44,4 +44,4 @@ class PoolingLayer(Layer):
         return self.pooling._apply(dx)
 
     def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
-        return self.backend.xp.zeros(0, dtype=dy.dtype), self.pooling._adjoint(dy)
+        return self.backend.xp.zeros((*dy.shape[:-4], 0), dtype=dy.dtype), self.pooling._adjoint(dy)

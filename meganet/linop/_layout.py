@@ -5,7 +5,8 @@ write (H, W, N, C) and hand out the transposed view. Elementwise functions keep 
 product has to convert, and an array that comes from outside is converted by the first product it meets.
 
 In this order a shift of the images is a shift of memory, a row of pixels of a whole batch is one vector, and the
-channels of all examples at one pixel are a matrix: all that the products need.
+channels of all examples at one pixel are a matrix: all that the products need. Axes before these four, a stack of
+trials, stay in front.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from meganet.backend import Array, Backend
 
 
 def to_memory(backend: Backend, images: Array) -> Array:
-    """Return (N, C, H, W) images as contiguous (H, W, N, C) memory; a copy only if it is not that already."""
-    return backend.xp.ascontiguousarray(images.transpose(2, 3, 0, 1))
+    """Return (..., N, C, H, W) images as contiguous (..., H, W, N, C) memory; a copy only if it is not that already."""
+    return backend.xp.ascontiguousarray(_exchanged(images))
 
 
 def from_memory(memory: Array) -> Array:
-    """Return the (N, C, H, W) view of (H, W, N, C) memory."""
-    return memory.transpose(2, 3, 0, 1)
+    """Return the (..., N, C, H, W) view of (..., H, W, N, C) memory."""
+    return _exchanged(memory)
+
+
+def _exchanged(array: Array) -> Array:
+    k = array.ndim - 4
+    return array.transpose(*range(k), k + 2, k + 3, k, k + 1)

@@ -42,6 +42,8 @@ class LinearOperator(ABC):
 
     #: Whether the operator stores numbers, whose dtype a product's input must then have.
     stores_numbers = False
+    #: Number of operators that work side by side, as a tuple: () for one.
+    stack: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -91,12 +93,14 @@ class LinearOperator(ABC):
 
     def _product(self, argument: str, x: Array, shape: tuple[int, ...], function: Any) -> Array:
         self.backend.require(argument, x)
-        if tuple(x.shape) != shape and tuple(x.shape[1:]) != shape:
+        if self.stack:
+            _validate.array_shape(argument, x, (*self.stack, "N", *shape))
+        elif tuple(x.shape) != shape and tuple(x.shape[1:]) != shape:
             _validate.reject(argument, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
         _validate.float_dtype(f"dtype of {argument}", x.dtype)
         if self.stores_numbers:
             _validate.same_dtype(argument, x, self.dtype, "the operator")
-        if tuple(x.shape) != shape:
+        if self.stack or tuple(x.shape) != shape:
             _validate.not_empty(argument, x)
             return function(x)
         return function(x[None])[0]
@@ -232,6 +236,9 @@ class ParametricOperator(LinearOperator):
 
     Beside the products it knows the adjoint of ``kernel -> K(kernel) x``: `kernel_adjoint`. So the derivative of
     ``K(kernel) x`` is ``K(dkernel) x + K(kernel) dx`` and nothing else has to be derived.
+
+    `with_kernel` also takes a stack of T kernels, an array with one more axis in front. The products then map
+    ``(T, N, *domain_shape)`` to ``(T, N, *range_shape)``, each part with its own kernel: T networks at once.
     """
 
     stores_numbers = True
@@ -241,11 +248,18 @@ class ParametricOperator(LinearOperator):
         home.require("kernel", kernel)
         super().__init__(domain_shape, range_shape, kernel.dtype, home)
         self.kernel = kernel
+        self.kernel_shape = tuple(kernel.shape)
+
+    @property
+    def stack(self) -> tuple[int, ...]:  # type: ignore[override]
+        """``(T,)`` for a stack of T kernels, else ``()``."""
+        return tuple(self.kernel.shape[: self.kernel.ndim - len(self.kernel_shape)])
 
     def with_kernel(self, kernel: Array) -> Self:
-        """Return the same operator with another kernel of the same shape, whose dtype it takes."""
-        _validate.array_shape("kernel", kernel, tuple(self.kernel.shape))
+        """Return the same operator with another kernel of the same shape, or a stack of them; it takes their dtype."""
         self.backend.require("kernel", kernel)
+        stack = ("T",) if kernel.ndim > len(self.kernel_shape) else ()
+        _validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.kernel, other.dtype = kernel, _validate.float_dtype("dtype of kernel", kernel.dtype)
@@ -271,6 +285,7 @@ class ParametricOperator(LinearOperator):
         ----------
         x : array, ``(N, *domain_shape)``
         y : array, ``(N, *range_shape)``
+            Both with the axis of the stack in front, if there is one.
 
         Returns
         -------
@@ -278,10 +293,11 @@ class ParametricOperator(LinearOperator):
         """
         for name, array, shape in (("x", x, self.domain_shape), ("y", y, self.range_shape)):
             self.backend.require(name, array)
-            _validate.array_shape(name, array, ("N", *shape))
+            _validate.array_shape(name, array, (*self.stack, "N", *shape))
             _validate.same_dtype(name, array, self.dtype, "the operator")
-        if x.shape[0] != y.shape[0]:
-            _validate.reject("y", f"{x.shape[0]} examples, as in x", str(y.shape[0]))
+        axis = len(self.stack)
+        if x.shape[axis] != y.shape[axis]:
+            _validate.reject("y", f"{x.shape[axis]} examples, as in x", str(y.shape[axis]))
         return self._kernel_adjoint(x, y)
 
 

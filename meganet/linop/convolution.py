@@ -7,7 +7,7 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.linop._engines import ENGINES, chosen
-from meganet.linop._engines.base import Engine, adjoint_kernel
+from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.base import ParametricOperator
 
@@ -65,7 +65,8 @@ class CirculantConvolution(ParametricOperator):
 
     @property
     def _engine(self) -> Engine:
-        return chosen(self.engine, self.backend, self.kernel.shape)
+        engine = chosen(self.engine, self.backend, self.kernel_shape)
+        return OneByOne(engine) if self.stack and not engine.stacks else engine
 
     def _apply(self, x: Array) -> Array:
         return self._engine.correlate(self.backend, x, self.kernel)
@@ -74,7 +75,7 @@ class CirculantConvolution(ParametricOperator):
         return self._engine.correlate(self.backend, y, adjoint_kernel(self.kernel))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        return self._engine.kernel_gradient(self.backend, x, y, self.kernel.shape)
+        return self._engine.kernel_gradient(self.backend, x, y, self.kernel_shape)
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
         return self._engine.recorded(self.backend, x, self.kernel)
@@ -84,7 +85,9 @@ class CirculantConvolution(ParametricOperator):
         return in_x
 
     def tosparse(self) -> Any:
-        """Return the circulant matrix, (O H W, I H W), as canonical CSR."""
+        """Return the circulant matrix, (O H W, I H W), as canonical CSR; a stack of kernels has none."""
+        if self.stack:
+            _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
         return circulant_matrix(self.backend, self.kernel, self.image_shape)
 
     def symbol(self) -> Array:

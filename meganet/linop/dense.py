@@ -34,32 +34,40 @@ class Dense(ParametricOperator):
         """Return M tensors as one matrix (M, C) for each pixel; what is no image counts as one pixel.
 
         Images keep their memory order that way, and the products are sums over pixels of small matrix products.
+        Axes before these stay.
         """
-        if len(self.domain_shape) == 3:
-            return to_memory(self.backend, tensors).reshape(-1, tensors.shape[0], self.domain_shape[0])
-        return tensors.reshape(1, tensors.shape[0], -1)
+        k = len(self.domain_shape)
+        lead, count = tensors.shape[: -k - 1], tensors.shape[-k - 1]
+        if k == 3:
+            return to_memory(self.backend, tensors).reshape(*lead, -1, count, self.domain_shape[0])
+        return tensors.reshape(*lead, 1, count, -1)
 
     def _tensors(self, matrices: Array) -> Array:
         """Return the inverse of `_by_pixel`: images as the view of their memory."""
+        lead, count = matrices.shape[:-3], matrices.shape[-2]
         if len(self.domain_shape) == 3:
             channels, height, width = self.domain_shape
-            return from_memory(matrices.reshape(height, width, -1, channels))
-        return matrices.reshape(-1, *self.domain_shape)
+            return from_memory(matrices.reshape(*lead, height, width, count, channels))
+        return matrices.reshape(*lead, count, *self.domain_shape)
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
         matrices = self._by_pixel(self.kernel)
-        return (self._by_pixel(x) @ matrices.transpose(0, 2, 1)).sum(axis=0), (x, matrices)
+        return (self._by_pixel(x) @ matrices.swapaxes(-1, -2)).sum(axis=-3), (x, matrices)
 
     def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         x, matrices = record
         self._write_kernel_gradient(x, y, out)
-        return self._tensors(y @ matrices) if need_x else None
+        return self._spread(y, matrices) if need_x else None
 
     def _apply(self, x: Array) -> Array:
         return self._recorded(x)[0]
 
     def _adjoint(self, y: Array) -> Array:
-        return self._tensors(y @ self._by_pixel(self.kernel))
+        return self._spread(y, self._by_pixel(self.kernel))
+
+    def _spread(self, y: Array, matrices: Array) -> Array:
+        """Return ``K' y``."""
+        return self._tensors(y[..., None, :, :] @ matrices)
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
@@ -67,7 +75,7 @@ class Dense(ParametricOperator):
         return gradient
 
     def _write_kernel_gradient(self, x: Array, y: Array, out: Array) -> None:
-        products = self._tensors(y.T @ self._by_pixel(x))
+        products = self._tensors(y.swapaxes(-1, -2)[..., None, :, :] @ self._by_pixel(x))
         # some image rows at a time: the whole at once would read every cache line of the products many times
         step = max(1, PIXELS_AT_ONCE // self.domain_shape[-1])
         for start in range(0, self.domain_shape[-2] if len(self.domain_shape) == 3 else 1, step):

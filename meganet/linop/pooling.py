@@ -43,7 +43,7 @@ class AveragePooling(LinearOperator):
 
     def _apply(self, x: Array) -> Array:
         f1, f2 = self.factor
-        blocks = [x[:, :, a::f1, b::f2] for a in range(f1) for b in range(f2)]
+        blocks = [x[..., a::f1, b::f2] for a in range(f1) for b in range(f2)]
         total = blocks[0].copy() if len(blocks) == 1 else blocks[0] + blocks[1]
         for block in blocks[2:]:
             total += block
@@ -52,11 +52,11 @@ class AveragePooling(LinearOperator):
     def _adjoint(self, y: Array) -> Array:
         f1, f2 = self.factor
         channels, height, width = self.domain_shape
-        x = from_memory(self.backend.xp.empty((height, width, y.shape[0], channels), dtype=y.dtype))
+        x = from_memory(self.backend.xp.empty((*y.shape[:-4], height, width, y.shape[-4], channels), dtype=y.dtype))
         share = y * (1 / (f1 * f2))
         for a in range(f1):
             for b in range(f2):
-                x[:, :, a::f1, b::f2] = share
+                x[..., a::f1, b::f2] = share
         return x
 
     def tosparse(self) -> Any:

@@ -10,7 +10,7 @@ from meganet.backend import Array, Backend
 
 def adjoint_kernel(kernel: Array) -> Array:
     """Return the kernel of the adjoint: both image axes flipped, channels exchanged."""
-    return kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return kernel[..., ::-1, ::-1].swapaxes(-4, -3)
 
 
 class Engine(ABC):
@@ -23,6 +23,8 @@ class Engine(ABC):
     """
 
     name: str
+    #: Whether the products take a stack of kernels (T, O, I, k1, k2) with images (T, N, C, H, W).
+    stacks = False
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether the engine can compute products with such a kernel on this backend."""
@@ -45,3 +47,36 @@ class Engine(ABC):
         x, kernel = record
         in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape))
         return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
+
+
+class OneByOne(Engine):
+    """An engine for one kernel applied to each of a stack in turn."""
+
+    stacks = True
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.engine = engine.name, engine
+
+    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether the engine can compute products with such kernels on this backend."""
+        return self.engine.serves(backend, kernel_shape)
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel[t]) x[t]`` for all t."""
+        return backend.xp.stack([self.engine.correlate(backend, x[t], kernel[t]) for t in range(x.shape[0])])
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradients of ``<y[t], K(kernel[t]) x[t]>`` with respect to the kernels."""
+        numbers = range(x.shape[0])
+        return backend.xp.stack([self.engine.kernel_gradient(backend, x[t], y[t], kernel_shape) for t in numbers])
+
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return ``K(kernel[t]) x[t]`` for all t and what `gradients` needs."""
+        results = [self.engine.recorded(backend, x[t], kernel[t]) for t in range(x.shape[0])]
+        return backend.xp.stack([y for y, _ in results]), [record for _, record in results]
+
+    def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients in the kernels and, if needed, in the images."""
+        results = [self.engine.gradients(backend, one, y[t], need_x) for t, one in enumerate(record)]
+        in_x = backend.xp.stack([dx for _, dx in results]) if need_x else None
+        return backend.xp.stack([dkernel for dkernel, _ in results]), in_x
