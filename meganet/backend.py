@@ -94,6 +94,9 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the work given to the device is done."""
 
+    #: Whether a stack of networks goes through the layers as one; else one by one is faster.
+    takes_stacks = True
+
     def shares(self, examples: int) -> list[slice]:
         """Return the parts of a batch that are worked on side by side: the whole batch on a device."""
         return [slice(0, examples)]
@@ -104,6 +107,8 @@ class Backend:
 
 
 class _NumpyBackend(Backend):
+    takes_stacks = False
+
     def shares(self, examples: int) -> list[slice]:
         count = min(_threads.thread_count(), examples)
         return [slice(k * examples // count, (k + 1) * examples // count) for k in range(count)]

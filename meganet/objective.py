@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -93,9 +93,9 @@ class Objective:
         return int(self.images.shape[0])
 
     def split(self, x: Array) -> tuple[Array, Array]:
-        """Return the views ``theta`` and ``W`` of the flat vector."""
+        """Return the views ``theta`` and ``W`` of the flat vector, or of a stack of them."""
         size = self.network.parameters.size
-        return x[:size], x[size:]
+        return x[..., :size], x[..., size:]
 
     def __call__(self, x: Array, indices: Array | None = None) -> tuple[Array, Array]:
         """Return value and gradient at `x`, over all examples or those numbered `indices`.
@@ -113,28 +113,34 @@ class Objective:
         """
         self._check(x)
         examples = self.examples if indices is None else int(indices.shape[0])
-        tasks = [partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)]
-        values, *gradients = zip(*self.backend.run(tasks), strict=True)
+        shares = self.backend.shares(examples)
+        return self._sum(x, self.backend.run([partial(self._share, x, indices, share, examples) for share in shares]))
+
+    def _sum(self, x: Array, results: Sequence[tuple[Array, ...]]) -> tuple[Array, Array]:
+        """Return value and gradient at `x`, one point or a stack: the shares' results and the regularisers."""
+        values, *gradients = zip(*results, strict=True)
         value, gradient = sum(values), self.backend.xp.empty(x.shape, dtype=x.dtype)
         for total, parts in zip(self.split(gradient), gradients, strict=True):
             total[...] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             for part in parts[2:]:
                 total += part
         for regularizer, part in self._regularizers():
-            penalty, slope = regularizer.value_and_gradient(x[part])
+            penalty, slope = regularizer.value_and_gradient(x[..., part])
             value = value + penalty
-            gradient[part] += slope
+            gradient[..., part] += slope
         return value, gradient
 
     def _share(self, x: Array, indices: Array | None, share: slice, examples: int) -> tuple[Array, ...]:
         """Return what one share of a batch of `examples` adds to the mean loss and its gradients in theta and W."""
         chosen = share if indices is None else indices[share]
-        images, labels = self.images[chosen], self.labels[chosen]
+        return self._mean(x, self.images[chosen], self.labels[chosen], (share.stop - share.start) / examples)
+
+    def _mean(self, x: Array, images: Array, labels: Array, weight: float) -> tuple[Array, ...]:
+        """Return the mean loss and its gradients in theta and W, all times `weight`; of one point or of a stack."""
         theta, w = self.split(x)
         features, network_record = self.network._forward(theta, images)
         logits, classifier_record = self.classifier._forward(w, features)
         value, dlogits = self.loss._value_and_gradient(logits, labels)
-        weight = (share.stop - share.start) / examples
         w_gradient, dfeatures = self.classifier._vjp(dlogits * weight, classifier_record)
         theta_gradient = self.network._vjp_theta(dfeatures, network_record)
         return value * weight, theta_gradient, w_gradient

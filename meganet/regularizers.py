@@ -40,10 +40,17 @@ class Tikhonov:
         return (0.5 * self.alpha) * (residual * residual).sum()
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
-        """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
+        """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`.
+
+        For a stack (T, n) of flat vectors the value has the shape (T,).
+        """
         difference = self._difference(x)
         gradient = self.alpha * self.operator.normal(difference)
-        return 0.5 * self.operator.backend.xp.vdot(difference, gradient), gradient.reshape(x.shape)
+        if difference.shape == self.operator.domain_shape:
+            value = self.operator.backend.xp.vdot(difference, gradient)
+        else:
+            value = (difference * gradient).reshape(x.shape).sum(axis=1)
+        return 0.5 * value, gradient.reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
@@ -58,6 +65,8 @@ class Tikhonov:
 
     def _tensor(self, argument: str, x: Array) -> Array:
         size = self.operator.shape[1]
+        if x.ndim == 2 and x.shape[1] == size:
+            return x.reshape(-1, *self.operator.domain_shape)
         if x.size != size:
             _validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))
         return x.reshape(self.operator.domain_shape)

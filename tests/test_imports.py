@@ -17,6 +17,7 @@ ORDER = [
     "regularizers",
     "multigrid",
     "objective",
+    "stacked",
     "optim",
     "checks",
     "experiments",

@@ -4,130 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from meganet import _validate
-from meganet.backend import Array, Backend, backend_of, random_stream
+from meganet.backend import Array, backend_of, random_stream
 from meganet.optim.history import History
+from meganet.optim.rules import Momentum, Rule
 
 Function = Callable[[Array, Array], tuple[Any, Array]]
 """``fun(x, indices) -> value, gradient`` over the numbered examples."""
-
-
-class Rule(Protocol):
-    """How a gradient moves the point: the state it keeps, where it looks, where it goes."""
-
-    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
-        """Return the arrays that the rule remembers."""
-
-    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
-        """Return the point at which the gradient is wanted."""
-
-    def step(
-        self,
-        backend: Backend,
-        x: Array,
-        gradient: Array,
-        memory: tuple[Array, ...],
-        rate: float,
-        steps: int,
-        epoch: int,
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the next point and memory; `steps` counts from 1 over all epochs, as `epoch` does."""
-
-
-@dataclass(frozen=True)
-class Momentum:
-    """``d <- rate g + momentum d``, ``x <- x - d``; with `nesterov` the gradient is taken at ``x - momentum d``.
-
-    With ``momentum = 0`` this is equation (2.4) of the thesis; Meganet's default is Nesterov with 0.9.
-    """
-
-    momentum: float = 0.0
-    nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= _validate.real("momentum", self.momentum) < 1:
-            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
-
-    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
-        """Return the velocity zero, or nothing without momentum."""
-        return (backend.xp.zeros_like(x),) if self.momentum else ()
-
-    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
-        """Return ``x - momentum d`` for Nesterov, else `x`."""
-        return x - self.momentum * memory[0] if self.nesterov and memory else x
-
-    def step(
-        self,
-        backend: Backend,
-        x: Array,
-        gradient: Array,
-        memory: tuple[Array, ...],
-        rate: float,
-        steps: int,
-        epoch: int,
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Return ``x - d`` and the new velocity ``d``."""
-        move = rate * gradient
-        if memory:
-            move += self.momentum * memory[0]
-        return x - move, (move,) if memory else ()
-
-
-@dataclass(frozen=True)
-class Adam:
-    """``m <- b1 m + (1-b1) g``, ``v <- b2 v + (1-b2) g^2``, ``x <- x - rate m^ / (sqrt(v^) + eps)``.
-
-    ``m^ = m / (1 - b1^t)``, ``v^ = v / (1 - b2^t)``. Source: Kingma and Ba, *Adam* (2015), algorithm 1, where t counts
-    steps. ``variant="meganet"`` is what Meganet computes: t counts epochs, and eps stands inside the root.
-    """
-
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    variant: str = "standard"
-
-    def __post_init__(self) -> None:
-        _validate.choice("variant", self.variant, ["standard", "meganet"])
-        for name in ("beta1", "beta2"):
-            if not 0 <= _validate.real(name, getattr(self, name)) < 1:
-                _validate.reject(name, "a number in [0, 1)", repr(getattr(self, name)))
-        _validate.real("eps", self.eps, above=0)
-
-    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
-        """Return both moments, zero."""
-        return backend.xp.zeros_like(x), backend.xp.zeros_like(x)
-
-    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
-        """Return `x`."""
-        return x
-
-    def step(
-        self,
-        backend: Backend,
-        x: Array,
-        gradient: Array,
-        memory: tuple[Array, ...],
-        rate: float,
-        steps: int,
-        epoch: int,
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the next point and both moments."""
-        m = self.beta1 * memory[0] + (1 - self.beta1) * gradient
-        v = self.beta2 * memory[1] + (1 - self.beta2) * gradient * gradient
-        t = epoch if self.variant == "meganet" else steps
-        m_hat, v_hat = m * (1 / (1 - self.beta1**t)), v * (1 / (1 - self.beta2**t))
-        if self.variant == "meganet":
-            root = backend.xp.sqrt(v_hat + self.eps)
-        else:
-            root = backend.xp.sqrt(v_hat) + self.eps
-        return x - rate * m_hat / root, (m, v)
+Order = int | Callable[[int], np.ndarray[Any, Any]]
+Observer = Callable[[Array], Mapping[str, float]]
 
 
 @dataclass
@@ -156,6 +49,17 @@ class SGDState:
     seconds: list[float] = field(default_factory=list)
 
 
+@dataclass
+class Run:
+    """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ."""
+
+    x0: Array
+    order: Order = 0
+    observe: Observer | None = None
+    callback: Callable[[SGDState], None] | None = None
+    state: SGDState | None = None
+
+
 def sgd(
     fun: Function,
     x0: Array,
@@ -165,9 +69,9 @@ def sgd(
     learning_rate: float | Callable[[int], float],
     batch_size: int = 32,
     rule: Rule | None = None,
-    order: int | Callable[[int], np.ndarray[Any, Any]] = 0,
+    order: Order = 0,
     project: Callable[[Array], Array] | None = None,
-    observe: Callable[[Array], Mapping[str, float]] | None = None,
+    observe: Observer | None = None,
     callback: Callable[[SGDState], None] | None = None,
     state: SGDState | None = None,
     progress: str | None = None,
@@ -217,63 +121,149 @@ def sgd(
     -----
     Source: equations (2.4) and (2.5) of the thesis.
     """
-    examples = _validate.integer("examples", examples)
-    epochs = _validate.integer("epochs", epochs)
-    batch_size = _validate.integer("batch_size", batch_size)
-    if batch_size > examples:
-        _validate.reject("batch_size", f"at most the number of examples, {examples}", str(batch_size))
-    rule = rule if rule is not None else Momentum()
-    backend = backend_of(x0)
-    _validate.float_dtype("dtype of x0", x0.dtype)
-    if state is None:
-        x = x0 if project is None else project(x0)
-        state = SGDState(x, rule.start(backend, x))
-        state.history.append(_row(0, 0.0, 0.0, x, observe))
+    run = Run(x0, order, observe, callback, state)
+    shared = _Shared(fun, examples, epochs, learning_rate, batch_size, rule, project)
+    return _train(shared, [run], progress)[0]
+
+
+def sgd_together(
+    fun: Function,
+    runs: Sequence[Run],
+    examples: int,
+    *,
+    epochs: int,
+    learning_rate: float | Callable[[int], float],
+    batch_size: int = 32,
+    rule: Rule | None = None,
+    project: Callable[[Array], Array] | None = None,
+    progress: str | None = None,
+) -> list[SGDState]:
+    """Make several trainings of one kind side by side, each with its own start, order of examples and history.
+
+    On a GPU one small network leaves most of the device idle; many at once take hardly longer. Each run gives what
+    it would give alone: to the bit on the CPU, up to round-off on a device, whose sums depend on the size of the stack.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, indices) -> values, gradients`` with a stack of points (T, n), indices (T, batch_size), values (T,) and
+        gradients (T, n), such as `StackedObjective`.
+    runs : sequence of Run
+    examples, epochs, learning_rate, batch_size, rule, project, progress
+        As in `sgd`; `project` gets the stack. States that are given may have done different numbers of epochs: those
+        furthest behind go on first.
+
+    Returns
+    -------
+    list of SGDState
+        In the order of the runs. The seconds of an epoch are its share, the time of all divided by their number.
+    """
+    return _train(_Shared(fun, examples, epochs, learning_rate, batch_size, rule, project), runs, progress)
+
+
+class _Shared:
+    """What is common to the runs, and the epoch that they make together."""
+
+    def __init__(
+        self,
+        fun: Function,
+        examples: int,
+        epochs: int,
+        learning_rate: float | Callable[[int], float],
+        batch_size: int,
+        rule: Rule | None,
+        project: Callable[[Array], Array] | None,
+    ) -> None:
+        self.fun, self.learning_rate, self.project = fun, learning_rate, project
+        self.examples = _validate.integer("examples", examples)
+        self.epochs = _validate.integer("epochs", epochs)
+        self.batch_size = _validate.integer("batch_size", batch_size)
+        if self.batch_size > self.examples:
+            _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
+        self.batches = self.examples // self.batch_size
+        self.rule = rule if rule is not None else Momentum()
+
+    def start(self, run: Run) -> SGDState:
+        """Return the state at the start, or a copy of a given one."""
+        backend, x0, state = backend_of(run.x0), run.x0, run.state
+        _validate.float_dtype("dtype of x0", x0.dtype)
+        if state is None:
+            x = x0 if self.project is None else self.project(x0)
+            state = SGDState(x, self.rule.start(backend, x))
+            state.history.append(_row(0, 0.0, 0.0, x, run.observe))
+            return state
+        _validate.array_shape("state.x", state.x, tuple(x0.shape))
+        _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
+        remembered = len(self.rule.start(backend, x0))
+        if len(state.memory) != remembered:
+            _validate.reject("state.memory", f"{remembered} arrays, as the rule remembers", str(len(state.memory)))
+        return SGDState(state.x, state.memory, state.epoch, History(state.history), list(state.seconds))
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch."""
+        rate = self.learning_rate(epoch) if callable(self.learning_rate) else self.learning_rate
+        return _validate.real("learning_rate", rate, above=0)
+
+    def indices(self, order: Order, epoch: int) -> np.ndarray[Any, Any]:
+        """Return the numbers of the examples in the mini-batches of an epoch, (batches, batch_size)."""
+        n = self.examples
+        indices = order(epoch) if callable(order) else random_stream(order, epoch).permutation(n)
+        if not np.array_equal(np.sort(indices), np.arange(n)):
+            _validate.reject("order", f"a permutation of 0 to {n - 1} for epoch {epoch}", repr(indices))
+        return np.asarray(indices)[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
+
+    def train_epoch(
+        self, x: Array, memory: tuple[Array, ...], batches: Array, epoch: int, advance: Callable[[], Any]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Return the point and the memory after an epoch; both may be stacks."""
+        backend, rate = backend_of(x), self.rate(epoch)
+        for number in range(self.batches):
+            gradient = self.fun(self.rule.look(x, memory), batches[number])[1]
+            _validate.array_shape("gradient", gradient, tuple(x.shape))
+            _validate.same_dtype("gradient", gradient, x.dtype, "x0")
+            steps = (epoch - 1) * self.batches + number + 1
+            x, memory = self.rule.step(backend, x, gradient, memory, rate, steps, epoch)
+            x = x if self.project is None else self.project(x)
+            advance()
+        backend.synchronize()
+        return x, memory
+
+
+def _train(shared: _Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
+    states = [shared.start(run) for run in runs]
+    done = sum(state.epoch for state in states) * shared.batches
+    total = len(runs) * shared.epochs * shared.batches
+    with tqdm(total=total, initial=done, desc=progress, disable=progress is None, leave=False) as bar:
+        while (last := min((s.epoch for s in states), default=shared.epochs)) < shared.epochs:
+            together = [(run, state) for run, state in zip(runs, states, strict=True) if state.epoch == last]
+            _advance(shared, together, last + 1, partial(bar.update, len(together)))
+    return states
+
+
+def _advance(shared: _Shared, together: list[tuple[Run, SGDState]], epoch: int, advance: Callable[[], Any]) -> None:
+    """Make an epoch of some runs, which stand at the same one."""
+    backend = backend_of(together[0][1].x)
+    batches = [shared.indices(run.order, epoch) for run, _ in together]
+    clock = time.perf_counter()
+    if len(together) == 1:
+        ((_, state),) = together
+        results = [shared.train_epoch(state.x, state.memory, backend.asarray(batches[0]), epoch, advance)]
     else:
-        state = _continued(state, x0, len(rule.start(backend, x0)))
-    batches = examples // batch_size
-    bar = tqdm(
-        total=epochs * batches, initial=state.epoch * batches, desc=progress, disable=progress is None, leave=False
-    )
-    with bar:
-        while state.epoch < epochs:
-            epoch = state.epoch + 1
-            rate = learning_rate(epoch) if callable(learning_rate) else learning_rate
-            rate = _validate.real("learning_rate", rate, above=0)
-            indices = order(epoch) if callable(order) else random_stream(order, epoch).permutation(examples)
-            if not np.array_equal(np.sort(indices), np.arange(examples)):
-                _validate.reject("order", f"a permutation of 0 to {examples - 1} for epoch {epoch}", repr(indices))
-            batched = backend.asarray(indices[: batches * batch_size]).reshape(batches, batch_size)
-            clock, x, memory = time.perf_counter(), state.x, state.memory
-            for number in range(batches):
-                gradient = fun(rule.look(x, memory), batched[number])[1]
-                _validate.array_shape("gradient", gradient, tuple(x.shape))
-                _validate.same_dtype("gradient", gradient, x.dtype, "x0")
-                steps = state.epoch * batches + number + 1
-                x, memory = rule.step(backend, x, gradient, memory, rate, steps, epoch)
-                x = x if project is None else project(x)
-                bar.update()
-            backend.synchronize()
-            state.seconds.append(time.perf_counter() - clock)
-            moved = x - state.x
-            step = math.sqrt(float(backend.to_host((moved * moved).sum())))
-            state.x, state.memory, state.epoch = x, memory, epoch
-            state.history.append(_row(epoch, rate, step, x, observe))
-            if callback is not None:
-                callback(state)
-    return state
+        points = backend.xp.stack([state.x for _, state in together])
+        memories = tuple(backend.xp.stack(parts) for parts in zip(*(s.memory for _, s in together), strict=True))
+        stacked = backend.asarray(np.stack(batches, axis=1))
+        x, memory = shared.train_epoch(points, memories, stacked, epoch, advance)
+        results = [(x[t].copy(), tuple(m[t].copy() for m in memory)) for t in range(len(together))]
+    seconds = (time.perf_counter() - clock) / len(together)
+    for (run, state), (x, memory) in zip(together, results, strict=True):
+        moved = x - state.x
+        step = math.sqrt(float(backend.to_host((moved * moved).sum())))
+        state.x, state.memory, state.epoch = x, memory, epoch
+        state.seconds.append(seconds)
+        state.history.append(_row(epoch, shared.rate(epoch), step, x, run.observe))
+        if run.callback is not None:
+            run.callback(state)
 
 
-def _row(
-    epoch: int, rate: float, step: float, x: Array, observe: Callable[[Array], Mapping[str, float]] | None
-) -> dict[str, float]:
+def _row(epoch: int, rate: float, step: float, x: Array, observe: Observer | None) -> dict[str, float]:
     return {"epoch": epoch, "learning_rate": rate, "step": step, **(observe(x) if observe is not None else {})}
-
-
-def _continued(state: SGDState, x0: Array, remembered: int) -> SGDState:
-    """Return a copy of a given state, so that the caller's stays as it is."""
-    _validate.array_shape("state.x", state.x, tuple(x0.shape))
-    _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
-    if len(state.memory) != remembered:
-        _validate.reject("state.memory", f"{remembered} arrays, as the rule remembers", str(len(state.memory)))
-    return SGDState(state.x, state.memory, state.epoch, History(state.history), list(state.seconds))

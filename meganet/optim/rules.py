@@ -1,0 +1,120 @@
+"""How a mini-batch's gradient moves the point: plain steps, momentum, Adam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+
+
+class Rule(Protocol):
+    """How a gradient moves the point: the state it keeps, where it looks, where it goes."""
+
+    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
+        """Return the arrays that the rule remembers."""
+
+    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
+        """Return the point at which the gradient is wanted."""
+
+    def step(
+        self,
+        backend: Backend,
+        x: Array,
+        gradient: Array,
+        memory: tuple[Array, ...],
+        rate: float,
+        steps: int,
+        epoch: int,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Return the next point and memory; `steps` counts from 1 over all epochs, as `epoch` does."""
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """``d <- rate g + momentum d``, ``x <- x - d``; with `nesterov` the gradient is taken at ``x - momentum d``.
+
+    With ``momentum = 0`` this is equation (2.4) of the thesis; Meganet's default is Nesterov with 0.9.
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= _validate.real("momentum", self.momentum) < 1:
+            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+
+    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
+        """Return the velocity zero, or nothing without momentum."""
+        return (backend.xp.zeros_like(x),) if self.momentum else ()
+
+    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
+        """Return ``x - momentum d`` for Nesterov, else `x`."""
+        return x - self.momentum * memory[0] if self.nesterov and memory else x
+
+    def step(
+        self,
+        backend: Backend,
+        x: Array,
+        gradient: Array,
+        memory: tuple[Array, ...],
+        rate: float,
+        steps: int,
+        epoch: int,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``x - d`` and the new velocity ``d``."""
+        move = rate * gradient
+        if memory:
+            move += self.momentum * memory[0]
+        return x - move, (move,) if memory else ()
+
+
+@dataclass(frozen=True)
+class Adam:
+    """``m <- b1 m + (1-b1) g``, ``v <- b2 v + (1-b2) g^2``, ``x <- x - rate m^ / (sqrt(v^) + eps)``.
+
+    ``m^ = m / (1 - b1^t)``, ``v^ = v / (1 - b2^t)``. Source: Kingma and Ba, *Adam* (2015), algorithm 1, where t counts
+    steps. ``variant="meganet"`` is what Meganet computes: t counts epochs, and eps stands inside the root.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    variant: str = "standard"
+
+    def __post_init__(self) -> None:
+        _validate.choice("variant", self.variant, ["standard", "meganet"])
+        for name in ("beta1", "beta2"):
+            if not 0 <= _validate.real(name, getattr(self, name)) < 1:
+                _validate.reject(name, "a number in [0, 1)", repr(getattr(self, name)))
+        _validate.real("eps", self.eps, above=0)
+
+    def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
+        """Return both moments, zero."""
+        return backend.xp.zeros_like(x), backend.xp.zeros_like(x)
+
+    def look(self, x: Array, memory: tuple[Array, ...]) -> Array:
+        """Return `x`."""
+        return x
+
+    def step(
+        self,
+        backend: Backend,
+        x: Array,
+        gradient: Array,
+        memory: tuple[Array, ...],
+        rate: float,
+        steps: int,
+        epoch: int,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Return the next point and both moments."""
+        m = self.beta1 * memory[0] + (1 - self.beta1) * gradient
+        v = self.beta2 * memory[1] + (1 - self.beta2) * gradient * gradient
+        t = epoch if self.variant == "meganet" else steps
+        m_hat, v_hat = m * (1 / (1 - self.beta1**t)), v * (1 / (1 - self.beta2**t))
+        if self.variant == "meganet":
+            root = backend.xp.sqrt(v_hat + self.eps)
+        else:
+            root = backend.xp.sqrt(v_hat) + self.eps
+        return x - rate * m_hat / root, (m, v)

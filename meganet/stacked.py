@@ -1,0 +1,84 @@
+"""Several objectives of one kind as one function of a stack of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.objective import Objective
+
+
+class StackedObjective:
+    """T objectives side by side: ``(x[t]) -> J_t(x[t])``, each with its own examples.
+
+    They differ in images and labels only: network, classifier and regularisers are those of the first. On the CPU they
+    are evaluated one by one, to the bit as each alone; on a device their batches go through the network together.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        With the same shapes, dtype, backend and number of examples. One that occurs again shares its images, as the
+        arms of an experiment do.
+
+    Examples
+    --------
+    ``sgd_together(StackedObjective(objectives), runs, objectives[0].examples, ...)``
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        if not objectives:
+            _validate.reject("objectives", "at least one", "none")
+        first = objectives[0]
+        for k, other in enumerate(objectives):
+            for what in ("parameters", "backend", "dtype"):
+                if getattr(other, what) != getattr(first, what):
+                    _validate.reject(f"objectives[{k}]", f"the {what} of the first", str(getattr(other, what)))
+            if other.images.shape != first.images.shape:
+                _validate.reject(
+                    f"objectives[{k}]", f"images {first.images.shape}, as the first", str(other.images.shape)
+                )
+        self.objectives, self.backend = tuple(objectives), first.backend
+        if self.backend.takes_stacks:
+            different = list({id(objective): objective for objective in objectives}.values())
+            numbers = [next(k for k, d in enumerate(different) if d is objective) for objective in objectives]
+            self._set = self.backend.asarray(np.array(numbers)[:, None])
+            self._images = self.backend.xp.stack([objective.images for objective in different])
+            self._labels = self.backend.xp.stack([objective.labels for objective in different])
+
+    def __call__(self, x: Array, indices: Array) -> tuple[Array, Array]:
+        """Return values and gradients.
+
+        Parameters
+        ----------
+        x : array, (T, parameters.size)
+        indices : array of int, (T, batch size)
+            Numbers of the examples of each objective's mini-batch, on the backend.
+
+        Returns
+        -------
+        values : array, (T,)
+        gradients : array, (T, parameters.size)
+        """
+        first, examples = self.objectives[0], int(indices.shape[1])
+        self.backend.require("x", x)
+        _validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
+        _validate.array_shape("indices", indices, (len(self.objectives), examples))
+        _validate.same_dtype("x", x, first.dtype, "the images")
+        if self.backend.takes_stacks:
+            images, labels = self._images[self._set, indices], self._labels[self._set, indices]
+            return first._sum(x, [first._mean(x, images, labels, 1.0)])
+        shares = self.backend.shares(examples)
+        tasks = [
+            partial(objective._share, x[t], indices[t], share, examples)
+            for t, objective in enumerate(self.objectives)
+            for share in shares
+        ]
+        results = self.backend.run(tasks)
+        n = len(shares)
+        sums = [first._sum(x[t], results[t * n : (t + 1) * n]) for t in range(len(self.objectives))]
+        values, gradients = zip(*sums, strict=True)
+        return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
