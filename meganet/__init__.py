@@ -9,6 +9,7 @@ from meganet.networks import Chain
 from meganet.objective import Objective, observer
 from meganet.optim import Adam, Momentum, sgd
 from meganet.regularizers import Tikhonov
+from meganet.stacked import StackedObjective
 
 __all__ = [
     "Adam",
@@ -19,6 +20,7 @@ __all__ = [
     "Objective",
     "PoolingLayer",
     "SoftmaxCrossEntropy",
+    "StackedObjective",
     "Tikhonov",
     "__version__",
     "available_backends",

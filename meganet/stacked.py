@@ -26,7 +26,7 @@ class StackedObjective:
 
     Examples
     --------
-    ``sgd_together(StackedObjective(objectives), runs, objectives[0].examples, ...)``
+    ``sgd_together(runs, examples, stack=StackedObjective, ...)``
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:

@@ -208,6 +208,27 @@ class TestLayers:
         for n in range(len(x)):
             np.testing.assert_allclose(host(layer.forward(theta, x[n : n + 1])[0])[0], batch[n], atol=1e-13)
 
+    def test_a_stack_is_every_network_on_its_own_batch(self, layer):
+        host, backend = layer.backend.to_host, layer.backend
+        rng = np.random.default_rng(6)
+        one = [rng.standard_normal((4, *shape)) for shape in ((layer.parameters.size,), (3, *layer.domain_shape))]
+        theta, x, dtheta, dx = (backend.asarray(a) for part in (one, [0.1 * a for a in one]) for a in part)
+        dy = backend.asarray(rng.standard_normal((4, 3, *layer.range_shape)))
+        y, tape = layer.forward(theta, x)
+        results = [y, layer(theta, x), layer.jvp(dtheta, dx, tape), *layer.vjp(dy, tape), layer.vjp_theta(dy, tape)]
+        for t in range(4):
+            y, tape = layer.forward(theta[t].copy(), x[t])
+            single = [y, layer(theta[t].copy(), x[t]), layer.jvp(dtheta[t].copy(), dx[t], tape)]
+            single += [*layer.vjp(dy[t], tape), layer.vjp_theta(dy[t], tape)]
+            for together, alone in zip(results, single, strict=True):
+                np.testing.assert_allclose(host(together[t]), host(alone), rtol=1e-12, atol=1e-12)
+        with pytest.raises(InputError, match=r"x: expected an array of shape \(4, N, "):
+            layer.forward(theta, x[:3])
+        with pytest.raises(InputError, match="x: expected at least one example, got none"):
+            layer.forward(theta, x[:, :0])
+        with pytest.raises(InputError, match=r"dy: expected an array of shape \(3, "):
+            layer.vjp(dy, tape)
+
     def test_names_share_memory_with_the_flat_vector(self, layer):
         theta, _ = draws(layer, np.dtype("float64"))
         views = layer.parameters.view(theta)
@@ -366,7 +387,70 @@ def small_objective(backend, dtype):
     return objective, x
 
 
+@pytest.mark.parametrize("engine", ["auto", "direct", "sparse"])
+def test_a_stack_of_kernels(backend, dtype, engine):
+    kernels = numbers(backend, dtype, 4, 9, 8, 3, 3)
+    operator = CirculantConvolution(kernels[0], (6, 7), engine).with_kernel(kernels)
+    x, y = numbers(backend, dtype, 4, 2, 8, 6, 7), numbers(backend, dtype, 4, 2, 9, 6, 7)
+    together = [operator @ x, operator.T @ y, operator.kernel_adjoint(x, y)]
+    for t in range(4):
+        one = operator.with_kernel(kernels[t])
+        alone = [one @ x[t], one.T @ y[t], one.kernel_adjoint(x[t], y[t])]
+        for a, b in zip(together, alone, strict=True):
+            a, b = backend.to_host(a[t]), backend.to_host(b)
+            assert a.dtype == b.dtype == dtype
+            np.testing.assert_allclose(a, b, rtol=0, atol=100 * np.finfo(dtype).eps * abs(b).max())
+    with pytest.raises(InputError, match="kernel: expected one kernel, which has a matrix, got a stack of 4"):
+        operator.tosparse()
+    with pytest.raises(InputError, match="A @ B: expected single operators, got a stack of them"):
+        Identity((9, 6, 7), dtype) @ operator
+    with pytest.raises(InputError, match=r"x: expected an array of shape \(4, N, 8, 6, 7\)"):
+        operator @ x[0]
+    with pytest.raises(InputError, match=r"kernel: expected an array of shape \(9, 8, 3, 3\)"):
+        operator.with_kernel(numbers(backend, dtype, 9, 8, 3, 5))
+    with pytest.raises(InputError, match="y: expected 2 examples, as in x, got 1"):
+        operator.kernel_adjoint(x, y[:, :1])
+
+
+def test_a_stack_of_regularisers_and_losses(backend, dtype):
+    penalty = Tikhonov(Gradient((2, 3, 4), 0.5, dtype), 0.3, numbers(backend, dtype, 24))
+    x = numbers(backend, dtype, 5, 24)
+    logits, labels = numbers(backend, dtype, 5, 6, 3), backend.asarray(np.arange(30).reshape(5, 6) % 3)
+    loss = SoftmaxCrossEntropy()
+    for function, arguments in ((penalty.value_and_gradient, (x,)), (loss._value_and_gradient, (logits, labels))):
+        values, gradients = function(*arguments)
+        assert values.shape == (5,) and values.dtype == gradients.dtype == dtype
+        for t in range(5):
+            value, gradient = function(*(a[t] for a in arguments))
+            for together, alone in ((values[t], value), (gradients[t], gradient)):
+                np.testing.assert_allclose(backend.to_host(together), backend.to_host(alone), rtol=1e-5)
+
+
 class TestObjective:
+    def test_a_stack_of_objectives(self, backend, dtype):
+        objectives = [small_objective(backend, dtype)[0] for _ in range(2)]
+        objectives[1].images = objectives[1].images * 2
+        objectives = [objectives[1], objectives[0], objectives[1]]
+        x0 = small_objective(backend, dtype)[1]
+        x = backend.xp.stack([x0, 2 * x0, 3 * x0])
+        indices = backend.asarray(np.array([[0, 5], [2, 1], [6, 3]]))
+        values, gradients = meganet.StackedObjective(objectives)(x, indices)
+        assert values.shape == (3,) and values.dtype == gradients.dtype == dtype
+        for t, objective in enumerate(objectives):
+            value, gradient = objective(x[t].copy(), indices[t])
+            for together, alone in ((values[t], value), (gradients[t], gradient)):
+                together, alone = backend.to_host(together), backend.to_host(alone)
+                if backend.name == "numpy":
+                    np.testing.assert_array_equal(together, alone)
+                np.testing.assert_allclose(together, alone, rtol=0, atol=20 * np.finfo(dtype).eps * abs(alone).max())
+        with pytest.raises(InputError, match=r"x: expected an array of shape \(3, "):
+            meganet.StackedObjective(objectives)(x[:2], indices)
+        with pytest.raises(InputError, match="objectives: expected at least one, got none"):
+            meganet.StackedObjective([])
+        other = meganet.Objective(objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2])
+        with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
+            meganet.StackedObjective([objectives[0], other])
+
     def test_gradient(self, backend):
         objective, x = small_objective(backend, "float64")
         direction = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))

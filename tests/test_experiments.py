@@ -85,10 +85,11 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, monkeypatch):
+@pytest.mark.parametrize(("momentum", "together"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, together, monkeypatch):
+    """Trials that run together also end as those that run one by one."""
     protocol = dataclasses.replace(TINY, momentum=momentum)
-    execute(tmp_path / "whole", protocol, data)
+    execute(tmp_path / "whole", protocol, data, together=False)
     usual, saved = ResultsFolder.save, []
 
     def save_and_stop(self, trial, arm, state):
@@ -99,7 +100,7 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, monke
     monkeypatch.setattr(ResultsFolder, "save", save_and_stop)
     while True:
         try:
-            execute(tmp_path / "parts", protocol, data)
+            execute(tmp_path / "parts", protocol, data, together=together)
             break
         except Stop:
             pass

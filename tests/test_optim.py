@@ -5,7 +5,7 @@ import pytest
 
 from meganet import Adam, Momentum, sgd
 from meganet._validate import InputError
-from meganet.optim import History, SGDState
+from meganet.optim import History, Run, SGDState, sgd_together
 
 RULES = {
     "plain": Momentum(),
@@ -52,6 +52,44 @@ def test_a_run_continued_from_a_state_is_the_same_to_the_bit(rule, backend, dtyp
     rest = sgd(fun, x0, 40, epochs=5, state=stored, **arguments)
     np.testing.assert_array_equal(backend.to_host(rest.x), backend.to_host(whole.x))
     assert rest.history.to_csv() == whole.history.to_csv() and len(rest.history) == 6
+
+
+def test_runs_together_give_what_each_gives_alone(rule, backend, dtype):
+    fun, x0, _ = problem(backend, dtype)
+    arguments = {"epochs": 4, "learning_rate": lambda e: 0.1 / e, "batch_size": 8, "rule": rule}
+
+    def stack(funs):
+        def stacked(x, indices):
+            values, gradients = zip(*(f(x[t], indices[t]) for t, f in enumerate(funs)), strict=True)
+            return backend.xp.stack(values), backend.xp.stack(gradients)
+
+        return stacked
+
+    def observe(x):
+        return {"first": float(backend.to_host(x[0]))}
+
+    # the second run has already done three epochs, so it waits for the others
+    starts = [x0, 2 * x0, 3 * x0]
+    ahead = sgd(fun, starts[1], 40, **{**arguments, "epochs": 3}, order=1, observe=observe)
+    saved = []
+    runs = [
+        Run(
+            fun,
+            x,
+            order=k,
+            observe=observe,
+            callback=lambda s, k=k: saved.append((k, s.epoch)),
+            state=ahead if k == 1 else None,
+        )
+        for k, x in enumerate(starts)
+    ]
+    states = sgd_together(runs, 40, stack=stack, **arguments)
+    assert saved == [(0, 1), (2, 1), (0, 2), (2, 2), (0, 3), (2, 3), (0, 4), (1, 4), (2, 4)]
+    for k, state in enumerate(states):
+        alone = sgd(fun, starts[k], 40, **arguments, order=k, observe=observe)
+        np.testing.assert_array_equal(backend.to_host(state.x), backend.to_host(alone.x))
+        assert state.history.to_csv() == alone.history.to_csv() and len(state.seconds) == 4
+    assert sgd_together([], 40, stack=stack, **arguments) == []
 
 
 def test_each_example_is_used_once_and_the_last_incomplete_batch_is_dropped():

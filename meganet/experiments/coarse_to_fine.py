@@ -161,8 +161,7 @@ def _train(
     report: Callable[[str], None],
 ) -> list[SGDState]:
     """Make the runs of some jobs, together if there are several."""
-    objectives = [job.level.training for job in jobs]
-    examples = objectives[0].examples
+    examples = jobs[0].level.training.examples
     labels = [f"trial {job.trial + 1}/{protocol.trials} {job.name}" for job in jobs]
 
     def order_of(trial: int, epoch: int) -> np.ndarray[Any, Any]:
@@ -170,6 +169,7 @@ def _train(
 
     runs = [
         Run(
+            job.level.training,
             job.x0,
             order=partial(order_of, job.trial),
             observe=observer(job.level.training, job.level.validation),
@@ -185,12 +185,10 @@ def _train(
         "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
     }
     if len(jobs) == 1:
-        states = [
-            sgd(objectives[0], **vars(runs[0]), examples=examples, **settings, progress=labels[0] if progress else None)
-        ]
+        states = [sgd(**vars(runs[0]), examples=examples, **settings, progress=labels[0] if progress else None)]
     else:
         label = f"{len(jobs)} runs together" if progress else None
-        states = sgd_together(StackedObjective(objectives), runs, examples, **settings, progress=label)
+        states = sgd_together(runs, examples, stack=StackedObjective, **settings, progress=label)
     for label, state in zip(labels, states, strict=True):
         last = state.history[-1]
         percent = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"

@@ -149,7 +149,7 @@ class Adjoint(LinearOperator):
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(operator.range_shape, operator.domain_shape, operator.dtype, operator.backend)
         self.operator = operator
-        self.stores_numbers = operator.stores_numbers
+        self.stores_numbers, self.stack = operator.stores_numbers, operator.stack
 
     @property
     def T(self) -> LinearOperator:
@@ -302,6 +302,8 @@ class ParametricOperator(LinearOperator):
 
 
 def _same_home(what: str, first: LinearOperator, second: LinearOperator) -> None:
+    if first.stack or second.stack:
+        _validate.reject(what, "single operators", "a stack of them")
     if first.backend is not second.backend:
         _validate.reject(what, f"operators of one backend, {first.backend.name}", second.backend.name)
     if first.dtype != second.dtype:

@@ -53,6 +53,7 @@ class SGDState:
 class Run:
     """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ."""
 
+    fun: Function
     x0: Array
     order: Order = 0
     observe: Observer | None = None
@@ -121,16 +122,15 @@ def sgd(
     -----
     Source: equations (2.4) and (2.5) of the thesis.
     """
-    run = Run(x0, order, observe, callback, state)
-    shared = _Shared(fun, examples, epochs, learning_rate, batch_size, rule, project)
-    return _train(shared, [run], progress)[0]
+    run = Run(fun, x0, order, observe, callback, state)
+    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project), [run], None, progress)[0]
 
 
 def sgd_together(
-    fun: Function,
     runs: Sequence[Run],
     examples: int,
     *,
+    stack: Callable[[Any], Function],
     epochs: int,
     learning_rate: float | Callable[[int], float],
     batch_size: int = 32,
@@ -145,20 +145,20 @@ def sgd_together(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, indices) -> values, gradients`` with a stack of points (T, n), indices (T, batch_size), values (T,) and
-        gradients (T, n), such as `StackedObjective`.
     runs : sequence of Run
+    stack : callable
+        Makes one function of several: ``stack(funs)(x, indices) -> values, gradients`` with points (T, n), indices
+        (T, batch_size), values (T,) and gradients (T, n), such as `StackedObjective`.
     examples, epochs, learning_rate, batch_size, rule, project, progress
         As in `sgd`; `project` gets the stack. States that are given may have done different numbers of epochs: those
-        furthest behind go on first.
+        furthest behind go on first, without the others.
 
     Returns
     -------
     list of SGDState
         In the order of the runs. The seconds of an epoch are its share, the time of all divided by their number.
     """
-    return _train(_Shared(fun, examples, epochs, learning_rate, batch_size, rule, project), runs, progress)
+    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project), runs, stack, progress)
 
 
 class _Shared:
@@ -166,7 +166,6 @@ class _Shared:
 
     def __init__(
         self,
-        fun: Function,
         examples: int,
         epochs: int,
         learning_rate: float | Callable[[int], float],
@@ -174,7 +173,7 @@ class _Shared:
         rule: Rule | None,
         project: Callable[[Array], Array] | None,
     ) -> None:
-        self.fun, self.learning_rate, self.project = fun, learning_rate, project
+        self.learning_rate, self.project = learning_rate, project
         self.examples = _validate.integer("examples", examples)
         self.epochs = _validate.integer("epochs", epochs)
         self.batch_size = _validate.integer("batch_size", batch_size)
@@ -213,12 +212,12 @@ class _Shared:
         return np.asarray(indices)[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
 
     def train_epoch(
-        self, x: Array, memory: tuple[Array, ...], batches: Array, epoch: int, advance: Callable[[], Any]
+        self, fun: Function, x: Array, memory: tuple[Array, ...], batches: Array, epoch: int, advance: Callable[[], Any]
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the point and the memory after an epoch; both may be stacks."""
         backend, rate = backend_of(x), self.rate(epoch)
         for number in range(self.batches):
-            gradient = self.fun(self.rule.look(x, memory), batches[number])[1]
+            gradient = fun(self.rule.look(x, memory), batches[number])[1]
             _validate.array_shape("gradient", gradient, tuple(x.shape))
             _validate.same_dtype("gradient", gradient, x.dtype, "x0")
             steps = (epoch - 1) * self.batches + number + 1
@@ -229,33 +228,49 @@ class _Shared:
         return x, memory
 
 
-def _train(shared: _Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
+def _train(
+    shared: _Shared, runs: Sequence[Run], stack: Callable[[Any], Function] | None, progress: str | None
+) -> list[SGDState]:
+    """Make the runs; without `stack` it is one."""
     states = [shared.start(run) for run in runs]
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
+    numbers: list[int] = []
     with tqdm(total=total, initial=done, desc=progress, disable=progress is None, leave=False) as bar:
         while (last := min((s.epoch for s in states), default=shared.epochs)) < shared.epochs:
-            together = [(run, state) for run, state in zip(runs, states, strict=True) if state.epoch == last]
-            _advance(shared, together, last + 1, partial(bar.update, len(together)))
+            behind = [number for number, state in enumerate(states) if state.epoch == last]
+            if behind != numbers:
+                numbers = behind
+                fun = runs[0].fun if stack is None else stack([runs[number].fun for number in numbers])
+            group = [(runs[number], states[number]) for number in numbers]
+            _advance(shared, fun, group, stack is not None, last + 1, partial(bar.update, len(group)))
     return states
 
 
-def _advance(shared: _Shared, together: list[tuple[Run, SGDState]], epoch: int, advance: Callable[[], Any]) -> None:
+def _advance(
+    shared: _Shared,
+    fun: Function,
+    group: list[tuple[Run, SGDState]],
+    stacked: bool,
+    epoch: int,
+    advance: Callable[[], Any],
+) -> None:
     """Make an epoch of some runs, which stand at the same one."""
-    backend = backend_of(together[0][1].x)
-    batches = [shared.indices(run.order, epoch) for run, _ in together]
+    states = [state for _, state in group]
+    backend = backend_of(states[0].x)
+    batches = [shared.indices(run.order, epoch) for run, _ in group]
     clock = time.perf_counter()
-    if len(together) == 1:
-        ((_, state),) = together
-        results = [shared.train_epoch(state.x, state.memory, backend.asarray(batches[0]), epoch, advance)]
+    if stacked:
+        x = backend.xp.stack([state.x for state in states])
+        memory = tuple(backend.xp.stack(parts) for parts in zip(*(state.memory for state in states), strict=True))
+        indices = backend.asarray(np.stack(batches, axis=1))
+        x, memory = shared.train_epoch(fun, x, memory, indices, epoch, advance)
+        results = [(x[t].copy(), tuple(m[t].copy() for m in memory)) for t in range(len(group))]
     else:
-        points = backend.xp.stack([state.x for _, state in together])
-        memories = tuple(backend.xp.stack(parts) for parts in zip(*(s.memory for _, s in together), strict=True))
-        stacked = backend.asarray(np.stack(batches, axis=1))
-        x, memory = shared.train_epoch(points, memories, stacked, epoch, advance)
-        results = [(x[t].copy(), tuple(m[t].copy() for m in memory)) for t in range(len(together))]
-    seconds = (time.perf_counter() - clock) / len(together)
-    for (run, state), (x, memory) in zip(together, results, strict=True):
+        indices = backend.asarray(batches[0])
+        results = [shared.train_epoch(fun, states[0].x, states[0].memory, indices, epoch, advance)]
+    seconds = (time.perf_counter() - clock) / len(group)
+    for (run, state), (x, memory) in zip(group, results, strict=True):
         moved = x - state.x
         step = math.sqrt(float(backend.to_host((moved * moved).sum())))
         state.x, state.memory, state.epoch = x, memory, epoch
