@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from meganet import _threads, _validate
+from meganet._cuda import Kernels
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -62,6 +64,7 @@ class Backend:
     ) -> None:
         self.name, self.xp, self.sparse, self.linalg, self.fft = name, xp, sparse, linalg, fft
         self.array_type, self.tile_bytes = array_type, tile_bytes
+        self._constants: dict[Any, Array] = {}
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -86,6 +89,12 @@ class Backend:
             (self.asarray(csr.data), self.asarray(csr.indices), self.asarray(csr.indptr)), shape=csr.shape
         )
 
+    def constant(self, key: Any, make: Callable[[], np.ndarray[Any, Any]]) -> Array:
+        """Return an array that is made once on the host and kept on the backend under `key`."""
+        if key not in self._constants:
+            self._constants[key] = self.asarray(make())
+        return self._constants[key]
+
     def require(self, argument: str, x: Any) -> None:
         """Raise `InputError` unless `x` is an array of this backend."""
         if not self.owns(x):
@@ -94,6 +103,8 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the work given to the device is done."""
 
+    #: Hand-written kernels, on a device.
+    kernels: Kernels | None = None
     #: Whether a stack of networks goes through the layers as one; else one by one is faster.
     takes_stacks = True
 
@@ -118,6 +129,10 @@ class _NumpyBackend(Backend):
 
 
 class _CupyBackend(Backend):
+    @cached_property
+    def kernels(self) -> Kernels:  # type: ignore[override]
+        return Kernels(self.xp)
+
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         return self.xp.asnumpy(x)
 

@@ -8,12 +8,15 @@ over. Its namespaces hold just the functions that CuPy has too, so code that pas
 from __future__ import annotations
 
 import operator
+from functools import cached_property
 from types import SimpleNamespace
 
 import numpy as np
 import scipy.fft
 import scipy.sparse
+from cuda_emulation import COMPILER, RawModule
 
+from meganet._cuda import Kernels
 from meganet.backend import Backend
 
 
@@ -136,6 +139,7 @@ FUNCTIONS = [
     "concatenate",
     "conj",
     "empty",
+    "empty_like",
     "exp",
     "isfinite",
     "log",
@@ -191,6 +195,12 @@ def _block_diag(blocks, format):
 
 
 class _GuardBackend(Backend):
+    """With the hand-written kernels where there is a compiler to run them on the host."""
+
+    @cached_property
+    def kernels(self):
+        return Kernels(self.xp) if COMPILER else None
+
     def to_host(self, x):
         return x._hidden.copy()
 
@@ -208,6 +218,7 @@ GUARD = _GuardBackend(
     SimpleNamespace(
         **{name: on_device(getattr(np, name)) for name in FUNCTIONS},
         asarray=_asarray,
+        RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
         lib=SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=on_device(np.lib.stride_tricks.as_strided))),
     ),

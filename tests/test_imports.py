@@ -7,7 +7,7 @@ import meganet
 
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
-    "_version _validate _files _threads",
+    "_version _validate _files _threads _cuda",
     "backend",
     "datasets",
     "linop",

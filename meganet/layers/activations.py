@@ -54,6 +54,8 @@ class ReLU(Activation):
 
     def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:
         """Return max(z, 0) and z >= 0."""
+        if backend.kernels is not None:
+            return backend.kernels.relu(z)
         slope = z >= 0
         return self.value(backend, z), slope
 

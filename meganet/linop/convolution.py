@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from meganet import _validate
 from meganet.backend import Array, Backend
-from meganet.linop._engines import ENGINES, chosen
+from meganet.linop._engines import NAMES, chosen
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.base import ParametricOperator
@@ -59,13 +59,13 @@ class CirculantConvolution(ParametricOperator):
             _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
         super().__init__(kernel, (in_channels, *image), (out_channels, *image), backend)
         self.image_shape = image
-        self.engine = _validate.choice("engine", engine, ["auto", *ENGINES])
-        if not self._engine.serves(self.backend, kernel.shape):
+        self.engine = _validate.choice("engine", engine, ["auto", *NAMES])
+        if chosen(engine, self.backend, kernel.shape) is None:
             _validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property
     def _engine(self) -> Engine:
-        engine = chosen(self.engine, self.backend, self.kernel_shape)
+        engine = cast(Engine, chosen(self.engine, self.backend, self.kernel_shape))
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
     def _apply(self, x: Array) -> Array:

@@ -77,10 +77,12 @@ class Dense(ParametricOperator):
     def _write_kernel_gradient(self, x: Array, y: Array, out: Array) -> None:
         products = self._tensors(y.swapaxes(-1, -2)[..., None, :, :] @ self._by_pixel(x))
         # some image rows at a time: the whole at once would read every cache line of the products many times
-        step = max(1, PIXELS_AT_ONCE // self.domain_shape[-1])
-        for start in range(0, self.domain_shape[-2] if len(self.domain_shape) == 3 else 1, step):
-            part = (..., slice(start, start + step), slice(None)) if len(self.domain_shape) == 3 else (...,)
-            out[part] = products[part]
+        if len(self.domain_shape) != 3 or self.backend.tile_bytes is None:
+            out[...] = products
+            return
+        step = max(1, PIXELS_AT_ONCE // self.domain_shape[2])
+        for start in range(0, self.domain_shape[1], step):
+            out[..., start : start + step, :] = products[..., start : start + step, :]
 
     def tosparse(self) -> Any:
         """Return the matrix as CSR (all its entries)."""

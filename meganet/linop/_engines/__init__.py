@@ -5,6 +5,8 @@ Every engine computes the same products (see `base.Engine`); `ENGINES` lists the
 * *winograd*: 3x3 kernels with 2.25 instead of 9 multiplications per output and channel pair (`winograd.py`),
 * *direct*: any kernel, shifted images times the kernel's matrices (`direct.py`),
 * *sparse*: the explicit circulant matrix, which is the definition (`circulant.py`).
+
+The first two exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`).
 """
 
 from __future__ import annotations
@@ -12,20 +14,23 @@ from __future__ import annotations
 from meganet.backend import Backend
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
+from meganet.linop._engines.device import DeviceDirect, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
 from meganet.linop._engines.winograd import WinogradEngine
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (WinogradEngine(), DirectEngine(), SparseEngine())}
-"""The engines by name."""
+ENGINES: tuple[Engine, ...] = (DeviceWinograd(), WinogradEngine(), DeviceDirect(), DirectEngine(), SparseEngine())
+"""Every engine; of those with one name, the first that serves."""
+
+NAMES = tuple(dict.fromkeys(engine.name for engine in ENGINES))
 
 FEWEST_CHANNELS = 8
 """Below this many channels on either side the transforms of *winograd* cost more than they spare."""
 
 
-def chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine:
-    """Return the engine called `name`, for "auto" the fastest for a kernel (O, I, k1, k2)."""
+def chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
+    """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
+    serving = [engine for engine in ENGINES if engine.serves(backend, kernel_shape)]
     if name != "auto":
-        return ENGINES[name]
-    winograd = ENGINES["winograd"]
+        return next((engine for engine in serving if engine.name == name), None)
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
-    return ENGINES["direct"] if few or not winograd.serves(backend, kernel_shape) else winograd
+    return next(engine for engine in serving if not (few and engine.name == "winograd"))

@@ -45,7 +45,7 @@ class Engine(ABC):
     def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and in x, the latter only if it is needed."""
         x, kernel = record
-        in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape))
+        in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape[-4:]))
         return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
 
 

@@ -1,0 +1,96 @@
+"""Hand-written CUDA kernels and how they are launched. Only a device backend has them.
+
+The source, ``kernels.cu``, is compiled when the first kernel is wanted. Every function here takes and returns arrays
+of the device and neither waits for it nor reads from it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+BLOCK = 256
+"""Threads of a block. The kernels share nothing between threads, so any number would do."""
+
+
+def source() -> str:
+    """Return the CUDA source of all kernels."""
+    return files(__name__).joinpath("kernels.cu").read_text(encoding="utf-8")
+
+
+class Kernels:
+    """The kernels, on CuPy or what stands in for it.
+
+    Parameters
+    ----------
+    xp : module
+        An array library with CuPy's ``RawModule``.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    @cached_property
+    def _module(self) -> Any:
+        return self.xp.RawModule(code=source(), options=("-std=c++17",))
+
+    def launch(self, name: str, dtype: Any, threads: int, *arguments: Any) -> None:
+        """Run a kernel for `dtype` on so many threads; an ``int`` becomes a C int, other numbers stay as they are."""
+        function = self._module.get_function(f"{name}_{dtype}")
+        numbers = [np.int32(a) if type(a) is int else a for a in arguments]
+        function((-(-threads // BLOCK),), (BLOCK,), tuple(numbers))
+
+    def relu(self, z: Any) -> tuple[Any, Any]:
+        """Return ``max(z, 0)``, written over `z`, and ``z >= 0``, of contiguous memory in any order of axes."""
+        z = z if _dense(z) else self.xp.ascontiguousarray(z)
+        slope = self.xp.empty_like(z, dtype=bool)
+        self.launch("relu", z.dtype, z.size, z, slope, np.int64(z.size))
+        return z, slope
+
+    def pool(self, memory: Any, factor: tuple[int, int]) -> Any:
+        """Return the means over blocks of (..., H, W, N, C) memory."""
+        *lead, height, width, n, channels = memory.shape
+        f1, f2 = factor
+        result = self.xp.empty((*lead, height // f1, width // f2, n, channels), dtype=memory.dtype)
+        sizes = (np.int64(math.prod(lead)), height, width, n * channels, f1, f2)
+        self.launch("pool", memory.dtype, result.size, memory, result, *sizes)
+        return result
+
+    def pool_adjoint(self, memory: Any, factor: tuple[int, int]) -> Any:
+        """Return the adjoint of `pool`."""
+        *lead, height, width, n, channels = memory.shape
+        f1, f2 = factor
+        result = self.xp.empty((*lead, height * f1, width * f2, n, channels), dtype=memory.dtype)
+        sizes = (np.int64(math.prod(lead)), height * f1, width * f2, n * channels, f1, f2)
+        self.launch("pool_adjoint", memory.dtype, result.size, memory, result, *sizes)
+        return result
+
+    def softmax(self, logits: Any, labels: Any) -> tuple[Any, Any]:
+        """Return each example's cross-entropy (..., N) and the gradient of their mean over N, (..., N, K)."""
+        loss, gradient = (
+            self.xp.empty(labels.shape, dtype=logits.dtype),
+            self.xp.empty(logits.shape, dtype=logits.dtype),
+        )
+        logits, labels = self.xp.ascontiguousarray(logits), self.xp.ascontiguousarray(labels)
+        sizes = (np.int64(loss.size), logits.shape[-1], logits.shape[-2])
+        self.launch("softmax", logits.dtype, loss.size, logits, labels, loss, gradient, *sizes)
+        return loss, gradient
+
+    def momentum_step(self, x: Any, gradient: Any, velocity: Any, rate: float, momentum: float) -> tuple[Any, Any]:
+        """Return the next point and the next velocity, None without momentum."""
+        x_next, arrays = self.xp.empty(x.shape, dtype=x.dtype), [self.xp.ascontiguousarray(a) for a in (x, gradient)]
+        v_next = self.xp.empty(x.shape, dtype=x.dtype) if momentum else None
+        velocities = (self.xp.ascontiguousarray(velocity), x_next, v_next) if momentum else (arrays[0], x_next, x_next)
+        numbers = (np.float64(rate), np.float64(momentum), np.int64(x.size))
+        self.launch("momentum_step", x.dtype, x.size, *arrays, *velocities, *numbers)
+        return x_next, v_next
+
+
+def _dense(array: Any) -> bool:
+    """Whether the array fills its memory without gaps, in some order of its axes."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return bool(array.transpose(*order).flags.c_contiguous)

@@ -1,0 +1,146 @@
+"""Convolution on a GPU: the same algorithms as on the CPU, with hand-written kernels, for one kernel or a stack.
+
+The transforms are one kernel each, one thread per tile, example and channel; the 36 products of all trials are one
+batched matrix product of the vendor's library. Every sum has a fixed order, so results repeat to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet.backend import Array, Backend
+from meganet.linop._engines.base import Engine
+from meganet.linop._engines.direct import GATHERED_CHANNELS
+from meganet.linop._engines.tiles import POINTS, G, tile_count
+from meganet.linop._layout import from_memory, to_memory
+
+
+class Record(NamedTuple):
+    """What the gradients need: transformed kernels (T, 36, O, I) and inputs (T, 36, tiles * N, I)."""
+
+    kernel: Array
+    inputs: Array
+
+
+class DeviceWinograd(Engine):
+    """F(4x4, 3x3), see `winograd.WinogradEngine`."""
+
+    name = "winograd"
+    stacks = True
+
+    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether the kernel is 3x3 and the backend has kernels."""
+        return backend.kernels is not None and tuple(kernel_shape[-2:]) == (3, 3)
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel) x``."""
+        return self.recorded(backend, x, kernel)[0]
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
+        none = backend.xp.empty((1, POINTS, *kernel_shape[:2]), dtype=x.dtype)
+        return self.gradients(backend, Record(none, self._inputs(backend, x)), y, False)[0]
+
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Record]:
+        """Return ``K(kernel) x`` and what `gradients` needs."""
+        *lead, out_channels, in_channels, _, _ = kernel.shape
+        flat = kernel.reshape(-1, out_channels * in_channels, 9)
+        kernels = (_gg(backend, kernel.dtype) @ flat.swapaxes(1, 2)).reshape(-1, POINTS, out_channels, in_channels)
+        record = Record(kernels, self._inputs(backend, x))
+        products = record.inputs @ kernels.swapaxes(2, 3)
+        *_, n, _, height, width = x.shape
+        y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
+        sizes = _sizes(y)
+        _kernels(backend).launch("output_transform", y.dtype, _threads(sizes), products, y, *sizes)
+        return from_memory(y), record
+
+    def gradients(self, backend: Backend, record: Record, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        memory = to_memory(backend, y)
+        lead, sizes = tuple(memory.shape[:-4]), _sizes(memory)
+        out_channels, in_channels = record.kernel.shape[2:]
+        z = backend.xp.empty((*record.inputs.shape[:3], out_channels), dtype=y.dtype)
+        _kernels(backend).launch("output_adjoint", y.dtype, _threads(sizes), memory, z, *sizes)
+        in_products = (z.swapaxes(2, 3) @ record.inputs).reshape(-1, POINTS, out_channels * in_channels)
+        in_kernel = (in_products.swapaxes(1, 2) @ _gg(backend, y.dtype)).reshape(*lead, out_channels, in_channels, 3, 3)
+        if not need_x:
+            return in_kernel, None
+        products = z @ record.kernel
+        x = backend.xp.empty((*memory.shape[:-1], in_channels), dtype=y.dtype)
+        sizes = _sizes(x)
+        without_pixels = (sizes[0], *sizes[3:])
+        _kernels(backend).launch("input_adjoint", y.dtype, _threads(sizes), products, *without_pixels)
+        _kernels(backend).launch("window_sum", y.dtype, x.size, products, x, *sizes)
+        return in_kernel, from_memory(x)
+
+    @staticmethod
+    def _inputs(backend: Backend, x: Array) -> Array:
+        """Return ``B' d B`` of all windows, (T, 36, tiles * N, I)."""
+        memory = to_memory(backend, x)
+        stack, _, _, n, channels, rows, columns = sizes = _sizes(memory)
+        points = backend.xp.empty((stack, POINTS, rows * columns * n, channels), dtype=x.dtype)
+        _kernels(backend).launch("input_transform", x.dtype, _threads(sizes), memory, points, *sizes)
+        return points
+
+
+class DeviceDirect(Engine):
+    """The direct sum for few input channels, one thread per output."""
+
+    name = "direct"
+    stacks = True
+
+    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether the backend has kernels and the input channels are few."""
+        return backend.kernels is not None and kernel_shape[-3] < GATHERED_CHANNELS
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel) x``."""
+        *lead, out_channels, in_channels, k1, k2 = kernel.shape
+        memory = to_memory(backend, x)
+        matrices = backend.xp.ascontiguousarray(_exchange(kernel))
+        stack, height, width, n = _sizes(memory)[:4]
+        y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
+        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2)
+        _kernels(backend).launch("direct_forward", x.dtype, y.size, memory, matrices, y, *sizes)
+        return from_memory(y)
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
+        out_channels, in_channels, k1, k2 = kernel_shape
+        inputs, outputs = to_memory(backend, x), to_memory(backend, y)
+        stack, height, width, n = _sizes(inputs)[:4]
+        lead = tuple(inputs.shape[:-4])
+        part = backend.xp.empty((*lead, height, k1, k2, in_channels, out_channels), dtype=x.dtype)
+        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2)
+        _kernels(backend).launch("direct_gradient", x.dtype, part.size, inputs, outputs, part, *sizes)
+        return backend.xp.ascontiguousarray(_exchange(part.sum(axis=-5), back=True))
+
+
+def _kernels(backend: Backend) -> Any:
+    return backend.kernels
+
+
+def _sizes(memory: Array) -> tuple[int, ...]:
+    """Return T, H, W, N, C and the counts of tiles of (..., H, W, N, C) memory."""
+    *lead, height, width, n, channels = memory.shape
+    return (lead[0] if lead else 1), height, width, n, channels, tile_count(height), tile_count(width)
+
+
+def _threads(sizes: tuple[int, ...]) -> int:
+    """Return the number of tiles, times examples and channels."""
+    stack, _, _, n, channels, rows, columns = sizes
+    return stack * rows * columns * n * channels
+
+
+def _exchange(kernel: Array, back: bool = False) -> Array:
+    """Return (..., O, I, k1, k2) as (..., k1, k2, I, O), or back."""
+    k = kernel.ndim - 4
+    axes = (k + 3, k + 2, k, k + 1) if back else (k + 2, k + 3, k + 1, k)
+    return kernel.transpose(*range(k), *axes)
+
+
+def _gg(backend: Backend, dtype: Any) -> Array:
+    """Return ``G (x) G``, (36, 9), on the device."""
+    return backend.constant(("G (x) G", str(dtype)), lambda: np.kron(G, G).astype(dtype))

@@ -1,0 +1,142 @@
+"""The CUDA kernels: they compile, and run on the host they give what the engines of the CPU give."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda_emulation import COMPILER, RawModule
+from guard_array import GUARD
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import meganet
+from meganet import SoftmaxCrossEntropy, use_backend
+from meganet._cuda import Kernels, source
+from meganet.layers.activations import ACTIVATIONS
+from meganet.linop import AveragePooling, CirculantConvolution
+from meganet.linop._engines import chosen
+from meganet.optim import Momentum
+
+NVCC = shutil.which("nvcc")
+emulated = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
+
+
+@pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
+def test_kernels_compile_without_spilling(tmp_path, architecture):
+    path = tmp_path / "kernels.cu"
+    path.write_text(source())
+    command = [NVCC, "-std=c++17", f"-arch={architecture}", "-cubin", "-Xptxas=-v", "-Werror=all-warnings", str(path)]
+    done = subprocess.run([*command, "-o", str(tmp_path / "kernels.cubin")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    spills = [int(n) for n in re.findall(r"(\d+) bytes spill", done.stderr)]
+    assert spills and not any(spills)
+
+
+def test_every_kernel_is_launched_and_every_launch_has_a_kernel():
+    package = Path(meganet.__file__).parent
+    text = "".join(path.read_text() for path in package.rglob("*.py"))
+    launched = set(re.findall(r'launch\(\s*"(\w+)"', text))
+    assert launched == set(re.findall(r"void (\w+)_##suffix", source()))
+
+
+@st.composite
+def convolutions(draw, sizes=(3,)):
+    k1, k2 = draw(st.sampled_from(sizes)), draw(st.sampled_from(sizes))
+    shape = (draw(st.integers(1, 9)), draw(st.integers(1, 7)), k1, k2)
+    image = (draw(st.integers(max(k1, 3), 11)), draw(st.integers(max(k2, 3), 11)))
+    return shape, image, draw(st.integers(1, 3)), draw(st.sampled_from([(), (1,), (3,)]))
+
+
+def check(shape, image, n, stack, engine, dtype):
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((*stack, *shape))
+    x, y = rng.standard_normal((*stack, n, shape[1], *image)), rng.standard_normal((*stack, n, shape[0], *image))
+    operators = []
+    for backend, name, kind in ((GUARD, engine, dtype), ("numpy", "sparse", "float64")):
+        backend = meganet.get_backend(backend)
+        kernels = backend.asarray(kernel, kind)
+        one = kernels[0] if stack else kernels
+        operators.append(CirculantConvolution(one, image, name, backend).with_kernel(kernels))
+    device, exact = operators
+    assert chosen(engine, GUARD, shape).__module__.endswith("device")
+    dx, dy = GUARD.asarray(x, dtype), GUARD.asarray(y, dtype)
+    results = [device @ dx, device.T @ dy, device.kernel_adjoint(dx, dy)]
+    out = GUARD.asarray(np.zeros(kernel.shape), dtype)
+    results.append(device._gradients(device._recorded(dx)[1], dy, out, True))
+    expected = [exact @ x, exact.T @ y, exact.kernel_adjoint(x, y), exact.T @ y]
+    for got, wanted in zip([*results, out], [*expected, expected[2]], strict=True):
+        assert got.dtype == dtype
+        error = np.linalg.norm((GUARD.to_host(got) - wanted).ravel())
+        assert error <= 40 * np.finfo(dtype).eps * np.linalg.norm(wanted.ravel())
+
+
+@emulated
+@settings(max_examples=40, deadline=None)
+@given(convolutions(), st.sampled_from(["float32", "float64"]))
+def test_winograd_agrees_with_the_explicit_matrix(case, dtype):
+    check(*case, "winograd", dtype)
+
+
+@emulated
+@settings(max_examples=30, deadline=None)
+@given(convolutions(sizes=(1, 3, 5)), st.sampled_from(["float32", "float64"]))
+def test_direct_sum_agrees_with_the_explicit_matrix(case, dtype):
+    check(*case, "direct", dtype)
+
+
+@emulated
+def test_relu_keeps_nan_and_has_slope_one_at_zero(dtype):
+    z = np.array([[-1.0, 0.0, -0.0, 2.0, np.nan, np.inf, -np.inf]]).astype(dtype)
+    for array in (GUARD.asarray(z), GUARD.asarray(z)[:, ::2]):
+        host = GUARD.to_host(array)
+        y, slope = ACTIVATIONS["relu"].evaluate(GUARD, array)
+        np.testing.assert_array_equal(GUARD.to_host(y), np.maximum(host, 0))
+        np.testing.assert_array_equal(GUARD.to_host(slope), host >= 0)
+
+
+@emulated
+@pytest.mark.parametrize("stack", [(), (4,)])
+def test_pooling_softmax_and_momentum_agree_with_the_cpu(dtype, stack, rng):
+    eps = np.finfo(dtype).eps
+
+    def agree(device, host):
+        assert device.dtype == dtype
+        np.testing.assert_allclose(GUARD.to_host(device), host, rtol=0, atol=20 * eps * np.abs(host).max())
+
+    x, y = (rng.standard_normal((*stack, 3, 2, *size)).astype(dtype) for size in ((6, 8), (2, 4)))
+    cpu, device = (AveragePooling((2, 6, 8), (3, 2), dtype, backend) for backend in ("numpy", GUARD))
+    agree(device._apply(GUARD.asarray(x)), cpu._apply(x))
+    agree(device._adjoint(GUARD.asarray(y)), cpu._adjoint(y))
+    logits, labels = 30 * rng.standard_normal((*stack, 5, 4)).astype(dtype), rng.integers(0, 4, (*stack, 5))
+    loss = SoftmaxCrossEntropy()
+    with use_backend(GUARD):
+        results = loss._value_and_gradient(GUARD.asarray(logits), GUARD.asarray(labels))
+    for got, wanted in zip(results, loss._value_and_gradient(logits, labels), strict=True):
+        agree(got, wanted)
+    x, g, d = rng.standard_normal((3, *stack, 7)).astype(dtype)
+    for rule, memory in ((Momentum(), ()), (Momentum(0.9), (d,))):
+        arrays = [GUARD.asarray(a) for a in (x, g)], tuple(GUARD.asarray(m) for m in memory)
+        got = rule.step(GUARD, *arrays[0], arrays[1], 0.1, 1, 1)
+        wanted = rule.step(meganet.get_backend("numpy"), x, g, memory, 0.1, 1, 1)
+        agree(got[0], wanted[0])
+        assert len(got[1]) == len(wanted[1]) == len(memory)
+        for a, b in zip(got[1], wanted[1], strict=True):
+            agree(a, b)
+
+
+@emulated
+def test_the_emulation_refuses_what_it_cannot_judge():
+    kernels = Kernels(GUARD.xp)
+    gaps = GUARD.asarray(np.ones((4, 4)))[:, ::2]
+    with pytest.raises(TypeError, match="relu_float64: an array with gaps"):
+        kernels.launch("relu", gaps.dtype, 8, gaps, gaps, np.int64(8))
+    with pytest.raises(TypeError, match="relu_float64: 2 arguments for 3 parameters"):
+        kernels.launch("relu", gaps.dtype, 8, GUARD.asarray(np.ones(8)), np.int64(8))
+    with pytest.raises(TypeError, match="relu_float64: a float has no fixed size in C"):
+        kernels.launch("relu", gaps.dtype, 8, GUARD.asarray(np.ones(8)), GUARD.asarray(np.ones(8)), 8.0)
+    with pytest.raises(AssertionError, match="__syncthreads cannot be emulated"):
+        RawModule("__global__ void f() { __syncthreads(); }", (), None)
