@@ -23,6 +23,7 @@ import scipy.sparse.linalg
 
 from meganet import _threads, _validate
 from meganet._cuda import Kernels
+from meganet._cuda.graph import iterate
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -116,6 +117,22 @@ class Backend:
         """Return the results of independent tasks, in order."""
         return [task() for task in tasks]
 
+    def iterate(
+        self,
+        step: Callable[[tuple[Array, ...], Array], tuple[Array, ...]],
+        state: tuple[Array, ...],
+        inputs: Array,
+        advance: Callable[[], Any],
+    ) -> tuple[Array, ...]:
+        """Return the state after ``state = step(state, inputs[k])`` for every k, calling `advance` after each.
+
+        On a GPU the step is recorded once and then launched as a whole, so it may depend on its arguments only.
+        """
+        for number in range(inputs.shape[0]):
+            state = step(state, inputs[number])
+            advance()
+        return state
+
 
 class _NumpyBackend(Backend):
     takes_stacks = False
@@ -138,6 +155,15 @@ class _CupyBackend(Backend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def iterate(
+        self,
+        step: Callable[[tuple[Array, ...], Array], tuple[Array, ...]],
+        state: tuple[Array, ...],
+        inputs: Array,
+        advance: Callable[[], Any],
+    ) -> tuple[Array, ...]:
+        return iterate(self.xp, step, state, inputs, advance)
 
 
 def _describe(x: object) -> str:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from graph_emulation import launched
 
 COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
 
@@ -107,6 +108,8 @@ class RawModule:
             expected = launch(0, 0, None)
             if expected != len(cells):
                 raise TypeError(f"{name}: {len(cells)} arguments for {expected} parameters")
-            launch(grid[0], block[0], pointers)
+            arrays = [value for value in kept if isinstance(value, np.ndarray)]
+            # the arguments' cells must live as long as a graph may launch the kernel
+            launched(lambda cells=(cells, kept): launch(grid[0], block[0], pointers), arrays)
 
         return function

@@ -15,8 +15,10 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 from cuda_emulation import COMPILER, RawModule
+from graph_emulation import CUDA, call, change, no_capture
 
 from meganet._cuda import Kernels
+from meganet._cuda.graph import iterate
 from meganet.backend import Backend
 
 
@@ -49,7 +51,7 @@ def on_device(function):
     """Let a NumPy function run on hidden arrays only."""
 
     def wrapped(*args, **kwargs):
-        return _outer(function(*_inner(args), **{k: _inner(v) for k, v in kwargs.items()}))
+        return _outer(call(function, _inner(args), {k: _inner(v) for k, v in kwargs.items()}))
 
     return wrapped
 
@@ -77,10 +79,10 @@ class GuardArray:
         return f"GuardArray(shape={self.shape}, dtype={self.dtype})"
 
     def __getitem__(self, key):
-        return GuardArray(np.asarray(self._hidden[_inner(key)]))
+        return GuardArray(call(operator.getitem, (self._hidden, _inner(key))))
 
     def __setitem__(self, key, value):
-        self._hidden[_inner(key)] = _inner(value)
+        change(self._hidden, operator.setitem, _inner(key), _inner(value))
 
 
 for _name in (
@@ -106,7 +108,7 @@ for _name in ("add", "sub", "mul", "truediv", "matmul", "mod", "pow", "and_", "o
 
 def _in_place(function):
     def method(self, other):
-        function(self._hidden, _inner(other))
+        change(self._hidden, function, _inner(other))
         return self
 
     return method
@@ -177,7 +179,7 @@ class GuardSparse:
             return GuardSparse(self._hidden @ other._hidden)
         if not isinstance(other, GuardArray):
             raise HostCallError(f"a device matrix times a host {type(other).__name__}")
-        return GuardArray(self._hidden @ other._hidden)
+        return GuardArray(call(operator.matmul, (self._hidden, other._hidden)))
 
     def __add__(self, other):
         return GuardSparse(self._hidden + other._hidden)
@@ -202,7 +204,14 @@ class _GuardBackend(Backend):
         return Kernels(self.xp) if COMPILER else None
 
     def to_host(self, x):
+        no_capture("a transfer to the host")
         return x._hidden.copy()
+
+    def synchronize(self):
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def iterate(self, step, state, inputs, advance):
+        return iterate(self.xp, step, state, inputs, advance)
 
     def csr_to_host(self, matrix):
         return matrix._hidden
@@ -210,6 +219,8 @@ class _GuardBackend(Backend):
 
 def _asarray(x, dtype=None):
     """The one way in: an explicit upload."""
+    if not isinstance(x, GuardArray):
+        no_capture("an upload")
     return GuardArray(np.array(x._hidden if isinstance(x, GuardArray) else x, dtype=dtype))
 
 
@@ -218,6 +229,7 @@ GUARD = _GuardBackend(
     SimpleNamespace(
         **{name: on_device(getattr(np, name)) for name in FUNCTIONS},
         asarray=_asarray,
+        cuda=CUDA,
         RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
         lib=SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=on_device(np.lib.stride_tricks.as_strided))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from meganet import _validate
 from meganet.backend import Array, Backend
@@ -11,6 +11,9 @@ from meganet.backend import Array, Backend
 
 class Rule(Protocol):
     """How a gradient moves the point: the state it keeps, where it looks, where it goes."""
+
+    #: Whether a step depends on `steps`; else all steps of an epoch are alike.
+    counts_steps: ClassVar[bool]
 
     def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
         """Return the arrays that the rule remembers."""
@@ -38,6 +41,7 @@ class Momentum:
     With ``momentum = 0`` this is equation (2.4) of the thesis; Meganet's default is Nesterov with 0.9.
     """
 
+    counts_steps: ClassVar[bool] = False
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -81,6 +85,7 @@ class Adam:
     steps. ``variant="meganet"`` is what Meganet computes: t counts epochs, and eps stands inside the root.
     """
 
+    counts_steps: ClassVar[bool] = True
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8

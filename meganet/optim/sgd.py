@@ -216,16 +216,26 @@ class _Shared:
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the point and the memory after an epoch; both may be stacks."""
         backend, rate = backend_of(x), self.rate(epoch)
-        for number in range(self.batches):
-            gradient = fun(self.rule.look(x, memory), batches[number])[1]
+        steps = (epoch - 1) * self.batches
+
+        def step(state: tuple[Array, ...], indices: Array) -> tuple[Array, ...]:
+            x, *memory = state
+            gradient = fun(self.rule.look(x, tuple(memory)), indices)[1]
             _validate.array_shape("gradient", gradient, tuple(x.shape))
             _validate.same_dtype("gradient", gradient, x.dtype, "x0")
-            steps = (epoch - 1) * self.batches + number + 1
-            x, memory = self.rule.step(backend, x, gradient, memory, rate, steps, epoch)
-            x = x if self.project is None else self.project(x)
-            advance()
+            x, remembered = self.rule.step(backend, x, gradient, tuple(memory), rate, steps, epoch)
+            return (x if self.project is None else self.project(x)), *remembered
+
+        state = (x, *memory)
+        if self.rule.counts_steps:
+            for number in range(self.batches):
+                steps += 1
+                state = step(state, batches[number])
+                advance()
+        else:
+            state = backend.iterate(step, state, batches, advance)
         backend.synchronize()
-        return x, memory
+        return state[0], state[1:]
 
 
 def _train(
