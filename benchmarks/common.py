@@ -1,19 +1,45 @@
-"""What every benchmark needs: a fair clock, the machine's name, tables written by the script that measured them."""
+"""What every benchmark needs: a fair clock, the machine and its limits, tables written by the script that measured."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_info
 
+from meganet import _threads
+
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+PACKAGES = ("numpy", "scipy", "torch")
+
+
+def with_native_kernels() -> None:
+    """Start the script anew without settings that keep a library from the kernels made for this processor.
+
+    Both sides choose freely then; the table names what they chose.
+    """
+    if any(name in os.environ for name in PINS):
+        environment = {name: value for name, value in os.environ.items() if name not in PINS}
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+
+def options(description: str, rounds: int) -> argparse.Namespace:
+    """Parse the options that all scripts have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=2, help="threads of both libraries")
+    parser.add_argument("--rounds", type=int, default=rounds, help="turns of each side")
+    return parser.parse_args()
 
 
 def alternate(
@@ -35,12 +61,25 @@ def alternate(
     return seconds
 
 
-def median_ms(seconds: Sequence[float]) -> float:
-    """Return the median in milliseconds."""
-    return 1e3 * statistics.median(seconds)
+def medians(cases: Mapping[str, Callable[[], Any]], rounds: int, **options: int) -> dict[str, float]:
+    """Return the median milliseconds of each case, timed in turn."""
+    return {name: 1e3 * statistics.median(s) for name, s in alternate(cases, rounds, **options).items()}
 
 
-def machine(threads: int, packages: Sequence[str]) -> dict[str, str]:
+def limits() -> dict[str, float]:
+    """Measure what the machine can do: GFLOP/s of a large float32 matrix product, GB/s of copying memory."""
+    a, out = np.ones((1536, 1536), np.float32), np.empty((1536, 1536), np.float32)
+    halves = [(np.ones(2**24, np.float32), np.ones(2**24, np.float32)) for _ in range(_threads.thread_count())]
+
+    def copy() -> None:
+        _threads.run([lambda to=to, source=source: np.copyto(to, source) for to, source in halves])
+
+    times = {name: min(s) for name, s in alternate({"product": lambda: a.dot(a, out=out), "copy": copy}, 3).items()}
+    moved = sum(to.nbytes + source.nbytes for to, source in halves)
+    return {"GFLOP/s": 2 * 1536**3 / times["product"] / 1e9, "GB/s": moved / times["copy"] / 1e9}
+
+
+def machine(threads: int) -> dict[str, str]:
     """Return where and with what was measured."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -50,19 +89,22 @@ def machine(threads: int, packages: Sequence[str]) -> dict[str, str]:
         ]
         name = models[0] if models else name
     found = {"processor": name, "threads": str(threads), "python": platform.python_version()}
-    found |= {package: version(package) for package in packages}
+    found |= {package: version(package) for package in PACKAGES}
     kernels = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
     return found | {"BLAS and threads": " + ".join(sorted(kernels))}
 
 
-def write(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], record: dict[str, Any]) -> None:
-    """Print the table and write it as Markdown and JSON into docs/results."""
-    lines = [f"# {title}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    lines += ["", "Measured on " + ", ".join(f"{k} {v}" for k, v in record["machine"].items()) + "."]
-    lines += [f"Written by `python benchmarks/{name}.py`.", ""]
-    text = "\n".join(lines)
-    print(text)
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def write(name: str, title: str, text: str, record: dict[str, Any]) -> None:
+    """Print the text and write it as Markdown, and the record as JSON, into docs/results."""
+    where = "Measured on " + ", ".join(f"{k} {v}" for k, v in record["machine"].items()) + "."
+    lines = [f"# {title}", "", text, "", where, f"Written by `python benchmarks/{name}.py`.", ""]
+    print("\n".join(lines))
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.md").write_text(text)
+    (FOLDER / f"{name}.md").write_text("\n".join(lines))
     (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")

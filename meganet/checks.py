@@ -23,6 +23,7 @@ ADJOINT_TOLERANCE = 4.0
 ORDER_MINIMUM = 1.95
 FLOOR_MAXIMUM = 1e-7
 HALVINGS = 30
+STACK_TOLERANCE = 1e-12
 FLOAT32_TOLERANCE = 1e-4
 """Largest accepted relative difference of a float32 evaluation; a kink (ReLU) crossed by rounding may cost some."""
 
@@ -196,7 +197,7 @@ def check_derivative(
 
 
 def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float = 1e-2) -> TaylorTable:
-    """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64.
+    """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64, stacks.
 
     Parameters
     ----------
@@ -208,8 +209,8 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
     Raises
     ------
     CheckError
-        If a product is wrong, a shape does not fit, an input was modified, or float32 input does not give float32
-        results close to those in float64.
+        If a product is wrong, a shape does not fit, an input was modified, float32 input does not give float32
+        results close to those in float64, or a stack of networks does not give what each gives alone.
     """
     rng = np.random.default_rng(seed)
     draw = layer.backend.asarray
@@ -232,6 +233,7 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
     if _norm(only_theta - g_theta) > 1e-14 * _norm(g_theta):
         raise CheckError(f"{layer!r}: vjp_theta differs from vjp")
     _check_float32(layer, [theta, x, dtheta, dx, dy], [y, j, g_theta, g_x])
+    _check_stack(layer, [theta, x, dtheta, dx, dy])
     pack = layer.backend.xp.concatenate
 
     def joint_vjp(w: Array) -> Array:
@@ -261,6 +263,22 @@ def _check_float32(layer: Layer, inputs: list[Array], expected: list[Array]) -> 
         error, size = _norm(narrow - wide.astype(np.float32)), _norm(wide)
         if not error <= FLOAT32_TOLERANCE * size:
             raise CheckError(f"{layer!r}: {label} in float32 differs from float64 by {error:.1e} of {size:.1e}")
+
+
+def _check_stack(layer: Layer, inputs: list[Array]) -> None:
+    """Evaluate a stack of two networks and compare with each alone."""
+    double = [layer.backend.xp.stack([a, -0.5 * a]) for a in inputs]
+
+    def products(theta: Array, x: Array, dtheta: Array, dx: Array, dy: Array) -> list[Array]:
+        y, tape = layer.forward(theta, x)
+        return [y, layer.jvp(dtheta, dx, tape), *layer.vjp(dy, tape), layer.vjp_theta(dy, tape), layer(theta, x)]
+
+    together = products(*double)
+    for t in range(2):
+        alone = products(*(a[t].copy() for a in double))
+        for label, stacked, one in zip(("y", "jvp", "dtheta", "dx", "vjp_theta", "call"), together, alone, strict=True):
+            if stacked.shape[1:] != one.shape or not _norm(stacked[t] - one) <= STACK_TOLERANCE * _norm(one):
+                raise CheckError(f"{layer!r}: {label} of a stack of two is not that of each alone")
 
 
 def _dot(a: Array, b: Array) -> float:

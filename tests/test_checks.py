@@ -91,6 +91,8 @@ class BrokenLayer(DenseLayer):
         if self.broken == "input":
             x *= 1
             x[0, 0] += 1
+        if self.broken == "stack" and theta.ndim == 2:
+            y[1] = y[0]
         return y, record
 
     def _jvp(self, dtheta, dx, record):
@@ -111,7 +113,7 @@ class BrokenLayer(DenseLayer):
         return self._vjp(dy, record)[0]
 
 
-@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "wide"])
+@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "wide", "stack"])
 def test_layer_check_sees_broken_products(broken):
     layer = BrokenLayer((3,), 4, activation="tanh")
     check_layer(layer)

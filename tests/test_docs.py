@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_code_runs(page, capsys):
             exec(compile(block, str(page), "exec"), namespace)
     results = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert results.failed == 0
+
+
+def test_the_tables_of_the_page_on_speed_are_those_that_were_measured():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from document import filled
+    finally:
+        sys.path.pop(0)
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert filled(page, ROOT / "docs" / "results") == page and page.count("<!-- results: ") == 4
 
 
 def test_some_code_was_found():

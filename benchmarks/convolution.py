@@ -1,0 +1,128 @@
+"""One convolution layer, 32 to 64 channels: forward, and both gradients, by engine and against PyTorch.
+
+Both run in this process on the same threads; PyTorch's gradients come from autograd. Our threads work on halves of
+the batch, as in training. The error is relative to the direct sum in float64.
+
+    pip install ".[bench]" && python benchmarks/convolution.py
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import common
+import numpy as np
+import torch
+from peer import FORMATS, periodic
+from threadpoolctl import threadpool_limits
+
+from meganet import _threads
+from meganet.linop import CirculantConvolution
+from meganet.linop._layout import from_memory, to_memory
+
+BATCH, INPUTS, OUTPUTS = 32, 32, 64
+CASES = [(28, 3), (14, 3), (15, 3), (56, 3), (28, 5)]
+"""Image size and kernel size; 15 is no multiple of Winograd's tiles."""
+COLUMNS = ["image, kernel", "product", "engine", "meganet ms", "PyTorch ms", "PyTorch / meganet", "error", "floor ms"]
+
+
+class Ours:
+    """Forward and gradients of one engine, the batch in as many parts as there are threads."""
+
+    def __init__(self, kernel: np.ndarray, x: np.ndarray, y: np.ndarray, engine: str) -> None:
+        operator = CirculantConvolution(kernel, x.shape[2:], engine)
+        count = _threads.thread_count()
+        halves = (np.array_split(a, count) for a in (x, y))
+        # in the memory order in which the layers of a network hand images on, as PyTorch's are in theirs
+        parts = [[from_memory(to_memory(operator.backend, half)) for half in side] for side in halves]
+        self.parts = list(zip(*parts, strict=True))
+        self.operator, self.records = operator, [operator._recorded(x)[1] for x, _ in self.parts]
+
+    def forward(self) -> list[np.ndarray]:
+        """Return the products of the parts, recorded as in training."""
+        results = _threads.run([lambda x=x: self.operator._recorded(x) for x, _ in self.parts])
+        self.records = [record for _, record in results]
+        return [y for y, _ in results]
+
+    def gradients(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the gradient in the kernel, and those in the images of the parts."""
+
+        def one(record: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            out = np.empty_like(self.operator.kernel)
+            return out, self.operator._gradients(record, y, out, True)
+
+        pairs = zip(self.records, self.parts, strict=True)
+        results = _threads.run([lambda r=r, y=y: one(r, y) for r, (_, y) in pairs])
+        return sum(kernel for kernel, _ in results), [x for _, x in results]
+
+
+def main() -> None:
+    """Measure every case and write the table."""
+    options = common.options(__doc__.splitlines()[0], rounds=6)
+    torch.set_num_threads(options.threads)
+    with threadpool_limits(options.threads):
+        record: dict[str, Any] = {"machine": common.machine(options.threads), "limits": common.limits(), "cases": []}
+        rows = [row for size, k in CASES for row in measured(size, k, options.rounds, record)]
+    note = f"Floor: the direct sum at {record['limits']['GFLOP/s']:.0f} GFLOP/s."
+    common.write("convolution", "One convolution layer", common.table(COLUMNS, rows) + "\n\n" + note, record)
+
+
+def measured(size: int, k: int, rounds: int, record: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of one case."""
+    rng = np.random.default_rng(0)
+    kernel, x, y = (
+        rng.standard_normal(shape).astype("float32")
+        for shape in ((OUTPUTS, INPUTS, k, k), (BATCH, INPUTS, size, size), (BATCH, OUTPUTS, size, size))
+    )
+    exact = CirculantConvolution(kernel.astype("float64"), (size, size), "direct")
+    x64, y64 = x.astype("float64"), y.astype("float64")
+    wanted = [exact @ x64, exact.kernel_adjoint(x64, y64), exact.T @ y64]
+    ours = {engine: Ours(kernel, x, y, engine) for engine in (["winograd", "direct"] if k == 3 else ["direct"])}
+    forward: dict[str, Any] = {name: one.forward for name, one in ours.items()}
+    gradients: dict[str, Any] = {name: one.gradients for name, one in ours.items()}
+    for name, memory in FORMATS.items():
+        weight, images, upstream = (torch.tensor(a).contiguous(memory_format=memory) for a in (kernel, x, y))
+        for tensor in (weight, images):
+            tensor.requires_grad_(True)
+        result = periodic(images, weight)
+
+        def back(result: Any = result, weight: Any = weight, images: Any = images, upstream: Any = upstream) -> Any:
+            return torch.autograd.grad(result, (weight, images), upstream, retain_graph=True)
+
+        forward[name] = lambda weight=weight, images=images: periodic(images, weight)
+        gradients[name] = back
+        for got, expected in zip((result, *back()), wanted, strict=True):
+            if error(got.detach().numpy(), expected) > 1e-5:
+                raise SystemExit(f"PyTorch's products differ by {error(got.detach().numpy(), expected):.1e}")
+    flop = 2 * BATCH * size**2 * k * k * INPUTS * OUTPUTS
+    rows = []
+    for product, calls, factor in (("forward", forward, 1), ("gradients", gradients, 2)):
+        times = common.medians(calls, rounds)
+        peer = min(times[name] for name in FORMATS)
+        floor = factor * flop / record["limits"]["GFLOP/s"] / 1e6
+        for engine, one in ours.items():
+            results = [np.concatenate(one.forward())] if product == "forward" else list(one.gradients())
+            results[1:] = [np.concatenate(parts) for parts in results[1:]]
+            targets = wanted[:1] if product == "forward" else wanted[1:]
+            worst = max(error(got, expected) for got, expected in zip(results, targets, strict=True))
+            case = {"size": size, "kernel": k, "product": product, "engine": engine, "ms": times[engine]}
+            record["cases"].append({**case, "peer_ms": peer, "ratio": peer / times[engine], "error": worst})
+            cells = [
+                f"{times[engine]:.2f}",
+                f"{peer:.2f}",
+                f"{peer / times[engine]:.2f}",
+                f"{worst:.0e}",
+                f"{floor:.2f}",
+            ]
+            rows.append([f"{size}x{size}, {k}x{k}", product, engine, *cells])
+    return rows
+
+
+def error(got: np.ndarray, expected: np.ndarray) -> float:
+    """Return the relative error."""
+    return float(np.linalg.norm((got - expected).ravel()) / np.linalg.norm(expected.ravel()))
+
+
+if __name__ == "__main__":
+    common.with_native_kernels()
+    main()

@@ -1,0 +1,101 @@
+"""What a whole table of the thesis costs: training and evaluation of 20 trials, against PyTorch; peak memory.
+
+Measured are a step and an evaluation of 10,000 images of each network, in one process on the same threads, and the
+peak memory of training, each side in a process of its own. The hours are these times the protocol's numbers of steps
+and evaluations: 20 coarse epochs of 40,000 examples, then three arms with 10 epochs of 10,000, both with training and
+validation evaluated before and after every epoch, 20 times.
+
+    pip install ".[bench]" && python benchmarks/table.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import common
+import torch
+from memory import peak_of_training
+from peer import FORMATS, Peer
+from suite.cases import Case, Training
+from threadpoolctl import threadpool_limits
+
+from meganet.experiments import ARMS, Protocol
+
+TABLES = {"4.1": (Case("A", 14), Case("A", 28)), "4.2": (Case("B", 14), Case("B", 28))}
+EXAMPLES = 10_000
+
+
+def main() -> None:
+    """Measure every network and write the tables."""
+    options = common.options(__doc__.splitlines()[0], rounds=3)
+    torch.set_num_threads(options.threads)
+    record: dict[str, Any] = {"machine": common.machine(options.threads), "cases": [], "tables": {}}
+    rows = []
+    with threadpool_limits(options.threads):
+        for case in [case for cases in TABLES.values() for case in cases]:
+            times, memory = measured(case, options)
+            record["cases"].append({**asdict(case), "ms": times, "peak_mib": memory})
+            for what, values, unit in (("step", times["step"], "ms"), ("evaluation", times["evaluation"], "ms")):
+                rows.append(line(f"{case}: {what}", values, unit))
+            if None not in memory.values():
+                rows.append(line(f"{case}: peak memory", memory, "MiB"))
+    for number, cases in TABLES.items():
+        ours, theirs = (hours(record, cases, side) for side in ("meganet", "PyTorch"))
+        record["tables"][number] = {"meganet_hours": ours, "pytorch_hours": theirs}
+        rows.append(line(f"**table {number}, 20 trials**", {"meganet": ours, "PyTorch": theirs}, "h"))
+    text = common.table(["32 images a step, 10,000 an evaluation", "meganet", "PyTorch", "PyTorch / meganet"], rows)
+    common.write("table", "What a table costs", text, record)
+
+
+def measured(case: Case, options: Any) -> tuple[dict[str, dict[str, float]], dict[str, float | None]]:
+    """Return milliseconds of step and evaluation and the peak memory, by side; the better format of PyTorch."""
+    ours = Training(case, EXAMPLES)
+    peers = {name: Peer(ours, memory) for name, memory in FORMATS.items()}
+    for name, peer in peers.items():
+        difference = max(abs(a - b) / abs(b) for a, b in zip(ours.evaluate(), peer.evaluate(), strict=True))
+        if difference > 1e-3:
+            raise SystemExit(f"{case}: evaluations differ by {difference:.1e} from {name}")
+    sides = {"meganet": ours, **peers}
+    steps = common.medians({name: side.step for name, side in sides.items()}, 2 * options.rounds)
+    evaluations = common.medians({n: s.evaluate for n, s in sides.items()}, options.rounds, calls=1, warm_up=1)
+    memory = {name: peak_of_training(name, asdict(case), options.threads) for name in sides}
+    return {"step": best(steps), "evaluation": best(evaluations)}, best(memory)
+
+
+def best(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ours and the smaller of PyTorch's values."""
+    theirs = [values[name] for name in FORMATS]
+    return {"meganet": values["meganet"], "PyTorch": None if None in theirs else min(theirs)}
+
+
+def hours(record: dict[str, Any], cases: tuple[Case, ...], side: str) -> float:
+    """Return how long a table takes."""
+    thesis = Protocol()
+    coarse, fine = (next(c["ms"] for c in record["cases"] if Case(**key(c)) == case) for case in cases)
+    plan = (
+        (coarse, thesis.coarse_epochs, thesis.coarse_examples, 1),
+        (fine, thesis.fine_epochs, thesis.fine_examples, len(ARMS)),
+    )
+    total = 0.0
+    for ms, epochs, examples, runs in plan:
+        evaluated = (epochs + 1) * (examples + thesis.validation_examples) / EXAMPLES
+        steps = epochs * (examples // thesis.batch_size)
+        total += runs * (steps * ms["step"][side] + evaluated * ms["evaluation"][side])
+    return thesis.trials * total / 3.6e6
+
+
+def key(case: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `Case`."""
+    return {name: value for name, value in case.items() if name in Case.__dataclass_fields__}
+
+
+def line(name: str, values: dict[str, Any], unit: str) -> list[str]:
+    """Return a row of the table."""
+    ours, theirs = values["meganet"], values["PyTorch"]
+    return [name, f"{ours:.1f} {unit}", f"{theirs:.1f} {unit}", f"{theirs / ours:.2f}"]
+
+
+if __name__ == "__main__":
+    common.with_native_kernels()
+    main()
