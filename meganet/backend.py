@@ -65,7 +65,6 @@ class Backend:
     ) -> None:
         self.name, self.xp, self.sparse, self.linalg, self.fft = name, xp, sparse, linalg, fft
         self.array_type, self.tile_bytes = array_type, tile_bytes
-        self._constants: dict[Any, Array] = {}
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -89,12 +88,6 @@ class Backend:
         return self.sparse.csr_array(
             (self.asarray(csr.data), self.asarray(csr.indices), self.asarray(csr.indptr)), shape=csr.shape
         )
-
-    def constant(self, key: Any, make: Callable[[], np.ndarray[Any, Any]]) -> Array:
-        """Return an array that is made once on the host and kept on the backend under `key`."""
-        if key not in self._constants:
-            self._constants[key] = self.asarray(make())
-        return self._constants[key]
 
     def require(self, argument: str, x: Any) -> None:
         """Raise `InputError` unless `x` is an array of this backend."""

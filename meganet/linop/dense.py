@@ -51,12 +51,12 @@ class Dense(ParametricOperator):
         return matrices.reshape(*lead, count, *self.domain_shape)
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
-        matrices = self._by_pixel(self.kernel)
-        return (self._by_pixel(x) @ matrices.swapaxes(-1, -2)).sum(axis=-3), (x, matrices)
+        matrices, inputs = self._by_pixel(self.kernel), self._by_pixel(x)
+        return (inputs @ matrices.swapaxes(-1, -2)).sum(axis=-3), (inputs, matrices)
 
     def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
-        x, matrices = record
-        self._write_kernel_gradient(x, y, out)
+        inputs, matrices = record
+        self._write_kernel_gradient(inputs, y, out)
         return self._spread(y, matrices) if need_x else None
 
     def _apply(self, x: Array) -> Array:
@@ -71,11 +71,11 @@ class Dense(ParametricOperator):
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
-        self._write_kernel_gradient(x, y, gradient)
+        self._write_kernel_gradient(self._by_pixel(x), y, gradient)
         return gradient
 
-    def _write_kernel_gradient(self, x: Array, y: Array, out: Array) -> None:
-        products = self._tensors(y.swapaxes(-1, -2)[..., None, :, :] @ self._by_pixel(x))
+    def _write_kernel_gradient(self, inputs: Array, y: Array, out: Array) -> None:
+        products = self._tensors(y.swapaxes(-1, -2)[..., None, :, :] @ inputs)
         # some image rows at a time: the whole at once would read every cache line of the products many times
         if len(self.domain_shape) != 3 or self.backend.tile_bytes is None:
             out[...] = products

@@ -6,6 +6,7 @@ batched matrix product of the vendor's library. Every sum has a fixed order, so 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,6 +142,7 @@ def _exchange(kernel: Array, back: bool = False) -> Array:
     return kernel.transpose(*range(k), *axes)
 
 
+@lru_cache(maxsize=4)
 def _gg(backend: Backend, dtype: Any) -> Array:
     """Return ``G (x) G``, (36, 9), on the device."""
-    return backend.constant(("G (x) G", str(dtype)), lambda: np.kron(G, G).astype(dtype))
+    return backend.asarray(np.kron(G, G).astype(dtype))

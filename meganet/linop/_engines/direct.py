@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 from meganet.backend import Array, Backend
-from meganet.linop._engines.base import Engine
+from meganet.linop._engines.base import Engine, adjoint_kernel
 from meganet.linop._layout import from_memory, to_memory
 
 GATHERED_CHANNELS = 8
@@ -23,7 +27,9 @@ class DirectEngine(Engine):
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
-        out_channels, in_channels, k1, k2 = kernel.shape
+        if kernel.shape[1] < GATHERED_CHANNELS:
+            return self._gathered_product(backend, x, kernel, None)
+        out_channels, _, k1, k2 = kernel.shape
         n, _, height, width = x.shape
         xp = backend.xp
         matrices = xp.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
@@ -31,10 +37,6 @@ class DirectEngine(Engine):
         y = xp.empty((height, width, n, out_channels), dtype=x.dtype)
         for rows in _row_blocks(backend, x, kernel.shape):
             out = y[rows].reshape(-1, out_channels)
-            if in_channels < GATHERED_CHANNELS:
-                columns = _gathered(backend, images, rows, (k1, k2))
-                xp.matmul(columns.T, matrices.reshape(-1, out_channels), out=out)
-                continue
             for number, shifted in enumerate(_shifts(images, rows, (k1, k2))):
                 product = xp.matmul(shifted, matrices[number // k2, number % k2]).reshape(-1, out_channels)
                 if number:
@@ -43,15 +45,49 @@ class DirectEngine(Engine):
                     out[...] = product
         return from_memory(y)
 
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return ``K(kernel) x`` and what `gradients` needs; gathered images are kept."""
+        record: dict[int, Array] = {}
+        if kernel.shape[1] < GATHERED_CHANNELS:
+            return self._gathered_product(backend, x, kernel, record), (x, kernel, record)
+        return self.correlate(backend, x, kernel), (x, kernel, record)
+
+    def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        x, kernel, gathered = record
+        in_kernel = self._kernel_gradient(backend, x, y, tuple(kernel.shape), gathered)
+        return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
+
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
+        return self._kernel_gradient(backend, x, y, kernel_shape, {})
+
+    @staticmethod
+    def _gathered_product(backend: Backend, x: Array, kernel: Array, record: dict[int, Array] | None) -> Array:
+        out_channels, (n, _, height, width) = kernel.shape[0], x.shape
+        matrix = kernel.transpose(2, 3, 1, 0).reshape(-1, out_channels)
+        y = backend.xp.empty((height, width, n, out_channels), dtype=x.dtype)
+        memory = to_memory(backend, x)
+        for rows in _row_blocks(backend, x, kernel.shape):
+            columns = _gathered(backend, memory, rows, kernel.shape[2:])
+            backend.xp.matmul(columns.T, matrix, out=y[rows].reshape(-1, out_channels))
+            if record is not None:
+                record[rows.start] = columns
+        return from_memory(y)
+
+    @staticmethod
+    def _kernel_gradient(
+        backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...], record: dict[int, Array]
+    ) -> Array:
         out_channels, in_channels, k1, k2 = kernel_shape
         xp = backend.xp
-        images, memory = wrapped(backend, x, (k1, k2)), to_memory(backend, y)
+        inputs, memory = to_memory(backend, x), to_memory(backend, y)
+        gathers = in_channels < GATHERED_CHANNELS
+        images = inputs if gathers else wrapped(backend, x, (k1, k2))
         gradient = xp.zeros((k1, k2, in_channels, out_channels), dtype=x.dtype)
         for rows in _row_blocks(backend, x, kernel_shape):
-            if in_channels < GATHERED_CHANNELS:
-                columns = _gathered(backend, images, rows, (k1, k2))
+            if gathers:
+                columns = record[rows.start] if record else _gathered(backend, inputs, rows, (k1, k2))
                 gradient += xp.matmul(columns, memory[rows].reshape(-1, out_channels)).reshape(gradient.shape)
                 continue
             matrices = memory[rows].reshape(rows.stop - rows.start, -1, out_channels)
@@ -91,12 +127,21 @@ def _shifts(images: Array, rows: slice, kernel_size: tuple[int, int]) -> Iterato
             yield shifted.reshape(shifted.shape[0], -1, shifted.shape[3])
 
 
-def _gathered(backend: Backend, images: Array, rows: slice, kernel_size: tuple[int, int]) -> Array:
-    """Return the shifted copies of some rows of wrapped images, (k1 k2 C, rows W N)."""
-    k1, k2 = kernel_size
-    _, padded_width, n, channels = images.shape
-    block = images[rows.start : rows.stop + k1 - 1]
-    a, b, c, d = block.strides
-    shape = (k1, k2, channels, rows.stop - rows.start, padded_width - k2 + 1, n)
-    windows = backend.xp.lib.stride_tricks.as_strided(block, shape, (a, b, d, a, b, c))
-    return backend.xp.ascontiguousarray(windows).reshape(k1 * k2 * channels, -1)
+def _gathered(backend: Backend, memory: Array, rows: slice, kernel_size: tuple[int, ...]) -> Array:
+    """Return the shifted copies of some rows of (H, W, N, C) memory, (k1 k2 C, rows W N)."""
+    height, width, _, channels = memory.shape
+    numbers = _shifted_pixels(backend, (height, width), rows.start, rows.stop, tuple(kernel_size))
+    columns = backend.xp.take(memory.reshape(height * width, -1), numbers, axis=0)
+    columns = columns.reshape(numbers.shape[0], -1, channels).transpose(0, 2, 1)
+    return backend.xp.ascontiguousarray(columns).reshape(numbers.shape[0] * channels, -1)
+
+
+@lru_cache(maxsize=32)
+def _shifted_pixels(
+    backend: Backend, image: tuple[int, int], start: int, stop: int, kernel_size: tuple[int, int]
+) -> Array:
+    """Return, for each kernel entry, the numbers of the pixels that it meets in some rows, (k1 k2, rows W)."""
+    (height, width), (k1, k2) = image, kernel_size
+    a, b, i, j = np.ogrid[:k1, :k2, start:stop, :width]
+    pixels = (i + a - k1 // 2) % height * width + (j + b - k2 // 2) % width
+    return backend.asarray(pixels.reshape(k1 * k2, -1))

@@ -110,9 +110,9 @@ def transformed_input(x: Array, block: Block) -> Array:
     a, b = pixels.strides
     windows = np.ndarray((rows, WINDOW, pixels.shape[1]), x.dtype, pixels, strides=(TILE * a, a, b))
     np.matmul(matrix, windows, out=half[:, :, 1 : 1 + width].reshape(rows, WINDOW, -1))
+    beyond = TILE * columns + 1 - width
     half[:, :, 0] = half[:, :, width]
-    for q in range(width, TILE * columns + 1):
-        half[:, :, 1 + q] = half[:, :, 1 + q % width]
+    half[:, :, width + 1 :] = half[:, :, 1 : 1 + beyond]
     a, b, c, d = half.strides
     windows = np.ndarray((rows, WINDOW, columns, WINDOW, length), x.dtype, half, strides=(a, b, TILE * c, c, d))
     result = np.empty((WINDOW, WINDOW, rows, columns, length), x.dtype)
@@ -183,8 +183,8 @@ class InputAdjoint:
         tiles[:, :, 1:, 0] += after[:, :, :-1]
         half[:, :, width - 1] += before[:, :, 0]
         half[:, :, TILE * columns % width] += after[:, :, -1]
-        for q in range(width, TILE * columns):
-            half[:, :, q - width] += half[:, :, q]
+        if beyond := TILE * columns - width:
+            half[:, :, :beyond] += half[:, :, width:]
         inside = half[:, :, :width].reshape(rows, WINDOW, -1)
         band = np.matmul(self.matrix, inside)
         band[:-1, 3] += inside[1:, 0]
@@ -196,7 +196,8 @@ class InputAdjoint:
         # rows of other blocks, which may not be written yet
         edges = inside.reshape(rows, WINDOW, width, count, channels)
         self.late += [(target[(first - 1) % height], edges[0, 0]), (target[last % height], edges[-1, 5])]
-        self.late += [(target[p - height], band[p - first]) for p in range(stop, last)]
+        if stop < last:
+            self.late.append((target[: last - stop], band[stop - first :]))
 
     def finish(self) -> None:
         """Add what blocks gave to rows of other blocks."""

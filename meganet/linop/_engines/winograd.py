@@ -80,16 +80,18 @@ class WinogradEngine(Engine):
     def gradients(self, backend: Backend, record: Record, y: Array, need_x: bool) -> tuple[Array, Array | None]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
         n, _, height, width = y.shape
-        in_products = np.zeros_like(record.kernel)
+        in_products: list[Array] = []
         dx = np.empty((height, width, n, record.kernel.shape[2]), y.dtype)
         spread = InputAdjoint(dx)
         for block, inputs in record.inputs:
             z = transformed_output(y, block)
-            in_products += z.transpose(0, 2, 1) @ inputs
+            in_products.append(z.transpose(0, 2, 1) @ inputs)
             if need_x:
                 spread.add(z @ record.kernel, block)
         spread.finish()
-        return kernel_from_transformed(in_products), from_memory(dx) if need_x else None
+        for more in in_products[1:]:
+            in_products[0] += more
+        return kernel_from_transformed(in_products[0]), from_memory(dx) if need_x else None
 
     @staticmethod
     def _forward(backend: Backend, x: Array, kernel: Array, record: list[tuple[Block, Array]] | None) -> Array:
