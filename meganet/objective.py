@@ -112,20 +112,27 @@ class Objective:
         gradient : array, (parameters.size,)
         """
         self._check(x)
-        examples = self.examples if indices is None else int(indices.shape[0])
-        shares = self.backend.shares(examples)
-        return self._sum(x, self.backend.run([partial(self._share, x, indices, share, examples) for share in shares]))
+        return self._sum(x, self.backend.run(self._tasks(x, indices)))
 
-    def _sum(self, x: Array, results: Sequence[tuple[Array, ...]]) -> tuple[Array, Array]:
-        """Return value and gradient at `x`, one point or a stack: the shares' results and the regularisers."""
-        values, *gradients = zip(*results, strict=True)
+    def _tasks(self, x: Array, indices: Array | None) -> list[Callable[[], Any]]:
+        """Return the independent tasks whose results `_sum` takes: the shares of the batch, and the regularisers."""
+        examples = self.examples if indices is None else int(indices.shape[0])
+        tasks: list[Callable[[], Any]] = [
+            partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)
+        ]
+        # last, so that the thread that is done first has something to do
+        return [*tasks, partial(self._penalties, x)]
+
+    def _sum(self, x: Array, results: Sequence[Any]) -> tuple[Array, Array]:
+        """Return value and gradient at `x`, one point or a stack, from the results of the tasks."""
+        *shares, penalties = results
+        values, *gradients = zip(*shares, strict=True)
         value, gradient = sum(values), self.backend.xp.empty(x.shape, dtype=x.dtype)
         for total, parts in zip(self.split(gradient), gradients, strict=True):
             total[...] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             for part in parts[2:]:
                 total += part
-        for regularizer, part in self._regularizers():
-            penalty, slope = regularizer.value_and_gradient(x[..., part])
+        for part, penalty, slope in penalties:
             value = value + penalty
             gradient[..., part] += slope
         return value, gradient
@@ -144,6 +151,10 @@ class Objective:
         w_gradient, dfeatures = self.classifier._vjp(dlogits * weight, classifier_record)
         theta_gradient = self.network._vjp_theta(dfeatures, network_record)
         return value * weight, theta_gradient, w_gradient
+
+    def _penalties(self, x: Array) -> list[tuple[slice, Array, Array]]:
+        """Return value and gradient of each regulariser with its part of the flat vector."""
+        return [(part, *penalty.value_and_gradient(x[..., part])) for penalty, part in self._regularizers()]
 
     def _regularizers(self) -> Iterator[tuple[Tikhonov, slice]]:
         """Yield each regulariser with its part of the flat vector."""

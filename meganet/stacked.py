@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -63,22 +62,17 @@ class StackedObjective:
         values : array, (T,)
         gradients : array, (T, parameters.size)
         """
-        first, examples = self.objectives[0], int(indices.shape[1])
+        first = self.objectives[0]
         self.backend.require("x", x)
         _validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
-        _validate.array_shape("indices", indices, (len(self.objectives), examples))
+        _validate.array_shape("indices", indices, (len(self.objectives), "N"))
         _validate.same_dtype("x", x, first.dtype, "the images")
         if self.backend.takes_stacks:
             images, labels = self._images[self._set, indices], self._labels[self._set, indices]
-            return first._sum(x, [first._mean(x, images, labels, 1.0)])
-        shares = self.backend.shares(examples)
-        tasks = [
-            partial(objective._share, x[t], indices[t], share, examples)
-            for t, objective in enumerate(self.objectives)
-            for share in shares
-        ]
-        results = self.backend.run(tasks)
-        n = len(shares)
+            return first._sum(x, [first._mean(x, images, labels, 1.0), first._penalties(x)])
+        tasks = [objective._tasks(x[t], indices[t]) for t, objective in enumerate(self.objectives)]
+        results = self.backend.run([task for part in tasks for task in part])
+        n = len(tasks[0])
         sums = [first._sum(x[t], results[t * n : (t + 1) * n]) for t in range(len(self.objectives))]
         values, gradients = zip(*sums, strict=True)
         return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
