@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
+from meganet._threads import thread_count
 from meganet._validate import InputError, reject
 from meganet._version import __version__
 from meganet.backend import ENVIRONMENT_VARIABLE, available_backends, get_backend, use_backend
@@ -32,7 +33,7 @@ from meganet.experiments.protocol import ARCHITECTURES
 from meganet.multigrid import galerkin_condition
 from meganet.plotting import convergence_figure
 
-PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "cupy-cuda12x", "cupy-cuda13x", "pooch", "mlxtend")
+PACKAGES = ("numpy", "scipy", "matplotlib", "threadpoolctl", "tqdm", "cupy-cuda12x", "cupy-cuda13x", "pooch", "mlxtend")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,7 +178,7 @@ def _prepare_info(options: argparse.Namespace) -> Callable[[], None]:
 
 
 def _print_devices() -> None:
-    print(f"Devices:\n  CPU: {os.cpu_count()} cores")
+    print(f"Devices:\n  CPU: {os.cpu_count()} cores, {thread_count()} threads")
     if available_backends()["cupy"] is None:
         cuda = get_backend("cupy").xp.cuda.runtime
         for number in range(cuda.getDeviceCount()):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from meganet import _threads
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, Tikhonov, _threads
 from meganet.backend import get_backend, use_backend
+from meganet.linop import Identity
 
 
 def test_results_come_in_order_from_several_threads():
@@ -69,3 +70,38 @@ def test_a_forked_process_makes_its_own_threads():
         if child == 0:
             os._exit(0 if _threads.run([lambda: 3, lambda: 4]) == [3, 4] else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def training(examples):
+    rng = np.random.default_rng(3)
+    network = Chain([ConvolutionLayer((1, 12, 9), 8, bias=True), ConvolutionLayer((8, 12, 9), 9, activation="tanh")])
+    classifier = DenseLayer(network.range_shape, 4)
+    images = rng.standard_normal((examples, 1, 12, 9)).astype("float32")
+    penalty = Tikhonov(Identity(network.parameters.size), 0.1)
+    fun = Objective(network, classifier, images, rng.integers(0, 4, examples), theta_regularizer=penalty)
+    return fun, (0.3 * rng.standard_normal(fun.parameters.size)).astype("float32")
+
+
+def test_the_number_of_threads_changes_results_by_round_off_and_the_same_number_not_at_all():
+    fun, x = training(13)
+    indices = np.array([3, 1, 4, 12, 5, 9, 2])
+    results = {}
+    for count in (1, 2, 3, 7, 2, 3):
+        with threadpool_limits(count):
+            got = [*fun(x, indices), *(np.float64(value) for value in fun.evaluate(x, 4))]
+        for now, before in zip(got, results.setdefault(count, got), strict=True):
+            np.testing.assert_array_equal(now, before)
+    for got in results.values():
+        for one, other in zip(got, results[1], strict=True):
+            scale = np.abs(other).max()
+            np.testing.assert_allclose(one, other, rtol=0, atol=20 * np.finfo("float32").eps * scale)
+
+
+def test_a_batch_smaller_than_the_threads():
+    fun, x = training(2)
+    with threadpool_limits(4):
+        value, gradient = fun(x, np.array([1]))
+    with threadpool_limits(1):
+        alone = fun(x, np.array([1]))
+    np.testing.assert_array_equal(value, alone[0])
+    np.testing.assert_array_equal(gradient, alone[1])

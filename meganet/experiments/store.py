@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 
 from meganet import _validate
 from meganet._files import TEMPORARY, write_atomic
+from meganet._threads import thread_count
 from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
@@ -191,6 +192,7 @@ def environment() -> dict[str, str]:
         "scipy": scipy.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
+        "threads": str(thread_count()),
     }
 
 

@@ -60,7 +60,7 @@ class CirculantConvolution(ParametricOperator):
         super().__init__(kernel, (in_channels, *image), (out_channels, *image), backend)
         self.image_shape = image
         self.engine = _validate.choice("engine", engine, ["auto", *NAMES])
-        if chosen(engine, self.backend, kernel.shape) is None:
+        if chosen(engine, self.backend, self.kernel_shape) is None:
             _validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property

@@ -11,6 +11,8 @@ The first two exist twice, for the CPU and, with hand-written kernels, for a GPU
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from meganet.backend import Backend
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
@@ -27,6 +29,7 @@ FEWEST_CHANNELS = 8
 """Below this many channels on either side the transforms of *winograd* cost more than they spare."""
 
 
+@lru_cache(maxsize=128)
 def chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
     """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
     serving = [engine for engine in ENGINES if engine.serves(backend, kernel_shape)]
