@@ -30,6 +30,8 @@ Array = Any
 
 ENVIRONMENT_VARIABLE = "MEGANET_BACKEND"
 MINIMUM_CUPY = 14
+SMALLEST_SHARE = 4
+"""Examples of a batch for which another thread is worth its own copy of the gradient."""
 # names and numbers of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -131,7 +133,7 @@ class _NumpyBackend(Backend):
     takes_stacks = False
 
     def shares(self, examples: int) -> list[slice]:
-        count = min(_threads.thread_count(), examples)
+        count = max(1, min(_threads.thread_count(), examples // SMALLEST_SHARE))
         return [slice(k * examples // count, (k + 1) * examples // count) for k in range(count)]
 
     def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -83,8 +83,8 @@ def training(examples):
 
 
 def test_the_number_of_threads_changes_results_by_round_off_and_the_same_number_not_at_all():
-    fun, x = training(13)
-    indices = np.array([3, 1, 4, 12, 5, 9, 2])
+    fun, x = training(40)
+    indices = np.arange(39)[::-1][:33]
     results = {}
     for count in (1, 2, 3, 7, 2, 3):
         with threadpool_limits(count):
@@ -94,7 +94,7 @@ def test_the_number_of_threads_changes_results_by_round_off_and_the_same_number_
     for got in results.values():
         for one, other in zip(got, results[1], strict=True):
             scale = np.abs(other).max()
-            np.testing.assert_allclose(one, other, rtol=0, atol=20 * np.finfo("float32").eps * scale)
+            np.testing.assert_allclose(one, other, rtol=0, atol=100 * np.finfo("float32").eps * scale)
 
 
 def test_a_batch_smaller_than_the_threads():
