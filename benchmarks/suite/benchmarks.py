@@ -1,6 +1,6 @@
 """Classes for asv: ``asv run`` follows the cases over the history of the repository.
 
-pip install asv && cd benchmarks && asv run HEAD^!
+pip install ".[bench]" && cd benchmarks && asv run HEAD^!
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ CLASSES, RATE = 10, 1e-3
 THETA_ALPHA, W_ALPHA = 2.0**-3, 2.0**-5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """Net A or B on square images: convolution, ReLU, for B pooling, convolution, ReLU, softmax classifier."""
 
@@ -23,7 +23,7 @@ class Case:
     channels: int = 32
     dtype: str = "float32"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"net {self.network}, {self.size}x{self.size}"
 
     @property
