@@ -59,9 +59,41 @@ def _helper() -> Helper:
         return Helper()
 
 
-def thread_count() -> int:
-    """Return how many threads may work now; 1 where NumPy's BLAS cannot be told to keep to one."""
+class _SingleThreadedBLAS:
+    """Holds BLAS to one thread while at least one call of `run` works, from whatever thread it was made."""
+
+    def __init__(self) -> None:
+        self.lock, self.holders, self.count = threading.Lock(), 0, 1
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.holders:
+                self.count = _blas_threads()
+                self.limit = _blas().limit(limits=1)
+            self.holders += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self.lock:
+            self.holders -= 1
+            if not self.holders:
+                self.limit.restore_original_limits()
+
+
+_held = _SingleThreadedBLAS()
+_here = threading.local()
+
+
+def _blas_threads() -> int:
     return max((library.num_threads for library in _blas().lib_controllers), default=1)
+
+
+def thread_count() -> int:
+    """Return how many threads may work now: 1 inside a task, and where NumPy's BLAS cannot be told to keep to one."""
+    if getattr(_here, "works", False):
+        return 1
+    with _held.lock:
+        return _held.count if _held.holders else _blas_threads()
 
 
 def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
@@ -77,24 +109,31 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     finished: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
-        for future, task in _taken(waiting):
-            try:
-                future.set_result(task())
-            except BaseException as error:
-                future.set_exception(error)
+        _here.works = True
+        try:
+            for future, task in _taken(waiting):
+                try:
+                    future.set_result(task())
+                except BaseException as error:
+                    future.set_exception(error)
+        finally:
+            _here.works = False
 
     def help_out() -> None:
         work()
         finished.put(None)
 
-    with _blas().limit(limits=1):
+    with _held:
         helpers = [_helper() for _ in range(count - 1)]
         for helper in helpers:
             helper.inbox.put(partial(copy_context().run, help_out))
-        work()
-        for _ in helpers:
-            finished.get()
-    _idle.extend(helpers)
+        try:
+            work()
+        finally:
+            # also after an interrupt: helpers come back only when they are done
+            for _ in helpers:
+                finished.get()
+            _idle.extend(helpers)
     return [future.result() for future in futures]
 
 

@@ -70,7 +70,7 @@ class SoftmaxCrossEntropy:
 
     def _value(self, logits: Array, labels: Array) -> Array:
         backend = backend_of(logits)
-        return self._mean_loss(self._log_softmax(backend, logits), self._hits(backend, logits, labels))
+        return self._mean_loss(backend, self._log_softmax(backend, logits), self._hits(backend, logits, labels))
 
     def _value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         backend = backend_of(logits)
@@ -79,11 +79,13 @@ class SoftmaxCrossEntropy:
             return losses.sum(axis=-1) * (1 / logits.shape[-2]), gradient
         log_p = self._log_softmax(backend, logits)
         hits = self._hits(backend, logits, labels)
-        return self._mean_loss(log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[-2])
+        return self._mean_loss(backend, log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[-2])
 
     @staticmethod
-    def _mean_loss(log_p: Array, hits: Array) -> Array:
-        return (log_p * hits).sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
+    def _mean_loss(backend: Backend, log_p: Array, hits: Array) -> Array:
+        # not a product with hits: a logit -inf of another class has the logarithm -inf, and 0 times that is nan
+        chosen = backend.xp.where(hits, log_p, backend.xp.zeros(1, dtype=log_p.dtype))
+        return chosen.sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
 
     @staticmethod
     def _hits(backend: Backend, logits: Array, labels: Array) -> Array:

@@ -120,12 +120,12 @@ class Objective:
         tasks: list[Callable[[], Any]] = [
             partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)
         ]
-        # last, so that the thread that is done first has something to do
-        return [*tasks, partial(self._penalties, x)]
+        # last, so that the thread that is done first has something to do; a single share keeps the threads of BLAS
+        return [*tasks, partial(self._penalties, x)] if len(tasks) > 1 else tasks
 
     def _sum(self, x: Array, results: Sequence[Any]) -> tuple[Array, Array]:
         """Return value and gradient at `x`, one point or a stack, from the results of the tasks."""
-        *shares, penalties = results
+        shares, penalties = (results[:-1], results[-1]) if len(results) > 1 else (results, self._penalties(x))
         values, *gradients = zip(*shares, strict=True)
         value, gradient = sum(values), self.backend.xp.empty(x.shape, dtype=x.dtype)
         for total, parts in zip(self.split(gradient), gradients, strict=True):

@@ -34,10 +34,16 @@ class Tikhonov:
             self._tensor("reference", reference)
         self.reference = reference
 
+    def __repr__(self) -> str:
+        reference = "" if self.reference is None else ", with a reference"
+        return f"Tikhonov({self.operator!r}, alpha={self.alpha}{reference})"
+
     def value(self, x: Array) -> Array:
-        """Return ``R(x)``, an array of shape ()."""
+        """Return ``R(x)``, an array of shape (), or (T,) for a stack (T, n) of flat vectors."""
         residual = self.operator @ self._difference(x)
-        return (0.5 * self.alpha) * (residual * residual).sum()
+        squares = residual * residual
+        total = squares.reshape(x.shape[0], -1).sum(axis=1) if self._stacked(x) else squares.sum()
+        return (0.5 * self.alpha) * total
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`.
@@ -46,10 +52,10 @@ class Tikhonov:
         """
         difference = self._difference(x)
         gradient = self.alpha * self.operator.normal(difference)
-        if difference.shape == self.operator.domain_shape:
-            value = self.operator.backend.xp.vdot(difference, gradient)
-        else:
+        if self._stacked(x):
             value = (difference * gradient).reshape(x.shape).sum(axis=1)
+        else:
+            value = self.operator.backend.xp.vdot(difference, gradient)
         return 0.5 * value, gradient.reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:
@@ -63,9 +69,14 @@ class Tikhonov:
         _validate.same_dtype("x", x, self.reference.dtype, "the reference")
         return tensor - self._tensor("reference", self.reference)
 
+    def _stacked(self, x: Array) -> bool:
+        """Whether `x` is a stack of flat vectors, not one tensor of the operator's domain."""
+        domain = self.operator.domain_shape
+        return tuple(x.shape) != domain and x.ndim == 2 and x.shape[1] == self.operator.shape[1]
+
     def _tensor(self, argument: str, x: Array) -> Array:
         size = self.operator.shape[1]
-        if x.ndim == 2 and x.shape[1] == size:
+        if self._stacked(x):
             return x.reshape(-1, *self.operator.domain_shape)
         if x.size != size:
             _validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))

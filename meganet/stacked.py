@@ -14,8 +14,8 @@ from meganet.objective import Objective
 class StackedObjective:
     """T objectives side by side: ``(x[t]) -> J_t(x[t])``, each with its own examples.
 
-    They differ in images and labels only: network, classifier and regularisers are those of the first. On the CPU they
-    are evaluated one by one, to the bit as each alone; on a device their batches go through the network together.
+    They differ in images and labels only. On the CPU they are evaluated one by one, to the bit as each alone; on a
+    device their batches go through the network together.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class StackedObjective:
             _validate.reject("objectives", "at least one", "none")
         first = objectives[0]
         for k, other in enumerate(objectives):
-            for what in ("parameters", "backend", "dtype"):
-                if getattr(other, what) != getattr(first, what):
-                    _validate.reject(f"objectives[{k}]", f"the {what} of the first", str(getattr(other, what)))
+            for what, have in _kind(other).items():
+                if have != _kind(first)[what]:
+                    _validate.reject(f"objectives[{k}]", f"the {what} of the first, {_kind(first)[what]}", have)
             if other.images.shape != first.images.shape:
                 _validate.reject(
                     f"objectives[{k}]", f"images {first.images.shape}, as the first", str(other.images.shape)
@@ -69,10 +69,19 @@ class StackedObjective:
         _validate.same_dtype("x", x, first.dtype, "the images")
         if self.backend.takes_stacks:
             images, labels = self._images[self._set, indices], self._labels[self._set, indices]
-            return first._sum(x, [first._mean(x, images, labels, 1.0), first._penalties(x)])
+            return first._sum(x, [first._mean(x, images, labels, 1.0)])
         tasks = [objective._tasks(x[t], indices[t]) for t, objective in enumerate(self.objectives)]
         results = self.backend.run([task for part in tasks for task in part])
         n = len(tasks[0])
         sums = [first._sum(x[t], results[t * n : (t + 1) * n]) for t in range(len(self.objectives))]
         values, gradients = zip(*sums, strict=True)
         return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
+
+
+def _kind(objective: Objective) -> dict[str, str]:
+    """Return what objectives of one stack have in common, as text."""
+    kind = {"network": objective.network, "classifier": objective.classifier, "parameters": objective.parameters}
+    kind |= {"backend": objective.backend, "dtype": objective.dtype}
+    for name in ("theta_regularizer", "W_regularizer"):
+        kind[name] = getattr(objective, name)
+    return {what: repr(value) for what, value in kind.items()}

@@ -155,6 +155,7 @@ FUNCTIONS = [
     "take",
     "tanh",
     "vdot",
+    "where",
     "zeros",
     "zeros_like",
 ]
@@ -232,7 +233,6 @@ GUARD = _GuardBackend(
         cuda=CUDA,
         RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
-        lib=SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=on_device(np.lib.stride_tricks.as_strided))),
     ),
     SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag),
     None,

@@ -324,6 +324,14 @@ class TestSoftmax:
         tied = backend.asarray(np.array([[1.0, 2.0, 2.0]]))
         assert backend.to_host(loss.predictions(tied)).tolist() == [1]
 
+    def test_infinite_logits_and_any_integers_for_labels(self, backend):
+        loss, logits = SoftmaxCrossEntropy(), backend.asarray(np.array([[0.0, -np.inf], [3.0, 3.0]]))
+        for kind in ("int64", "int32", "uint8"):
+            labels = backend.asarray(np.array([0, 1], dtype=kind))
+            value, gradient = loss.value_and_gradient(logits, labels)
+            assert float(backend.to_host(value)) == pytest.approx(np.log(2) / 2)
+            np.testing.assert_allclose(backend.to_host(gradient), [[0, 0], [0.25, -0.25]])
+
     def test_large_logits(self, backend, dtype):
         loss = SoftmaxCrossEntropy()
         logits = backend.asarray(np.array([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]]), dtype)
@@ -358,6 +366,16 @@ class TestRegularizers:
         for narrow, wide in zip(*results, strict=True):
             np.testing.assert_allclose(backend.to_host(narrow), backend.to_host(wide), rtol=1e-4, atol=1e-5)
         assert {a.dtype for a in results[0]} == {dtype}
+
+
+def test_one_tensor_is_no_stack(backend, dtype):
+    penalty = Tikhonov(Identity((1, 5), dtype), 1.0)
+    x = numbers(backend, dtype, 1, 5)
+    assert penalty.value(x).shape == penalty.value_and_gradient(x)[0].shape == ()
+    both = Tikhonov(Gradient((2, 3, 4), 0.5, dtype), 0.3)
+    stack = numbers(backend, dtype, 5, 24)
+    values = (backend.to_host(v) for v in (both.value(stack), both.value_and_gradient(stack)[0]))
+    np.testing.assert_allclose(*values, rtol=1e-5)
 
 
 def test_tikhonov_errors(backend):
@@ -404,6 +422,12 @@ def test_a_stack_of_kernels(backend, dtype, engine):
         operator.tosparse()
     with pytest.raises(InputError, match="A @ B: expected single operators, got a stack of them"):
         Identity((9, 6, 7), dtype) @ operator
+    with pytest.raises(InputError, match=r"a \* A: expected single operators, got a stack of them"):
+        2.0 * operator
+    with pytest.raises(InputError, match="operators: expected single operators, got a stack of them"):
+        BlockDiagonal([operator])
+    with pytest.raises(InputError, match="kernel: expected one kernel, which has a matrix, got a stack of 4"):
+        operator.symbol()
     with pytest.raises(InputError, match=r"x: expected an array of shape \(4, N, 8, 6, 7\)"):
         operator @ x[0]
     with pytest.raises(InputError, match=r"kernel: expected an array of shape \(9, 8, 3, 3\)"):
@@ -447,7 +471,14 @@ class TestObjective:
             meganet.StackedObjective(objectives)(x[:2], indices)
         with pytest.raises(InputError, match="objectives: expected at least one, got none"):
             meganet.StackedObjective([])
-        other = meganet.Objective(objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2])
+        for change in ({"theta_regularizer": None}, {"W_regularizer": Tikhonov(Gradient((3, 2, 3, 2), 0.5), 0.3)}):
+            usual = {name: getattr(objectives[0], name) for name in ("theta_regularizer", "W_regularizer")}
+            parts = objectives[0].network, objectives[0].classifier, objectives[0].images, np.zeros(7, int)
+            other = meganet.Objective(*parts, **{**usual, **change})
+            with pytest.raises(InputError, match=rf"objectives\[1\]: expected the {next(iter(change))} of the first"):
+                meganet.StackedObjective([objectives[0], other])
+        parts = objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2]
+        other = meganet.Objective(*parts, **usual)
         with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
             meganet.StackedObjective([objectives[0], other])
 

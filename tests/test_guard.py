@@ -51,7 +51,10 @@ def test_the_namespaces_exist_in_cupy():
     missing += [name for name in ("csr_array", "block_diag") if not hasattr(cupyx.scipy.sparse, name)]
     assert not missing
     assert hasattr(cupy.linalg, "solve") and hasattr(cupyx.scipy.fft, "fft2")
-    assert hasattr(cupy.lib.stride_tricks, "as_strided")
+    stream = cupy.cuda.Stream
+    assert all(hasattr(stream, name) for name in ("begin_capture", "end_capture", "synchronize"))
+    assert all(hasattr(cupy.cuda, name) for name in ("MemoryPool", "using_allocator", "get_current_stream"))
+    assert hasattr(cupy, "RawModule") and issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
     for name in (
         "reshape",
         "transpose",

@@ -90,6 +90,16 @@ def test_runs_together_give_what_each_gives_alone(rule, backend, dtype):
         np.testing.assert_array_equal(backend.to_host(state.x), backend.to_host(alone.x))
         assert state.history.to_csv() == alone.history.to_csv() and len(state.seconds) == 4
     assert sgd_together([], 40, stack=stack, **arguments) == []
+    shapes = set()
+
+    def project(x):
+        shapes.add(x.ndim)
+        return 0.5 * x
+
+    states = sgd_together(runs[:1], 40, stack=stack, project=project, **arguments)
+    alone = sgd(fun, starts[0], 40, project=project, **arguments)
+    np.testing.assert_array_equal(backend.to_host(states[0].x), backend.to_host(alone.x))
+    assert shapes == {1, 2}
 
 
 def test_each_example_is_used_once_and_the_last_incomplete_batch_is_dropped():

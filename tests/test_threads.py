@@ -35,6 +35,23 @@ def test_one_thread_runs_all_itself():
     assert _threads.run([]) == []
 
 
+def test_callers_from_several_threads_leave_blas_as_it_was():
+    with threadpool_limits(2):
+        counts = []
+
+        def call():
+            for _ in range(20):
+                _threads.run([lambda: 1] * 3)
+                counts.append(_threads.thread_count())
+
+        callers = [threading.Thread(target=call) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert set(counts) == {2} and _threads.thread_count() == 2
+
+
 def test_an_error_is_raised_after_all_tasks_have_ended():
     done = []
 

@@ -75,7 +75,8 @@ class Kernels:
             self.xp.empty(labels.shape, dtype=logits.dtype),
             self.xp.empty(logits.shape, dtype=logits.dtype),
         )
-        logits, labels = self.xp.ascontiguousarray(logits), self.xp.ascontiguousarray(labels)
+        logits = self.xp.ascontiguousarray(logits)
+        labels = self.xp.ascontiguousarray(labels.astype(np.int64))
         sizes = (np.int64(loss.size), logits.shape[-1], logits.shape[-2])
         self.launch("softmax", logits.dtype, loss.size, logits, labels, loss, gradient, *sizes)
         return loss, gradient

@@ -2,7 +2,7 @@
 // so each result is the same whatever the launch, and a stack of trials is only more threads.
 //
 // Images are (T, H, W, N, C) memory: T trials, N examples; threads next to each other work on channels next to each
-// other. Tiles, windows and matrices are those of linop/_engines/winograd.py; th, tw count the tiles.
+// other. Tiles, windows and matrices are those of linop/_engines/tiles.py; th, tw count the tiles.
 
 typedef long long index_t;
 

@@ -47,8 +47,8 @@ class ReLU(Activation):
 
     def value(self, backend: Backend, z: Array) -> Array:
         """Return max(z, 0)."""
-        # zeros of one pixel's size: with the scalar 0 NumPy's maximum takes thrice the time
-        shape = (*z.shape[:-2], 1, 1) if z.ndim >= 4 else tuple(z.shape)
+        # zeros of one pixel's or one example's size: with the scalar 0 NumPy's maximum takes thrice the time
+        shape = (*z.shape[:-2], 1, 1) if z.ndim >= 4 else (z.shape[-1],)
         zeros = backend.xp.zeros(shape, dtype=z.dtype)
         return backend.xp.maximum(z, zeros, out=z)
 

@@ -216,6 +216,7 @@ class Scaled(LinearOperator):
     """``(a A) x = a (A x)``, with the adjoint ``a (A.T y)``."""
 
     def __init__(self, factor: float, operator: LinearOperator) -> None:
+        _same_home("a * A", operator, operator)
         super().__init__(operator.domain_shape, operator.range_shape, operator.dtype, operator.backend)
         self.factor, self.operator = _validate.real("factor", factor), operator
         self.stores_numbers = operator.stores_numbers
@@ -264,6 +265,11 @@ class ParametricOperator(LinearOperator):
         other.__dict__.update(self.__dict__)
         other.kernel, other.dtype = kernel, _validate.float_dtype("dtype of kernel", kernel.dtype)
         return other
+
+    def _single(self) -> None:
+        """Refuse a stack of kernels where there must be one."""
+        if self.stack:
+            _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
 
     @abstractmethod
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:

@@ -86,8 +86,7 @@ class CirculantConvolution(ParametricOperator):
 
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W), as canonical CSR; a stack of kernels has none."""
-        if self.stack:
-            _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
+        self._single()
         return circulant_matrix(self.backend, self.kernel, self.image_shape)
 
     def symbol(self) -> Array:
@@ -96,6 +95,7 @@ class CirculantConvolution(ParametricOperator):
         ``symbol[o, c, k, l] = sum_{a, b} kernel[o, c, a, b] exp(2 pi i (k (a - k1//2) / H + l (b - k2//2) / W))`` is
         the factor with which the pair (o, c) multiplies the Fourier mode (k, l) of an image.
         """
+        self._single()
         height, width = self.image_shape
         out_channels, in_channels, k1, k2 = self.kernel.shape
         xp = self.backend.xp

@@ -85,5 +85,6 @@ class Dense(ParametricOperator):
             out[..., start : start + step, :] = products[..., start : start + step, :]
 
     def tosparse(self) -> Any:
-        """Return the matrix as CSR (all its entries)."""
+        """Return the matrix as CSR (all its entries); a stack of kernels has none."""
+        self._single()
         return self.backend.csr(self.backend.to_host(self.kernel).reshape(self.shape))

@@ -77,6 +77,8 @@ class BlockDiagonal(LinearOperator):
             _validate.reject("operators", "at least one operator", "none")
         first = operators[0]
         for operator in operators:
+            if operator.stack:
+                _validate.reject("operators", "single operators", "a stack of them")
             if operator.backend is not first.backend or operator.dtype != first.dtype:
                 _validate.reject("operators", f"all in {first.dtype} on {first.backend.name}", repr(operator))
         rows, columns = (sum(o.shape[axis] for o in operators) for axis in (0, 1))
@@ -220,6 +222,9 @@ class Gradient(LinearOperator):
         self.h = widths
         self.differences = (first, second)
         self._split = sizes[0]
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, h={self.h})"
 
     def _apply(self, x: Array) -> Array:
         lead = x.shape[:-2]

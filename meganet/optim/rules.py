@@ -31,7 +31,10 @@ class Rule(Protocol):
         steps: int,
         epoch: int,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the next point and memory; `steps` counts from 1 over all epochs, as `epoch` does."""
+        """Return the next point and memory; `epoch` counts from 1, and so does `steps`, over all epochs.
+
+        A rule that does not count steps gets the number of those before the epoch.
+        """
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def sgd(
     Source: equations (2.4) and (2.5) of the thesis.
     """
     run = Run(fun, x0, order, observe, callback, state)
-    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project), [run], None, progress)[0]
+    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project, None), [run], progress)[0]
 
 
 def sgd_together(
@@ -158,7 +158,7 @@ def sgd_together(
     list of SGDState
         In the order of the runs. The seconds of an epoch are its share, the time of all divided by their number.
     """
-    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project), runs, stack, progress)
+    return _train(_Shared(examples, epochs, learning_rate, batch_size, rule, project, stack), runs, progress)
 
 
 class _Shared:
@@ -172,8 +172,9 @@ class _Shared:
         batch_size: int,
         rule: Rule | None,
         project: Callable[[Array], Array] | None,
+        stack: Callable[[Any], Function] | None,
     ) -> None:
-        self.learning_rate, self.project = learning_rate, project
+        self.learning_rate, self.project, self.stack = learning_rate, project, stack
         self.examples = _validate.integer("examples", examples)
         self.epochs = _validate.integer("epochs", epochs)
         self.batch_size = _validate.integer("batch_size", batch_size)
@@ -187,7 +188,9 @@ class _Shared:
         backend, x0, state = backend_of(run.x0), run.x0, run.state
         _validate.float_dtype("dtype of x0", x0.dtype)
         if state is None:
-            x = x0 if self.project is None else self.project(x0)
+            x = x0
+            if self.project is not None:
+                x = self.project(x0) if self.stack is None else self.project(x0[None])[0]
             state = SGDState(x, self.rule.start(backend, x))
             state.history.append(_row(0, 0.0, 0.0, x, run.observe))
             return state
@@ -238,10 +241,8 @@ class _Shared:
         return state[0], state[1:]
 
 
-def _train(
-    shared: _Shared, runs: Sequence[Run], stack: Callable[[Any], Function] | None, progress: str | None
-) -> list[SGDState]:
-    """Make the runs; without `stack` it is one."""
+def _train(shared: _Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
+    """Make the runs; without a stack it is one."""
     states = [shared.start(run) for run in runs]
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
@@ -251,9 +252,10 @@ def _train(
             behind = [number for number, state in enumerate(states) if state.epoch == last]
             if behind != numbers:
                 numbers = behind
-                fun = runs[0].fun if stack is None else stack([runs[number].fun for number in numbers])
+                funs = [runs[number].fun for number in numbers]
+                fun = funs[0] if shared.stack is None else shared.stack(funs)
             group = [(runs[number], states[number]) for number in numbers]
-            _advance(shared, fun, group, stack is not None, last + 1, partial(bar.update, len(group)))
+            _advance(shared, fun, group, last + 1, partial(bar.update, len(group)))
     return states
 
 
@@ -261,7 +263,6 @@ def _advance(
     shared: _Shared,
     fun: Function,
     group: list[tuple[Run, SGDState]],
-    stacked: bool,
     epoch: int,
     advance: Callable[[], Any],
 ) -> None:
@@ -270,7 +271,7 @@ def _advance(
     backend = backend_of(states[0].x)
     batches = [shared.indices(run.order, epoch) for run, _ in group]
     clock = time.perf_counter()
-    if stacked:
+    if shared.stack is not None:
         x = backend.xp.stack([state.x for state in states])
         memory = tuple(backend.xp.stack(parts) for parts in zip(*(state.memory for state in states), strict=True))
         indices = backend.asarray(np.stack(batches, axis=1))

@@ -1,7 +1,7 @@
 """Winograd's minimal filtering for 3x3 kernels: tiles of 4x4 outputs from 6x6 inputs.
 
-With the matrices below, for one input tile d (6, 6), one kernel g (3, 3) and one output tile y (4, 4), all of one
-channel pair::
+With the matrices B, G and A of `tiles.py`, for one input tile d (6, 6), one kernel g (3, 3) and one output tile y
+(4, 4), all of one channel pair::
 
     y = A' [ (G g G') * (B' d B) ] A
 
