@@ -66,6 +66,14 @@ def medians(cases: Mapping[str, Callable[[], Any]], rounds: int, **options: int)
     return {name: 1e3 * statistics.median(s) for name, s in alternate(cases, rounds, **options).items()}
 
 
+def spread(seconds: Mapping[str, list[float]], peers: Sequence[str], calls: int = 8) -> tuple[float, float]:
+    """Return the smallest and the largest ratio, best peer to us, among the turns of `alternate`."""
+    turns = range(0, len(seconds["meganet"]), calls)
+    median = {name: [statistics.median(values[k : k + calls]) for k in turns] for name, values in seconds.items()}
+    ratios = [min(parts) / ours for ours, *parts in zip(median["meganet"], *(median[p] for p in peers), strict=True)]
+    return min(ratios), max(ratios)
+
+
 def limits() -> dict[str, float]:
     """Measure what the machine can do: GFLOP/s of a large float32 matrix product, GB/s of copying memory."""
     a, out = np.ones((1536, 1536), np.float32), np.empty((1536, 1536), np.float32)

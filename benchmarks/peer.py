@@ -23,19 +23,21 @@ class Peer:
 
     def __init__(self, ours: Training, memory_format: Any) -> None:
         views = ours.fun.parameters.view(ours.x)
-        self.weights = [torch.tensor(view, requires_grad=True) for view in views.values()]
+        first, second, kernel, bias = (torch.tensor(view) for view in views.values())
+        stencils = [weight.contiguous(memory_format=memory_format) for weight in (first, second)]
+        self.weights = [weight.requires_grad_(True) for weight in (*stencils, kernel, bias)]
         self.images = torch.tensor(ours.fun.images).contiguous(memory_format=memory_format)
         self.labels = torch.tensor(ours.fun.labels)
         self.indices = torch.tensor(ours.indices)
-        self.pool, self.format = ours.case.network == "B", memory_format
+        self.pool = ours.case.network == "B"
         self.optimizer = torch.optim.SGD(self.weights, lr=RATE)
 
     def logits(self, images: Any) -> Any:
         """Return the classifier's outputs."""
         first, second, kernel, bias = self.weights
-        x = F.relu(periodic(images, first.contiguous(memory_format=self.format)))
+        x = F.relu(periodic(images, first))
         x = F.avg_pool2d(x, 2) if self.pool else x
-        x = F.relu(periodic(x, second.contiguous(memory_format=self.format)))
+        x = F.relu(periodic(x, second))
         return F.linear(x.flatten(1), kernel.flatten(1), bias)
 
     def loss(self) -> Any:

@@ -23,6 +23,7 @@ COLUMNS = [
     "PyTorch ms",
     "PyTorch channels-last ms",
     "**PyTorch / meganet**",
+    "in single turns",
     "gradients differ by",
     "floor, products direct ms",
     "floor, products Winograd ms",
@@ -47,15 +48,30 @@ def main() -> None:
             if difference > 1e-5:
                 raise SystemExit(f"{case}: the gradients differ by {difference:.1e}")
             calls = {"meganet": ours.step, **{name: peer.step for name, peer in peers.items()}}
-            times = common.medians(calls, options.rounds)
+            seconds = common.alternate(calls, options.rounds)
+            times = {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
             ratio = min(times[name] for name in peers) / times["meganet"]
+            spread = common.spread(seconds, list(peers))
             floors = [case.step_flop(winograd) / peak / 1e6 for winograd in (False, True)]
             floors.append(case.step_bytes() / bandwidth / 1e6)
             record["cases"].append(
-                {**vars(case), "gradient_difference": difference, "ms": times, "ratio": ratio, "floors_ms": floors}
+                {
+                    **vars(case),
+                    "gradient_difference": difference,
+                    "ms": times,
+                    "ratio": ratio,
+                    "ratios_of_turns": spread,
+                    "floors_ms": floors,
+                }
             )
             rows.append(
-                [str(case), *(f"{times[n]:.1f}" for n in calls), f"**{ratio:.2f}**", f"{difference:.0e}"]
+                [
+                    str(case),
+                    *(f"{times[n]:.1f}" for n in calls),
+                    f"**{ratio:.2f}**",
+                    f"{spread[0]:.2f} to {spread[1]:.2f}",
+                    f"{difference:.0e}",
+                ]
                 + [f"{floor:.1f}" for floor in floors]
             )
     note = (

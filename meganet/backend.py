@@ -112,6 +112,17 @@ class Backend:
         """Return the results of independent tasks, in order."""
         return [task() for task in tasks]
 
+    def product(self, a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array:
+        """Return the products of matrices (..., M, K) and (..., K, N), either transposed before."""
+        if self.kernels is not None:
+            return self.kernels.product(a, b, transpose_a, transpose_b)
+        return (a.swapaxes(-1, -2) if transpose_a else a) @ (b.swapaxes(-1, -2) if transpose_b else b)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """Return ``<a, b>``, an array of shape ()."""
+        # on a device without its linear algebra library, which a recorded step cannot hold
+        return (a * b).sum() if self.kernels is not None else self.xp.vdot(a, b)
+
     def iterate(
         self,
         step: Callable[[tuple[Array, ...], Array], tuple[Array, ...]],

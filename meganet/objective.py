@@ -53,6 +53,9 @@ class Objective:
     on the backend, so that a step on a GPU does not wait for the host; ``float(value)`` where one is wanted.
     """
 
+    #: A training step may be recorded as a CUDA graph, see `optim.sgd`.
+    recordable = True
+
     def __init__(
         self,
         network: Layer,

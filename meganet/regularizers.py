@@ -55,7 +55,7 @@ class Tikhonov:
         if self._stacked(x):
             value = (difference * gradient).reshape(x.shape).sum(axis=1)
         else:
-            value = self.operator.backend.xp.vdot(difference, gradient)
+            value = self.operator.backend.dot(difference, gradient)
         return 0.5 * value, gradient.reshape(x.shape)
 
     def hessian_product(self, v: Array) -> Array:

@@ -28,6 +28,9 @@ class StackedObjective:
     ``sgd_together(runs, examples, stack=StackedObjective, ...)``
     """
 
+    #: A training step may be recorded as a CUDA graph, see `optim.sgd`.
+    recordable = True
+
     def __init__(self, objectives: Sequence[Objective]) -> None:
         if not objectives:
             _validate.reject("objectives", "at least one", "none")

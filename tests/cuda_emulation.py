@@ -1,7 +1,9 @@
 """CUDA kernels run on the host, thread after thread, so that their arithmetic is tested where there is no GPU.
 
-The source is compiled by a C++ compiler behind a few definitions. That is faithful only because no kernel here shares
-memory between threads or waits for others; `RawModule` refuses a source that does.
+The source is compiled by a C++ compiler behind a few definitions. The threads of a block run one after another, each to
+its end, and in a kernel that waits for others, from one `__syncthreads` to the next, as fibers. These are slow, so but
+for the tests of `product` itself a plain loop stands for it (`faithful_product`). What needs more than that, such as
+atomic sums or shuffles, is refused.
 """
 
 from __future__ import annotations
@@ -23,42 +25,110 @@ COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
 SHIM = """
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
+#include <functional>
+#include <ucontext.h>
 #include <utility>
+#include <vector>
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
 static thread_local dim3 blockIdx, blockDim, threadIdx, gridDim;
 #define __global__
 #define __device__
-#define __forceinline__ inline
+#define __shared__ static
+static void __syncthreads();
 using std::exp; using std::log;
 """
 LAUNCHER = """
-template <class... A, std::size_t... I>
-static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, std::index_sequence<I...>) {
-    gridDim.x = grid; blockDim.x = block;
-    for (unsigned b = 0; b < grid; ++b)
+static ucontext_t scheduler;
+static std::vector<ucontext_t> fibers;
+static std::vector<char> ended;
+static std::function<void()> body;
+static void fiber() { body(); ended[threadIdx.x] = 1; }
+static void __syncthreads() { swapcontext(&fibers[threadIdx.x], &scheduler); }
+
+static void run_fibers(unsigned block) {
+    static std::vector<std::vector<char>> stacks;
+    stacks.resize(block, std::vector<char>(1 << 16));
+    fibers.assign(block, ucontext_t());
+    ended.assign(block, 0);
+    for (unsigned t = 0; t < block; ++t) {
+        getcontext(&fibers[t]);
+        fibers[t].uc_stack.ss_sp = stacks[t].data();
+        fibers[t].uc_stack.ss_size = stacks[t].size();
+        fibers[t].uc_link = &scheduler;
+        makecontext(&fibers[t], fiber, 0);
+    }
+    for (unsigned left = block; left;) {
+        unsigned before = left;
         for (unsigned t = 0; t < block; ++t) {
-            blockIdx.x = b; threadIdx.x = t;
-            kernel(*static_cast<A *>(args[I])...);
+            threadIdx.x = t;
+            if (ended[t]) continue;
+            swapcontext(&scheduler, &fibers[t]);
+            left -= ended[t];
         }
+        if (left && left != before) std::abort();  // some threads ended while others wait
+    }
 }
-template <class... A> static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, int *count) {
+
+template <class... A, std::size_t... I>
+static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, bool waits,
+                std::index_sequence<I...>) {
+    for (unsigned b = 0; b < grid; ++b) {
+        blockIdx.x = b;
+        if (waits) {
+            body = [&] { kernel(*static_cast<A *>(args[I])...); };
+            run_fibers(block);
+        } else
+            for (unsigned t = 0; t < block; ++t) {
+                threadIdx.x = t;
+                kernel(*static_cast<A *>(args[I])...);
+            }
+    }
+}
+
+template <class R>
+static void plain_product(const R *A, const R *B, R *C, int M, int N, int K, int ta, int tb, index_t oa, index_t ia,
+                          index_t ob, index_t ib, int inner, int tm, int tn) {
+    for (index_t matrix = 0; matrix < gridDim.x / (tm * tn); ++matrix)
+        for (int m = 0; m < M; ++m)
+            for (int n = 0; n < N; ++n) {
+                const R *a = A + matrix / inner * oa + matrix % inner * ia;
+                const R *b = B + matrix / inner * ob + matrix % inner * ib;
+                R sum = 0;
+                for (int k = 0; k < K; ++k) sum += a[ta ? k * M + m : m * K + k] * b[tb ? n * K + k : k * N + n];
+                C[(matrix * M + m) * N + n] = sum;
+            }
+}
+extern "C" void plain_product_float32(const float *A, const float *B, float *C, int M, int N, int K, int ta, int tb,
+    index_t oa, index_t ia, index_t ob, index_t ib, int inner, int tm, int tn) {
+    plain_product(A, B, C, M, N, K, ta, tb, oa, ia, ob, ib, inner, tm, tn);
+}
+extern "C" void plain_product_float64(const double *A, const double *B, double *C, int M, int N, int K, int ta, int tb,
+    index_t oa, index_t ia, index_t ob, index_t ib, int inner, int tm, int tn) {
+    plain_product(A, B, C, M, N, K, ta, tb, oa, ia, ob, ib, inner, tm, tn);
+}
+template <class... A>
+static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, bool waits, bool once, int *count) {
     *count = sizeof...(A);
-    if (args) run(kernel, grid, block, args, std::index_sequence_for<A...>{});
+    gridDim.x = grid; blockDim.x = block;
+    if (args) run(kernel, once ? 1 : grid, once ? 1 : block, args, waits, std::index_sequence_for<A...>{});
 }
 """
 
 
 @lru_cache(maxsize=4)
 def _library(code: str, folder: str) -> ctypes.CDLL:
-    for word in ("__shared__", "__syncthreads", "atomic", "__shfl"):
+    for word in ("atomic", "__shfl", "__syncwarp"):
         assert word not in code, f"{word} cannot be emulated"
     plain = re.sub(r"\\\n", " ", code)
     names = re.findall(r"void (\w+)_##suffix", plain)
+    bodies = {text.split("(")[0]: text for text in plain.split("__device__ void ")[1:]}
+    waiting = {
+        f"{n}_{dtype}" for n, text in bodies.items() if "__syncthreads" in text for dtype in ("float32", "float64")
+    }
     names = [f"{name}_{dtype}" for name in names for dtype in ("float32", "float64")]
-    launchers = "".join(
-        f'extern "C" int launch_{n}(unsigned g, unsigned b, void **a) {{ int k; run({n}, g, b, a, &k); return k; }}\n'
-        for n in names
-    )
+    launchers = "".join(_launcher(name, name in waiting, "false") for name in names)
+    launchers += "".join(_launcher(f"plain_product_{dtype}", False, "true") for dtype in ("float32", "float64"))
     stem = Path(folder) / hashlib.sha256(code.encode()).hexdigest()[:16]
     stem.with_suffix(".cpp").write_text(SHIM + code + LAUNCHER + launchers)
     command = [
@@ -76,6 +146,11 @@ def _library(code: str, folder: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(stem) + ".so")
 
 
+def _launcher(name: str, waits: bool, once: str) -> str:
+    call = f"run({name}, g, b, a, {str(waits).lower()}, {once}, &k)"
+    return f'extern "C" int launch_{name}(unsigned g, unsigned b, void **a) {{ int k; {call}; return k; }}\n'
+
+
 @lru_cache(maxsize=1)
 def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory()
@@ -84,11 +159,14 @@ def _folder() -> tempfile.TemporaryDirectory:
 class RawModule:
     """CuPy's class of that name, for arrays that `inner` turns into NumPy arrays."""
 
+    faithful_product = False
+
     def __init__(self, code: str, options: tuple[str, ...], inner) -> None:
         self.library, self.inner = _library(code, _folder().name), inner
 
     def get_function(self, name: str):
-        launch = getattr(self.library, f"launch_{name}")
+        plain = name.startswith("product_") and not RawModule.faithful_product
+        launch = getattr(self.library, f"launch_{'plain_' * plain}{name}")
 
         def function(grid, block, arguments):
             cells, kept = [], []

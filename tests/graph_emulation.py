@@ -6,6 +6,7 @@ it changed is put back. Work on a value that came from the host, or that was for
 
 from __future__ import annotations
 
+import operator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import numpy as np
 
 
 class CaptureError(RuntimeError):
-    """Something that cannot be part of a graph."""
+    """A transfer or a wait while a graph is recorded, for which CuPy raises a `RuntimeError`."""
 
 
 class Graph:
@@ -61,6 +62,10 @@ class Stream:
         no_capture("a wait for the device")
 
 
+VENDOR = {np.matmul, np.vdot, np.linalg.solve, operator.matmul}
+"""What CuPy gives to cuBLAS or cuSOLVER, which it refuses to call while a graph is recorded."""
+
+
 def no_capture(what):
     """Refuse what a device refuses while a stream captures."""
     if Graph.active is not None:
@@ -70,6 +75,8 @@ def no_capture(what):
 def call(function, arguments, keywords=None):
     """Run a function of arrays that makes a new array, or a view, and note it."""
     keywords, graph = keywords or {}, Graph.active
+    if graph is not None and function in VENDOR:
+        raise NotImplementedError(f"calling the library of {function.__name__} during stream capture")
     out = keywords.get("out")
     if graph is not None and out is not None:
         graph.keep(out)
@@ -121,6 +128,5 @@ CUDA = SimpleNamespace(
     MemoryPool=lambda: SimpleNamespace(malloc=None),
     using_allocator=_allocator,
     get_current_stream=Stream,
-    runtime=SimpleNamespace(CUDARuntimeError=CaptureError),
 )
 """What the engine uses of ``cupy.cuda``."""

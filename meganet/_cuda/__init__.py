@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 BLOCK = 256
-"""Threads of a block. The kernels share nothing between threads, so any number would do."""
+"""Threads of a block, the number that the kernel `product` is written for."""
+TILE = 64
+"""Rows and columns of a product that one block computes."""
 
 
 def source() -> str:
@@ -39,10 +41,32 @@ class Kernels:
         return self.xp.RawModule(code=source(), options=("-std=c++17",))
 
     def launch(self, name: str, dtype: Any, threads: int, *arguments: Any) -> None:
-        """Run a kernel for `dtype` on so many threads; an ``int`` becomes a C int, other numbers stay as they are."""
+        """Run a kernel for `dtype` on so many threads; an ``int`` becomes a C int, other numbers stay as they are.
+
+        Arrays are handed over as addresses, so they must lie in memory as the kernel takes them.
+        """
         function = self._module.get_function(f"{name}_{dtype}")
         numbers = [np.int32(a) if type(a) is int else a for a in arguments]
         function((-(-threads // BLOCK),), (BLOCK,), tuple(numbers))
+
+    def product(self, a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+        """Return the products of matrices (..., M, K) and (..., K, N), either transposed before.
+
+        At most two axes stand in front; they broadcast. The vendor's library does not serve here: CuPy refuses it
+        while a graph is recorded, and copies what is transposed.
+        """
+        a, b = self.xp.ascontiguousarray(a), self.xp.ascontiguousarray(b)
+        m, k = a.shape[-2:][::-1] if transpose_a else a.shape[-2:]
+        n = b.shape[-2] if transpose_b else b.shape[-1]
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        outer, inner = (1, 1, *lead)[-2:]
+        result = self.xp.empty((*lead, m, n), dtype=a.dtype)
+        strides = [stride for x in (a, b) for stride in _matrix_strides(x.shape)]
+        tiles = -(-m // TILE), -(-n // TILE)
+        flags = int(transpose_a), int(transpose_b)
+        threads = outer * inner * tiles[0] * tiles[1] * BLOCK
+        self.launch("product", a.dtype, threads, a, b, result, m, n, k, *flags, *strides, inner, *tiles)
+        return result
 
     def relu(self, z: Any) -> tuple[Any, Any]:
         """Return ``max(z, 0)``, written over `z`, and ``z >= 0``, of contiguous memory in any order of axes."""
@@ -89,6 +113,13 @@ class Kernels:
         numbers = (np.float64(rate), np.float64(momentum), np.int64(x.size))
         self.launch("momentum_step", x.dtype, x.size, *arrays, *velocities, *numbers)
         return x_next, v_next
+
+
+def _matrix_strides(shape: tuple[int, ...]) -> list[np.int64]:
+    """Return how far apart the matrices of (..., M, K) lie along the two axes in front, 0 along an axis of length 1."""
+    outer, inner = (1, 1, *shape[:-2])[-2:]
+    size = shape[-2] * shape[-1]
+    return [np.int64(size * inner if outer > 1 else 0), np.int64(size if inner > 1 else 0)]
 
 
 def _dense(array: Any) -> bool:

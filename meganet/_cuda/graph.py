@@ -35,7 +35,7 @@ def iterate(
 
         in_place()
         advance()
-        graph = _recorded(xp, stream, in_place) if inputs.shape[0] > 1 else None
+        graph = _recorded(stream, in_place) if inputs.shape[0] > 1 else None
         for number in range(1, inputs.shape[0]):
             one[...] = inputs[number]
             if graph is None:
@@ -48,15 +48,20 @@ def iterate(
     return tuple(buffer.copy() for buffer in buffers)
 
 
-def _recorded(xp: Any, stream: Any, function: Callable[[], None]) -> Any:
-    """Return the graph of what `function` launches, or None, with a warning, where the driver refuses."""
+def _recorded(stream: Any, function: Callable[[], None]) -> Any:
+    """Return the graph of what `function` launches; None, with a warning, if something in it cannot be recorded."""
+    problem: Exception | None = None
+    stream.begin_capture()
     try:
-        stream.begin_capture()
-        try:
-            function()
-        finally:
-            graph = stream.end_capture()
-    except xp.cuda.runtime.CUDARuntimeError as error:
-        warnings.warn(f"no CUDA graph of the training step ({error}); it runs kernel by kernel", stacklevel=2)
-        return None
-    return graph
+        function()
+    except (NotImplementedError, RuntimeError) as error:
+        # the first is what CuPy raises for its matrix products, the second for transfers
+        problem = error
+    try:
+        graph = stream.end_capture()
+    except RuntimeError as error:
+        problem = problem or error
+    if problem is None:
+        return graph
+    warnings.warn(f"no CUDA graph of the training step ({problem}); it runs kernel by kernel", stacklevel=2)
+    return None

@@ -1,5 +1,6 @@
-// Kernels for what CuPy's parts do slowly. Every kernel runs one thread per result and shares nothing between threads,
-// so each result is the same whatever the launch, and a stack of trials is only more threads.
+// Kernels for what CuPy's parts do slowly, or cannot do while a CUDA graph is recorded. Every kernel but `product` runs
+// one thread per result and shares nothing between threads. All sums have a fixed order, so each result is the same
+// whatever the launch, and a stack of trials is only more threads.
 //
 // Images are (T, H, W, N, C) memory: T trials, N examples; threads next to each other work on channels next to each
 // other. Tiles, windows and matrices are those of linop/_engines/tiles.py; th, tw count the tiles.
@@ -142,6 +143,45 @@ __device__ void window_sum(const R *points, R *x, int T, int H, int W, int N, in
     x[id] = sum;
 }
 
+// C = op(A) op(B) for many matrices: op(A) is (M, K), op(B) is (K, N), C is (M, N), all in C order; op transposes where the
+// flag says so. Matrix number t * inner + p begins at t * outer_a + p * inner_a, so a stride 0 uses one for all. A block
+// of 256 threads computes 64x64 entries of C, 4x4 a thread, from strips of A and B that it brings to shared memory, 16
+// columns at a time.
+template <class R>
+__device__ void product(const R *A, const R *B, R *C, int M, int N, int K, int transpose_a, int transpose_b,
+                        index_t outer_a, index_t inner_a, index_t outer_b, index_t inner_b, int inner, int tiles_m,
+                        int tiles_n) {
+    __shared__ R a[16][64 + 1], b[16][64 + 1];
+    int thread = threadIdx.x, row = thread / 16 * 4, column = thread % 16 * 4;
+    int tile = blockIdx.x % (tiles_m * tiles_n);
+    index_t matrix = blockIdx.x / (tiles_m * tiles_n);
+    int m0 = tile / tiles_n * 64, n0 = tile % tiles_n * 64;
+    A += matrix / inner * outer_a + matrix % inner * inner_a;
+    B += matrix / inner * outer_b + matrix % inner * inner_b;
+    R sum[4][4] = {};
+    for (int k0 = 0; k0 < K; k0 += 16) {
+        // neighbours read neighbours: along K where the matrix lies so, else along its rows or columns
+        for (int e = thread; e < 16 * 64; e += 256) {
+            int ka = transpose_a ? e / 64 : e % 16, m = transpose_a ? e % 64 : e / 16;
+            int kb = transpose_b ? e % 16 : e / 64, n = transpose_b ? e / 16 : e % 64;
+            bool in_a = m0 + m < M && k0 + ka < K, in_b = n0 + n < N && k0 + kb < K;
+            a[ka][m] = in_a ? A[transpose_a ? (index_t)(k0 + ka) * M + m0 + m : (index_t)(m0 + m) * K + k0 + ka] : R(0);
+            b[kb][n] = in_b ? B[transpose_b ? (index_t)(n0 + n) * K + k0 + kb : (index_t)(k0 + kb) * N + n0 + n] : R(0);
+        }
+        __syncthreads();
+        for (int k = 0; k < 16; ++k) {
+            R x[4], y[4];
+            for (int i = 0; i < 4; ++i) x[i] = a[k][row + i], y[i] = b[k][column + i];
+            for (int i = 0; i < 4; ++i)
+                for (int j = 0; j < 4; ++j) sum[i][j] += x[i] * y[j];
+        }
+        __syncthreads();
+    }
+    C += matrix * M * N;
+    for (int i = 0; i < 4 && m0 + row + i < M; ++i)
+        for (int j = 0; j < 4 && n0 + column + j < N; ++j) C[(index_t)(m0 + row + i) * N + n0 + column + j] = sum[i][j];
+}
+
 // The direct sum, for few input channels: one thread per output pixel, example and channel o.
 // kernel is (T, k1, k2, I, O).
 template <class R>
@@ -249,6 +289,10 @@ __device__ void momentum_step(const R *x, const R *g, const R *d, R *x_next, R *
         input_adjoint(p, T, N, C, th, tw); }                                                                          \
     extern "C" __global__ void window_sum_##suffix(const R *p, R *x, int T, int H, int W, int N, int C, int th,       \
                                                    int tw) { window_sum(p, x, T, H, W, N, C, th, tw); }               \
+    extern "C" __global__ void product_##suffix(const R *A, const R *B, R *C, int M, int N, int K, int ta, int tb,    \
+                                                index_t oa, index_t ia, index_t ob, index_t ib, int inner, int tm,    \
+                                                int tn) {                                                             \
+        product(A, B, C, M, N, K, ta, tb, oa, ia, ob, ib, inner, tm, tn); }                                           \
     extern "C" __global__ void direct_forward_##suffix(const R *x, const R *k, R *y, int T, int H, int W, int N,      \
                                                        int I, int O, int k1, int k2) {                                \
         direct_forward(x, k, y, T, H, W, N, I, O, k1, k2); }                                                          \

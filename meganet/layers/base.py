@@ -32,7 +32,8 @@ class Layer(ABC):
 
     **Stacks.** `theta` may be a stack (T, parameters.size) of weights; then x, y and all directions have the axis
     T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
-    therefore count axes from the end.
+    therefore count axes from the end. On a GPU a training step is recorded once and repeated, so they depend on their
+    arguments only.
 
     Parameters
     ----------

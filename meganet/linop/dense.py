@@ -52,7 +52,7 @@ class Dense(ParametricOperator):
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
         matrices, inputs = self._by_pixel(self.kernel), self._by_pixel(x)
-        return (inputs @ matrices.swapaxes(-1, -2)).sum(axis=-3), (inputs, matrices)
+        return self.backend.product(inputs, matrices, transpose_b=True).sum(axis=-3), (inputs, matrices)
 
     def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         inputs, matrices = record
@@ -67,7 +67,7 @@ class Dense(ParametricOperator):
 
     def _spread(self, y: Array, matrices: Array) -> Array:
         """Return ``K' y``."""
-        return self._tensors(y[..., None, :, :] @ matrices)
+        return self._tensors(self.backend.product(y[..., None, :, :], matrices))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
@@ -75,7 +75,7 @@ class Dense(ParametricOperator):
         return gradient
 
     def _write_kernel_gradient(self, inputs: Array, y: Array, out: Array) -> None:
-        products = self._tensors(y.swapaxes(-1, -2)[..., None, :, :] @ inputs)
+        products = self._tensors(self.backend.product(y[..., None, :, :], inputs, transpose_a=True))
         # some image rows at a time: the whole at once would read every cache line of the products many times
         if len(self.domain_shape) != 3 or self.backend.tile_bytes is None:
             out[...] = products

@@ -18,7 +18,11 @@ from meganet.optim.history import History
 from meganet.optim.rules import Momentum, Rule
 
 Function = Callable[[Array, Array], tuple[Any, Array]]
-"""``fun(x, indices) -> value, gradient`` over the numbered examples."""
+"""``fun(x, indices) -> value, gradient`` over the numbered examples.
+
+An attribute ``recordable = True`` says that its work depends on the arguments alone and that it reads nothing back
+from a device: on a GPU a step is then recorded once in an epoch and launched as a whole.
+"""
 Order = int | Callable[[int], np.ndarray[Any, Any]]
 Observer = Callable[[Array], Mapping[str, float]]
 
@@ -230,7 +234,7 @@ class _Shared:
             return (x if self.project is None else self.project(x)), *remembered
 
         state = (x, *memory)
-        if self.rule.counts_steps:
+        if self.rule.counts_steps or self.project is not None or not getattr(fun, "recordable", False):
             for number in range(self.batches):
                 steps += 1
                 state = step(state, batches[number])

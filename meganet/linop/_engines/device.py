@@ -1,7 +1,7 @@
 """Convolution on a GPU: the same algorithms as on the CPU, with hand-written kernels, for one kernel or a stack.
 
 The transforms are one kernel each, one thread per tile, example and channel; the 36 products of all trials are one
-batched matrix product of the vendor's library. Every sum has a fixed order, so results repeat to the bit.
+launch. Every sum has a fixed order, so results repeat to the bit.
 """
 
 from __future__ import annotations
@@ -48,9 +48,11 @@ class DeviceWinograd(Engine):
         """Return ``K(kernel) x`` and what `gradients` needs."""
         *lead, out_channels, in_channels, _, _ = kernel.shape
         flat = kernel.reshape(-1, out_channels * in_channels, 9)
-        kernels = (_gg(backend, kernel.dtype) @ flat.swapaxes(1, 2)).reshape(-1, POINTS, out_channels, in_channels)
+        product = _kernels(backend).product
+        kernels = product(_gg(backend, kernel.dtype), flat, transpose_b=True)
+        kernels = kernels.reshape(-1, POINTS, out_channels, in_channels)
         record = Record(kernels, self._inputs(backend, x))
-        products = record.inputs @ kernels.swapaxes(2, 3)
+        products = product(record.inputs, kernels, transpose_b=True)
         *_, n, _, height, width = x.shape
         y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
         sizes = _sizes(y)
@@ -64,11 +66,13 @@ class DeviceWinograd(Engine):
         out_channels, in_channels = record.kernel.shape[2:]
         z = backend.xp.empty((*record.inputs.shape[:3], out_channels), dtype=y.dtype)
         _kernels(backend).launch("output_adjoint", y.dtype, _threads(sizes), memory, z, *sizes)
-        in_products = (z.swapaxes(2, 3) @ record.inputs).reshape(-1, POINTS, out_channels * in_channels)
-        in_kernel = (in_products.swapaxes(1, 2) @ _gg(backend, y.dtype)).reshape(*lead, out_channels, in_channels, 3, 3)
+        product = _kernels(backend).product
+        in_products = product(z, record.inputs, transpose_a=True).reshape(-1, POINTS, out_channels * in_channels)
+        in_kernel = product(in_products, _gg(backend, y.dtype), transpose_a=True)
+        in_kernel = in_kernel.reshape(*lead, out_channels, in_channels, 3, 3)
         if not need_x:
             return in_kernel, None
-        products = z @ record.kernel
+        products = product(z, record.kernel)
         x = backend.xp.empty((*memory.shape[:-1], in_channels), dtype=y.dtype)
         sizes = _sizes(x)
         without_pixels = (sizes[0], *sizes[3:])
