@@ -85,20 +85,10 @@ class GuardArray:
         change(self._hidden, operator.setitem, _inner(key), _inner(value))
 
 
-for _name in (
-    "reshape",
-    "transpose",
-    "swapaxes",
-    "astype",
-    "copy",
-    "sum",
-    "max",
-    "min",
-    "argmax",
-    "all",
-    "any",
-    "ravel",
-):
+METHODS = ["reshape", "transpose", "swapaxes", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"]
+"""What the engine may call of an array."""
+
+for _name in METHODS:
     setattr(GuardArray, _name, on_device(getattr(np.ndarray, _name)))
 for _name in ("add", "sub", "mul", "truediv", "matmul", "mod", "pow", "and_", "or_"):
     _function, _dunder = getattr(operator, _name), _name.rstrip("_")

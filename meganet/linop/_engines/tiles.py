@@ -193,11 +193,12 @@ class InputAdjoint:
         first, last = TILE * block.rows.start, TILE * block.rows.stop
         stop = min(last, height)
         target[first:stop] = band[: stop - first]
-        # rows of other blocks, which may not be written yet
+        # rows of other blocks, which may not be written yet; copies, so that the rest of the work array can go
         edges = inside.reshape(rows, WINDOW, width, count, channels)
-        self.late += [(target[(first - 1) % height], edges[0, 0]), (target[last % height], edges[-1, 5])]
+        outside = [((first - 1) % height, edges[0, 0]), (last % height, edges[-1, 5])]
+        self.late += [(target[row], values.copy()) for row, values in outside]
         if stop < last:
-            self.late.append((target[: last - stop], band[stop - first :]))
+            self.late.append((target[: last - stop], band[stop - first :].copy()))
 
     def finish(self) -> None:
         """Add what blocks gave to rows of other blocks."""
