@@ -60,8 +60,8 @@ class AffineLayer(Layer):
         return bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
-        views = self.parameters.view(theta)
-        operator = self.operator(views["kernel"])
+        views = self.parameters._view(theta)
+        operator = self._operator._with_kernel(views["kernel"])
         z, kept = operator._recorded(x)
         if self.bias:
             z += self._spread(views["bias"])
@@ -69,15 +69,15 @@ class AffineLayer(Layer):
         return y, Record(operator, x, kept, slope)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
-        views = self.parameters.view(theta)
-        z = self.operator(views["kernel"])._apply(x)
+        views = self.parameters._view(theta)
+        z = self._operator._with_kernel(views["kernel"])._apply(x)
         if self.bias:
             z += self._spread(views["bias"])
         return ACTIVATIONS[self.activation].value(self.backend, z)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
-        views = self.parameters.view(dtheta)
-        dz = record.operator.with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
+        views = self.parameters._view(dtheta)
+        dz = record.operator._with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
         if self.bias:
             dz += self._spread(views["bias"])
         dz *= record.slope
@@ -94,7 +94,7 @@ class AffineLayer(Layer):
         k = len(self.range_shape)
         lead = dy.shape[: -k - 1]
         in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
-        views = self.parameters.view(in_theta)
+        views = self.parameters._view(in_theta)
         if self.bias:
             views["bias"][...] = dy.sum(axis=(-k - 1, *range(1 - k, 0)))
         return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)

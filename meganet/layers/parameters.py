@@ -69,11 +69,21 @@ class Parameters(tuple[Parameter, ...]):
         _validate.array_shape("theta", theta, (*lead, self.size))
         if not lead and not theta.flags.c_contiguous:
             _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
-        views, start = {}, 0
+        return self._view(theta)
+
+    def _view(self, theta: Array) -> dict[str, Array]:
+        """Return what `view` does, unchecked."""
+        lead = theta.shape[:-1]
+        return {name: theta[..., part].reshape(*lead, *shape) for name, part, shape in self._places}
+
+    @cached_property
+    def _places(self) -> list[tuple[str, slice, tuple[int, ...]]]:
+        """Name, place in the flat vector and shape of each array."""
+        places, start = [], 0
         for p in self:
-            views[p.name] = theta[..., start : start + p.size].reshape(*theta.shape[:-1], *p.shape)
+            places.append((p.name, slice(start, start + p.size), p.shape))
             start += p.size
-        return views
+        return places
 
     @classmethod
     def joined(cls, parts: Mapping[str, Parameters]) -> Parameters:

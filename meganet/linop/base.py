@@ -261,9 +261,14 @@ class ParametricOperator(LinearOperator):
         self.backend.require("kernel", kernel)
         stack = ("T",) if kernel.ndim > len(self.kernel_shape) else ()
         _validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
+        _validate.float_dtype("dtype of kernel", kernel.dtype)
+        return self._with_kernel(kernel)
+
+    def _with_kernel(self, kernel: Array) -> Self:
+        """Return what `with_kernel` does, unchecked."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.kernel, other.dtype = kernel, _validate.float_dtype("dtype of kernel", kernel.dtype)
+        other.kernel, other.dtype = kernel, kernel.dtype
         return other
 
     def _single(self) -> None:
