@@ -141,14 +141,19 @@ def transformed_output(y: Array, block: Block) -> Array:
     images = y.transpose(2, 3, 0, 1)[first:last, :, block.examples]
     height, width, _, channels = images.shape
     columns, length = tile_count(width), count * channels
-    if (height, width) != (last - first, TILE * columns):
-        whole = np.zeros((last - first, TILE * columns, count, channels), y.dtype)
-        whole[:height, :width] = images
-        images = whole
     matrix = _matrices(y.dtype)[2]
-    half = (matrix @ images.reshape(rows, TILE, -1)).reshape(rows, WINDOW, columns, TILE, length)
+    half = np.empty((rows, WINDOW, TILE * columns, length), y.dtype)
+    inside = half[:, :, :width].reshape(rows, WINDOW, -1)
+    # beyond the image y counts as zero: a last row of tiles that is not full has fewer factors, the columns are set
+    full = height // TILE
+    if full:
+        np.matmul(matrix, images[: TILE * full].reshape(full, TILE, -1), out=inside[:full])
+    if full < rows:
+        rest = height - TILE * full
+        np.matmul(matrix[:, :rest], images[TILE * full :].reshape(rest, -1), out=inside[full])
+    half[:, :, width:] = 0
     result = np.empty((WINDOW, WINDOW, rows, columns, length), y.dtype)
-    np.matmul(matrix, half, out=result.transpose(2, 0, 3, 1, 4))
+    np.matmul(matrix, half.reshape(rows, WINDOW, columns, TILE, length), out=result.transpose(2, 0, 3, 1, 4))
     return result.reshape(POINTS, -1, channels)
 
 
