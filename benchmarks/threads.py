@@ -22,7 +22,13 @@ import numpy as np
 from suite.cases import STEP_CASES, Case, Training
 from threadpoolctl import threadpool_limits
 
-COLUMNS = ["share of 16 examples", "alone ms", "beside a process", "beside a thread", "lost to the lock"]
+COLUMNS = [
+    "share of 16 examples, ms: median (extremes)",
+    "alone",
+    "beside a process",
+    "beside a thread",
+    "lost to the lock",
+]
 
 
 def share(training: Training) -> None:
@@ -84,10 +90,12 @@ def main() -> None:
         training = Training(case)
         median_ms(training)
         turns = [[f(training) for f in (median_ms, beside_process, beside_thread)] for _ in range(options.rounds)]
-        alone, process, thread = (float(np.median(column)) for column in zip(*turns, strict=True))
-        record["cases"].append({**asdict(case), "ms": {"alone": alone, "process": process, "thread": thread}})
-        cells = [f"{alone:.2f}", f"{process:.2f}", f"{thread:.2f}", f"{100 * (1 - process / thread):.0f} %"]
-        rows.append([str(case), *cells])
+        columns = dict(zip(("alone", "process", "thread"), zip(*turns, strict=True), strict=True))
+        columns["lock"] = tuple(100 * (1 - process / thread) for _, process, thread in turns)
+        record["cases"].append({**asdict(case), "turns": columns})
+        cells = [f"{np.median(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in list(columns.values())[:3]]
+        lost = columns["lock"]
+        rows.append([str(case), *cells, f"{np.median(lost):.0f} % ({min(lost):.0f} to {max(lost):.0f})"])
     common.write("threads", "Two cores", common.table(COLUMNS, rows), record)
 
 
