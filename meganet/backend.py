@@ -23,7 +23,7 @@ import scipy.sparse.linalg
 
 from meganet import _threads, _validate
 from meganet._cuda import Kernels
-from meganet._cuda.graph import iterate
+from meganet._cuda.graph import State, Step, iterate
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -123,13 +123,7 @@ class Backend:
         # on a device without its linear algebra library, which a recorded step cannot hold
         return (a * b).sum() if self.kernels is not None else self.xp.vdot(a, b)
 
-    def iterate(
-        self,
-        step: Callable[[tuple[Array, ...], Array], tuple[Array, ...]],
-        state: tuple[Array, ...],
-        inputs: Array,
-        advance: Callable[[], Any],
-    ) -> tuple[Array, ...]:
+    def iterate(self, step: Step, state: State, inputs: Array, advance: Callable[[], Any]) -> State:
         """Return the state after ``state = step(state, inputs[k])`` for every k, calling `advance` after each.
 
         On a GPU the step is recorded once and then launched as a whole, so it may depend on its arguments only.
@@ -162,13 +156,7 @@ class _CupyBackend(Backend):
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
-    def iterate(
-        self,
-        step: Callable[[tuple[Array, ...], Array], tuple[Array, ...]],
-        state: tuple[Array, ...],
-        inputs: Array,
-        advance: Callable[[], Any],
-    ) -> tuple[Array, ...]:
+    def iterate(self, step: Step, state: State, inputs: Array, advance: Callable[[], Any]) -> State:
         return iterate(self.xp, step, state, inputs, advance)
 
 

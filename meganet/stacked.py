@@ -34,11 +34,11 @@ class StackedObjective:
     def __init__(self, objectives: Sequence[Objective]) -> None:
         if not objectives:
             _validate.reject("objectives", "at least one", "none")
-        first = objectives[0]
+        first, kind = objectives[0], _kind(objectives[0])
         for k, other in enumerate(objectives):
             for what, have in _kind(other).items():
-                if have != _kind(first)[what]:
-                    _validate.reject(f"objectives[{k}]", f"the {what} of the first, {_kind(first)[what]}", have)
+                if have != kind[what]:
+                    _validate.reject(f"objectives[{k}]", f"the {what} of the first, {kind[what]}", have)
             if other.images.shape != first.images.shape:
                 _validate.reject(
                     f"objectives[{k}]", f"images {first.images.shape}, as the first", str(other.images.shape)
@@ -76,7 +76,7 @@ class StackedObjective:
         tasks = [objective._tasks(x[t], indices[t]) for t, objective in enumerate(self.objectives)]
         results = self.backend.run([task for part in tasks for task in part])
         n = len(tasks[0])
-        sums = [first._sum(x[t], results[t * n : (t + 1) * n]) for t in range(len(self.objectives))]
+        sums = [one._sum(x[t], results[t * n : (t + 1) * n]) for t, one in enumerate(self.objectives)]
         values, gradients = zip(*sums, strict=True)
         return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
 

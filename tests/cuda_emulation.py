@@ -162,11 +162,11 @@ class RawModule:
     faithful_product = False
 
     def __init__(self, code: str, options: tuple[str, ...], inner) -> None:
-        self.library, self.inner = _library(code, _folder().name), inner
+        self.compiled, self.inner = _library(code, _folder().name), inner
 
     def get_function(self, name: str):
         plain = name.startswith("product_") and not RawModule.faithful_product
-        launch = getattr(self.library, f"launch_{'plain_' * plain}{name}")
+        launch = getattr(self.compiled, f"launch_{'plain_' * plain}{name}")
 
         def function(grid, block, arguments):
             cells, kept = [], []

@@ -95,10 +95,8 @@ class Kernels:
 
     def softmax(self, logits: Any, labels: Any) -> tuple[Any, Any]:
         """Return each example's cross-entropy (..., N) and the gradient of their mean over N, (..., N, K)."""
-        loss, gradient = (
-            self.xp.empty(labels.shape, dtype=logits.dtype),
-            self.xp.empty(logits.shape, dtype=logits.dtype),
-        )
+        loss = self.xp.empty(labels.shape, dtype=logits.dtype)
+        gradient = self.xp.empty(logits.shape, dtype=logits.dtype)
         logits = self.xp.ascontiguousarray(logits)
         labels = self.xp.ascontiguousarray(labels.astype(np.int64))
         sizes = (np.int64(loss.size), logits.shape[-1], logits.shape[-2])
@@ -107,12 +105,14 @@ class Kernels:
 
     def momentum_step(self, x: Any, gradient: Any, velocity: Any, rate: float, momentum: float) -> tuple[Any, Any]:
         """Return the next point and the next velocity, None without momentum."""
-        x_next, arrays = self.xp.empty(x.shape, dtype=x.dtype), [self.xp.ascontiguousarray(a) for a in (x, gradient)]
-        v_next = self.xp.empty(x.shape, dtype=x.dtype) if momentum else None
-        velocities = (self.xp.ascontiguousarray(velocity), x_next, v_next) if momentum else (arrays[0], x_next, x_next)
+        x, gradient = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(gradient)
+        # without momentum the kernel does not touch the velocities: any addresses will do
+        velocity = self.xp.ascontiguousarray(velocity) if momentum else x
+        x_next = self.xp.empty(x.shape, dtype=x.dtype)
+        v_next = self.xp.empty(x.shape, dtype=x.dtype) if momentum else x_next
         numbers = (np.float64(rate), np.float64(momentum), np.int64(x.size))
-        self.launch("momentum_step", x.dtype, x.size, *arrays, *velocities, *numbers)
-        return x_next, v_next
+        self.launch("momentum_step", x.dtype, x.size, x, gradient, velocity, x_next, v_next, *numbers)
+        return x_next, v_next if momentum else None
 
 
 def _matrix_strides(shape: tuple[int, ...]) -> list[np.int64]:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 State = tuple[Any, ...]
+Step = Callable[[State, Any], State]
 
 
-def iterate(
-    xp: Any, step: Callable[[State, Any], State], state: State, inputs: Any, advance: Callable[[], Any]
-) -> State:
+def iterate(xp: Any, step: Step, state: State, inputs: Any, advance: Callable[[], Any]) -> State:
     """Return the state after ``state = step(state, inputs[k])`` for every k, on CuPy or what stands in for it.
 
     The first step runs kernel by kernel: it compiles what is new and fills a pool of memory that belongs to this

@@ -56,30 +56,30 @@ class AffineLayer(Layer):
         bias = ", bias" if self.bias else ""
         return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape}, {self.activation}{bias})"
 
-    def _spread(self, bias: Array) -> Array:
-        return bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
+    def _add_bias(self, z: Array, views: dict[str, Array]) -> None:
+        """Add the bias to `z`, in place, at every pixel."""
+        if self.bias:
+            bias = views["bias"]
+            z += bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters._view(theta)
         operator = self._operator._with_kernel(views["kernel"])
         z, kept = operator._recorded(x)
-        if self.bias:
-            z += self._spread(views["bias"])
+        self._add_bias(z, views)
         y, slope = ACTIVATIONS[self.activation].evaluate(self.backend, z)
         return y, Record(operator, x, kept, slope)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         views = self.parameters._view(theta)
         z = self._operator._with_kernel(views["kernel"])._apply(x)
-        if self.bias:
-            z += self._spread(views["bias"])
+        self._add_bias(z, views)
         return ACTIVATIONS[self.activation].value(self.backend, z)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         views = self.parameters._view(dtheta)
         dz = record.operator._with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
-        if self.bias:
-            dz += self._spread(views["bias"])
+        self._add_bias(dz, views)
         dz *= record.slope
         return dz
 

@@ -57,10 +57,6 @@ class OneByOne(Engine):
     def __init__(self, engine: Engine) -> None:
         self.name, self.engine = engine.name, engine
 
-    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the engine can compute products with such kernels on this backend."""
-        return self.engine.serves(backend, kernel_shape)
-
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel[t]) x[t]`` for all t."""
         return backend.xp.stack([self.engine.correlate(backend, x[t], kernel[t]) for t in range(x.shape[0])])

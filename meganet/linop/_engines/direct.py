@@ -81,13 +81,13 @@ class DirectEngine(Engine):
     ) -> Array:
         out_channels, in_channels, k1, k2 = kernel_shape
         xp = backend.xp
-        inputs, memory = to_memory(backend, x), to_memory(backend, y)
+        memory = to_memory(backend, y)
         gathers = in_channels < GATHERED_CHANNELS
-        images = inputs if gathers else wrapped(backend, x, (k1, k2))
+        images = to_memory(backend, x) if gathers else wrapped(backend, x, (k1, k2))
         gradient = xp.zeros((k1, k2, in_channels, out_channels), dtype=x.dtype)
         for rows in _row_blocks(backend, x, kernel_shape):
             if gathers:
-                columns = record[rows.start] if record else _gathered(backend, inputs, rows, (k1, k2))
+                columns = record[rows.start] if record else _gathered(backend, images, rows, (k1, k2))
                 gradient += xp.matmul(columns, memory[rows].reshape(-1, out_channels)).reshape(gradient.shape)
                 continue
             matrices = memory[rows].reshape(rows.stop - rows.start, -1, out_channels)
