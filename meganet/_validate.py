@@ -96,6 +96,18 @@ def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
         reject(argument, f"an array of shape ({', '.join(map(str, expected))}{comma})", f"shape {got}")
 
 
+def axes(argument: str, value: Any, ndim: int) -> tuple[int, ...]:
+    """Return `value`, one axis or several of a tensor with `ndim` axes, as increasing numbers from 0."""
+    values = (value,) if isinstance(value, Integral) else value
+    expected = f"different axes of a tensor with {ndim}"
+    if not isinstance(values, Sequence) or not values or not all(isinstance(v, Integral) for v in values):
+        reject(argument, expected, repr(value))
+    found = sorted({int(v) % ndim for v in values if -ndim <= int(v) < ndim})
+    if len(found) != len(values):
+        reject(argument, expected, repr(value))
+    return tuple(found)
+
+
 def not_empty(argument: str, array: Any, what: str = "example", axis: int = 0) -> None:
     """Check that `array` holds at least one example along an axis, by default the first."""
     if not array.shape[axis]:

@@ -199,6 +199,8 @@ def check_derivative(
 def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float = 1e-2) -> TaylorTable:
     """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64, stacks.
 
+    Where the layer has a `curvature`, that too: Taylor test of `vjp`, symmetry.
+
     Parameters
     ----------
     layer : Layer
@@ -245,11 +247,36 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
 
     v = pack([dtheta, dx.reshape(-1)])
     check_adjoint(joint_jvp, joint_vjp, v=v, w=dy, name=repr(layer))
+    if layer.twice_differentiable:
+        _check_curvature(layer, [theta, x, dtheta, dx, dy], draw(rng.standard_normal(v.shape)))
 
     def value(v: Array) -> Array:
         return layer.forward(v[:n], v[n:].reshape(m))[0]
 
     return check_derivative(value, joint_jvp, pack([theta, x.reshape(-1)]), v, name=repr(layer))
+
+
+def _check_curvature(layer: Layer, inputs: list[Array], w: Array) -> None:
+    """Check the derivative of `vjp` along a direction: its order, that it is symmetric, what it leaves alone."""
+    theta, x, dtheta, dx, dy = inputs
+    pack, n = layer.backend.xp.concatenate, layer.parameters.size
+    tape = layer.forward(theta, x)[1]
+
+    def gradient(v: Array) -> Array:
+        parts = layer.vjp(dy, layer.forward(v[:n], v[n:].reshape(x.shape))[1])
+        return pack([parts[0], parts[1].reshape(-1)])
+
+    def curvature(v: Array) -> Array:
+        parts = layer.curvature(v[:n], v[n:].reshape(x.shape), dy, tape)
+        return pack([parts[0], parts[1].reshape(-1)])
+
+    before = dy.copy()
+    v = pack([dtheta, dx.reshape(-1)])
+    check_adjoint(curvature, curvature, v=v, w=w, name=f"curvature of {layer!r}")
+    if _norm(dy - before) != 0:
+        raise CheckError(f"{layer!r}: dy was modified by curvature")
+    point = pack([theta, x.reshape(-1)])
+    check_derivative(gradient, curvature, point, v, name=f"curvature of {layer!r}")
 
 
 def _check_float32(layer: Layer, inputs: list[Array], expected: list[Array]) -> None:

@@ -137,6 +137,7 @@ FUNCTIONS = [
     "log",
     "matmul",
     "maximum",
+    "minimum",
     "ones_like",
     "roll",
     "sqrt",
@@ -187,6 +188,10 @@ def _block_diag(blocks, format):
     return GuardSparse(scipy.sparse.block_diag([b._hidden for b in blocks], format=format))
 
 
+def _kron(a, b, format):
+    return GuardSparse(scipy.sparse.kron(a._hidden, b._hidden, format=format))
+
+
 class _GuardBackend(Backend):
     """With the hand-written kernels where there is a compiler to run them on the host."""
 
@@ -224,8 +229,8 @@ GUARD = _GuardBackend(
         RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
     ),
-    SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag),
+    SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag, kron=_kron),
     None,
-    SimpleNamespace(fft2=on_device(scipy.fft.fft2)),
+    SimpleNamespace(**{name: on_device(getattr(scipy.fft, name)) for name in ("fft2", "dctn", "idctn")}),
     GuardArray,
 )

@@ -22,19 +22,50 @@ from meganet import (
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative, check_layer
-from meganet.layers import Layer, he_normal
+from meganet.layers import (
+    ActivationLayer,
+    AffineLayer,
+    BiasLayer,
+    ConnectorLayer,
+    Layer,
+    NormalisationLayer,
+    ScalingLayer,
+    SmoothReLU,
+    TVNormalisationLayer,
+    he_normal,
+)
 from meganet.linop import (
     AveragePooling,
     BlockDiagonal,
+    Broadcast,
     CirculantConvolution,
     Dense,
+    DepthwiseConvolution,
     Diagonal,
     Difference,
     Gradient,
     Identity,
+    Kronecker,
     LinearOperator,
+    Matrix,
+    RemoveMean,
+    Reshape,
+    Sparse,
+    Transposed,
 )
 from meganet.linop.base import Adjoint, Composition, Scaled, Sum
+from meganet.networks import (
+    DoubleHamiltonian,
+    DoubleLayer,
+    Hamiltonian,
+    Leapfrog,
+    Reparametrised,
+    ResidualNetwork,
+    RungeKutta4,
+    SingleLayer,
+    SymmetricLayer,
+    antisymmetric,
+)
 
 
 def numbers(backend, dtype, *shape):
@@ -51,12 +82,125 @@ OPERATORS = {
     CirculantConvolution: lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 5), (6, 7)),
     Dense: lambda b, t: Dense(numbers(b, t, 3, 2, 4, 5)),
     AveragePooling: lambda b, t: AveragePooling((2, 6, 4), (3, 2), t),
+    DepthwiseConvolution: lambda b, t: DepthwiseConvolution(numbers(b, t, 3, 3, 5), (5, 6)),
+    Sparse: lambda b, t: Sparse(numbers(b, t, 5), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3)),
+    Transposed: lambda b, t: Transposed(CirculantConvolution(numbers(b, t, 3, 2, 3, 1), (6, 7), stride=(2, 3))),
+    Matrix: lambda b, t: Matrix(np.arange(48.0).reshape(6, 8), (2, 4), (3, 2), t),
+    Reshape: lambda b, t: Reshape((2, 3, 4), (4, 6), (2, 0, 1), t),
+    Broadcast: lambda b, t: Broadcast((3, 4, 5), (0, 2), t),
+    RemoveMean: lambda b, t: RemoveMean((3, 2, 3, 5), (-2, -1), t),
+    Kronecker: lambda b, t: Kronecker(Dense(numbers(b, t, 3, 4)), Dense(numbers(b, t, 5, 2))),
     Adjoint: lambda b, t: Dense(numbers(b, t, 3, 4)).T,
     Composition: lambda b, t: AveragePooling((3, 6, 8), 2, t) @ CirculantConvolution(numbers(b, t, 3, 2, 3, 3), (6, 8)),
     Sum: lambda b, t: Identity((2, 6, 5), t) + CirculantConvolution(numbers(b, t, 2, 2, 1, 3), (6, 5)),
     Scaled: lambda b, t: -2.5 * Gradient((2, 3, 4), 1.0, t),
 }
+
+
+def convolution(*shape):
+    """An operator on images of 5x4 pixels, on the active backend."""
+    return CirculantConvolution(get_backend().asarray(np.zeros(shape)), (5, 4))
+
+
+def dense(outputs, inputs):
+    return Dense(get_backend().asarray(np.zeros((outputs, inputs))))
+
+
+def normalisation(channels):
+    shape = (channels, 5, 4)
+    return Chain([NormalisationLayer(shape, ("pixels",), eps=0.1), ScalingLayer(shape), BiasLayer(shape)])
+
+
+def tanh_layer():
+    return DenseLayer((4,), 4, activation="tanh")
+
+
+IN_TIME = np.random.default_rng(5).standard_normal((2, 5))
 LAYERS = {
+    AffineLayer: [
+        lambda: AffineLayer(Sparse(get_backend().asarray(np.zeros(5)), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3))),
+        lambda: AffineLayer(
+            DepthwiseConvolution(get_backend().asarray(np.zeros((3, 3, 5))), (5, 6)), activation="tanh", bias=True
+        ),
+        lambda: AffineLayer(Transposed(convolution(3, 2, 3, 3)), activation=SmoothReLU(0.7), bias=True),
+    ],
+    ActivationLayer: [
+        lambda: ActivationLayer((3, 4), "tanh"),
+        lambda: ActivationLayer((3, 4), SmoothReLU(0.5)),
+        lambda: ActivationLayer((3, 4), "identity"),
+        lambda: ActivationLayer((3, 4), "relu"),
+    ],
+    BiasLayer: [lambda: BiasLayer((3, 4, 2)), lambda: BiasLayer((3,), Matrix([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]))],
+    ScalingLayer: [lambda: ScalingLayer((3, 2, 4)), lambda: ScalingLayer((3, 2, 4), (1, 2))],
+    ConnectorLayer: [
+        lambda: ConnectorLayer(Reshape((2, 3), (6,), (1, 0))),
+        lambda: ConnectorLayer(Matrix(np.arange(6.0).reshape(2, 3)), get_backend().asarray(np.array([1.0, 2.0]))),
+    ],
+    NormalisationLayer: [
+        lambda: NormalisationLayer((3, 2, 4)),
+        lambda: NormalisationLayer((3, 2, 4), ("examples",)),
+        lambda: NormalisationLayer((3, 2, 4), ("examples", "pixels")),
+    ],
+    TVNormalisationLayer: [lambda: TVNormalisationLayer((3, 2, 4))],
+    Reparametrised: [
+        lambda: antisymmetric(4),
+        lambda: Reparametrised(
+            ConvolutionLayer((2, 5, 4), 3, bias=True, activation="tanh"),
+            Matrix(np.random.default_rng(1).standard_normal((57, 7))),
+        ),
+    ],
+    SingleLayer: [
+        lambda: SingleLayer(
+            convolution(3, 2, 3, 3), bias_in=True, bias_out=True, normalisation=TVNormalisationLayer((3, 5, 4))
+        ),
+        lambda: SingleLayer(antisymmetric(4), bias_out=Matrix(np.ones((4, 2)))),
+    ],
+    DoubleLayer: [
+        lambda: DoubleLayer(
+            convolution(3, 2, 3, 3),
+            convolution(2, 3, 3, 1),
+            "tanh",
+            "identity",
+            bias1=True,
+            bias2=True,
+            bias_out=True,
+            normalisation1=normalisation(3),
+            normalisation2=normalisation(2),
+        )
+    ],
+    SymmetricLayer: [
+        lambda: SymmetricLayer(
+            convolution(3, 2, 3, 3),
+            bias_in=True,
+            bias_out=True,
+            normalisation1=normalisation(3),
+            normalisation2=normalisation(2),
+        ),
+        lambda: SymmetricLayer(dense(5, 3), "relu", bias_in=Matrix(np.ones((5, 2)))),
+    ],
+    ResidualNetwork: [
+        lambda: ResidualNetwork(SymmetricLayer(convolution(2, 2, 3, 3)), 3, 0.3),
+        lambda: ResidualNetwork(tanh_layer(), 5, 0.3, coefficients=IN_TIME),
+    ],
+    Leapfrog: [
+        lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 1, 0.3),
+        lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 2, 0.3),
+        lambda: Leapfrog(SymmetricLayer(convolution(3, 2, 3, 3)), 5, 0.3, coefficients=IN_TIME),
+    ],
+    RungeKutta4: [
+        lambda: RungeKutta4(tanh_layer(), [0, 0.5, 0.8, 1.9]),
+        lambda: RungeKutta4(tanh_layer(), [0, 0.5, 0.8], coefficients=IN_TIME),
+    ],
+    Hamiltonian: [
+        lambda: Hamiltonian(convolution(2, 2, 3, 3), 3, 0.4, bias=True),
+        lambda: Hamiltonian(dense(4, 4), 5, 0.4, activation="relu", coefficients=IN_TIME),
+    ],
+    DoubleHamiltonian: [
+        lambda: DoubleHamiltonian(
+            SingleLayer(convolution(2, 2, 3, 3), bias_in=True), SymmetricLayer(convolution(2, 2, 3, 3)), 2, 0.3
+        ),
+        lambda: DoubleHamiltonian(tanh_layer(), tanh_layer(), 5, 0.3, coefficients=IN_TIME),
+    ],
     ConvolutionLayer: [
         lambda: ConvolutionLayer((2, 6, 5), 3, (3, 5), activation="tanh", bias=True),
         lambda: ConvolutionLayer((2, 6, 5), 3, activation="relu"),
@@ -205,6 +349,10 @@ class TestLayers:
         theta, x = draws(layer, np.dtype("float64"))
         host = layer.backend.to_host
         batch = host(layer.forward(theta, x)[0])
+        if layer.couples_examples:
+            alone = host(layer.forward(theta, x[:1])[0])[0]
+            assert not np.allclose(alone, batch[0])
+            return
         for n in range(len(x)):
             np.testing.assert_allclose(host(layer.forward(theta, x[n : n + 1])[0])[0], batch[n], atol=1e-13)
 
@@ -265,6 +413,11 @@ class TestLayers:
 
     def test_resized(self, layer):
         shape = tuple(2 * n if k else n for k, n in enumerate(layer.domain_shape))
+        if isinstance(layer, ConnectorLayer):
+            with pytest.raises(InputError, match="domain_shape: expected .* for which the operator is made"):
+                layer.resized((*shape, 2))
+            assert layer.resized(layer.domain_shape) is layer
+            return
         assert layer.resized(shape).domain_shape == shape
 
 

@@ -20,6 +20,7 @@ ORDER = [
     "stacked",
     "optim",
     "checks",
+    "interop",
     "experiments",
     "plotting",
     "cli",

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from meganet import _validate
 from meganet.backend import Array, Backend
 
 
 class Activation(ABC):
     """A function of one real variable, applied to every entry."""
 
+    #: Whether the second derivative is anything but zero.
+    curved = True
+
     @abstractmethod
     def value(self, backend: Backend, z: Array) -> Array:
         """Return ``sigma(z)``, which may be written over `z`."""
 
     @abstractmethod
-    def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:
+    def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array | None]:
         """Return ``sigma(z)`` and ``sigma'(z)``; `z` may be written over.
 
-        The derivative may be Boolean where it is 0 or 1.
+        The derivative may be Boolean where it is 0 or 1, and None where it is 1 everywhere.
         """
 
     @abstractmethod
@@ -29,13 +33,15 @@ class Activation(ABC):
 class Identity(Activation):
     """``sigma(z) = z``."""
 
+    curved = False
+
     def value(self, backend: Backend, z: Array) -> Array:
         """Return z."""
         return z
 
-    def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:
-        """Return z and ones."""
-        return z, backend.xp.ones_like(z, dtype=bool)
+    def evaluate(self, backend: Backend, z: Array) -> tuple[Array, None]:
+        """Return z and None, for ones."""
+        return z, None
 
     def second_derivative(self, backend: Backend, z: Array) -> Array:
         """Return zeros."""
@@ -44,6 +50,8 @@ class Identity(Activation):
 
 class ReLU(Activation):
     """``sigma(z) = max(z, 0)``; the derivative at 0 is 1, as in Meganet."""
+
+    curved = False
 
     def value(self, backend: Backend, z: Array) -> Array:
         """Return max(z, 0)."""
@@ -64,6 +72,44 @@ class ReLU(Activation):
         return backend.xp.zeros_like(z)
 
 
+class SmoothReLU(Activation):
+    """``max(z, 0)`` with its kink rounded: ``z^2 / (4 eta) + z / 2 + eta / 4`` where ``|z| <= eta``.
+
+    The derivative is ``z / (2 eta) + 1/2`` there, the second derivative ``1 / (2 eta)``.
+
+    Parameters
+    ----------
+    eta : float
+        Half the width of the rounded part, positive.
+    """
+
+    def __init__(self, eta: float = 0.1) -> None:
+        self.eta = _validate.real("eta", eta, above=0)
+
+    def __repr__(self) -> str:
+        return f"SmoothReLU({self.eta})"
+
+    def value(self, backend: Backend, z: Array) -> Array:
+        """Return the rounded max(z, 0)."""
+        return self.evaluate(backend, z)[0]
+
+    def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:
+        """Return value and derivative."""
+        slope = self._clipped(backend, z * (0.5 / self.eta) + 0.5)
+        # eta slope^2 is the parabola; beyond it slope is 1 and z - eta is added
+        above = backend.xp.maximum(z - self.eta, backend.xp.zeros_like(z))
+        return self.eta * slope * slope + above, slope
+
+    @staticmethod
+    def _clipped(backend: Backend, s: Array) -> Array:
+        zeros = backend.xp.zeros_like(s)
+        return backend.xp.minimum(backend.xp.maximum(s, zeros), zeros + 1)
+
+    def second_derivative(self, backend: Backend, z: Array) -> Array:
+        """Return 1 / (2 eta) where abs(z) <= eta, else 0."""
+        return (abs(z) <= self.eta).astype(z.dtype) * (0.5 / self.eta)
+
+
 class Tanh(Activation):
     """``sigma(z) = tanh(z)``."""
 
@@ -82,5 +128,17 @@ class Tanh(Activation):
         return -2 * y * (1 - y * y)
 
 
-ACTIVATIONS: dict[str, Activation] = {"identity": Identity(), "relu": ReLU(), "tanh": Tanh()}
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Identity(),
+    "relu": ReLU(),
+    "smooth_relu": SmoothReLU(),
+    "tanh": Tanh(),
+}
 """The activations that a layer knows by name."""
+
+
+def activation_of(argument: str, activation: str | Activation) -> Activation:
+    """Return an activation by name, or the one that is given."""
+    if isinstance(activation, Activation):
+        return activation
+    return ACTIVATIONS[_validate.choice(argument, activation, ACTIVATIONS)]

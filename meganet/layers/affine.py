@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array
-from meganet.layers.activations import ACTIVATIONS
+from meganet.layers.activations import Activation, activation_of
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import ParametricOperator
 
 
 class Record(NamedTuple):
-    """What the products need: the operator at the kernel of the forward pass, the input, the slope.
+    """What the products need: the weights' views, the operator at their kernel, the input, the slope.
 
-    `kept` is what the operator's gradients want of the input.
+    `kept` is what the operator's gradients want of the input; the slope is None where it is 1 everywhere.
     """
 
+    views: dict[str, Array]
     operator: ParametricOperator
     x: Array
     kept: Any
-    slope: Array
+    slope: Array | None
 
 
 class AffineLayer(Layer):
@@ -29,28 +29,36 @@ class AffineLayer(Layer):
 
     With ``s = sigma'(z)``: ``jvp`` is ``s * (K(dkernel) x + K(kernel) dx + db)``; ``vjp`` is, for ``u = s * dy``,
     ``dkernel = adjoint of kernel -> K(kernel) x`` applied to u, ``db = sum of u`` over examples and pixels,
-    ``dx = K(kernel)' u``. This is equation (2.6) of the thesis with ``K2 = I``.
+    ``dx = K(kernel)' u``. `curvature` has ``s' = sigma''(z) (K(dkernel) x + K(kernel) dx + db)`` and ``u' = s' * dy``
+    beside u: the kernel's part is the adjoint at (dx, u) plus that at (x, u'), the bias' the sum of u', the
+    examples' ``K(dkernel)' u + K(kernel)' u'``. This is equation (2.6) of the thesis with ``K2 = I``.
 
     Parameters
     ----------
     operator : ParametricOperator
         What K is; its own kernel is of no account.
-    kernel : Parameter
-        The kernel among the parameters: its name is "kernel".
-    activation : {"identity", "relu", "tanh"}
+    activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
     bias : bool
     """
 
-    def __init__(self, operator: ParametricOperator, kernel: Parameter, activation: str, bias: bool) -> None:
+    def __init__(
+        self, operator: ParametricOperator, *, activation: str | Activation = "identity", bias: bool = False
+    ) -> None:
         self._operator = operator
-        self.activation = _validate.choice("activation", activation, ACTIVATIONS)
+        self._activation = activation_of("activation", activation)
+        self.activation = activation
         self.bias = bias
-        parts = [kernel] + ([Parameter("bias", (operator.range_shape[0],), "bias")] if bias else [])
+        parts = [Parameter("kernel", operator.kernel_shape, operator.role, operator.fan_in)]
+        parts += [Parameter("bias", (operator.range_shape[0],), "bias")] if bias else []
         super().__init__(operator.domain_shape, operator.range_shape, Parameters(parts), operator.backend)
 
     def operator(self, kernel: Array) -> ParametricOperator:
         """Return the linear operator ``K(kernel)`` of the layer."""
         return self._operator.with_kernel(kernel)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> AffineLayer:
+        """Return the layer for examples of another shape."""
+        return AffineLayer(self._operator.resized(domain_shape), activation=self.activation, bias=self.bias)
 
     def __repr__(self) -> str:
         bias = ", bias" if self.bias else ""
@@ -67,20 +75,27 @@ class AffineLayer(Layer):
         operator = self._operator._with_kernel(views["kernel"])
         z, kept = operator._recorded(x)
         self._add_bias(z, views)
-        y, slope = ACTIVATIONS[self.activation].evaluate(self.backend, z)
-        return y, Record(operator, x, kept, slope)
+        y, slope = self._activation.evaluate(self.backend, z)
+        return y, Record(views, operator, x, kept, slope)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         views = self.parameters._view(theta)
         z = self._operator._with_kernel(views["kernel"])._apply(x)
         self._add_bias(z, views)
-        return ACTIVATIONS[self.activation].value(self.backend, z)
+        return self._activation.value(self.backend, z)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
+        dz = self._linear_jvp(dtheta, dx, record)
+        if record.slope is not None:
+            dz *= record.slope
+        return dz
+
+    def _linear_jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
+        """Return the derivative of z."""
         views = self.parameters._view(dtheta)
-        dz = record.operator._with_kernel(views["kernel"])._apply(record.x) + record.operator._apply(dx)
+        dz = record.operator._with_kernel(views["kernel"])._apply(record.x)
+        dz += record.operator._apply(dx)
         self._add_bias(dz, views)
-        dz *= record.slope
         return dz
 
     def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
@@ -89,12 +104,36 @@ class AffineLayer(Layer):
     def _vjp_theta(self, dy: Array, record: Record) -> Array:
         return self._gradients(dy, record, need_x=False)[0]
 
-    def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
-        dy *= record.slope
+    def _vjp_x(self, dy: Array, record: Record) -> Array:
+        return record.operator._adjoint(dy if record.slope is None else dy * record.slope)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Record) -> tuple[Array, Array]:
+        direction = record.operator._with_kernel(self.parameters._view(dtheta)["kernel"])
+        u = dy if record.slope is None else dy * record.slope
+        in_theta = self.backend.xp.zeros(dtheta.shape, dtype=dtheta.dtype)
+        in_x = direction._adjoint(u)
+        views = self.parameters._view(in_theta)
+        views["kernel"][...] = record.operator._kernel_adjoint(dx, u)
+        if self._activation.curved:
+            z = record.operator._apply(record.x)
+            self._add_bias(z, record.views)
+            du = self._activation.second_derivative(self.backend, z) * self._linear_jvp(dtheta, dx, record) * dy
+            views["kernel"][...] += record.operator._kernel_adjoint(record.x, du)
+            if self.bias:
+                views["bias"][...] = self._bias_gradient(du)
+            in_x = in_x + record.operator._adjoint(du)
+        return in_theta, in_x
+
+    def _bias_gradient(self, u: Array) -> Array:
         k = len(self.range_shape)
-        lead = dy.shape[: -k - 1]
+        return u.sum(axis=(-k - 1, *range(1 - k, 0)))
+
+    def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
+        if record.slope is not None:
+            dy *= record.slope
+        lead = dy.shape[: -len(self.range_shape) - 1]
         in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
         views = self.parameters._view(in_theta)
         if self.bias:
-            views["bias"][...] = dy.sum(axis=(-k - 1, *range(1 - k, 0)))
+            views["bias"][...] = self._bias_gradient(dy)
         return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)

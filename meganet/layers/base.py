@@ -24,11 +24,15 @@ class Tape(NamedTuple):
 class Layer(ABC):
     """A differentiable map ``(theta, x) -> y`` of weights and a batch of examples.
 
+    *Derivatives*, with ``F(theta, x) = y``: `jvp` is ``F' (dtheta, dx)``, `vjp` its adjoint ``F'^T dy``, and
+    `curvature` the derivative of ``F'^T dy`` along (dtheta, dx), the second derivative for a fixed dy.
+
     A new layer defines four methods, in one file: ``_forward(theta, x) -> y, record``,
     ``_jvp(dtheta, dx, record) -> dy``, ``_vjp(dy, record) -> dtheta, dx`` and ``resized(domain_shape)``. The
     public methods of the same names check their arguments first. The record is whatever the two products need
     from the forward pass, as data; the public methods hand it around in a `Tape`. It holds views of `theta`, so
-    the products must come before `theta` is changed in place. ``_vjp`` may write over its `dy`.
+    the products must come before `theta` is changed in place. ``_vjp`` may write over its `dy`. For exact Hessian
+    products it also defines ``_curvature(dtheta, dx, dy, record) -> ctheta, cx``, which leaves `dy`.
 
     **Stacks.** `theta` may be a stack (T, parameters.size) of weights; then x, y and all directions have the axis
     T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
@@ -53,6 +57,9 @@ class Layer(ABC):
         self.parameters = parameters
         self.backend = get_backend(backend)
 
+    #: Whether the result of one example depends on the others of its batch, which then must not be split.
+    couples_examples = False
+
     @abstractmethod
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]: ...
 
@@ -68,6 +75,12 @@ class Layer(ABC):
 
     def _vjp_theta(self, dy: Array, record: Any) -> Array:
         return self._vjp(dy, record)[0]
+
+    def _vjp_x(self, dy: Array, record: Any) -> Array:
+        return self._vjp(dy, record)[1]
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        _validate.reject("layer", "one that defines _curvature, for exact second derivatives", repr(self))
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         return self._forward(theta, x)[0]
@@ -118,9 +131,40 @@ class Layer(ABC):
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
         return self._vjp_theta(dy.copy(), tape.record)
 
+    def curvature(self, dtheta: Array, dx: Array, dy: Array, tape: Tape) -> tuple[Array, Array]:
+        """Return the derivative of ``vjp(dy)`` along (dtheta, dx), with arrays like `theta` and `x`.
+
+        It is symmetric: ``<curvature(v; dy), w> = <curvature(w; dy), v>``.
+
+        Raises
+        ------
+        InputError
+            For a layer without second derivatives.
+        """
+        self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
+        self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
+        self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
+        return self._curvature(dtheta, dx, dy, tape.record)
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether `curvature` is defined."""
+        return type(self)._curvature is not Layer._curvature
+
+    def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
+        """Return the layer with twice the time steps of half the length, and its weights; see `networks`.
+
+        A layer without time steps is returned as it is.
+        """
+        return self, theta
+
     def to(self, backend: str | Backend) -> Any:
         """Return the same layer on another backend."""
         return moved(self, backend)
+
+    def _no_weights(self, dy: Array) -> Array:
+        """Return the gradient in the weights of a layer that has none."""
+        return self.backend.xp.zeros((*dy.shape[: -len(self.range_shape) - 1], 0), dtype=dy.dtype)
 
     def _check_input(self, theta: Array, x: Array) -> None:
         stacked = getattr(theta, "ndim", 1) == 2

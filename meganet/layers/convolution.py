@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from meganet import _validate
 from meganet.backend import Backend, get_backend
+from meganet.layers.activations import Activation
 from meganet.layers.affine import AffineLayer
-from meganet.layers.parameters import Parameter
 from meganet.linop import CirculantConvolution
 
 
@@ -22,9 +21,11 @@ class ConvolutionLayer(AffineLayer):
     out_channels : int
     kernel_shape : int or pair of int
         Odd sizes, 3x3 in the thesis.
-    activation : {"relu", "tanh", "identity"}
+    activation : {"relu", "smooth_relu", "tanh", "identity"} or Activation
     bias : bool
         One number per output channel; the thesis' networks have none.
+    stride : int or pair of int
+        Every how many pixels of the image there is a result.
     engine : {"auto", "winograd", "direct", "sparse"}
         See `linop.CirculantConvolution`.
     backend : str or Backend, optional
@@ -36,20 +37,19 @@ class ConvolutionLayer(AffineLayer):
         out_channels: int,
         kernel_shape: int | tuple[int, int] = 3,
         *,
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         bias: bool = False,
+        stride: int | tuple[int, int] = 1,
         engine: str = "auto",
         backend: str | Backend | None = None,
     ) -> None:
         channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
         out = _validate.integer("out_channels", out_channels)
         self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
-        self.engine = engine
-        kernel = Parameter(
-            "kernel", (out, channels, *self.kernel_shape), "stencil", channels * math.prod(self.kernel_shape)
-        )
-        zeros = get_backend(backend).xp.zeros(kernel.shape)
-        super().__init__(CirculantConvolution(zeros, (height, width), engine, backend), kernel, activation, bias)
+        self.engine, self.stride = engine, stride
+        zeros = get_backend(backend).xp.zeros((out, channels, *self.kernel_shape))
+        operator = CirculantConvolution(zeros, (height, width), engine, backend, stride=stride)
+        super().__init__(operator, activation=activation, bias=bias)
 
     def resized(self, domain_shape: tuple[int, ...]) -> ConvolutionLayer:
         """Return the layer for images of another resolution; the kernel's shape stays."""
@@ -59,6 +59,7 @@ class ConvolutionLayer(AffineLayer):
             self.kernel_shape,
             activation=self.activation,
             bias=self.bias,
+            stride=self.stride,
             engine=self.engine,
             backend=self.backend,
         )

@@ -26,6 +26,28 @@ def normal(layer: Layer, rng: np.random.Generator, std: float, dtype: Any = np.f
     return _draw(layer, dtype, lambda p: std * rng.standard_normal(p.shape))
 
 
+def clipped_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
+    """Return weights as Meganet draws those of its convolutions: normal kernels with their tails replaced.
+
+    With the deviation ``s = sqrt(2 / (I k2))`` for kernels (O, I, k1, k2), numbers above ``2 s`` are replaced by new
+    standard normal ones, without the factor s, then likewise those below ``-2 s``; what still lies outside is clipped.
+    So some weights stand at the bounds, and s is `he_normal`'s times the root of k1. Drawn in MATLAB's order.
+    """
+
+    def draw(p: Any) -> np.ndarray[Any, Any]:
+        if p.role != "stencil":
+            _validate.reject("layer", "convolutions, for which Meganet draws so", f"{p.name}, a {p.role}")
+        std = np.sqrt(2 * p.shape[-2] / p.fan_in)
+        values = std * rng.standard_normal(p.size)
+        for outside in (lambda v: v > 2 * std, lambda v: v < -2 * std):
+            found = outside(values)
+            values[found] = rng.standard_normal(int(found.sum()))
+        clipped = np.clip(values, -2 * std, 2 * std)
+        return clipped.reshape(*p.shape[:-2], p.shape[-1], p.shape[-2]).swapaxes(-1, -2)
+
+    return _draw(layer, dtype, draw)
+
+
 def smoothed_normal(
     layer: Layer,
     rng: np.random.Generator,
@@ -60,5 +82,6 @@ def smoothed_normal(
 
 def _draw(layer: Layer, dtype: Any, kernel: Any) -> Array:
     dtype = _validate.float_dtype("dtype", dtype)
-    parts = [np.zeros(p.size) if p.role == "bias" else kernel(p).ravel() for p in layer.parameters]
+    fixed = {"bias": 0.0, "scale": 1.0}
+    parts = [np.full(p.size, fixed[p.role]) if p.role in fixed else kernel(p).ravel() for p in layer.parameters]
     return layer.backend.asarray(np.concatenate([*parts, np.zeros(0)]).astype(dtype))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from meganet import _validate
 from meganet.backend import Backend, get_backend
+from meganet.layers.activations import Activation
 from meganet.layers.affine import AffineLayer
-from meganet.layers.parameters import Parameter
 from meganet.linop import Dense
 
 
@@ -21,7 +20,7 @@ class DenseLayer(AffineLayer):
         Shape of one example; images keep their shape, so the kernel is (K, C, H, W).
     outputs : int
         Number K of outputs.
-    activation : {"identity", "relu", "tanh"}
+    activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
     bias : bool
     backend : str or Backend, optional
     """
@@ -31,14 +30,14 @@ class DenseLayer(AffineLayer):
         domain_shape: Any,
         outputs: int,
         *,
-        activation: str = "identity",
+        activation: str | Activation = "identity",
         bias: bool = True,
         backend: str | Backend | None = None,
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
         out = _validate.integer("outputs", outputs)
-        kernel = Parameter("kernel", (out, *domain), "matrix", math.prod(domain))
-        super().__init__(Dense(get_backend(backend).xp.zeros(kernel.shape), backend), kernel, activation, bias)
+        zeros = get_backend(backend).xp.zeros((out, *domain))
+        super().__init__(Dense(zeros, backend), activation=activation, bias=bias)
 
     def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
         """Return the layer for inputs of another shape; its kernel grows with them."""

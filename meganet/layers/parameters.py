@@ -19,10 +19,11 @@ class Parameter:
     ----------
     name : str
     shape : tuple of int
-    role : {"stencil", "matrix", "bias"}
-        What the numbers do: a change of grid treats convolution stencils, dense matrices and biases differently.
+    role : {"stencil", "matrix", "bias", "scale", "coefficients"}
+        What the numbers do: a change of grid and the initial weights treat convolution stencils, matrices, biases,
+        factors and coefficients in a basis differently.
     fan_in : int
-        How many products are summed for one output; He's initialisation divides by it. 0 for a bias.
+        How many products are summed for one output; He's initialisation divides by it. 0 for a bias or a factor.
     """
 
     name: str

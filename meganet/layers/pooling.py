@@ -44,4 +44,7 @@ class PoolingLayer(Layer):
         return self.pooling._apply(dx)
 
     def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
-        return self.backend.xp.zeros((*dy.shape[:-4], 0), dtype=dy.dtype), self.pooling._adjoint(dy)
+        return self._no_weights(dy), self.pooling._adjoint(dy)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.backend.xp.zeros_like(dx)

@@ -3,18 +3,32 @@
 from meganet.linop.base import LinearOperator, ParametricOperator
 from meganet.linop.convolution import CirculantConvolution
 from meganet.linop.dense import Dense
+from meganet.linop.depthwise import DepthwiseConvolution
 from meganet.linop.pooling import AveragePooling
+from meganet.linop.sparse import Pattern, Sparse, zero_padded_convolution
 from meganet.linop.structured import BlockDiagonal, Diagonal, Difference, Gradient, Identity
+from meganet.linop.tensor import Broadcast, Kronecker, Matrix, RemoveMean, Reshape
+from meganet.linop.transposed import Transposed
 
 __all__ = [
     "AveragePooling",
     "BlockDiagonal",
+    "Broadcast",
     "CirculantConvolution",
     "Dense",
+    "DepthwiseConvolution",
     "Diagonal",
     "Difference",
     "Gradient",
     "Identity",
+    "Kronecker",
     "LinearOperator",
+    "Matrix",
     "ParametricOperator",
+    "Pattern",
+    "RemoveMean",
+    "Reshape",
+    "Sparse",
+    "Transposed",
+    "zero_padded_convolution",
 ]

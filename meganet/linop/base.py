@@ -77,6 +77,33 @@ class LinearOperator(ABC):
         """Return ``A.T (A x)`` for one example or many: the gradient of ``||A x||^2 / 2``."""
         return self._product("x", x, self.domain_shape, self._normal)
 
+    def solve_normal(self, y: Array, alpha: float = 1.0, gamma: float = 0.0) -> Array:
+        """Return ``(alpha A.T A + gamma I)^-1 y``, for ``gamma = 0`` the pseudo-inverse, where a fast way is known.
+
+        Parameters
+        ----------
+        y : array, `domain_shape` or ``(N, *domain_shape)``
+        alpha : float
+            Positive.
+        gamma : float
+            At least 0.
+
+        Raises
+        ------
+        InputError
+            For an operator without a fast solver.
+
+        Notes
+        -----
+        The preconditioner ``PCmv`` of Meganet's operators, and the proximal operator of a Tikhonov term.
+        """
+        alpha, gamma = _validate.real("alpha", alpha, above=0), _validate.real("gamma", gamma, minimum=0)
+        return self._product("y", y, self.domain_shape, lambda x: self._solve_normal(x, alpha, gamma))
+
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        """Return what `solve_normal` does for a batch."""
+        _validate.reject("operator", "one whose normal equations have a fast solver", repr(self))
+
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of the matrix between flattened examples."""
@@ -227,6 +254,9 @@ class Scaled(LinearOperator):
     def _adjoint(self, y: Array) -> Array:
         return self.factor * self.operator._adjoint(y)
 
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return self.operator._solve_normal(y, alpha * self.factor**2, gamma)
+
     def tosparse(self) -> Any:
         """Return the scaled matrix."""
         return (self.operator.tosparse() * self.factor).tocsr()
@@ -270,6 +300,31 @@ class ParametricOperator(LinearOperator):
         other.__dict__.update(self.__dict__)
         other.kernel, other.dtype = kernel, kernel.dtype
         return other
+
+    #: What the numbers of the kernel do, see `layers.Parameter`.
+    role = "matrix"
+
+    @property
+    def fan_in(self) -> int:
+        """Number of products that are summed for one output."""
+        return math.prod(self.domain_shape)
+
+    @property
+    def fan_out(self) -> int:
+        """Number of outputs in which one input occurs."""
+        return math.prod(self.range_shape)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> ParametricOperator:
+        """Return the same operator for examples of another shape; where its kernel grows with them, with zeros."""
+        if tuple(domain_shape) != self.domain_shape:
+            _validate.reject("domain_shape", f"{self.domain_shape}, for which {self!r} is made", str(domain_shape))
+        return self
+
+    def with_range(self, range_shape: tuple[int, ...]) -> ParametricOperator:
+        """Return the same operator for results of another shape."""
+        if tuple(range_shape) != self.range_shape:
+            _validate.reject("range_shape", f"{self.range_shape}, for which {self!r} is made", str(range_shape))
+        return self
 
     def _single(self) -> None:
         """Refuse a stack of kernels where there must be one."""

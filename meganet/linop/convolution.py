@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
+
+import numpy as np
+import scipy.sparse
 
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.linop._engines import NAMES, chosen
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
+from meganet.linop._layout import from_memory
 from meganet.linop.base import ParametricOperator
 
 
@@ -31,6 +36,9 @@ class CirculantConvolution(ParametricOperator):
         float32 or float64, odd sizes, no larger than the image. Its dtype is the operator's.
     image_shape : pair of int
         (H, W).
+    stride : int or pair of int
+        Every how many pixels of the image a result is kept, from the first on: the range is
+        ``(O, ceil(H / s1), ceil(W / s2))``. The convolution is computed everywhere first.
     engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
         "winograd" is for 3x3 kernels; "auto" takes it for these and eight channels or more on both sides.
@@ -48,7 +56,13 @@ class CirculantConvolution(ParametricOperator):
     """
 
     def __init__(
-        self, kernel: Array, image_shape: Any, engine: str = "auto", backend: str | Backend | None = None
+        self,
+        kernel: Array,
+        image_shape: Any,
+        engine: str = "auto",
+        backend: str | Backend | None = None,
+        *,
+        stride: int | tuple[int, int] = 1,
     ) -> None:
         image = _validate.pair("image_shape", image_shape)
         if getattr(kernel, "ndim", None) != 4:
@@ -57,7 +71,9 @@ class CirculantConvolution(ParametricOperator):
         _validate.odd_shape("kernel", (k1, k2))
         if k1 > image[0] or k2 > image[1]:
             _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
-        super().__init__(kernel, (in_channels, *image), (out_channels, *image), backend)
+        self.stride = _validate.pair("stride", stride)
+        coarse = tuple(-(-n // s) for n, s in zip(image, self.stride, strict=True))
+        super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
         self.engine = _validate.choice("engine", engine, ["auto", *NAMES])
         if chosen(engine, self.backend, self.kernel_shape) is None:
@@ -68,26 +84,67 @@ class CirculantConvolution(ParametricOperator):
         engine = cast(Engine, chosen(self.engine, self.backend, self.kernel_shape))
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
+    role = "stencil"
+
+    @property
+    def fan_in(self) -> int:
+        """Number of products that are summed for one output."""
+        return math.prod(self.kernel_shape[1:])
+
+    @property
+    def fan_out(self) -> int:
+        """Number of outputs in which one input occurs, on average."""
+        return self.kernel_shape[0] * math.prod(self.kernel_shape[2:]) // math.prod(self.stride)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> CirculantConvolution:
+        """Return the same stencils for images of another resolution."""
+        return CirculantConvolution(self.kernel, domain_shape[1:], self.engine, self.backend, stride=self.stride)
+
+    def with_range(self, range_shape: tuple[int, ...]) -> CirculantConvolution:
+        """Return the same stencils for results of another resolution."""
+        image = tuple(n * s for n, s in zip(range_shape[1:], self.stride, strict=True))
+        return self.resized((self.domain_shape[0], *image))
+
+    def _sampled(self, y: Array) -> Array:
+        """Return the results that are kept."""
+        return y if self.stride == (1, 1) else y[..., :: self.stride[0], :: self.stride[1]]
+
+    def _spread(self, y: Array) -> Array:
+        """Return the adjoint of `_sampled`: zeros where results were dropped."""
+        if self.stride == (1, 1):
+            return y
+        shape = (*y.shape[:-4], *self.image_shape, *y.shape[-4:-2])
+        full = from_memory(self.backend.xp.zeros(shape, dtype=y.dtype))
+        self._sampled(full)[...] = y
+        return full
+
     def _apply(self, x: Array) -> Array:
-        return self._engine.correlate(self.backend, x, self.kernel)
+        return self._sampled(self._engine.correlate(self.backend, x, self.kernel))
 
     def _adjoint(self, y: Array) -> Array:
-        return self._engine.correlate(self.backend, y, adjoint_kernel(self.kernel))
+        return self._engine.correlate(self.backend, self._spread(y), adjoint_kernel(self.kernel))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        return self._engine.kernel_gradient(self.backend, x, y, self.kernel_shape)
+        return self._engine.kernel_gradient(self.backend, x, self._spread(y), self.kernel_shape)
 
     def _recorded(self, x: Array) -> tuple[Array, Any]:
-        return self._engine.recorded(self.backend, x, self.kernel)
+        y, record = self._engine.recorded(self.backend, x, self.kernel)
+        return self._sampled(y), record
 
     def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
-        out[...], in_x = self._engine.gradients(self.backend, record, y, need_x)
+        out[...], in_x = self._engine.gradients(self.backend, record, self._spread(y), need_x)
         return in_x
 
     def tosparse(self) -> Any:
-        """Return the circulant matrix, (O H W, I H W), as canonical CSR; a stack of kernels has none."""
+        """Return the circulant matrix, (O H W, I H W) without stride, as canonical CSR; a stack of kernels has none."""
         self._single()
-        return circulant_matrix(self.backend, self.kernel, self.image_shape)
+        matrix = circulant_matrix(self.backend, self.kernel, self.image_shape)
+        if self.stride == (1, 1):
+            return matrix
+        kept = np.arange(self.kernel_shape[0] * math.prod(self.image_shape))
+        kept = kept.reshape(-1, *self.image_shape)[:, :: self.stride[0], :: self.stride[1]].ravel()
+        unit = scipy.sparse.eye_array(matrix.shape[0], dtype=self.dtype).tocsr()
+        return self.backend.csr(unit[kept]) @ matrix
 
     def symbol(self) -> Array:
         """Return the eigenvalues of every channel pair, (O, I, H, W), complex.
@@ -96,6 +153,8 @@ class CirculantConvolution(ParametricOperator):
         the factor with which the pair (o, c) multiplies the Fourier mode (k, l) of an image.
         """
         self._single()
+        if self.stride != (1, 1):
+            _validate.reject("stride", "1, without which there are no eigenvalues", str(self.stride))
         height, width = self.image_shape
         out_channels, in_channels, k1, k2 = self.kernel.shape
         xp = self.backend.xp

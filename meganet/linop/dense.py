@@ -84,6 +84,11 @@ class Dense(ParametricOperator):
         for start in range(0, self.domain_shape[1], step):
             out[..., start : start + step, :] = products[..., start : start + step, :]
 
+    def resized(self, domain_shape: tuple[int, ...]) -> Dense:
+        """Return the operator for examples of another shape; its kernel, zeros, grows with them."""
+        kernel = self.backend.xp.zeros((self.kernel_shape[0], *domain_shape), dtype=self.dtype)
+        return Dense(kernel, self.backend)
+
     def tosparse(self) -> Any:
         """Return the matrix as CSR (all its entries); a stack of kernels has none."""
         self._single()

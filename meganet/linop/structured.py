@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ class Identity(LinearOperator):
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
+
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return y * (1 / (alpha + gamma))
 
     def tosparse(self) -> Any:
         """Return the identity matrix."""
@@ -53,6 +57,9 @@ class Diagonal(LinearOperator):
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
+
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return y * _inverted(self.backend, alpha * self.diagonal * self.diagonal + gamma)
 
     def tosparse(self) -> Any:
         """Return the diagonal matrix."""
@@ -87,16 +94,21 @@ class BlockDiagonal(LinearOperator):
         self.stores_numbers = any(o.stores_numbers for o in operators)
 
     def _apply(self, x: Array) -> Array:
-        return self._blocks(x, self.operators)
+        return self._blocks(x, [(o.domain_shape, o._apply) for o in self.operators])
 
     def _adjoint(self, y: Array) -> Array:
-        return self._blocks(y, tuple(o.T for o in self.operators))
+        return self._blocks(y, [(o.range_shape, o._adjoint) for o in self.operators])
 
-    def _blocks(self, x: Array, operators: tuple[LinearOperator, ...]) -> Array:
-        offsets = np.cumsum([0, *(o.shape[1] for o in operators)]).tolist()
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return self._blocks(
+            y, [(o.domain_shape, partial(o._solve_normal, alpha=alpha, gamma=gamma)) for o in self.operators]
+        )
+
+    def _blocks(self, x: Array, products: list[tuple[tuple[int, ...], Callable[[Array], Array]]]) -> Array:
+        offsets = np.cumsum([0, *(math.prod(shape) for shape, _ in products)]).tolist()
         results = [
-            o._apply(x[:, a:b].reshape(-1, *o.domain_shape)).reshape(x.shape[0], -1)
-            for o, a, b in zip(operators, offsets[:-1], offsets[1:], strict=True)
+            product(x[:, a:b].reshape(-1, *shape)).reshape(x.shape[0], -1)
+            for (shape, product), a, b in zip(products, offsets[:-1], offsets[1:], strict=True)
         ]
         return self.backend.xp.concatenate(results, axis=1)
 
@@ -173,6 +185,17 @@ class Difference(LinearOperator):
         x[lower] -= scaled
         return x
 
+    def eigenvalues(self) -> np.ndarray[Any, Any]:
+        """Return those of ``D.T D`` in one dimension, ``(2 - 2 cos(pi k / n)) / h^2``, on the host.
+
+        The cosine transform along the axis has the eigenvectors.
+        """
+        n = self.domain_shape[self.axis]
+        return (2 - 2 * np.cos(np.pi * np.arange(n) / n)) / self.h**2
+
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return _cosine_solve(self.backend, y, {self.axis - len(self.domain_shape): self}, alpha, gamma)
+
     def tosparse(self) -> Any:
         """Return ``I (x) D (x) I``, a Kronecker product."""
         n = self.domain_shape[self.axis]
@@ -245,6 +268,9 @@ class Gradient(LinearOperator):
         result += second._adjoint(right.reshape(-1, *second.range_shape))
         return result
 
+    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        return _cosine_solve(self.backend, y, dict(zip((-2, -1), self.differences, strict=True)), alpha, gamma)
+
     def tosparse(self) -> Any:
         """Return ``I (x) [D_1 (x) I; I (x) D_2]``."""
         plane = self.domain_shape[-2:]
@@ -253,3 +279,21 @@ class Gradient(LinearOperator):
         return self.backend.csr(
             scipy.sparse.kron(scipy.sparse.eye_array(images), scipy.sparse.vstack(blocks)).astype(self.dtype)
         )
+
+
+def _inverted(backend: Backend, factors: Array) -> Array:
+    """Return ``1 / factors``, and 0 where a factor is 0."""
+    empty = factors == 0
+    return backend.xp.where(empty, 0 * factors, 1 / (factors + empty))
+
+
+def _cosine_solve(backend: Backend, y: Array, differences: dict[int, Difference], alpha: float, gamma: float) -> Array:
+    """Return ``(alpha sum D.T D + gamma I)^-1 y`` for differences along some axes of a batch, by cosine transforms."""
+    axes = tuple(differences)
+    factors = np.full((1,) * y.ndim, gamma)
+    for axis, difference in differences.items():
+        shape = [1] * y.ndim
+        shape[axis] = -1
+        factors = factors + alpha * difference.eigenvalues().reshape(shape)
+    inverse = _inverted(backend, backend.asarray(factors, y.dtype))
+    return backend.fft.idctn(backend.fft.dctn(y, axes=axes, norm="ortho") * inverse, axes=axes, norm="ortho")

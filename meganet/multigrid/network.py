@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.layers.base import Layer
 from meganet.multigrid.galerkin import prolongate_kernels, restrict_kernels
 from meganet.multigrid.transfer import prolongate_images, restrict_images
+from meganet.networks import Chain, Integrator, Reparametrised
 
 CLASSIFIER_SCALINGS = {"logits": 0.25, "none": 1.0, "thesis": 4.0}
 """Factor in front of P for each reading of the thesis' section 3.1.3, see `prolongate_classifier`."""
 
 KERNEL_TRANSFERS = ("galerkin", "copy")
+
+OUTSIDE = 1e-4
+"""Relative error above which transferred stencils are said not to lie in a layer's basis; float32 leaves 1e-6."""
 
 
 class Transferred(NamedTuple):
@@ -148,9 +156,25 @@ def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Arr
 
 
 def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[[Array], Array]) -> Array:
-    """Change every stencil, keep biases (there is no multigrid meaning for them, section 3.1.2)."""
+    """Change every stencil, keep biases and factors (there is no multigrid meaning for them, section 3.1.2).
+
+    Stencils in a basis, `Reparametrised`, are changed as stencils and then put into the basis again.
+    """
     _validate.float_dtype("dtype of theta", theta.dtype)
-    views = before.parameters.view(theta)
+    _validate.array_shape("theta", theta, (before.parameters.size,))
+    if isinstance(before, Chain) and isinstance(after, Chain):
+        return before._join(
+            [
+                _transfer_theta(old, new, part, change)
+                for old, new, part in zip(before.layers, after.layers, before._parts(theta), strict=True)
+            ]
+        )
+    if isinstance(before, Reparametrised) and isinstance(after, Reparametrised):
+        changed = _transfer_theta(before.layer, after.layer, before.weights(theta), change)
+        return _in_basis(before, changed)
+    if isinstance(before, Integrator) and isinstance(after, Integrator):
+        return _each_column(before, after, theta, change)
+    views = before.parameters._view(theta)
     parts = []
     for old, new in zip(before.parameters, after.parameters, strict=True):
         if old.shape != new.shape:
@@ -160,6 +184,33 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
         view = views[old.name]
         parts.append((change(view) if old.role == "stencil" else view).reshape(-1))
     return backend_of(theta).xp.concatenate([*parts, theta[:0]])
+
+
+def _each_column(before: Integrator, after: Integrator, theta: Array, change: Callable[[Array], Array]) -> Array:
+    """Change the coefficients in time: the transfer is linear, so they change as the weights at each time do."""
+    columns, count = theta.reshape(-1, before.width), 1 if before.shared else len(before.layers)
+    parts = [
+        _transfer_theta(before.layers[k], after.layers[k], columns[time, before.parts[k]], change)
+        for time in range(columns.shape[0])
+        for k in range(count)
+    ]
+    return backend_of(theta).xp.concatenate(parts)
+
+
+def _in_basis(layer: Reparametrised, weights: Array) -> Array:
+    """Return the coefficients of weights in the layer's basis, in which they must lie."""
+    if layer.offset is not None:
+        _validate.reject("network", "weights in a basis without offset, or none at all", repr(layer))
+    backend = layer.backend
+    basis = scipy.sparse.csc_array(layer.to("numpy").basis.tosparse())
+    target = backend.to_host(weights).astype(np.float64)
+    coefficients = scipy.sparse.linalg.spsolve((basis.T @ basis).tocsc(), basis.T @ target)
+    error = float(np.linalg.norm(basis @ coefficients - target))
+    if not error <= OUTSIDE * float(np.linalg.norm(target)):
+        _validate.reject(
+            "network", f"a basis that holds the transferred stencils of {layer!r}", f"an error {error:.1e}"
+        )
+    return backend.asarray(coefficients.astype(weights.dtype))
 
 
 def _transfer_blocks(W: Array, feature_shape: Any, change: Callable[[Array], Array]) -> Array:

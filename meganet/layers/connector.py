@@ -1,0 +1,64 @@
+"""A fixed linear map as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameters
+from meganet.linop import LinearOperator
+
+
+class ConnectorLayer(Layer):
+    """``y = A x + b`` with a fixed operator A and a fixed b, no weights: ``connector`` of Meganet.
+
+    ``jvp`` is ``A dx``, ``vjp`` ``A' dy``; no curvature. With `linop.Reshape` it changes the shape of examples, with
+    `linop.Identity` it is the identity.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        A, on one example.
+    offset : array, optional
+        b, of the operator's range and dtype.
+    """
+
+    def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:
+        self.operator, self.offset = operator, offset
+        if offset is not None:
+            operator.backend.require("offset", offset)
+            _validate.array_shape("offset", offset, operator.range_shape)
+        super().__init__(operator.domain_shape, operator.range_shape, Parameters(), operator.backend)
+
+    def __repr__(self) -> str:
+        return f"ConnectorLayer({self.operator!r})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> ConnectorLayer:
+        """Return the layer itself for its own domain; a fixed operator has no other."""
+        if tuple(domain_shape) != self.domain_shape:
+            _validate.reject("domain_shape", f"{self.domain_shape}, for which the operator is made", str(domain_shape))
+        return self
+
+    def _each(self, function: Any, x: Array, shape: tuple[int, ...]) -> Array:
+        """Apply a product of batches (N, ...) to an array with any axes in front of N."""
+        lead = x.shape[: -len(shape)]
+        y = function(x if len(lead) == 1 else x.reshape(-1, *shape))
+        return y if len(lead) == 1 else y.reshape(*lead, *y.shape[1:])
+
+    def _apply(self, x: Array) -> Array:
+        return self._each(self.operator._apply, x, self.domain_shape)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
+        y = self._apply(x)
+        return y if self.offset is None else y + self.offset.astype(y.dtype), None
+
+    def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
+        return self._apply(dx)
+
+    def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
+        return self._no_weights(dy), self._each(self.operator._adjoint, dy, self.range_shape)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.backend.xp.zeros_like(dx)

@@ -1,0 +1,164 @@
+"""Layers that act on every entry: activation, bias, scaling. Larger layers are chains of such parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.layers.activations import Activation, activation_of
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameter, Parameters
+from meganet.linop import Broadcast, LinearOperator
+
+
+class ActivationLayer(Layer):
+    """``y = sigma(x)``, no weights.
+
+    With ``s = sigma'(x)``: ``jvp`` is ``s * dx``, ``vjp`` is ``s * dy``, `curvature` ``sigma''(x) * dx * dy``.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
+    """
+
+    def __init__(
+        self, domain_shape: Any, activation: str | Activation = "tanh", *, backend: str | Backend | None = None
+    ) -> None:
+        self._activation = activation_of("activation", activation)
+        self.activation = activation
+        super().__init__(domain_shape, domain_shape, Parameters(), backend)
+
+    def __repr__(self) -> str:
+        return f"ActivationLayer({self.domain_shape}, {self.activation!r})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> ActivationLayer:
+        """Return the same activation for examples of another shape."""
+        return ActivationLayer(domain_shape, self.activation, backend=self.backend)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        y, slope = self._activation.evaluate(self.backend, x.copy())
+        return y, (x, slope)
+
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        return self._activation.value(self.backend, x.copy())
+
+    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        return dx if record[1] is None else dx * record[1]
+
+    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self._jvp(dy, dy, record)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self._activation.second_derivative(self.backend, record[0]) * dx * dy
+
+
+class BiasLayer(Layer):
+    """``y = x + B b`` with weights b and a fixed operator B, the same for all examples.
+
+    ``jvp`` is ``dx + B db``; ``vjp`` is ``db = B' sum of dy`` over the examples and ``dx = dy``; no curvature.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    operator : LinearOperator, optional
+        B, from a tensor of weights to one example; one weight for each channel (`linop.Broadcast`) if not given.
+    """
+
+    def __init__(
+        self, domain_shape: Any, operator: LinearOperator | None = None, *, backend: str | Backend | None = None
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        self.operator = Broadcast(domain, backend=backend) if operator is None else operator
+        if self.operator.range_shape != domain:
+            _validate.reject("operator", f"one that maps to {domain}", repr(self.operator))
+        weights = Parameters([Parameter("bias", self.operator.domain_shape, "bias")])
+        super().__init__(domain, domain, weights, self.operator.backend)
+
+    def __repr__(self) -> str:
+        return f"BiasLayer({self.domain_shape}, {self.parameters.size} weights)"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> BiasLayer:
+        """Return the layer for examples of another shape, for a bias that is the same along the axes that change."""
+        operator = self.operator
+        if tuple(domain_shape) != self.domain_shape:
+            if not isinstance(operator, Broadcast):
+                _validate.reject("domain_shape", f"{self.domain_shape}, where the bias' operator maps", domain_shape)
+            operator = Broadcast(domain_shape, operator.axes, operator.dtype, self.backend)
+        return BiasLayer(domain_shape, operator)
+
+    def _spread(self, b: Array) -> Array:
+        """Return ``B b`` with an axis for the examples."""
+        k = len(self.domain_shape)
+        one = self.operator._apply(b.reshape(-1, *self.operator.domain_shape))
+        return one.reshape(*b.shape[:-1], 1, *one.shape[-k:])
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
+        return x + self._spread(theta), None
+
+    def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
+        return dx + self._spread(dtheta)
+
+    def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
+        k = len(self.domain_shape)
+        total = dy.sum(axis=-k - 1)
+        in_b = self.operator._adjoint(total.reshape(-1, *self.domain_shape))
+        return in_b.reshape(*total.shape[:-k], self.parameters.size), dy
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
+        return self.backend.xp.zeros_like(dtheta), self.backend.xp.zeros_like(dx)
+
+
+class ScalingLayer(Layer):
+    """``y = s x`` with a factor for every place along some axes of an example: diagonal scaling.
+
+    ``jvp`` is ``ds x + s dx``; ``vjp`` is ``ds = sum of x dy`` over the examples and other axes, ``dx = s dy``;
+    `curvature` is ``(sum of dx dy, ds dy)``. The factors start at 1.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    axes : sequence of int
+        Axes of an example along which the factors vary: (0,) for one per channel, (1, 2) for one per pixel.
+    """
+
+    def __init__(self, domain_shape: Any, axes: Sequence[int] = (0,), *, backend: str | Backend | None = None) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        self.axes = _validate.axes("axes", axes, len(domain))
+        scale = Parameter("scale", tuple(domain[a] for a in self.axes), "scale")
+        super().__init__(domain, domain, Parameters([scale]), get_backend(backend))
+
+    def __repr__(self) -> str:
+        return f"ScalingLayer({self.domain_shape}, axes={self.axes})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> ScalingLayer:
+        """Return the layer for examples of another shape."""
+        return ScalingLayer(domain_shape, self.axes, backend=self.backend)
+
+    def _factors(self, theta: Array) -> Array:
+        shape = (n if a in self.axes else 1 for a, n in enumerate(self.domain_shape))
+        return theta.reshape(*theta.shape[:-1], 1, *shape)
+
+    def _summed(self, products: Array) -> Array:
+        """Sum over the examples and the other axes."""
+        k = len(self.domain_shape)
+        others = tuple(a - k for a in range(k) if a not in self.axes)
+        total = products.sum(axis=(-k - 1, *others))
+        return total.reshape(*products.shape[: -k - 1], self.parameters.size)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        factors = self._factors(theta)
+        return x * factors, (x, factors)
+
+    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        x, factors = record
+        return self._factors(dtheta) * x + factors * dx
+
+    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        x, factors = record
+        return self._summed(x * dy), factors * dy
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._summed(dx * dy), self._factors(dtheta) * dy

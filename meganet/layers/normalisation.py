@@ -1,0 +1,149 @@
+"""Normalisation over examples, channels or pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.layers.base import Layer
+from meganet.layers.connector import ConnectorLayer
+from meganet.layers.parameters import Parameters
+from meganet.linop import Diagonal
+
+AXES = ("examples", "channels", "pixels")
+"""What one can take means over: the batch, the first axis of an example, the axes after it."""
+
+
+class Statistics(NamedTuple):
+    """Mean and variance of a batch, arrays that broadcast against one example of it."""
+
+    mean: Array
+    variance: Array
+
+    def updated(self, new: Statistics, momentum: float) -> Statistics:
+        """Return the running statistics ``momentum * old + (1 - momentum) * new``."""
+        weight = _validate.real("momentum", momentum, minimum=0)
+        return Statistics(*(weight * a + (1 - weight) * b for a, b in zip(self, new, strict=True)))
+
+
+class NormalisationLayer(Layer):
+    """``y = (x - m) / sqrt(v + eps)`` with mean m and variance v of the entries `over` which it normalises.
+
+    The variance is the mean of squares, without Bessel's correction. With ``r = 1 / sqrt(v + eps)`` and M the mean
+    over the same entries the Jacobian is symmetric, ``J u = r (u - M u - y M(y u))``, so `jvp` and `vjp` are one map;
+    its derivative along dx is, with ``dy = J dx`` and ``dr = -r^2 M(y dx)``,
+    ``dr / r J u - r (dy M(y u) + y M(dy u))``. No weights: chain a `ScalingLayer` and a `BiasLayer` behind it.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, ...): channels first, the other axes are pixels.
+    over : sequence of {"examples", "channels", "pixels"}
+        ("examples", "pixels") is batch normalisation, ("pixels",) instance normalisation, ("channels", "pixels") that
+        of each example; ("examples",) alone is ``batchNormLayer`` of Meganet, which takes each pixel for itself.
+    eps : float
+        Positive.
+
+    Notes
+    -----
+    Over examples the result depends on the whole batch. Such a layer in a network keeps an objective from splitting its
+    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        over: Sequence[str] = ("channels", "pixels"),
+        *,
+        eps: float = 1e-3,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        self.over = tuple(_validate.choice("over", name, AXES) for name in over)
+        self.eps = _validate.real("eps", eps, above=0)
+        k = len(domain)
+        places = {"examples": [-k - 1], "channels": [-k], "pixels": list(range(1 - k, 0))}
+        self._axes = tuple(sorted(axis for name in set(self.over) for axis in places[name]))
+        if not self._axes:
+            _validate.reject("over", f"axes that examples of shape {domain} have", repr(over))
+        self.couples_examples = "examples" in self.over
+        super().__init__(domain, domain, Parameters(), backend)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape}, over={self.over}, eps={self.eps})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> NormalisationLayer:
+        """Return the same normalisation for examples of another shape."""
+        return NormalisationLayer(domain_shape, self.over, eps=self.eps, backend=self.backend)
+
+    def statistics(self, x: Array) -> Statistics:
+        """Return mean and variance of a batch (N, ...)."""
+        mean = self._mean(x)
+        centred = x - mean
+        variance = self._mean(centred * centred)
+        return Statistics(mean[0], variance[0]) if self.couples_examples else Statistics(mean, variance)
+
+    def frozen(self, statistics: Statistics) -> ConnectorLayer:
+        """Return the layer with fixed statistics of a batch: ``y = (x - mean) / sqrt(variance + eps)``."""
+        if not self.couples_examples:
+            _validate.reject("over", "'examples' among them: without, there are no statistics of a batch", self.over)
+        ones = self.backend.xp.zeros(self.domain_shape, dtype=statistics.mean.dtype) + 1
+        scale = ones / self.backend.xp.sqrt(statistics.variance + self.eps)
+        return ConnectorLayer(Diagonal(scale, self.backend), -statistics.mean * scale)
+
+    def _mean(self, x: Array) -> Array:
+        return x.sum(axis=self._axes, keepdims=True) * (1 / math.prod(x.shape[axis] for axis in self._axes))
+
+    def _centred(self, x: Array) -> Array:
+        return x - self._mean(x)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        centred = self._centred(x)
+        r = 1 / self.backend.xp.sqrt(self._mean(centred * centred) + self.eps)
+        y = centred * r
+        return y, (y, r)
+
+    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        y, r = record
+        return r * (self._centred(dx) - y * self._mean(y * dx))
+
+    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self._jvp(dy, dy, record)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        y, r = record
+        u, tangent = dy, self._jvp(dtheta, dx, record)
+        in_x = -(r * self._mean(y * dx)) * self._jvp(dtheta, u, record)
+        in_x -= r * (tangent * self._mean(y * u) + y * self._mean(tangent * u))
+        return self._no_weights(dy), in_x
+
+
+class TVNormalisationLayer(NormalisationLayer):
+    """``y = x / sqrt(sum over channels of x^2 + eps)``: every pixel's vector of channels gets length 1.
+
+    The Jacobian is ``J u = r (u - y S(y u))`` with S the sum over channels in the place of M; no mean is removed.
+    ``tvNormLayer`` of Meganet.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, ...).
+    eps : float
+        Positive.
+    """
+
+    def __init__(self, domain_shape: Any, *, eps: float = 1e-3, backend: str | Backend | None = None) -> None:
+        super().__init__(domain_shape, ("channels",), eps=eps, backend=backend)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> TVNormalisationLayer:
+        """Return the same normalisation for examples of another shape."""
+        return TVNormalisationLayer(domain_shape, eps=self.eps, backend=self.backend)
+
+    def _mean(self, x: Array) -> Array:
+        return x.sum(axis=self._axes, keepdims=True)
+
+    def _centred(self, x: Array) -> Array:
+        return x

@@ -1,0 +1,83 @@
+"""Convolution of every channel with a stencil of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.linop._engines.circulant import circulant_matrix
+from meganet.linop.base import ParametricOperator
+
+
+class DepthwiseConvolution(ParametricOperator):
+    """Periodic convolution channel by channel, without a sum over channels.
+
+    Forward ``(K x)[n, c, i, j] = sum_{a, b} kernel[c, a, b] x[n, c, i + a - k1 // 2, j + b - k2 // 2]`` with indices
+    modulo the image; the adjoint shifts the other way; in the kernel it is the sum over n, i, j of the products.
+
+    Parameters
+    ----------
+    kernel : array, (C, k1, k2)
+        float32 or float64, odd sizes, no larger than the image.
+    image_shape : pair of int
+        (H, W).
+    """
+
+    def __init__(self, kernel: Array, image_shape: Any, backend: str | Backend | None = None) -> None:
+        image = _validate.pair("image_shape", image_shape)
+        if getattr(kernel, "ndim", None) != 3:
+            _validate.reject("kernel", "an array of shape (C, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
+        channels, k1, k2 = kernel.shape
+        _validate.odd_shape("kernel", (k1, k2))
+        if k1 > image[0] or k2 > image[1]:
+            _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
+        super().__init__(kernel, (channels, *image), (channels, *image), backend)
+        self.image_shape = image
+
+    def _entries(self) -> Iterator[tuple[Array, int, int]]:
+        """Yield the factors of every kernel entry, ready to multiply images, and its place."""
+        _, k1, k2 = self.kernel_shape
+        for a in range(k1):
+            for b in range(k2):
+                yield self.kernel[..., None, :, a, b, None, None], a - k1 // 2, b - k2 // 2
+
+    def _apply(self, x: Array) -> Array:
+        return sum(factor * self.backend.xp.roll(x, (-a, -b), axis=(-2, -1)) for factor, a, b in self._entries())
+
+    def _adjoint(self, y: Array) -> Array:
+        return sum(factor * self.backend.xp.roll(y, (a, b), axis=(-2, -1)) for factor, a, b in self._entries())
+
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        parts = [
+            (y * self.backend.xp.roll(x, (-a, -b), axis=(-2, -1))).sum(axis=(-4, -2, -1)) for _, a, b in self._entries()
+        ]
+        return self.backend.xp.stack(parts, axis=-1).reshape(self.kernel.shape)
+
+    role = "stencil"
+
+    @property
+    def fan_in(self) -> int:
+        """Number of entries of a stencil."""
+        return self.kernel_shape[1] * self.kernel_shape[2]
+
+    fan_out = fan_in
+
+    def resized(self, domain_shape: tuple[int, ...]) -> Self:
+        """Return the same stencils for images of another resolution."""
+        return type(self)(self.kernel, domain_shape[1:], self.backend)
+
+    def with_range(self, range_shape: tuple[int, ...]) -> Self:
+        """Return the same stencils for results of another resolution."""
+        return self.resized(range_shape)
+
+    def tosparse(self) -> Any:
+        """Return the block diagonal of circulant matrices; a stack of kernels has none."""
+        self._single()
+        kernel = self.backend.to_host(self.kernel)
+        host = self.to("numpy").backend
+        blocks = [circulant_matrix(host, kernel[c : c + 1, None], self.image_shape) for c in range(len(kernel))]
+        return self.backend.csr(scipy.sparse.block_diag(blocks, format="csr"))

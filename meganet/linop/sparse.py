@@ -1,0 +1,123 @@
+"""A matrix with a given pattern of nonzeros, whose values are the parameters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend, host
+from meganet.linop.base import ParametricOperator
+from meganet.linop.tensor import Matrix
+
+
+class Pattern(NamedTuple):
+    """Where the nonzeros of a `Sparse` matrix stand, and its values in a basis: ``values = basis @ numbers``."""
+
+    rows: np.ndarray[Any, Any]
+    columns: np.ndarray[Any, Any]
+    shape: tuple[int, int]
+    basis: Any
+
+
+def zero_padded_convolution(kernel_shape: Any, image_shape: Any) -> Pattern:
+    """Return the pattern of a convolution whose images are continued by zeros instead of periodically.
+
+    With ``Sparse(basis @ kernel.ravel(), rows, columns, shape)`` the flattened images (C, H, W) are correlated with the
+    stencils, as `CirculantConvolution` does inside of an image.
+
+    Parameters
+    ----------
+    kernel_shape : tuple of int
+        (O, I, k1, k2), odd k1 and k2.
+    image_shape : pair of int
+        (H, W).
+
+    Returns
+    -------
+    Pattern
+        rows, columns, the matrix's shape (O H W, I H W), and the basis as a SciPy sparse array (nonzeros, O I k1 k2).
+    """
+    outs, ins, k1, k2 = _validate.shape("kernel_shape", kernel_shape, ndim=4)
+    _validate.odd_shape("kernel_shape", (k1, k2))
+    height, width = _validate.pair("image_shape", image_shape)
+    o, c, a, b, i, j = np.ogrid[:outs, :ins, :k1, :k2, :height, :width]
+    y, x = i + a - k1 // 2, j + b - k2 // 2
+    inside = (o >= 0) & (c >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    row = (o * height + i) * width + j
+    column = (c * height + y) * width + x
+    number = ((o * ins + c) * k1 + a) * k2 + b
+    rows, columns, numbers = (np.broadcast_to(v, inside.shape)[inside] for v in (row, column, number))
+    basis = scipy.sparse.csr_array(
+        (np.ones(len(rows)), (np.arange(len(rows)), numbers)), shape=(len(rows), outs * ins * k1 * k2)
+    )
+    return Pattern(rows, columns, (outs * height * width, ins * height * width), basis)
+
+
+class Sparse(ParametricOperator):
+    """``(K x)[i] = sum of kernel[p] x[columns[p]] over the p with rows[p] = i``.
+
+    The adjoint exchanges rows and columns; in the kernel it is ``sum_n y[n, rows[p]] x[n, columns[p]]``. With
+    `networks.Reparametrised` the values become ``Q theta``: ``sparseKernel`` of Meganet with its basis.
+
+    Parameters
+    ----------
+    kernel : array, (nonzeros,)
+        The values; float32 or float64.
+    rows, columns : sequence of int, (nonzeros,)
+        Where they stand, counted from 0, on the host. Values at the same place add up.
+    shape : pair of int
+        (m, n).
+    """
+
+    def __init__(
+        self, kernel: Array, rows: Any, columns: Any, shape: Any, backend: str | Backend | None = None
+    ) -> None:
+        m, n = _validate.pair("shape", shape)
+        if getattr(kernel, "ndim", 0) != 1:
+            _validate.reject("kernel", "a vector of values", f"shape {getattr(kernel, 'shape', kernel)}")
+        super().__init__(kernel, (n,), (m,), backend)
+        self.rows = self._places("rows", rows, m)
+        self.columns = self._places("columns", columns, n)
+
+    def _places(self, name: str, numbers: Any, size: int) -> Matrix:
+        """Return the matrix that takes the entries at the given places out of a vector."""
+        places = np.asarray(host(numbers))
+        if places.shape != self.kernel_shape or places.dtype.kind not in "iu":
+            _validate.reject(name, f"{self.kernel_shape[0]} integers", f"shape {places.shape}, dtype {places.dtype}")
+        if ((places < 0) | (places >= size)).any():
+            _validate.reject(name, f"numbers 0 to {size - 1}", f"{places.min()} to {places.max()}")
+        ones, count = np.ones(len(places)), np.arange(len(places))
+        return Matrix(scipy.sparse.coo_array((ones, (count, places)), shape=(len(places), size)), backend=self.backend)
+
+    @staticmethod
+    def _flat(function: Any, x: Array) -> Array:
+        """Apply a product of batches to an array with any axes in front."""
+        return function(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+    def _apply(self, x: Array) -> Array:
+        return self._flat(self.rows._adjoint, self.kernel[..., None, :] * self._flat(self.columns._apply, x))
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._flat(self.columns._adjoint, self.kernel[..., None, :] * self._flat(self.rows._apply, y))
+
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        return (self._flat(self.rows._apply, y) * self._flat(self.columns._apply, x)).sum(axis=-2)
+
+    @property
+    def fan_in(self) -> int:
+        """Mean number of values in a row, at least 1."""
+        return max(1, round(self.kernel_shape[0] / self.range_shape[0]))
+
+    @property
+    def fan_out(self) -> int:
+        """Mean number of values in a column, at least 1."""
+        return max(1, round(self.kernel_shape[0] / self.domain_shape[0]))
+
+    def tosparse(self) -> Any:
+        """Return the matrix as CSR; a stack of kernels has none."""
+        self._single()
+        values = scipy.sparse.diags_array(self.backend.to_host(self.kernel))
+        return self.backend.csr((self.rows.matrix.T @ values @ self.columns.matrix).astype(self.dtype))

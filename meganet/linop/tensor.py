@@ -1,0 +1,240 @@
+"""Fixed maps between tensors: explicit matrices, changes of shape, copies along axes, means removed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.linop.base import LinearOperator
+
+
+class Matrix(LinearOperator):
+    """``A x`` with an explicit matrix between flattened tensors (C order); the adjoint is ``A' y``.
+
+    Its numbers are kept in float64 on the host and rounded to the dtype of the input.
+
+    Parameters
+    ----------
+    matrix : array or SciPy sparse array, (m, n)
+        On the host.
+    domain_shape, range_shape : tuple of int, optional
+        Shapes with n and m entries; vectors if not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Matrix
+    >>> Matrix([[1.0, 2.0], [0.0, 3.0]]) @ np.array([1.0, 1.0])
+    array([3., 3.])
+    """
+
+    def __init__(
+        self,
+        matrix: Any,
+        domain_shape: Any = None,
+        range_shape: Any = None,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        if not scipy.sparse.issparse(matrix):
+            matrix = np.asarray(matrix, dtype=np.float64)
+            if matrix.ndim != 2:
+                _validate.reject("matrix", "two axes", f"shape {matrix.shape}")
+        self.matrix = scipy.sparse.csr_array(matrix).astype(np.float64)
+        rows, columns = self.matrix.shape
+        domain = _validate.shape("domain_shape", columns if domain_shape is None else domain_shape)
+        range_ = _validate.shape("range_shape", rows if range_shape is None else range_shape)
+        for name, shape, size in (("domain_shape", domain, columns), ("range_shape", range_, rows)):
+            if math.prod(shape) != size:
+                _validate.reject(name, f"a shape of {size} entries, as the matrix has", str(shape))
+        super().__init__(domain, range_, dtype, backend)
+        self._rounded: dict[tuple[str, str], tuple[Any, Any]] = {}
+
+    def _pair(self, dtype: Any) -> tuple[Any, Any]:
+        """Return the matrix and its transpose on the backend in a dtype."""
+        key = (self.backend.name, str(dtype))
+        if key not in self._rounded:
+            rounded = self.matrix.astype(dtype)
+            self._rounded[key] = self.backend.csr(rounded), self.backend.csr(rounded.T)
+        return self._rounded[key]
+
+    def _apply(self, x: Array) -> Array:
+        return (self._pair(x.dtype)[0] @ x.reshape(x.shape[0], -1).T).T.reshape(-1, *self.range_shape)
+
+    def _adjoint(self, y: Array) -> Array:
+        return (self._pair(y.dtype)[1] @ y.reshape(y.shape[0], -1).T).T.reshape(-1, *self.domain_shape)
+
+    def tosparse(self) -> Any:
+        """Return the matrix as CSR."""
+        return self.backend.csr(self.matrix.astype(self.dtype))
+
+
+class Reshape(LinearOperator):
+    """The same numbers in another order of axes and another shape; the adjoint puts them back.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    range_shape : tuple of int, optional
+        With as many entries; a vector if not given.
+    axes : sequence of int, optional
+        Order of the domain's axes before the numbers are read in C order; as it is if not given. Reversed axes read
+        them as MATLAB does.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        range_shape: Any = None,
+        axes: Sequence[int] | None = None,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        range_ = _validate.shape("range_shape", math.prod(domain) if range_shape is None else range_shape)
+        if math.prod(domain) != math.prod(range_):
+            _validate.reject("range_shape", f"a shape of {math.prod(domain)} entries, as the domain has", str(range_))
+        self.axes = tuple(range(len(domain))) if axes is None else tuple(axes)
+        if sorted(self.axes) != list(range(len(domain))):
+            _validate.reject("axes", f"a permutation of 0 to {len(domain) - 1}", repr(axes))
+        super().__init__(domain, range_, dtype, backend)
+
+    def _apply(self, x: Array) -> Array:
+        return x.transpose(0, *(a + 1 for a in self.axes)).reshape(-1, *self.range_shape)
+
+    def _adjoint(self, y: Array) -> Array:
+        moved = y.reshape(-1, *(self.domain_shape[a] for a in self.axes))
+        return moved.transpose(0, *(int(a) + 1 for a in np.argsort(self.axes)))
+
+    def tosparse(self) -> Any:
+        """Return the permutation matrix."""
+        order = np.arange(self.shape[1]).reshape(self.domain_shape).transpose(self.axes).ravel()
+        return self.backend.csr(scipy.sparse.eye_array(self.shape[1], dtype=self.dtype).tocsr()[order])
+
+
+class Broadcast(LinearOperator):
+    """Copies of a small tensor along the other axes of a large one: the bias of every channel at all its pixels.
+
+    Forward ``(B b)[i] = b[i at axes]``; the adjoint sums over the other axes.
+
+    Parameters
+    ----------
+    range_shape : tuple of int
+    axes : sequence of int
+        Axes of the range along which `b` varies; its shape are their lengths. (0,) is ``opCNNBias`` of Meganet.
+    """
+
+    def __init__(
+        self,
+        range_shape: Any,
+        axes: Sequence[int] = (0,),
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        range_ = _validate.shape("range_shape", range_shape)
+        self.axes = _validate.axes("axes", axes, len(range_))
+        super().__init__(tuple(range_[a] for a in self.axes), range_, dtype, backend)
+
+    def _apply(self, x: Array) -> Array:
+        shape = tuple(n if a in self.axes else 1 for a, n in enumerate(self.range_shape))
+        result = self.backend.xp.empty((x.shape[0], *self.range_shape), dtype=x.dtype)
+        result[...] = x.reshape(-1, *shape)
+        return result
+
+    def _adjoint(self, y: Array) -> Array:
+        return y.sum(axis=tuple(a + 1 for a in range(len(self.range_shape)) if a not in self.axes))
+
+    def tosparse(self) -> Any:
+        """Return the matrix of zeros and ones, one in each row."""
+        numbers = np.arange(self.shape[1]).reshape(self.domain_shape)
+        others = tuple(a for a in range(len(self.range_shape)) if a not in self.axes)
+        columns = np.broadcast_to(np.expand_dims(numbers, others), self.range_shape).ravel()
+        rows = np.arange(self.shape[0])
+        ones = np.ones(self.shape[0], dtype=self.dtype)
+        return self.backend.csr(scipy.sparse.coo_array((ones, (rows, columns)), shape=self.shape))
+
+
+class RemoveMean(LinearOperator):
+    """Subtract the mean over some axes, ``P x = x - mean(x)``; an orthogonal projection, so self-adjoint.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+    axes : sequence of int
+        Over the last two axes of kernels (O, I, k1, k2) it is ``opRemoveAvg`` of Meganet.
+    """
+
+    def __init__(
+        self,
+        domain_shape: Any,
+        axes: Sequence[int] = (-2, -1),
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        self.axes = _validate.axes("axes", axes, len(domain))
+        super().__init__(domain, domain, dtype, backend)
+
+    def _apply(self, x: Array) -> Array:
+        axes = tuple(a + 1 for a in self.axes)
+        share = 1 / math.prod(self.domain_shape[a] for a in self.axes)
+        return x - x.sum(axis=axes, keepdims=True) * share
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def tosparse(self) -> Any:
+        """Return ``I - mean``, a Kronecker product."""
+        mean = scipy.sparse.eye_array(1)
+        for axis, n in enumerate(self.domain_shape):
+            one = np.full((n, n), 1 / n) if axis in self.axes else scipy.sparse.eye_array(n)
+            mean = scipy.sparse.kron(mean, one)
+        return self.backend.csr((scipy.sparse.eye_array(self.shape[0]) - mean).astype(self.dtype))
+
+
+class Kronecker(LinearOperator):
+    """``(A (x) B) X = A X B'`` on matrices X, whose C-order flattening the Kronecker product multiplies.
+
+    The adjoint is ``A' Y B``.
+
+    Parameters
+    ----------
+    left, right : LinearOperator
+        A and B, from vectors to vectors, of one dtype and backend.
+    """
+
+    def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
+        for name, operator in (("left", left), ("right", right)):
+            if len(operator.domain_shape) != 1 or len(operator.range_shape) != 1 or operator.stack:
+                _validate.reject(name, "one operator between vectors", repr(operator))
+        if left.backend is not right.backend or left.dtype != right.dtype:
+            _validate.reject("right", f"an operator in {left.dtype} on {left.backend.name}", repr(right))
+        shapes = ((a, b) for a, b in zip(left.shape, right.shape, strict=True))
+        range_, domain = shapes
+        super().__init__(domain, range_, left.dtype, get_backend(left.backend))
+        self.left, self.right = left, right
+        self.stores_numbers = left.stores_numbers or right.stores_numbers
+
+    @staticmethod
+    def _along_last(operator: LinearOperator, x: Array) -> Array:
+        return operator._apply(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+    def _both(self, left: LinearOperator, right: LinearOperator, x: Array) -> Array:
+        one = self._along_last(right, x).swapaxes(-1, -2)
+        return self._along_last(left, one).swapaxes(-1, -2)
+
+    def _apply(self, x: Array) -> Array:
+        return self._both(self.left, self.right, x)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._both(self.left.T, self.right.T, y)
+
+    def tosparse(self) -> Any:
+        """Return the Kronecker product of the two matrices."""
+        return self.backend.sparse.kron(self.left.tosparse(), self.right.tosparse(), format="csr")

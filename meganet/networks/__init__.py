@@ -1,0 +1,29 @@
+"""Networks: layers made of layers. They nest, since every network is a layer."""
+
+from meganet.networks.chain import Chain
+from meganet.networks.compound import DoubleLayer, SingleLayer, SymmetricLayer
+from meganet.networks.integrator import Integrator, Stage
+from meganet.networks.reparametrised import Reparametrised, antisymmetric
+from meganet.networks.time_stepping import (
+    DoubleHamiltonian,
+    Hamiltonian,
+    Leapfrog,
+    ResidualNetwork,
+    RungeKutta4,
+)
+
+__all__ = [
+    "Chain",
+    "DoubleHamiltonian",
+    "DoubleLayer",
+    "Hamiltonian",
+    "Integrator",
+    "Leapfrog",
+    "Reparametrised",
+    "ResidualNetwork",
+    "RungeKutta4",
+    "SingleLayer",
+    "Stage",
+    "SymmetricLayer",
+    "antisymmetric",
+]

@@ -1,0 +1,161 @@
+"""Layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameters
+
+
+class Chain(Layer):
+    """Layers one after another, ``x_{j+1} = F_j(theta_j, x_j)``, equation (2.7) of the thesis.
+
+    ``theta`` holds the layers' weights in order; the names are ``"<number>.<name>"``, as in PyTorch's
+    ``Sequential``. ``jvp`` runs through the layers in order, ``vjp`` backwards (backpropagation).
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        At least one; each layer's range is the next one's domain, all on one backend.
+    names : sequence of str, optional
+        What the layers are called in the names of their weights; their numbers if not given.
+    storage : sequence of int, optional
+        The order in which the flat vector holds the layers' weights, as layer numbers; their own order if not given.
+
+    Examples
+    --------
+    >>> from meganet import Chain, ConvolutionLayer
+    >>> net = Chain([ConvolutionLayer((1, 28, 28), 32), ConvolutionLayer((32, 28, 28), 64)])
+    >>> print(net.parameters)
+    0.kernel  32x1x3x3      288
+    1.kernel  64x32x3x3  18,432
+    total                18,720
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer], names: Sequence[str] | None = None, storage: Sequence[int] | None = None
+    ) -> None:
+        layers = tuple(layers)
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            _validate.reject("layers", "one or more layers", repr(layers))
+        for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+            if first.range_shape != second.domain_shape:
+                _validate.reject(
+                    f"layers[{k + 1}]", f"domain {first.range_shape}, the range of {first!r}", repr(second)
+                )
+            if first.backend is not second.backend:
+                _validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
+        self.layers = layers
+        self.names = tuple(str(k) for k in range(len(layers))) if names is None else tuple(names)
+        if len(set(self.names)) != len(layers):
+            _validate.reject("names", f"{len(layers)} different names", repr(names))
+        self.storage = tuple(range(len(layers))) if storage is None else tuple(storage)
+        if sorted(self.storage) != list(range(len(layers))):
+            _validate.reject("storage", f"a permutation of 0 to {len(layers) - 1}", repr(storage))
+        parameters = Parameters.joined({self.names[k]: layers[k].parameters for k in self.storage})
+        self._slices = self._places()
+        self.couples_examples = any(layer.couples_examples for layer in layers)
+        super().__init__(layers[0].domain_shape, layers[-1].range_shape, parameters, layers[0].backend)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(\n  " + ",\n  ".join(map(repr, self.layers)) + "\n)"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> Chain:
+        """Return the same layers for images of another resolution."""
+        layers: list[Layer] = []
+        for layer in self.layers:
+            layers.append(layer.resized(layers[-1].range_shape if layers else domain_shape))
+        return Chain(layers, self.names, self.storage)
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether `curvature` is defined for every part."""
+        return all(layer.twice_differentiable for layer in self.layers)
+
+    def refined_in_time(self, theta: Array) -> tuple[Chain, Array]:
+        """Return the chain with every part refined in time, and its weights."""
+        refined = [layer.refined_in_time(part) for layer, part in zip(self.layers, self._parts(theta), strict=True)]
+        layers, parts = zip(*refined, strict=True)
+        return Chain(layers, self.names, self.storage), self._join(list(parts))
+
+    def _places(self) -> list[slice]:
+        """Return the place of every layer's weights in the flat vector."""
+        places, start = {}, 0
+        for k in self.storage:
+            places[k] = slice(start, start + self.layers[k].parameters.size)
+            start = places[k].stop
+        return [places[k] for k in range(len(self.layers))]
+
+    def _parts(self, theta: Array) -> list[Array]:
+        """Return the views of the layers' weights."""
+        return [theta[..., place] for place in self._slices]
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
+        records = []
+        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+            x, record = layer._forward(part, x)
+            records.append(record)
+        return x, records
+
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+            x = layer._evaluate(part, x)
+        return x
+
+    def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
+        for layer, part, one in zip(self.layers, self._parts(dtheta), record, strict=True):
+            dx = layer._jvp(part, dx, one)
+        return dx
+
+    def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+        gradients, dy = self._backwards(dy, record)
+        first, dx = self.layers[0]._vjp(dy, record[0])
+        return self._join([first, *gradients]), dx
+
+    def _vjp_theta(self, dy: Array, record: list[Any]) -> Array:
+        gradients, dy = self._backwards(dy, record)
+        return self._join([self.layers[0]._vjp_theta(dy, record[0]), *gradients])
+
+    def _vjp_x(self, dy: Array, record: list[Any]) -> Array:
+        for layer, one in zip(self.layers[::-1], record[::-1], strict=True):
+            dy = layer._vjp_x(dy, one)
+        return dy
+
+    def _backwards(self, dy: Array, record: list[Any]) -> tuple[list[Array], Array]:
+        """Go back to the output of the first layer; return the gradients of the layers behind it."""
+        gradients = []
+        for layer, one in zip(self.layers[:0:-1], record[:0:-1], strict=True):
+            gradient, dy = layer._vjp(dy, one)
+            gradients.append(gradient)
+        return gradients[::-1], dy
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+        """Push the direction through the layers, then the adjoint and its derivative back.
+
+        With ``u`` the adjoint behind a layer and ``u'`` its derivative, the layer adds
+        ``curvature(dtheta, dx; u) + J' u'``.
+        """
+        parts, directions = self._parts(dtheta), [dx]
+        for layer, part, one in zip(self.layers[:-1], parts, record, strict=False):
+            directions.append(layer._jvp(part, directions[-1], one))
+        gradients: list[Array] = []
+        u, du = dy, None
+        for k in range(len(self.layers) - 1, -1, -1):
+            layer, one = self.layers[k], record[k]
+            in_theta, in_x = layer._curvature(parts[k], directions[k], u, one)
+            if du is not None:
+                through = layer._vjp(du, one)
+                in_theta, in_x = in_theta + through[0], in_x + through[1]
+            if k:
+                u = layer._vjp_x(u.copy(), one)
+            gradients.append(in_theta)
+            du = in_x
+        return self._join(gradients[::-1]), du
+
+    def _join(self, parts: list[Array]) -> Array:
+        """Return the flat vector of the layers' parts."""
+        return self.backend.xp.concatenate([parts[k] for k in self.storage], axis=-1)

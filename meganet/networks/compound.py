@@ -1,0 +1,187 @@
+"""The single, double and symmetric layers of Meganet: chains of operator, normalisation, bias and activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import scipy.sparse
+
+from meganet import _validate
+from meganet.layers.activations import Activation
+from meganet.layers.affine import AffineLayer
+from meganet.layers.base import Layer
+from meganet.layers.elementwise import ActivationLayer, BiasLayer
+from meganet.layers.parameters import Parameters
+from meganet.linop import LinearOperator, Matrix, ParametricOperator, Transposed
+from meganet.networks.chain import Chain
+from meganet.networks.reparametrised import Reparametrised
+
+Parts = Sequence[tuple[str, Layer | None]]
+Kernel = ParametricOperator | Layer
+"""The linear map with weights: an operator, or a linear layer such as a `Reparametrised` one."""
+
+
+class SingleLayer(Chain):
+    """``y = sigma(N(K x) + B_in b) + B_out c``, equation (2.6) of the thesis with ``K2 = I``.
+
+    Derivatives by the chain rule, see `Chain`. The flat vector holds the weights of K, b, c and N, in this order.
+
+    Parameters
+    ----------
+    kernel : ParametricOperator or Layer
+        K.
+    activation : str or Activation
+    bias_in, bias_out : LinearOperator or True, optional
+        B_in and B_out, from weights to one example; True is one weight for each channel.
+    normalisation : Layer, optional
+        N, on the range of K.
+
+    Notes
+    -----
+    ``singleLayer`` of Meganet. Without normalisation, with one bias inside, `AffineLayer` does the same faster.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        activation: str | Activation = "tanh",
+        *,
+        bias_in: LinearOperator | bool = False,
+        bias_out: LinearOperator | bool = False,
+        normalisation: Layer | None = None,
+    ) -> None:
+        k = _linear(kernel)
+        parts = [
+            ("K", k),
+            ("N", normalisation),
+            ("B_in", _bias(k, bias_in)),
+            ("activation", _activation(k, activation)),
+            ("B_out", _bias(k, bias_out)),
+        ]
+        super().__init__(*_chained(parts, ["K", "B_in", "B_out", "N"]))
+
+
+class DoubleLayer(Chain):
+    """``y = sigma_2(N_2(K_2 sigma_1(N_1(K_1 x) + B_1 b)) + B_2 c) + B_out d``, equation (2.6) of the thesis.
+
+    Derivatives by the chain rule, see `Chain`. The flat vector holds the weights of K1, K2, b, c, d, N1 and N2.
+
+    Parameters
+    ----------
+    kernel1, kernel2 : ParametricOperator or Layer
+        K_1 and K_2.
+    activation1, activation2 : str or Activation
+    bias1, bias2, bias_out : LinearOperator or True, optional
+        As in `SingleLayer`.
+    normalisation1, normalisation2 : Layer, optional
+        N_1 and N_2, on the ranges of K_1 and K_2.
+
+    Notes
+    -----
+    ``doubleLayer`` of Meganet. The thesis' (2.6) has the identity as second activation.
+    """
+
+    def __init__(
+        self,
+        kernel1: Kernel,
+        kernel2: Kernel,
+        activation1: str | Activation = "tanh",
+        activation2: str | Activation = "tanh",
+        *,
+        bias1: LinearOperator | bool = False,
+        bias2: LinearOperator | bool = False,
+        bias_out: LinearOperator | bool = False,
+        normalisation1: Layer | None = None,
+        normalisation2: Layer | None = None,
+    ) -> None:
+        k1, k2 = _linear(kernel1), _linear(kernel2)
+        parts = [
+            ("K1", k1),
+            ("N1", normalisation1),
+            ("B1", _bias(k1, bias1)),
+            ("activation1", _activation(k1, activation1)),
+            ("K2", k2),
+            ("N2", normalisation2),
+            ("B2", _bias(k2, bias2)),
+            ("activation2", _activation(k2, activation2)),
+            ("B_out", _bias(k2, bias_out)),
+        ]
+        super().__init__(*_chained(parts, ["K1", "K2", "B1", "B2", "B_out", "N1", "N2"]))
+
+
+class SymmetricLayer(Reparametrised):
+    """``y = N_2(-K' sigma(N_1(K x) + B_in b)) + B_out c``: the Jacobian without N_2 is negative semidefinite.
+
+    It is a chain in which both operators have the same weights, the second with the opposite sign: with the weights
+    ``theta = [K, b, c, N_1, N_2]`` those of the chain are ``[theta, -K]``, and everything else follows from
+    `Reparametrised`.
+
+    Parameters
+    ----------
+    kernel : ParametricOperator
+        K.
+    activation : str or Activation
+    bias_in, bias_out : LinearOperator or True, optional
+        B_in and B_out, on the range and on the domain of K.
+    normalisation1, normalisation2 : Layer, optional
+        N_1 and N_2, likewise.
+
+    Notes
+    -----
+    ``doubleSymLayer`` of Meganet; Ruthotto and Haber, *Deep neural networks motivated by partial differential
+    equations* (2020).
+    """
+
+    def __init__(
+        self,
+        kernel: ParametricOperator,
+        activation: str | Activation = "tanh",
+        *,
+        bias_in: LinearOperator | bool = False,
+        bias_out: LinearOperator | bool = False,
+        normalisation1: Layer | None = None,
+        normalisation2: Layer | None = None,
+    ) -> None:
+        k, back = _linear(kernel), _linear(Transposed(kernel))
+        parts = [
+            ("K", k),
+            ("N1", normalisation1),
+            ("B_in", _bias(k, bias_in)),
+            ("activation", _activation(k, activation)),
+            ("K_back", back),
+            ("N2", normalisation2),
+            ("B_out", _bias(back, bias_out)),
+        ]
+        chain = Chain(*_chained(parts, ["K", "B_in", "B_out", "N1", "N2", "K_back"]))
+        shared, n = k.parameters.size, chain.parameters.size - back.parameters.size
+        tied = -scipy.sparse.eye_array(shared, n)
+        basis = Matrix(scipy.sparse.vstack([scipy.sparse.eye_array(n), tied]), backend=k.backend)
+        names = Parameters(p for p in chain.parameters if not p.name.startswith("K_back."))
+        super().__init__(chain, basis, parameters=names)
+
+
+def _linear(kernel: Kernel) -> Layer:
+    if isinstance(kernel, ParametricOperator):
+        return AffineLayer(kernel)
+    if not isinstance(kernel, Layer):
+        _validate.reject("kernel", "a ParametricOperator or a linear layer", repr(kernel))
+    return kernel
+
+
+def _bias(kernel: Layer, bias: LinearOperator | bool) -> Layer | None:
+    if bias is False:
+        return None
+    return BiasLayer(kernel.range_shape, None if bias is True else bias, backend=kernel.backend)
+
+
+def _activation(kernel: Layer, activation: str | Activation) -> Layer:
+    return ActivationLayer(kernel.range_shape, activation, backend=kernel.backend)
+
+
+def _chained(parts: Parts, order: list[str]) -> tuple[list[Layer], list[str], list[int]]:
+    """Return the layers that there are, their names, and their numbers in the order of storage."""
+    there = [(name, layer) for name, layer in parts if layer is not None]
+    names = [name for name, _ in there]
+    stored = [name for name in order if name in names]
+    stored += [name for name in names if name not in order]
+    return [layer for _, layer in there], names, [names.index(name) for name in stored]

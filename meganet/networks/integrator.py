@@ -1,0 +1,236 @@
+"""Networks that step through time: one engine for every scheme, linear combinations between evaluations of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameter, Parameters
+from meganet.linop import Matrix
+
+Row = tuple[float, ...]
+
+
+class Stage(NamedTuple):
+    """One evaluation of a layer in a time-stepping scheme.
+
+    With the state ``s = (s_1, ..., s_m)``, arrays like the examples, the layer is evaluated at a combination of them,
+    ``v = F(T, read . s)``, and the new state is ``update [s; v]``.
+
+    Attributes
+    ----------
+    layer : int
+        Number of the layer.
+    time : int
+        Number of the weights T, a column of the weights in time.
+    read : tuple of float, (m,)
+    update : tuple of tuple of float, (new m, m + 1)
+    """
+
+    layer: int
+    time: int
+    read: Row
+    update: tuple[Row, ...]
+
+
+class Integrator(Layer):
+    """A chain of `Stage`: every scheme of `meganet.networks` is a list of them, and nothing else has to be derived.
+
+    *Forward*: ``v = F(T, read . s)``, ``s <- update [s; v]``. *jvp*: the same with directions. *vjp*: the transposed
+    combinations backwards, ``[l; l_v] = update' l``, ``(dT, g) = J' l_v``, ``l <- l + read g``. *curvature*: the same
+    for l and its derivative together.
+
+    The weights are coefficients in time: the columns used by the stages are ``T = A' C`` with the coefficients C, one
+    row for each of them, and a fixed matrix A; without A the coefficients are the columns.
+
+    Parameters
+    ----------
+    layers : sequence of (str, Layer)
+        The layers with names; one column of weights holds those of all layers, in order, unless they share them.
+    stages : sequence of Stage
+        The first one meets the state ``(x,)``, the last one leaves ``(y,)``, or as many as `split` says.
+    times : int
+        Number of columns.
+    coefficients : array, (coefficients, times), optional
+        A, on the host.
+    shared : bool
+        All layers take the same weights.
+    split : int
+        The example is cut into so many equal parts along its first axis, which are the state at both ends.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[str, Layer]],
+        stages: Sequence[Stage],
+        times: int,
+        *,
+        coefficients: Any = None,
+        shared: bool = False,
+        split: int = 1,
+    ) -> None:
+        self.named, self.stages, self.times = tuple(layers), tuple(stages), times
+        self.layers = tuple(layer for _, layer in layers)
+        self.shared, self.split = shared, split
+        first = self.layers[0]
+        for name, layer in layers:
+            if layer.range_shape != layers[-1][1].domain_shape or layer.backend is not first.backend:
+                _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
+        self.coefficients = None if coefficients is None else np.array(coefficients, dtype=np.float64)
+        if self.coefficients is not None:
+            _validate.array_shape("coefficients", self.coefficients, ("K", times))
+        sizes = [layer.parameters.size for layer in self.layers]
+        starts = [0] * len(sizes) if shared else np.cumsum([0, *sizes[:-1]]).tolist()
+        self.parts = [slice(a, a + size) for a, size in zip(starts, sizes, strict=True)]
+        self.width = sizes[0] if shared else sum(sizes)
+        count = times if self.coefficients is None else len(self.coefficients)
+        column = self.layers[0].parameters if len(layers) == 1 or shared else Parameters.joined(_named(layers))
+        parameters = Parameters(
+            Parameter(f"{k}.{p.name}", p.shape, p.role, p.fan_in) for k in range(count) for p in column
+        )
+        domain = (split * first.domain_shape[0], *first.domain_shape[1:])
+        self.couples_examples = any(layer.couples_examples for layer in self.layers)
+        super().__init__(domain, domain, parameters, first.backend)
+        if self.coefficients is not None:
+            self._basis = Matrix(self.coefficients.T, backend=self.backend)
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether `curvature` is defined for every part."""
+        return all(layer.twice_differentiable for layer in self.layers)
+
+    def _columns(self, theta: Array) -> Array:
+        """Return the weights at every time, (..., times, width)."""
+        c = theta.reshape(*theta.shape[:-1], -1, self.width)
+        return c if self.coefficients is None else self._in_time(self._basis._apply, c)
+
+    def _columns_adjoint(self, columns: Array) -> Array:
+        """Return the adjoint of `_columns`."""
+        if self.coefficients is not None:
+            columns = self._in_time(self._basis._adjoint, columns)
+        return columns.reshape(*columns.shape[:-2], -1)
+
+    @staticmethod
+    def _in_time(product: Any, c: Array) -> Array:
+        across = c.swapaxes(-1, -2)
+        result = product(across.reshape(-1, across.shape[-1]))
+        return result.reshape(*across.shape[:-1], -1).swapaxes(-1, -2)
+
+    def _weights(self, columns: Array, stage: Stage) -> Array:
+        return columns[..., stage.time, self.parts[stage.layer]]
+
+    def _enter(self, x: Array) -> list[Array]:
+        """Return the state at the start."""
+        n, axis = self.domain_shape[0] // self.split, (slice(None),) * (len(self.domain_shape) - 1)
+        return [x[(..., slice(k * n, (k + 1) * n), *axis)] for k in range(self.split)]
+
+    def _leave(self, state: list[Array]) -> Array:
+        """Return the example of a state; the adjoint of `_enter`."""
+        return state[0] if self.split == 1 else self.backend.xp.concatenate(state, axis=-len(self.domain_shape))
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
+        columns, state, records = self._columns(theta), self._enter(x), []
+        for stage in self.stages:
+            layer = self.layers[stage.layer]
+            v, record = layer._forward(self._weights(columns, stage), _combined(stage.read, state))
+            records.append(record)
+            state = _updated(stage, state, v)
+        return self._leave(state), records
+
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        columns, state = self._columns(theta), self._enter(x)
+        for stage in self.stages:
+            v = self.layers[stage.layer]._evaluate(self._weights(columns, stage), _combined(stage.read, state))
+            state = _updated(stage, state, v)
+        return self._leave(state)
+
+    def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
+        return self._leave(self._directions(dtheta, dx, record)[1])
+
+    def _directions(self, dtheta: Array, dx: Array, record: list[Any]) -> tuple[list[Array], list[Array]]:
+        """Return the direction that every stage reads, and the state's at the end."""
+        columns, state, reads = self._columns(dtheta), self._enter(dx), []
+        for stage, one in zip(self.stages, record, strict=True):
+            reads.append(_combined(stage.read, state))
+            v = self.layers[stage.layer]._jvp(self._weights(columns, stage), reads[-1], one)
+            state = _updated(stage, state, v)
+        return reads, state
+
+    def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+        gradient, state = self._no_columns(dy), self._enter(dy)
+        for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
+            state, v = _transposed(stage, state)
+            in_weights, in_read = self.layers[stage.layer]._vjp(v, one)
+            self._weights(gradient, stage)[...] += in_weights
+            state = _read_back(stage, state, in_read)
+        return self._columns_adjoint(gradient), self._leave(state)
+
+    def _vjp_x(self, dy: Array, record: list[Any]) -> Array:
+        state = self._enter(dy)
+        for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
+            state, v = _transposed(stage, state)
+            state = _read_back(stage, state, self.layers[stage.layer]._vjp_x(v, one))
+        return self._leave(state)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+        reads, _ = self._directions(dtheta, dx, record)
+        columns, gradient = self._columns(dtheta), self._no_columns(dy)
+        state = self._enter(dy)
+        derivative = [self.backend.xp.zeros_like(part) for part in state]
+        for stage, one, read in zip(self.stages[::-1], record[::-1], reads[::-1], strict=True):
+            layer = self.layers[stage.layer]
+            state, v = _transposed(stage, state)
+            derivative, dv = _transposed(stage, derivative)
+            in_weights, in_read = layer._curvature(self._weights(columns, stage), read, v, one)
+            through = layer._vjp(dv, one)
+            self._weights(gradient, stage)[...] += in_weights + through[0]
+            derivative = _read_back(stage, derivative, in_read + through[1])
+            state = _read_back(stage, state, layer._vjp_x(v, one))
+        return self._columns_adjoint(gradient), self._leave(derivative)
+
+    def _no_columns(self, dy: Array) -> Array:
+        shape = (*dy.shape[: -len(self.domain_shape) - 1], self.times, self.width)
+        return self.backend.xp.zeros(shape, dtype=dy.dtype)
+
+
+def _named(layers: Sequence[tuple[str, Layer]]) -> dict[str, Parameters]:
+    return {name: layer.parameters for name, layer in layers}
+
+
+def _combined(row: Row, state: Sequence[Array]) -> Array:
+    """Return ``row . state``: one of the arrays itself if the row only picks it."""
+    terms = [(c, s) for c, s in zip(row, state, strict=True) if c]
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+    return _sum(terms)
+
+
+def _sum(terms: list[tuple[float, Array]]) -> Array:
+    """Return the combination in a new array."""
+    total = terms[0][0] * terms[0][1]
+    for c, s in terms[1:]:
+        total += s if c == 1 else c * s
+    return total
+
+
+def _updated(stage: Stage, state: list[Array], v: Array) -> list[Array]:
+    return [_combined(row, [*state, v]) for row in stage.update]
+
+
+def _transposed(stage: Stage, state: list[Array]) -> tuple[list[Array], Array]:
+    """Return ``update' state``: the parts of the old state, and of the layer's result in an array of its own."""
+    columns = list(zip(*stage.update, strict=True))
+    parts = []
+    for column in columns[:-1]:
+        terms = [(c, s) for c, s in zip(column, state, strict=True) if c]
+        parts.append(_sum(terms) if terms else 0 * state[0])
+    return parts, _sum([(c, s) for c, s in zip(columns[-1], state, strict=True) if c])
+
+
+def _read_back(stage: Stage, state: list[Array], g: Array) -> list[Array]:
+    return [s if not c else s + (g if c == 1 else c * g) for c, s in zip(stage.read, state, strict=True)]

@@ -1,0 +1,130 @@
+"""A layer whose weights are an affine function of fewer, or other, numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+from meganet.layers.base import Layer
+from meganet.layers.linear import DenseLayer
+from meganet.layers.parameters import Parameter, Parameters
+from meganet.linop import LinearOperator, Matrix
+
+
+class Reparametrised(Layer):
+    """``(c, x) -> F(Q c + q, x)``: the layer F with weights in a basis, for instance a convolution ``K(Q c)``.
+
+    ``jvp`` is that of F at ``(Q dc, dx)``; ``vjp`` is ``(Q' dtheta, dx)``; `curvature` likewise.
+
+    Parameters
+    ----------
+    layer : Layer
+        F.
+    basis : LinearOperator
+        Q, from a vector of coefficients to the vector of the layer's weights. Repeated rows tie weights together;
+        `stencils.derivative_basis` makes convolutions of differential operators.
+    offset : array, optional
+        q, on the layer's backend.
+    parameters : Parameters, optional
+        Names and roles of the coefficients; else they are one vector called "coefficients".
+    """
+
+    def __init__(
+        self, layer: Layer, basis: LinearOperator, offset: Array | None = None, parameters: Parameters | None = None
+    ) -> None:
+        size = layer.parameters.size
+        if basis.range_shape != (size,) or len(basis.domain_shape) != 1 or basis.backend is not layer.backend:
+            expected = f"an operator from a vector to {size} weights on {layer.backend.name}"
+            _validate.reject("basis", expected, repr(basis))
+        if offset is not None:
+            layer.backend.require("offset", offset)
+            _validate.array_shape("offset", offset, (size,))
+        if parameters is None:
+            parameters = Parameters([Parameter("coefficients", basis.domain_shape, "coefficients", 1)])
+        if parameters.size != basis.shape[1]:
+            _validate.reject("parameters", f"names of {basis.shape[1]} coefficients", str(parameters.size))
+        self.layer, self.basis, self.offset = layer, basis, offset
+        self.couples_examples = layer.couples_examples
+        super().__init__(layer.domain_shape, layer.range_shape, parameters, layer.backend)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.layer!r}, {self.parameters.size} coefficients)"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> Reparametrised:
+        """Return the layer for examples of another shape, which must have as many weights."""
+        return Reparametrised(self.layer.resized(domain_shape), self.basis, self.offset, self.parameters)
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether `curvature` is defined for every part."""
+        return self.layer.twice_differentiable
+
+    def weights(self, coefficients: Array) -> Array:
+        """Return the layer's weights ``Q c + q``."""
+        direction = self._direction(coefficients)
+        return direction if self.offset is None else direction + self.offset.astype(direction.dtype)
+
+    def _direction(self, dc: Array) -> Array:
+        return self.basis._apply(dc.reshape(-1, dc.shape[-1])).reshape(*dc.shape[:-1], -1)
+
+    def _coefficients(self, dtheta: Array) -> Array:
+        return self.basis._adjoint(dtheta.reshape(-1, dtheta.shape[-1])).reshape(*dtheta.shape[:-1], -1)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        return self.layer._forward(self.weights(theta), x)
+
+    def _evaluate(self, theta: Array, x: Array) -> Array:
+        return self.layer._evaluate(self.weights(theta), x)
+
+    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        return self.layer._jvp(self._direction(dtheta), dx, record)
+
+    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        in_theta, in_x = self.layer._vjp(dy, record)
+        return self._coefficients(in_theta), in_x
+
+    def _vjp_theta(self, dy: Array, record: Any) -> Array:
+        return self._coefficients(self.layer._vjp_theta(dy, record))
+
+    def _vjp_x(self, dy: Array, record: Any) -> Array:
+        return self.layer._vjp_x(dy, record)
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        in_theta, in_x = self.layer._curvature(self._direction(dtheta), dx, dy, record)
+        return self._coefficients(in_theta), in_x
+
+
+def antisymmetric(n: int, *, damping: float = 1e-4, backend: str | Backend | None = None) -> Reparametrised:
+    """Return the linear layer ``x -> (A - A' - damping I) x`` without bias, for stable residual networks.
+
+    Parameters
+    ----------
+    n : int
+        Length of the vectors.
+    damping : float
+        At least 0.
+
+    Returns
+    -------
+    Reparametrised
+        Of a `DenseLayer`; its n (n - 1) coefficients are the entries of A off the diagonal, column by column.
+
+    Notes
+    -----
+    ``getDenseAntiSym`` of Meganet, which has the same coefficients in the same order.
+    """
+    n = _validate.integer("n", n, minimum=2)
+    damping = _validate.real("damping", damping, minimum=0)
+    layer = DenseLayer((n,), n, bias=False, backend=backend)
+    column, row = np.array([(j, i) for j in range(n) for i in range(n) if i != j]).T
+    numbers, ones = np.arange(len(row)), np.ones(len(row))
+    upper = scipy.sparse.coo_array((ones, (row * n + column, numbers)), shape=(n * n, len(row)))
+    lower = scipy.sparse.coo_array((ones, (column * n + row, numbers)), shape=(n * n, len(row)))
+    offset = layer.backend.asarray(-damping * np.eye(n).ravel())
+    basis = Matrix((upper - lower).tocsr(), backend=layer.backend)
+    weights = Parameters([Parameter("coefficients", (len(row),), "coefficients", n - 1)])
+    return Reparametrised(layer, basis, offset, weights)

@@ -1,0 +1,176 @@
+"""NN, ResNN, ResNNrk4, LeapFrogNN, HamiltonianNN, DoubleHamiltonianNN, connector, Meganet; refinement in time."""
+
+import numpy as np
+from layout import bias, compare_all
+
+from meganet.interop.matlab import from_matlab, to_matlab
+from meganet.layers import (
+    BiasLayer,
+    ConnectorLayer,
+    PoolingLayer,
+    ScalingLayer,
+    TVNormalisationLayer,
+)
+from meganet.linop import CirculantConvolution, Dense, Matrix, Reshape
+from meganet.networks import (
+    Chain,
+    DoubleHamiltonian,
+    DoubleLayer,
+    Hamiltonian,
+    Leapfrog,
+    ResidualNetwork,
+    RungeKutta4,
+    SingleLayer,
+    SymmetricLayer,
+    antisymmetric,
+)
+
+EPS = 1e-4
+
+
+class Cases:
+    """The networks by name, with the sizes of the file."""
+
+    def __init__(self, golden):
+        self.golden = golden
+        self.h, self.n, self.steps, self.channels = (golden.number("opt", k) for k in ("h", "n", "nt", "nc"))
+        self.n, self.steps, self.channels = int(self.n), int(self.steps), int(self.channels)
+        self.image = golden.integers("opt", "nImg")
+        self.bias = bias(golden("bias", "B"))
+
+    def dense(self, m=None, n=None):
+        return Dense(np.zeros((m or self.n, n or self.n)))
+
+    def convolution(self, out=None, channels=None, image=None, k=3):
+        c = channels or self.channels
+        return CirculantConvolution(np.zeros((out or c, c, k, k)), image or self.image)
+
+    def in_time(self, case):
+        return self.golden(case, "A") if self.golden.has(case, "A") else None
+
+    def build(self, case):
+        return getattr(self, case)(case) if hasattr(self, case) else self.common(case)
+
+    def common(self, case):
+        """The residual and leapfrog networks whose names say everything."""
+        scheme, _, detail = case.partition("_")
+        layer = {
+            "A": lambda: SingleLayer(self.dense()),
+            "sym": lambda: SymmetricLayer(self.dense()),
+            "relu": lambda: SingleLayer(self.dense(), "relu"),
+            "single": lambda: SingleLayer(self.dense(), "relu"),
+            "anti": lambda: SingleLayer(antisymmetric(self.n)),
+            "double": lambda: DoubleLayer(self.dense(), self.dense()),
+            "conv": lambda: SymmetricLayer(self.convolution()),
+        }[detail]()
+        if (scheme, detail) == ("leap", "A"):
+            layer = SymmetricLayer(self.dense())
+        network = {"resnn": ResidualNetwork, "leap": Leapfrog}[scheme]
+        return network(layer, self.steps, self.h, coefficients=self.in_time(case))
+
+    def resnn(self, case):
+        return ResidualNetwork(SingleLayer(self.dense(), bias_out=self.bias), self.steps, self.h)
+
+    def resnn_conv(self, case):
+        shape = (self.channels, *self.image)
+        norm = Chain([TVNormalisationLayer(shape, eps=EPS), ScalingLayer(shape), BiasLayer(shape)])
+        layer = SymmetricLayer(self.convolution(), "relu", normalisation1=norm)
+        return ResidualNetwork(layer, self.steps, self.h)
+
+    def rk4(self, case):
+        layer = SingleLayer(self.dense(), bias_in=self.bias if case == "rk4" else False)
+        return RungeKutta4(layer, self.golden(case, "tY").ravel(), coefficients=self.in_time(case))
+
+    rk4_A = rk4
+
+    def ham(self, case):
+        b = Matrix(self.golden(case, "B")) if self.golden.has(case, "B") else Matrix(np.eye(self.n))
+        return Hamiltonian(self.dense(), self.steps, self.h, bias=b, coefficients=self.in_time(case))
+
+    ham_A = ham
+
+    def ham_conv(self, case):
+        return Hamiltonian(self.convolution(), self.steps, self.h, bias=True)
+
+    def dham(self, case):
+        layers = [SymmetricLayer(self.dense()) for _ in range(2)]
+        return DoubleHamiltonian(*layers, self.steps, self.h)
+
+    def dham_two(self, case):
+        rest = int(self.golden.number(case, "nTheta")) // self.steps - 2 * self.n**2
+        first = SingleLayer(self.dense(), bias_in=self.bias)
+        assert rest == self.bias.shape[1]
+        return DoubleHamiltonian(first, SymmetricLayer(self.dense()), self.steps, self.h)
+
+    def dham_conv(self, case):
+        layers = [SymmetricLayer(self.convolution()) for _ in range(2)]
+        return DoubleHamiltonian(*layers, self.steps, self.h)
+
+    def connector(self, case):
+        return ConnectorLayer(Matrix(self.golden(case, "K")), self.golden(case, "b").ravel())
+
+    def connector_pool(self, case):
+        height, width, channels = self.golden(case, "Y").shape[:3]
+        return PoolingLayer((channels, height, width), height // self.golden(case, "Z").shape[0])
+
+    def nn1(self, case):
+        return SingleLayer(self.dense(len(self.golden(case, "Z")), len(self.golden(case, "Y"))))
+
+    def nn3(self, case):
+        inputs, outputs = (len(self.golden(case, name)) for name in ("Y", "Z"))
+        middle = SingleLayer(self.dense(), "relu", bias_in=self.bias)
+        return Chain(
+            [SingleLayer(self.dense(self.n, inputs)), middle, SingleLayer(self.dense(outputs, self.n), "identity")]
+        )
+
+    def nn_conv(self, case):
+        shape = (self.channels, *self.image)
+        layers = [SingleLayer(self.convolution(), "relu"), SingleLayer(self.convolution(), bias_in=True)]
+        reshape = ConnectorLayer(Reshape(shape, axes=(0, 2, 1)))
+        return Chain([*layers, reshape, SingleLayer(self.dense(len(self.golden(case, "Z")), reshape.range_shape[0]))])
+
+    def meganet(self, case):
+        n = len(self.golden(case, "Y"))
+        return Chain(
+            [
+                SingleLayer(self.dense(self.n, n)),
+                ResidualNetwork(SingleLayer(self.dense()), self.steps, self.h),
+                Leapfrog(SymmetricLayer(self.dense()), 2, self.h),
+                Hamiltonian(self.dense(), 2, self.h, bias=Matrix(np.eye(self.n))),
+                self.connector(case),
+            ]
+        )
+
+    def meganet_cnn(self, case):
+        image, small = self.golden(case, "Y").shape[:2], self.golden(case, "Z").shape[:2]
+        out = self.golden(case, "Z").shape[2]
+        return Chain(
+            [
+                SingleLayer(self.convolution(2, 1, image), "relu"),
+                PoolingLayer((2, *image), image[0] // small[0]),
+                ResidualNetwork(SymmetricLayer(self.convolution(2, 2, small)), 2, self.h),
+                SingleLayer(self.convolution(out, 2, small), "relu"),
+            ]
+        )
+
+
+def test_products(golden):
+    cases = Cases(golden)
+    compare_all(golden, lambda case: None if case.endswith("_prolong") else cases.build(case), "W")
+
+
+def test_refinement_in_time(golden):
+    cases, found = Cases(golden), golden.cases("theta2")
+    assert found
+    for c in found:
+        network = cases.build(c.removesuffix("_prolong"))
+        theta = from_matlab(network.parameters, golden(c, "theta"))
+        finer, theta2 = network.refined_in_time(theta)
+        golden.compare(to_matlab(finer.parameters, theta2), golden(c, "theta2"))
+        if golden.has(c, "nt2"):
+            assert (finer.steps, finer.h) == (golden.number(c, "nt2"), golden.number(c, "h2"))
+        if golden.has(c, "tY2"):
+            # the original makes the new times equidistant, whatever the old ones were; ours halves every interval
+            times = golden(c, "tY2").ravel()
+            assert len(finer.nodes) == len(times) and finer.nodes[::2] == network.nodes
+            golden.compare(np.array([finer.nodes[0], finer.nodes[-1]]), times[[0, -1]])

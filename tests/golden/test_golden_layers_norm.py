@@ -1,0 +1,126 @@
+"""tvNormLayer, batchNormLayer, instNormLayer, batchNormLayer2, normLayer, affineScalingLayer, reshapeLayer."""
+
+import numpy as np
+from layout import compare_all, images, tensors
+from test_golden_layers_single import EPS
+
+from meganet.interop.matlab import from_matlab, to_matlab
+from meganet.layers import (
+    BiasLayer,
+    ConnectorLayer,
+    NormalisationLayer,
+    ScalingLayer,
+    Statistics,
+    TVNormalisationLayer,
+)
+from meganet.linop import Broadcast, Reshape
+from meganet.networks import Chain
+
+OVER = {"batch": ("examples",), "inst": ("pixels",)}
+FLAGS = ("pixels", "channels", "examples")
+
+
+def weighted(norm):
+    shape = norm.domain_shape
+    return Chain([norm, ScalingLayer(shape), BiasLayer(shape)])
+
+
+def test_normalisation_of_images(golden):
+    def build(case):
+        kind = case.rstrip("01").split("_")[0]
+        if kind not in ("tv", "batch", "inst") or case.startswith("batch2"):
+            return None
+        eps = golden.number(case, "eps")
+        height, width, channels = golden(case, "Y").shape[:3]
+        shape = (channels, height, width)
+        norm = TVNormalisationLayer(shape, eps=eps) if kind == "tv" else NormalisationLayer(shape, OVER[kind], eps=eps)
+        return weighted(norm) if golden(case, "theta").size else norm
+
+    compare_all(golden, build, "Z", "eps", "Y")
+
+
+def batch_normalisation(golden, case, eps):
+    height, width, channels = golden(case, "Y").shape[:3]
+    return NormalisationLayer((channels, height, width), ("examples", "pixels"), eps=eps)
+
+
+def test_batch_normalisation_over_pixels(golden):
+    def build(case):
+        if not case.startswith("batch2_nomom"):
+            return None
+        norm = batch_normalisation(golden, case, EPS)
+        return weighted(norm) if golden(case, "theta").size else norm
+
+    compare_all(golden, build, "Z", "theta")
+
+
+def test_running_statistics(golden):
+    """Two training calls, the statistics after each, an evaluation before and after."""
+    cases = golden.cases("momentum", "runningMean1", "train1")
+    assert cases
+    for c in cases:
+        layer = batch_normalisation(golden, c, golden.number(c, "eps"))
+        momentum, channels = golden.number(c, "momentum"), layer.domain_shape[0]
+        network = weighted(layer)
+        theta = from_matlab(network.parameters, golden(c, "theta"))
+        running = Statistics(np.zeros((channels, 1, 1)), np.ones((channels, 1, 1)))
+
+        def evaluated(x, running=running, layer=layer, network=network, theta=theta):
+            return Chain([layer.frozen(running), *network.layers[1:]])(theta, x)
+
+        for k, name in ((1, "Y"), (2, "Y2")):
+            x = images(golden(c, name))
+            if k == 1:
+                golden.compare(evaluated(x), images(golden(c, "eval0")))
+            golden.compare(network(theta, x), images(golden(c, f"train{k}")))
+            running = running.updated(layer.statistics(x), momentum)
+            golden.compare(running.mean.ravel(), golden(c, f"runningMean{k}").ravel())
+            golden.compare(running.variance.ravel(), golden(c, f"runningVar{k}").ravel())
+        golden.compare(evaluated(images(golden(c, "Y")), running), images(golden(c, "eval2")))
+
+
+def test_normalisation_of_features(golden):
+    def build(case):
+        pixels, channels = golden.integers(case, "nData")[:2]
+        over = [name for name, flag in zip(FLAGS, golden.integers(case, "doNorm"), strict=True) if flag]
+        return NormalisationLayer((channels, pixels), over, eps=golden.number(case, "eps"))
+
+    compare_all(golden, build, "Z", "doNorm")
+
+
+def test_affine_scaling(golden):
+    """Factors and shifts along pixels, channels or both: the original's ``s1 s2 Y + b1 + b2``."""
+
+    def build(case):
+        pixels, channels = golden.integers(case, "nData")[:2]
+        shape, flags = (channels, pixels), golden.integers(case, "isWeight")
+        assert not flags[2]
+        axes = [axis for axis, flag in ((1, flags[0]), (0, flags[1])) if flag]
+        biases = [BiasLayer(shape, Broadcast(shape, (axis,))) for axis in axes]
+        scalings = [ScalingLayer(shape, (axis,)) for axis in axes]
+        # theirs keeps the shifts of an axis behind its factors
+        storage = [k for pair in zip(range(len(axes)), range(len(axes), 2 * len(axes)), strict=True) for k in pair]
+        return Chain([*scalings, *biases], storage=storage)
+
+    compare_all(golden, build, "Z", "isWeight")
+    for case in golden.cases("initTheta", "isWeight"):
+        layer = build(case)
+        ones = np.concatenate([np.full(p.size, float(p.role == "scale")) for p in layer.parameters])
+        golden.compare(to_matlab(layer.parameters, ones), golden(case, "initTheta"))
+
+
+def test_reshape(golden):
+    """vec of the original, and the same with rows and columns exchanged before."""
+
+    def build(case):
+        if not case.startswith("reshape"):
+            return None
+        height, width, channels = golden(case, "Y").shape[:3]
+        return ConnectorLayer(Reshape((channels, height, width), axes=(0, 1, 2) if "perm" in case else (0, 2, 1)))
+
+    compare_all(golden, build, "Z", "W")
+
+
+def test_layout_of_features():
+    array = np.arange(24.0).reshape(2, 3, 4)
+    assert tensors(array, (3, 2))[1, 2, 0] == array[0, 2, 1]
