@@ -1,13 +1,15 @@
-"""Losses: functions of the outputs of a classifier and the true classes."""
+"""Losses: functions of the outputs of a network and what they should be."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array, Backend, backend_of, host
+from meganet.linop.base import LinearOperator
 
 
 def check_labels(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
@@ -22,73 +24,131 @@ def check_labels(argument: str, labels: Any, classes: int) -> np.ndarray[Any, An
     return array.astype(np.int64)
 
 
-class SoftmaxCrossEntropy:
+class Loss(ABC):
+    """The mean over examples of a function of outputs z and targets, twice differentiable in z.
+
+    `value`, `value_and_gradient` and `hessian_product` take outputs (N, K), float32 or float64, and as many targets on
+    the same backend, and return arrays of their dtype: of shape () and (N, K).
+    """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    @abstractmethod
+    def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
+        """Return `targets` as a host array after checking that they suit a network with so many outputs."""
+
+    @abstractmethod
+    def predictions(self, outputs: Array) -> Array:
+        """Return what the outputs stand for, one for each example."""
+
+    @abstractmethod
+    def hits(self, outputs: Array, targets: Array) -> Array | None:
+        """Return for each example whether the prediction is right, (N,); None where nothing is right or wrong."""
+
+    @abstractmethod
+    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]: ...
+
+    @abstractmethod
+    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array: ...
+
+    def _value(self, outputs: Array, targets: Array) -> Array:
+        return self._value_and_gradient(outputs, targets)[0]
+
+    def value(self, outputs: Array, targets: Array) -> Array:
+        """Return the mean loss.
+
+        Parameters
+        ----------
+        outputs : array, (N, K)
+            float32 or float64; logits for a classifier.
+        targets : array
+            What the loss compares them with, on the backend of `outputs`.
+
+        Returns
+        -------
+        array, (), the dtype of `outputs`, on their backend.
+        """
+        self._check(outputs, targets)
+        return self._value(outputs, targets)
+
+    def value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient in the outputs, (N, K)."""
+        self._check(outputs, targets)
+        return self._value_and_gradient(outputs, targets)
+
+    def hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+        """Return the Hessian in the outputs times `v`, (N, K)."""
+        self._check(outputs, targets)
+        _validate.array_shape("v", v, tuple(outputs.shape))
+        return self._hessian_product(outputs, targets, v)
+
+    def _check(self, outputs: Array, targets: Array) -> None:
+        backend = backend_of(outputs)
+        _validate.array_shape("logits", outputs, ("N", "K"))
+        _validate.float_dtype("dtype of logits", outputs.dtype)
+        _validate.not_empty("logits", outputs)
+        backend.require("labels", targets)
+        examples = int(outputs.shape[0])
+        if targets.shape[:1] != (examples,):
+            _validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
+        self.targets("labels", backend.to_host(targets), outputs.shape[1])
+
+
+class SoftmaxCrossEntropy(Loss):
     """Mean cross-entropy of the softmax of the logits.
 
     For one example with logits z and class c, ``l = log sum_k exp(z_k) - z_c``. The largest logit is subtracted before
     the exponential, so logits of ±1e4 and more neither overflow nor lose the small terms. The value is the mean
     over the examples. With the probabilities ``p = softmax(z)``: the gradient is ``(p - e_c) / n``, the Hessian
-    product ``(p * v - p <p, v>) / n`` for each example.
+    product ``(p * v - p <p, v>) / n`` for each example. The targets are classes in ``0 ... K-1``, (N,).
 
     Source: equation (2.3) of the thesis with the loss it uses, ``softmaxLoss`` in Meganet.
     """
 
-    def value(self, logits: Array, labels: Array) -> Array:
-        """Return the mean loss.
+    def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
+        """Return the classes, checked."""
+        return check_labels(argument, targets, outputs)
 
-        Parameters
-        ----------
-        logits : array, (N, K)
-            float32 or float64.
-        labels : array of int, (N,)
-            Classes in ``0 ... K-1``, on the backend of `logits`.
-
-        Returns
-        -------
-        array, (), the dtype of `logits`, on their backend.
-        """
-        self._check(logits, labels)
-        return self._value(logits, labels)
-
-    def value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
-        """Return the mean loss and its gradient in the logits, (N, K)."""
-        self._check(logits, labels)
-        return self._value_and_gradient(logits, labels)
-
-    def hessian_product(self, logits: Array, labels: Array, v: Array) -> Array:
-        """Return the Hessian in the logits times `v`, (N, K)."""
-        backend = self._check(logits, labels)
-        _validate.array_shape("v", v, tuple(logits.shape))
-        p = self._log_softmax(backend, logits)
-        backend.xp.exp(p, out=p)
-        product = p * (v - (p * v).sum(axis=-1, keepdims=True))
-        return product * (1 / logits.shape[-2])
-
-    def predictions(self, logits: Array) -> Array:
+    def predictions(self, outputs: Array) -> Array:
         """Return the class of the largest logit, (N,); ties go to the first."""
-        return logits.argmax(axis=-1)
+        return outputs.argmax(axis=-1)
 
-    def _value(self, logits: Array, labels: Array) -> Array:
-        backend = backend_of(logits)
-        return self._mean_loss(backend, self._log_softmax(backend, logits), self._hits(backend, logits, labels))
+    def hits(self, outputs: Array, targets: Array) -> Array:
+        """Return whether the class is right."""
+        return self.predictions(outputs) == targets
 
-    def _value_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
-        backend = backend_of(logits)
+    def probabilities(self, outputs: Array) -> Array:
+        """Return the softmax of the logits, (N, K)."""
+        backend = backend_of(outputs)
+        return backend.xp.exp(self._log_softmax(backend, outputs))
+
+    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+        p = self.probabilities(outputs)
+        product = p * (v - (p * v).sum(axis=-1, keepdims=True))
+        return product * (1 / outputs.shape[-2])
+
+    def _value(self, outputs: Array, targets: Array) -> Array:
+        backend = backend_of(outputs)
+        return self._mean_loss(backend, self._log_softmax(backend, outputs), self._hot(backend, outputs, targets))
+
+    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        backend = backend_of(outputs)
         if backend.kernels is not None:
-            losses, gradient = backend.kernels.softmax(logits, labels)
-            return losses.sum(axis=-1) * (1 / logits.shape[-2]), gradient
-        log_p = self._log_softmax(backend, logits)
-        hits = self._hits(backend, logits, labels)
-        return self._mean_loss(backend, log_p, hits), (backend.xp.exp(log_p) - hits) * (1 / logits.shape[-2])
+            losses, gradient = backend.kernels.softmax(outputs, targets)
+            return losses.sum(axis=-1) * (1 / outputs.shape[-2]), gradient
+        log_p = self._log_softmax(backend, outputs)
+        hot = self._hot(backend, outputs, targets)
+        return self._mean_loss(backend, log_p, hot), (backend.xp.exp(log_p) - hot) * (1 / outputs.shape[-2])
 
     @staticmethod
-    def _mean_loss(backend: Backend, log_p: Array, hits: Array) -> Array:
-        # not a product with hits: a logit -inf of another class has the logarithm -inf, and 0 times that is nan
-        chosen = backend.xp.where(hits, log_p, backend.xp.zeros(1, dtype=log_p.dtype))
+    def _mean_loss(backend: Backend, log_p: Array, hot: Array) -> Array:
+        # not a product with hot: a logit -inf of another class has the logarithm -inf, and 0 times that is nan
+        chosen = backend.xp.where(hot, log_p, backend.xp.zeros(1, dtype=log_p.dtype))
         return chosen.sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
 
     @staticmethod
-    def _hits(backend: Backend, logits: Array, labels: Array) -> Array:
+    def _hot(backend: Backend, logits: Array, labels: Array) -> Array:
         return labels[..., None] == backend.xp.arange(logits.shape[-1])
 
     @staticmethod
@@ -96,14 +156,103 @@ class SoftmaxCrossEntropy:
         shifted = logits - logits.max(axis=-1, keepdims=True)
         return shifted - backend.xp.log(backend.xp.exp(shifted).sum(axis=-1, keepdims=True))
 
+
+def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
+    """Return targets (N, outputs) as a finite host array."""
+    array = np.asarray(host(targets))
+    if array.ndim != 2 or array.shape[1] != outputs or array.dtype.kind not in "fiub":
+        _validate.reject(argument, f"numbers of shape (N, {outputs})", f"shape {array.shape}, dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        _validate.reject(argument, "finite numbers", "NaN or infinity among them")
+    return array
+
+
+class LogisticLoss(Loss):
+    """Mean over the examples of the cross-entropies of K independent yes-or-no questions.
+
+    For one example ``l = sum_k log(1 + exp(z_k)) - t_k z_k`` with targets t in [0, 1]. With ``p = 1 / (1 + exp(-z))``
+    the gradient is ``(p - t) / n`` and the Hessian product ``p (1 - p) v / n``. Logits of any size neither overflow nor
+    lose small terms. The targets have the shape (N, K); K = 1 is logistic regression.
+
+    Source: ``logRegressionLoss`` of Meganet.
+    """
+
+    def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
+        """Return the numbers in [0, 1], checked."""
+        array = _check_matrix(argument, targets, outputs)
+        if ((array < 0) | (array > 1)).any():
+            _validate.reject(argument, "numbers from 0 to 1", f"{array.min()} to {array.max()}")
+        return array
+
+    def predictions(self, outputs: Array) -> Array:
+        """Return whether each logit is positive, (N, K)."""
+        return outputs > 0
+
+    def hits(self, outputs: Array, targets: Array) -> Array:
+        """Return whether all answers of an example are right."""
+        return (self.predictions(outputs) == (targets > 0.5)).all(axis=-1)
+
     @staticmethod
-    def _check(logits: Array, labels: Array) -> Backend:
-        backend = backend_of(logits)
-        _validate.array_shape("logits", logits, ("N", "K"))
-        _validate.float_dtype("dtype of logits", logits.dtype)
-        _validate.not_empty("logits", logits)
-        backend.require("labels", labels)
-        if tuple(labels.shape) != (logits.shape[0],):
-            _validate.reject("labels", f"one class for each of {logits.shape[0]} examples", f"shape {labels.shape}")
-        check_labels("labels", backend.to_host(labels), logits.shape[1])
-        return backend
+    def _probabilities(backend: Backend, z: Array) -> Array:
+        return 0.5 * (1 + backend.xp.tanh(0.5 * z))
+
+    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        backend, share = backend_of(outputs), 1 / outputs.shape[-2]
+        t = targets.astype(outputs.dtype)
+        positive = backend.xp.maximum(outputs, backend.xp.zeros_like(outputs))
+        losses = positive + backend.xp.log1p(backend.xp.exp(-abs(outputs))) - t * outputs
+        return losses.sum(axis=(-2, -1)) * share, (self._probabilities(backend, outputs) - t) * share
+
+    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+        p = self._probabilities(backend_of(outputs), outputs)
+        return p * (1 - p) * v * (1 / outputs.shape[-2])
+
+
+class LeastSquares(Loss):
+    """``1 / (2 n) sum over examples of ||G (z - t)||^2``: regression.
+
+    The gradient is ``G'G (z - t) / n``, the Hessian product ``G'G v / n``. The targets have the shape (N, K).
+
+    Parameters
+    ----------
+    weight : LinearOperator, optional
+        G, on vectors of K outputs; the identity if not given.
+
+    Notes
+    -----
+    ``regressionLoss`` of Meganet.
+    """
+
+    def __init__(self, weight: LinearOperator | None = None) -> None:
+        self.weight = weight
+
+    def __repr__(self) -> str:
+        return f"LeastSquares({'' if self.weight is None else self.weight!r})"
+
+    def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
+        """Return the numbers, checked."""
+        if self.weight is not None and self.weight.domain_shape != (outputs,):
+            _validate.reject("weight", f"an operator on {outputs} outputs", repr(self.weight))
+        return _check_matrix(argument, targets, outputs)
+
+    def predictions(self, outputs: Array) -> Array:
+        """Return the outputs themselves."""
+        return outputs
+
+    def hits(self, outputs: Array, targets: Array) -> None:
+        """Return None: a prediction is more or less near."""
+        return
+
+    def _normal(self, v: Array) -> Array:
+        if self.weight is None:
+            return v
+        return self.weight._normal(v.reshape(-1, v.shape[-1])).reshape(v.shape)
+
+    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        share = 1 / outputs.shape[-2]
+        residual = outputs - targets.astype(outputs.dtype)
+        weighted = self._normal(residual)
+        return (residual * weighted).sum(axis=(-2, -1)) * (0.5 * share), weighted * share
+
+    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+        return self._normal(v) * (1 / outputs.shape[-2])

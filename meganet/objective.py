@@ -11,11 +11,12 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array
+from meganet.hessian import Hessian
 from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
-from meganet.losses import SoftmaxCrossEntropy, check_labels
-from meganet.regularizers import Tikhonov
+from meganet.losses import Loss, SoftmaxCrossEntropy
+from meganet.regularizers import Regularizer
 
 
 class Metrics(NamedTuple):
@@ -38,9 +39,12 @@ class Objective:
     images : array, (N, C, H, W)
         float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
     labels : sequence of int, (N,)
-        Classes in ``0 ... K-1``.
-    theta_regularizer, W_regularizer : Tikhonov, optional
-        ``R(theta)`` on all network weights; ``R(W)`` on the classifier's kernel (K, C, H, W), not on its bias.
+        Classes in ``0 ... K-1``; for other losses the targets (N, K) that they take.
+    loss : Loss, optional
+        `SoftmaxCrossEntropy` if not given.
+    theta_regularizer, W_regularizer : Regularizer, optional
+        ``R(theta)`` on all network weights; ``R(W)`` on the classifier's kernel (K, C, H, W), or, if it is made for
+        so many weights, on kernel and bias.
 
     Attributes
     ----------
@@ -49,7 +53,8 @@ class Objective:
 
     Notes
     -----
-    An objective is called by optimisers as ``fun(x, indices) -> value, gradient``. The value is an array of shape ()
+    An objective is called by optimisers as ``fun(x, indices) -> value, gradient``, and `hessian` gives the products for
+    those of second order. The value is an array of shape ()
     on the backend, so that a step on a GPU does not wait for the host; ``float(value)`` where one is wanted.
     """
 
@@ -63,8 +68,9 @@ class Objective:
         images: Array,
         labels: Any,
         *,
-        theta_regularizer: Tikhonov | None = None,
-        W_regularizer: Tikhonov | None = None,
+        loss: Loss | None = None,
+        theta_regularizer: Regularizer | None = None,
+        W_regularizer: Regularizer | None = None,
     ) -> None:
         if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
             expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
@@ -76,18 +82,18 @@ class Objective:
         if not bool(self.backend.to_host(self.backend.xp.isfinite(images).all())):
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
         _validate.not_empty("images", images, "image")
-        host_labels = check_labels("labels", labels, classifier.range_shape[0])
+        self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        host_labels = self.loss.targets("labels", labels, classifier.range_shape[0])
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
         self.network, self.classifier = network, classifier
         self.images, self.labels = images, self.backend.asarray(host_labels)
-        self.loss = SoftmaxCrossEntropy()
         self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
-        sizes = (network.parameters.size, classifier.parameters[0].size)
+        sizes = ((network.parameters.size,), (classifier.parameters[0].size, classifier.parameters.size))
         penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
-        for (penalty, name), size in zip(penalties, sizes, strict=True):
-            if penalty is not None and penalty.operator.shape[1] != size:
-                _validate.reject(name, f"an operator on {size} weights", repr(penalty.operator))
+        for (penalty, name), fitting in zip(penalties, sizes, strict=True):
+            if penalty is not None and penalty.size not in fitting:
+                _validate.reject(name, f"an operator on {fitting[0]} weights", repr(penalty))
         self.parameters = Parameters.joined({"theta": network.parameters, "W": classifier.parameters})
 
     @property
@@ -117,11 +123,34 @@ class Objective:
         self._check(x)
         return self._sum(x, self.backend.run(self._tasks(x, indices)))
 
+    def shares(self, examples: int) -> list[slice]:
+        """Return the parts of a batch that are worked on side by side: one, if its examples belong together."""
+        return [slice(0, examples)] if self.network.couples_examples else self.backend.shares(examples)
+
+    def hessian(
+        self, x: Array, kind: str = "gauss-newton", *, indices: Array | None = None, batch_size: int | None = None
+    ) -> Hessian:
+        """Return the Hessian in ``[theta; W]`` at `x`, or its Gauss-Newton approximation, as an operator.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        kind : {"gauss-newton", "exact"}
+            See `hessian.Hessian`.
+        indices : array of int, optional
+            Numbers of the examples, on the backend; all if not given.
+        batch_size : int, optional
+            With it the examples are worked off so many at a time and nothing is kept between products; without, the
+            forward pass is done once and kept.
+        """
+        self._check(x)
+        return Hessian(self, x, kind, indices, batch_size)
+
     def _tasks(self, x: Array, indices: Array | None) -> list[Callable[[], Any]]:
         """Return the independent tasks whose results `_sum` takes: the shares of the batch, and the regularisers."""
         examples = self.examples if indices is None else int(indices.shape[0])
         tasks: list[Callable[[], Any]] = [
-            partial(self._share, x, indices, share, examples) for share in self.backend.shares(examples)
+            partial(self._share, x, indices, share, examples) for share in self.shares(examples)
         ]
         # last, so that the thread that is done first has something to do; a single share keeps the threads of BLAS
         return [*tasks, partial(self._penalties, x)] if len(tasks) > 1 else tasks
@@ -159,13 +188,13 @@ class Objective:
         """Return value and gradient of each regulariser with its part of the flat vector."""
         return [(part, *penalty.value_and_gradient(x[..., part])) for penalty, part in self._regularizers()]
 
-    def _regularizers(self) -> Iterator[tuple[Tikhonov, slice]]:
+    def _regularizers(self) -> Iterator[tuple[Regularizer, slice]]:
         """Yield each regulariser with its part of the flat vector."""
         start = self.network.parameters.size
         if self.theta_regularizer is not None:
             yield self.theta_regularizer, slice(start)
         if self.W_regularizer is not None:
-            yield self.W_regularizer, slice(start, start + self.classifier.parameters[0].size)
+            yield self.W_regularizer, slice(start, start + self.W_regularizer.size)
 
     def logits(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
@@ -184,7 +213,7 @@ class Objective:
         Returns
         -------
         Metrics
-            Python floats; the accuracy is nan where the loss is not finite.
+            Python floats; the accuracy is nan where the loss is not finite, or of a kind that knows no right or wrong.
         """
         self._check(x)
         batch_size = _validate.integer("batch_size", batch_size)
@@ -193,7 +222,7 @@ class Objective:
             labels = self.labels[start : start + batch_size]
             logits = self.logits(x, self.images[start : start + batch_size])
             loss = (self.loss._value(logits, labels) * labels.shape[0]).reshape(1)
-            return loss, self.loss.predictions(logits) == labels
+            return loss, self.loss.hits(logits, labels)
 
         results = self.backend.run([partial(batch, start) for start in range(0, self.examples, batch_size)])
         losses, hits = ([result[k] for result in results] for k in range(2))
@@ -202,7 +231,8 @@ class Objective:
         penalties = [regularizer.value(x[part]).reshape(1) for regularizer, part in self._regularizers()]
         penalty = self._fetch(penalties).sum() if penalties else 0.0
         # the largest of logits that are not numbers is no prediction
-        accuracy = self._fetch(hits).mean() if math.isfinite(loss) else math.nan
+        known = math.isfinite(loss) and hits[0] is not None
+        accuracy = self._fetch(hits).mean() if known else math.nan
         return Metrics(float(loss + penalty), float(loss), float(accuracy))
 
     def _fetch(self, parts: list[Array]) -> np.ndarray[Any, Any]:

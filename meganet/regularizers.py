@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
 from meganet import _validate
-from meganet.backend import Array
+from meganet.backend import Array, Backend
 from meganet.linop.base import LinearOperator
 
 
-class Tikhonov:
+class Regularizer(ABC):
+    """A penalty ``R(x)`` on `size` weights, an array of any shape; regularisers of one size add: ``R + S``.
+
+    Attributes
+    ----------
+    size : int
+    backend : Backend
+    """
+
+    size: int
+    backend: Backend
+
+    @abstractmethod
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
+
+    @abstractmethod
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Return the Hessian at `x` times `v`, an array like `v`."""
+
+    def value(self, x: Array) -> Array:
+        """Return ``R(x)``, an array of shape ()."""
+        return self.value_and_gradient(x)[0]
+
+    def __add__(self, other: Regularizer) -> Regularizer:
+        return RegularizerSum([self, other]) if isinstance(other, Regularizer) else NotImplemented
+
+
+class Tikhonov(Regularizer):
     """``R(x) = alpha/2 ||B (x - reference)||^2`` with any linear operator B.
 
     Gradient ``alpha B' B (x - reference)``, Hessian product ``alpha B' B v``.
@@ -27,7 +58,7 @@ class Tikhonov:
     """
 
     def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
-        self.operator = operator
+        self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
         self.alpha = _validate.real("alpha", alpha, minimum=0)
         if reference is not None:
             operator.backend.require("reference", reference)
@@ -58,7 +89,7 @@ class Tikhonov:
             value = self.operator.backend.dot(difference, gradient)
         return 0.5 * value, gradient.reshape(x.shape)
 
-    def hessian_product(self, v: Array) -> Array:
+    def hessian_product(self, x: Array, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
         return (self.alpha * self.operator.normal(self._tensor("v", v))).reshape(v.shape)
 
@@ -81,3 +112,143 @@ class Tikhonov:
         if x.size != size:
             _validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))
         return x.reshape(self.operator.domain_shape)
+
+
+class SmoothedL1(Regularizer):
+    """``R(x) = alpha sum sqrt((B (x - reference))^2 + eps)``: with a gradient as B, smoothed total variation.
+
+    With ``u = B (x - reference)`` and ``s = sqrt(u^2 + eps)`` the gradient is ``alpha B' (u / s)``, the Hessian product
+    ``alpha B' (eps / s^3 * B v)``, or ``alpha B' (B v / s)`` in the lagged form.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        B; its domain is the shape of `x`, or `x` is the C-order flattening of it.
+    alpha : float
+        At least 0.
+    eps : float
+        Positive.
+    reference : array, optional
+        Like `x`; zero if not given.
+    hessian : {"exact", "lagged"}
+        The lagged form holds s fixed, as in lagged diffusivity, and is the larger; ``l1Reg`` of Meganet has it.
+    """
+
+    def __init__(
+        self,
+        operator: LinearOperator,
+        alpha: float,
+        eps: float = 1e-3,
+        reference: Array | None = None,
+        hessian: str = "exact",
+    ) -> None:
+        self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
+        self.alpha = _validate.real("alpha", alpha, minimum=0)
+        self.eps = _validate.real("eps", eps, above=0)
+        self.hessian = _validate.choice("hessian", hessian, ["exact", "lagged"])
+        self.reference = None if reference is None else self._tensor("reference", reference)
+
+    def __repr__(self) -> str:
+        return f"SmoothedL1({self.operator!r}, alpha={self.alpha}, eps={self.eps})"
+
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Return ``R(x)``, an array of shape (), and its gradient, an array like `x`."""
+        u, s = self._differences(x)
+        return self.alpha * s.sum(), (self.alpha * (self.operator.T @ (u / s))).reshape(x.shape)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Return the Hessian at `x`, exact or lagged, times `v`, an array like `v`."""
+        _, s = self._differences(x)
+        factor = 1 / s if self.hessian == "lagged" else self.eps / (s * s * s)
+        product = self.operator.T @ (factor * (self.operator @ self._tensor("v", v)))
+        return (self.alpha * product).reshape(v.shape)
+
+    def _differences(self, x: Array) -> tuple[Array, Array]:
+        tensor = self._tensor("x", x)
+        u = self.operator @ (tensor if self.reference is None else tensor - self.reference)
+        return u, self.backend.xp.sqrt(u * u + self.eps)
+
+    def _tensor(self, argument: str, x: Array) -> Array:
+        self.backend.require(argument, x)
+        if x.size != self.size:
+            _validate.reject(argument, f"{self.size} weights, the domain of the operator", str(x.size))
+        return x.reshape(self.operator.domain_shape)
+
+
+class RegularizerSum(Regularizer):
+    """``R(x) = R_1(x) + ... + R_m(x)``, as ``R_1 + R_2`` makes it.
+
+    Parameters
+    ----------
+    parts : iterable of Regularizer
+        All of one size.
+    """
+
+    def __init__(self, parts: Iterable[Regularizer]) -> None:
+        self.parts = _checked(parts)
+        self.size, self.backend = self.parts[0].size, self.parts[0].backend
+        for part in self.parts:
+            if part.size != self.size:
+                _validate.reject("parts", f"all on {self.size} weights", repr(part))
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.parts))
+
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Return the sums of the parts' values and gradients."""
+        values, gradients = zip(*(part.value_and_gradient(x) for part in self.parts), strict=True)
+        return sum(values), sum(gradients)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Return the sum of the parts' products."""
+        return sum(part.hessian_product(x, v) for part in self.parts)
+
+
+class BlockRegularizer(Regularizer):
+    """``R([x_1; ...; x_m]) = R_1(x_1) + ... + R_m(x_m)`` on consecutive parts of a flat vector.
+
+    Parameters
+    ----------
+    parts : iterable of Regularizer
+
+    Notes
+    -----
+    ``blockReg`` of Meganet; for instance one penalty for every layer.
+    """
+
+    def __init__(self, parts: Iterable[Regularizer]) -> None:
+        self.parts = _checked(parts)
+        self.size, self.backend = sum(part.size for part in self.parts), self.parts[0].backend
+
+    def __repr__(self) -> str:
+        return f"BlockRegularizer([{', '.join(map(repr, self.parts))}])"
+
+    def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
+        """Return the sum of the parts' values and their gradients in a row."""
+        results = [part.value_and_gradient(one) for part, one in zip(self.parts, self._split("x", x), strict=True)]
+        values, gradients = zip(*results, strict=True)
+        return sum(values), self.backend.xp.concatenate(gradients)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """Return the parts' products in a row."""
+        pieces = zip(self.parts, self._split("x", x), self._split("v", v), strict=True)
+        return self.backend.xp.concatenate([part.hessian_product(a, b) for part, a, b in pieces])
+
+    def _split(self, argument: str, x: Array) -> list[Array]:
+        self.backend.require(argument, x)
+        _validate.array_shape(argument, x, (self.size,))
+        pieces, start = [], 0
+        for part in self.parts:
+            pieces.append(x[start : start + part.size])
+            start += part.size
+        return pieces
+
+
+def _checked(parts: Iterable[Regularizer]) -> tuple[Regularizer, ...]:
+    found = tuple(parts)
+    if not found or not all(isinstance(part, Regularizer) for part in found):
+        _validate.reject("parts", "one or more regularisers", repr(found))
+    for part in found:
+        if part.backend is not found[0].backend:
+            _validate.reject("parts", f"regularisers on {found[0].backend.name}", repr(part))
+    return found

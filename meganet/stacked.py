@@ -84,7 +84,7 @@ class StackedObjective:
 def _kind(objective: Objective) -> dict[str, str]:
     """Return what objectives of one stack have in common, as text."""
     kind = {"network": objective.network, "classifier": objective.classifier, "parameters": objective.parameters}
-    kind |= {"backend": objective.backend, "dtype": objective.dtype}
+    kind |= {"loss": objective.loss, "backend": objective.backend, "dtype": objective.dtype}
     for name in ("theta_regularizer", "W_regularizer"):
         kind[name] = getattr(objective, name)
     return {what: repr(value) for what, value in kind.items()}

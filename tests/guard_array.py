@@ -135,6 +135,7 @@ FUNCTIONS = [
     "exp",
     "isfinite",
     "log",
+    "log1p",
     "matmul",
     "maximum",
     "minimum",

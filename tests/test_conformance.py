@@ -3,232 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import math
 
 import numpy as np
 import pytest
+from registry import LAYERS, LOSSES, OPERATORS, REGULARIZERS, numbers
 
-import meganet
-from meganet import (
-    Chain,
-    ConvolutionLayer,
-    DenseLayer,
-    PoolingLayer,
-    SoftmaxCrossEntropy,
-    Tikhonov,
-    losses,
-    regularizers,
-)
+from meganet import losses, regularizers
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative, check_layer
-from meganet.layers import (
-    ActivationLayer,
-    AffineLayer,
-    BiasLayer,
-    ConnectorLayer,
-    Layer,
-    NormalisationLayer,
-    ScalingLayer,
-    SmoothReLU,
-    TVNormalisationLayer,
-    he_normal,
-)
-from meganet.linop import (
-    AveragePooling,
-    BlockDiagonal,
-    Broadcast,
-    CirculantConvolution,
-    Dense,
-    DepthwiseConvolution,
-    Diagonal,
-    Difference,
-    Gradient,
-    Identity,
-    Kronecker,
-    LinearOperator,
-    Matrix,
-    RemoveMean,
-    Reshape,
-    Sparse,
-    Transposed,
-)
-from meganet.linop.base import Adjoint, Composition, Scaled, Sum
-from meganet.networks import (
-    DoubleHamiltonian,
-    DoubleLayer,
-    Hamiltonian,
-    Leapfrog,
-    Reparametrised,
-    ResidualNetwork,
-    RungeKutta4,
-    SingleLayer,
-    SymmetricLayer,
-    antisymmetric,
-)
+from meganet.hessian import Hessian
+from meganet.layers import ConnectorLayer, Layer
+from meganet.linop import BlockDiagonal, CirculantConvolution, Gradient, Identity, LinearOperator
+from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
-
-def numbers(backend, dtype, *shape):
-    return backend.asarray(np.random.default_rng(math.prod(shape)).standard_normal(shape), dtype)
-
-
-# rectangular images, rectangular kernels, different channel counts: square ones hide mistakes
-OPERATORS = {
-    Identity: lambda b, t: Identity((2, 4, 3), t),
-    Diagonal: lambda b, t: Diagonal(numbers(b, t, 2, 3)),
-    BlockDiagonal: lambda b, t: BlockDiagonal([Dense(numbers(b, t, 3, 4)), Gradient((2, 3, 4), 0.5, t)]),
-    Difference: lambda b, t: Difference((3, 4, 2), 1, 0.25, t),
-    Gradient: lambda b, t: Gradient((2, 3, 4, 5), (0.5, 2.0), t),
-    CirculantConvolution: lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 5), (6, 7)),
-    Dense: lambda b, t: Dense(numbers(b, t, 3, 2, 4, 5)),
-    AveragePooling: lambda b, t: AveragePooling((2, 6, 4), (3, 2), t),
-    DepthwiseConvolution: lambda b, t: DepthwiseConvolution(numbers(b, t, 3, 3, 5), (5, 6)),
-    Sparse: lambda b, t: Sparse(numbers(b, t, 5), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3)),
-    Transposed: lambda b, t: Transposed(CirculantConvolution(numbers(b, t, 3, 2, 3, 1), (6, 7), stride=(2, 3))),
-    Matrix: lambda b, t: Matrix(np.arange(48.0).reshape(6, 8), (2, 4), (3, 2), t),
-    Reshape: lambda b, t: Reshape((2, 3, 4), (4, 6), (2, 0, 1), t),
-    Broadcast: lambda b, t: Broadcast((3, 4, 5), (0, 2), t),
-    RemoveMean: lambda b, t: RemoveMean((3, 2, 3, 5), (-2, -1), t),
-    Kronecker: lambda b, t: Kronecker(Dense(numbers(b, t, 3, 4)), Dense(numbers(b, t, 5, 2))),
-    Adjoint: lambda b, t: Dense(numbers(b, t, 3, 4)).T,
-    Composition: lambda b, t: AveragePooling((3, 6, 8), 2, t) @ CirculantConvolution(numbers(b, t, 3, 2, 3, 3), (6, 8)),
-    Sum: lambda b, t: Identity((2, 6, 5), t) + CirculantConvolution(numbers(b, t, 2, 2, 1, 3), (6, 5)),
-    Scaled: lambda b, t: -2.5 * Gradient((2, 3, 4), 1.0, t),
-}
-
-
-def convolution(*shape):
-    """An operator on images of 5x4 pixels, on the active backend."""
-    return CirculantConvolution(get_backend().asarray(np.zeros(shape)), (5, 4))
-
-
-def dense(outputs, inputs):
-    return Dense(get_backend().asarray(np.zeros((outputs, inputs))))
-
-
-def normalisation(channels):
-    shape = (channels, 5, 4)
-    return Chain([NormalisationLayer(shape, ("pixels",), eps=0.1), ScalingLayer(shape), BiasLayer(shape)])
-
-
-def tanh_layer():
-    return DenseLayer((4,), 4, activation="tanh")
-
-
-IN_TIME = np.random.default_rng(5).standard_normal((2, 5))
-LAYERS = {
-    AffineLayer: [
-        lambda: AffineLayer(Sparse(get_backend().asarray(np.zeros(5)), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3))),
-        lambda: AffineLayer(
-            DepthwiseConvolution(get_backend().asarray(np.zeros((3, 3, 5))), (5, 6)), activation="tanh", bias=True
-        ),
-        lambda: AffineLayer(Transposed(convolution(3, 2, 3, 3)), activation=SmoothReLU(0.7), bias=True),
-    ],
-    ActivationLayer: [
-        lambda: ActivationLayer((3, 4), "tanh"),
-        lambda: ActivationLayer((3, 4), SmoothReLU(0.5)),
-        lambda: ActivationLayer((3, 4), "identity"),
-        lambda: ActivationLayer((3, 4), "relu"),
-    ],
-    BiasLayer: [lambda: BiasLayer((3, 4, 2)), lambda: BiasLayer((3,), Matrix([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]))],
-    ScalingLayer: [lambda: ScalingLayer((3, 2, 4)), lambda: ScalingLayer((3, 2, 4), (1, 2))],
-    ConnectorLayer: [
-        lambda: ConnectorLayer(Reshape((2, 3), (6,), (1, 0))),
-        lambda: ConnectorLayer(Matrix(np.arange(6.0).reshape(2, 3)), get_backend().asarray(np.array([1.0, 2.0]))),
-    ],
-    NormalisationLayer: [
-        lambda: NormalisationLayer((3, 2, 4)),
-        lambda: NormalisationLayer((3, 2, 4), ("examples",)),
-        lambda: NormalisationLayer((3, 2, 4), ("examples", "pixels")),
-    ],
-    TVNormalisationLayer: [lambda: TVNormalisationLayer((3, 2, 4))],
-    Reparametrised: [
-        lambda: antisymmetric(4),
-        lambda: Reparametrised(
-            ConvolutionLayer((2, 5, 4), 3, bias=True, activation="tanh"),
-            Matrix(np.random.default_rng(1).standard_normal((57, 7))),
-        ),
-    ],
-    SingleLayer: [
-        lambda: SingleLayer(
-            convolution(3, 2, 3, 3), bias_in=True, bias_out=True, normalisation=TVNormalisationLayer((3, 5, 4))
-        ),
-        lambda: SingleLayer(antisymmetric(4), bias_out=Matrix(np.ones((4, 2)))),
-    ],
-    DoubleLayer: [
-        lambda: DoubleLayer(
-            convolution(3, 2, 3, 3),
-            convolution(2, 3, 3, 1),
-            "tanh",
-            "identity",
-            bias1=True,
-            bias2=True,
-            bias_out=True,
-            normalisation1=normalisation(3),
-            normalisation2=normalisation(2),
-        )
-    ],
-    SymmetricLayer: [
-        lambda: SymmetricLayer(
-            convolution(3, 2, 3, 3),
-            bias_in=True,
-            bias_out=True,
-            normalisation1=normalisation(3),
-            normalisation2=normalisation(2),
-        ),
-        lambda: SymmetricLayer(dense(5, 3), "relu", bias_in=Matrix(np.ones((5, 2)))),
-    ],
-    ResidualNetwork: [
-        lambda: ResidualNetwork(SymmetricLayer(convolution(2, 2, 3, 3)), 3, 0.3),
-        lambda: ResidualNetwork(tanh_layer(), 5, 0.3, coefficients=IN_TIME),
-    ],
-    Leapfrog: [
-        lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 1, 0.3),
-        lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 2, 0.3),
-        lambda: Leapfrog(SymmetricLayer(convolution(3, 2, 3, 3)), 5, 0.3, coefficients=IN_TIME),
-    ],
-    RungeKutta4: [
-        lambda: RungeKutta4(tanh_layer(), [0, 0.5, 0.8, 1.9]),
-        lambda: RungeKutta4(tanh_layer(), [0, 0.5, 0.8], coefficients=IN_TIME),
-    ],
-    Hamiltonian: [
-        lambda: Hamiltonian(convolution(2, 2, 3, 3), 3, 0.4, bias=True),
-        lambda: Hamiltonian(dense(4, 4), 5, 0.4, activation="relu", coefficients=IN_TIME),
-    ],
-    DoubleHamiltonian: [
-        lambda: DoubleHamiltonian(
-            SingleLayer(convolution(2, 2, 3, 3), bias_in=True), SymmetricLayer(convolution(2, 2, 3, 3)), 2, 0.3
-        ),
-        lambda: DoubleHamiltonian(tanh_layer(), tanh_layer(), 5, 0.3, coefficients=IN_TIME),
-    ],
-    ConvolutionLayer: [
-        lambda: ConvolutionLayer((2, 6, 5), 3, (3, 5), activation="tanh", bias=True),
-        lambda: ConvolutionLayer((2, 6, 5), 3, activation="relu"),
-        lambda: ConvolutionLayer((3, 5, 6), 2, activation="identity", bias=True, engine="sparse"),
-    ],
-    DenseLayer: [
-        lambda: DenseLayer((2, 3, 4), 5),
-        lambda: DenseLayer((6,), 4, activation="tanh", bias=False),
-    ],
-    PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2))],
-    Chain: [
-        lambda: Chain(
-            [
-                ConvolutionLayer((1, 6, 4), 3, bias=True),
-                PoolingLayer((3, 6, 4)),
-                Chain([ConvolutionLayer((3, 3, 2), 2, (3, 1), activation="tanh")]),
-                DenseLayer((2, 3, 2), 4),
-            ]
-        )
-    ],
-}
-LOSSES = {SoftmaxCrossEntropy: SoftmaxCrossEntropy}
-REGULARIZERS = {
-    Tikhonov: [
-        lambda b, t: Tikhonov(Gradient((2, 3, 4), 0.5, t), 0.3),
-        lambda b, t: Tikhonov(Identity((24,), t), 0.3, numbers(b, t, 24)),
-    ]
-}
 LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
 
 
@@ -301,6 +90,10 @@ class TestOperators:
             operator @ foreign
 
     def test_moves_to_another_backend(self, operator, backend, dtype):
+        if isinstance(operator, Hessian) and backend is not get_backend("numpy"):
+            with pytest.raises(InputError, match="backend: expected .*, where the objective is, got numpy"):
+                operator.to("numpy")
+            return
         x = numbers(backend, dtype, 2, *operator.domain_shape)
         moved = operator.to("numpy")
         assert moved.backend is get_backend("numpy") and operator.backend is backend
@@ -421,9 +214,21 @@ class TestLayers:
         assert layer.resized(shape).domain_shape == shape
 
 
-@pytest.fixture(params=LOSSES.values(), ids=lambda make: make.__name__)
-def loss(request):
-    return request.param()
+LOSS_CASES = [(kind, number) for kind, cases in LOSSES.items() for number in range(len(cases))]
+
+
+@pytest.fixture(params=LOSS_CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+def loss_case(request, backend):
+    """A function of the dtype: the loss, outputs, targets and a direction."""
+    kind, number = request.param
+    make, draw = LOSSES[kind][number]
+
+    def case(dtype):
+        targets = backend.asarray(draw(np.random.default_rng(4)))
+        v = backend.asarray(np.random.default_rng(8).standard_normal((5, 4)), dtype)
+        return make(backend, np.dtype(dtype)), numbers(backend, dtype, 5, 4), targets, v
+
+    return case
 
 
 def logits_and_labels(backend, dtype):
@@ -433,8 +238,8 @@ def logits_and_labels(backend, dtype):
 
 
 class TestLosses:
-    def test_gradient_and_hessian(self, loss, backend):
-        logits, labels, v = logits_and_labels(backend, "float64")
+    def test_gradient_and_hessian(self, loss_case, backend):
+        loss, logits, labels, v = loss_case("float64")
         gradient = loss.value_and_gradient(logits, labels)[1]
         check_derivative(lambda z: loss.value(z, labels), lambda d: (gradient * d).sum(), logits, v)
 
@@ -444,17 +249,42 @@ class TestLosses:
         check_derivative(lambda z: loss.value_and_gradient(z, labels)[1], hessian, logits, v)
         check_adjoint(hessian, hessian, v=v, w=numbers(backend, "float64", 5, 4))
 
-    def test_dtype_and_agreement_with_float64(self, loss, backend, dtype):
+    def test_dtype_and_agreement_with_float64(self, loss_case, backend, dtype):
         results = []
-        for logits, labels, v in (logits_and_labels(backend, dtype), logits_and_labels(backend, "float64")):
+        for loss, logits, labels, v in (loss_case(dtype), loss_case("float64")):
             value, gradient = loss.value_and_gradient(logits, labels)
             results.append([value, loss.value(logits, labels), gradient, loss.hessian_product(logits, labels, v)])
         for narrow, exact in zip(*results, strict=True):
             assert narrow.dtype == dtype
             np.testing.assert_allclose(backend.to_host(narrow), backend.to_host(exact), atol=1e-5)
 
-    def test_errors(self, loss, backend):
-        logits, labels, _ = logits_and_labels(backend, "float64")
+    def test_examples_add_up(self, loss_case, backend):
+        loss, logits, targets, _ = loss_case("float64")
+        values = [float(backend.to_host(loss.value(logits[n : n + 1], targets[n : n + 1]))) for n in range(5)]
+        assert float(backend.to_host(loss.value(logits, targets))) == pytest.approx(np.mean(values), rel=1e-13)
+        hits = loss.hits(logits, targets)
+        assert hits is None or hits.shape == (5,)
+
+    def test_errors_of_numbers(self, backend):
+        logits = numbers(backend, "float64", 5, 4)
+        targets = backend.asarray(np.full((5, 4), 1.5))
+        with pytest.raises(InputError, match="labels: expected numbers from 0 to 1, got 1.5 to 1.5"):
+            LogisticLoss().value(logits, targets)
+        with pytest.raises(InputError, match=r"labels: expected numbers of shape \(N, 4\), got shape \(5,\)"):
+            LeastSquares().value(logits, targets[:, 0])
+        with pytest.raises(InputError, match="labels: expected finite numbers, got NaN"):
+            LeastSquares().value(logits, targets * np.inf)
+        with pytest.raises(InputError, match="weight: expected an operator on 4 outputs"):
+            LeastSquares(Identity((3,))).value(logits, targets)
+
+    def test_large_outputs_of_the_logistic_loss(self, backend, dtype):
+        logits = backend.asarray(np.array([[1e4], [-1e4], [-80.0]]), dtype)
+        value, gradient = LogisticLoss().value_and_gradient(logits, backend.asarray(np.array([[1.0], [1.0], [0.0]])))
+        assert float(backend.to_host(value)) == pytest.approx(1e4 / 3)
+        np.testing.assert_allclose(backend.to_host(gradient), [[0], [-1 / 3], [0]], atol=1e-7)
+
+    def test_errors(self, backend):
+        loss, (logits, labels, _) = SoftmaxCrossEntropy(), logits_and_labels(backend, "float64")
         with pytest.raises(InputError, match="labels: expected classes 0 to 3, got 4 at position 1"):
             loss.value(logits, backend.asarray(np.array([0, 4, 0, 0, 0])))
         with pytest.raises(InputError, match="labels: expected classes 0 to 3, got -1 at position 4"):
@@ -508,17 +338,38 @@ class TestRegularizers:
         x, v = (backend.asarray(a) for a in np.random.default_rng(3).standard_normal((2, 24)))
         gradient = penalty.value_and_gradient(x)[1]
         check_derivative(penalty.value, lambda d: (gradient * d).sum(), x, v)
-        check_derivative(lambda z: penalty.value_and_gradient(z)[1], penalty.hessian_product, x, v)
-        check_adjoint(penalty.hessian_product, penalty.hessian_product, v=x, w=v)
+        check_derivative(lambda z: penalty.value_and_gradient(z)[1], lambda d: penalty.hessian_product(x, d), x, v)
+        w = backend.asarray(np.random.default_rng(9).standard_normal(24))
+        check_adjoint(*[lambda d: penalty.hessian_product(x, d)] * 2, v=v, w=w)
 
     def test_dtype_and_agreement_with_float64(self, regularizer, backend, dtype):
         results = []
         for t in (dtype, "float64"):
             penalty, x = regularizer(t), numbers(backend, t, 24)
-            results.append([penalty.value(x), *penalty.value_and_gradient(x), penalty.hessian_product(x)])
+            results.append([penalty.value(x), *penalty.value_and_gradient(x), penalty.hessian_product(x, x)])
         for narrow, wide in zip(*results, strict=True):
             np.testing.assert_allclose(backend.to_host(narrow), backend.to_host(wide), rtol=1e-4, atol=1e-5)
         assert {a.dtype for a in results[0]} == {dtype}
+
+
+def test_the_lagged_hessian_is_the_larger(backend):
+    x, v = (backend.asarray(a) for a in np.random.default_rng(3).standard_normal((2, 24)))
+    products = [SmoothedL1(Identity((24,)), 1.0, hessian=kind).hessian_product(x, v) for kind in ("exact", "lagged")]
+    energies = [float(backend.to_host((v * p).sum())) for p in products]
+    assert 0 < energies[0] < energies[1]
+    assert energies[1] == pytest.approx(float((backend.to_host(v * v) / np.sqrt(backend.to_host(x * x) + 1e-3)).sum()))
+
+
+def test_errors_of_composed_regularisers(backend):
+    one, other = Tikhonov(Identity((3,)), 1.0), Tikhonov(Identity((4,)), 1.0)
+    with pytest.raises(InputError, match="parts: expected all on 3 weights"):
+        one + other
+    with pytest.raises(InputError, match="parts: expected one or more regularisers"):
+        BlockRegularizer([])
+    with pytest.raises(InputError, match=r"x: expected an array of shape \(7,\)"):
+        BlockRegularizer([one, other]).value(numbers(backend, "float64", 8))
+    with pytest.raises(InputError, match="x: expected 3 weights"):
+        SmoothedL1(Identity((3,)), 1.0).value(numbers(backend, "float64", 8))
 
 
 def test_one_tensor_is_no_stack(backend, dtype):
@@ -540,22 +391,6 @@ def test_tikhonov_errors(backend):
         Tikhonov(Identity(3), 1.0, numbers(backend, "float64", 1))
     with pytest.raises(InputError, match="x: expected float64, the dtype of the reference, got float32"):
         Tikhonov(Identity(3), 1.0, numbers(backend, "float64", 3)).value(numbers(backend, "float32", 3))
-
-
-def small_objective(backend, dtype):
-    rng = np.random.default_rng(11)
-    network = Chain([ConvolutionLayer((1, 6, 4), 2, activation="tanh"), PoolingLayer((2, 6, 4))])
-    classifier = DenseLayer(network.range_shape, 3)
-    objective = meganet.Objective(
-        network,
-        classifier,
-        backend.asarray(rng.standard_normal((7, 1, 6, 4)), dtype),
-        np.array([0, 1, 2, 2, 1, 0, 1]),
-        theta_regularizer=Tikhonov(Identity(network.parameters.size), 0.1),
-        W_regularizer=Tikhonov(Gradient((3, *network.range_shape), 0.5), 0.2),
-    )
-    x = backend.xp.concatenate([he_normal(layer, rng, dtype) for layer in (network, classifier)])
-    return objective, x
 
 
 @pytest.mark.parametrize("engine", ["auto", "direct", "sparse"])
@@ -601,72 +436,3 @@ def test_a_stack_of_regularisers_and_losses(backend, dtype):
             value, gradient = function(*(a[t] for a in arguments))
             for together, alone in ((values[t], value), (gradients[t], gradient)):
                 np.testing.assert_allclose(backend.to_host(together), backend.to_host(alone), rtol=1e-5)
-
-
-class TestObjective:
-    def test_a_stack_of_objectives(self, backend, dtype):
-        objectives = [small_objective(backend, dtype)[0] for _ in range(2)]
-        objectives[1].images = objectives[1].images * 2
-        objectives = [objectives[1], objectives[0], objectives[1]]
-        x0 = small_objective(backend, dtype)[1]
-        x = backend.xp.stack([x0, 2 * x0, 3 * x0])
-        indices = backend.asarray(np.array([[0, 5], [2, 1], [6, 3]]))
-        values, gradients = meganet.StackedObjective(objectives)(x, indices)
-        assert values.shape == (3,) and values.dtype == gradients.dtype == dtype
-        for t, objective in enumerate(objectives):
-            value, gradient = objective(x[t].copy(), indices[t])
-            for together, alone in ((values[t], value), (gradients[t], gradient)):
-                together, alone = backend.to_host(together), backend.to_host(alone)
-                if backend.name == "numpy":
-                    np.testing.assert_array_equal(together, alone)
-                np.testing.assert_allclose(together, alone, rtol=0, atol=20 * np.finfo(dtype).eps * abs(alone).max())
-        with pytest.raises(InputError, match=r"x: expected an array of shape \(3, "):
-            meganet.StackedObjective(objectives)(x[:2], indices)
-        with pytest.raises(InputError, match="objectives: expected at least one, got none"):
-            meganet.StackedObjective([])
-        for change in ({"theta_regularizer": None}, {"W_regularizer": Tikhonov(Gradient((3, 2, 3, 2), 0.5), 0.3)}):
-            usual = {name: getattr(objectives[0], name) for name in ("theta_regularizer", "W_regularizer")}
-            parts = objectives[0].network, objectives[0].classifier, objectives[0].images, np.zeros(7, int)
-            other = meganet.Objective(*parts, **{**usual, **change})
-            with pytest.raises(InputError, match=rf"objectives\[1\]: expected the {next(iter(change))} of the first"):
-                meganet.StackedObjective([objectives[0], other])
-        parts = objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2]
-        other = meganet.Objective(*parts, **usual)
-        with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
-            meganet.StackedObjective([objectives[0], other])
-
-    def test_gradient(self, backend):
-        objective, x = small_objective(backend, "float64")
-        direction = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
-        for indices in (None, backend.asarray(np.array([5, 1]))):
-            gradient = objective(x, indices)[1]
-            check_derivative(lambda z, i=indices: objective(z, i)[0], lambda d, g=gradient: (g * d).sum(), x, direction)
-
-    def test_evaluate_agrees_in_any_batches(self, backend, dtype):
-        objective, x = small_objective(backend, dtype)
-        value, gradient = objective(x)
-        assert value.dtype == gradient.dtype == dtype
-        for batch_size in (1, 3, 100):
-            metrics = objective.evaluate(x, batch_size)
-            assert metrics.objective == pytest.approx(float(backend.to_host(value)), rel=1e-5)
-        assert objective.parameters.names == ("theta.0.kernel", "W.kernel", "W.bias")
-
-    def test_errors(self, backend):
-        objective, x = small_objective(backend, "float64")
-        network, classifier, images = objective.network, objective.classifier, objective.images
-        labels = backend.to_host(objective.labels)
-        bad = backend.to_host(images).copy()
-        bad[2, 0, 1, 1] = np.nan
-        for arguments, message in (
-            ((network, classifier, backend.asarray(bad), labels), "images: expected finite pixels"),
-            ((network, classifier, images, labels + 1), "labels: expected classes 0 to 2, got 3 at position 2"),
-            ((network, classifier, images[:0], labels[:0]), "images: expected at least one image, got none"),
-            ((network, classifier, images, labels[:3]), "labels: expected one label for each of 7 images, got 3"),
-            ((network, DenseLayer((2, 9, 2), 3), images, labels), "classifier: expected a layer from"),
-        ):
-            with pytest.raises(InputError, match=message):
-                meganet.Objective(*arguments)
-        with pytest.raises(InputError, match="x: expected an array of shape"):
-            objective(x[1:])
-        with pytest.raises(InputError, match="W_regularizer: expected an operator on 36 weights"):
-            meganet.Objective(network, classifier, images, labels, W_regularizer=Tikhonov(Identity(3), 1.0))

@@ -16,6 +16,7 @@ ORDER = [
     "losses",
     "regularizers",
     "multigrid",
+    "hessian",
     "objective",
     "stacked",
     "optim",

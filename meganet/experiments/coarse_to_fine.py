@@ -74,7 +74,7 @@ def build_levels(protocol: Protocol, data: ImageSet, trial: int, backend: Backen
         classifier = DenseLayer(network.range_shape, data.classes, backend=backend)
         penalty = Tikhonov(Identity(network.parameters.size, backend=backend), protocol.theta_alpha)
         gradient = Gradient((data.classes, *network.range_shape), protocol.mesh_width, backend=backend)
-        regularizers = {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
+        regularizers: dict[str, Any] = {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
         return Level(*(Objective(network, classifier, x, data.labels[n], **regularizers) for x, n in sets))
 
     return level(protocol.W_alpha_coarse, coarse_sets), level(protocol.W_alpha, fine_sets)

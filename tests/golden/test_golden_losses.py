@@ -1,8 +1,10 @@
-"""softmaxLoss: as a function of the logits, of the weights and of the features."""
+"""softmaxLoss, logRegressionLoss, regressionLoss: as functions of the outputs, of the weights and of the features."""
 
 import numpy as np
 
 from meganet import DenseLayer, SoftmaxCrossEntropy
+from meganet.linop import Matrix
+from meganet.losses import LeastSquares, LogisticLoss
 
 LOSS = SoftmaxCrossEntropy()
 
@@ -84,3 +86,81 @@ def test_ties_and_large_logits(golden):
     golden.compare(value.reshape(1, 1), golden(c, "F"))
     golden.compare(vector(layer.vjp(slope, tape)[0], classes, features, False), golden(c, "dWF"))
     golden.compare(np.eye(classes)[LOSS.predictions(logits)].T, golden(c, "Cp").astype(float))
+
+
+def in_weights(golden, c, loss, targets, shift=0.0):
+    """Compare value and derivatives in W and Y; return the outputs and the tape of the classifier."""
+    size = [int(golden.number(c, name)) for name in ("nc", "nf")] + [bool(golden.number(c, "addBias"))]
+    y = golden(c, "Y").T.copy()
+    layer = DenseLayer((size[1],), size[0], bias=size[2])
+    w = weights(golden(c, "W"), *size)
+    outputs, tape = layer.forward(w, y)
+    value, slope = loss.value_and_gradient(outputs, targets)
+    golden.compare(value.reshape(1, 1), golden(c, "F"))
+    dw, dy = layer.vjp(slope, tape)
+    # theirs orders the gradient [features, classes] for logistic regression; the two agree for one class
+    golden.compare(vector(dw, *size), golden(c, "dWF"))
+    golden.compare(dy.reshape(-1, 1), golden(c, "dYF"))
+
+    def hessian(v):
+        return loss.hessian_product(outputs, targets, v) + shift * v
+
+    v = layer.jvp(weights(golden(c, "vW"), *size), np.zeros_like(y), tape)
+    golden.compare(vector(layer.vjp(hessian(v), tape)[0], *size), golden(c, "d2WF_v").reshape(-1, 1))
+    if golden.has(c, "d2YF_v"):
+        v = layer.jvp(np.zeros_like(w), golden(c, "vY").T, tape)
+        theirs = golden(c, "d2YF_v").T
+        # theirs divides the logistic Hessian in Y by the number of examples twice
+        ours = layer.vjp(hessian(v), tape)[1]
+        golden.compare(ours / len(y) if c.startswith("logreg") else ours, theirs)
+    return outputs, slope
+
+
+def test_logistic(golden):
+    cases = [c for c in golden.cases("W", "d2WF_v", "dWYF") if c.startswith("logreg")]
+    assert cases
+    for c in cases:
+        # theirs adds loss_theta to the Hessian in W and Y without dividing it by the number of examples
+        targets, loss, shift = golden(c, "C").T.copy(), LogisticLoss(), golden.number(c, "loss_theta")
+        outputs, slope = in_weights(golden, c, loss, targets, shift)
+        para = golden(c, "para").ravel()
+        golden.compare(np.array([loss.value(outputs, targets) * len(targets), len(targets)]), para[:2])
+        # half the errors, as theirs counts them
+        assert (~loss.hits(outputs, targets)).sum() / 2 == para[2]
+        golden.compare(slope.T, golden(c, "dWYF"))
+        golden.compare(loss.hessian_product(outputs, targets, golden(c, "vWY").T).T, golden(c, "d2WYF_v"))
+        if golden.has(c, "prob"):
+            golden.compare(1 / (1 + np.exp(-outputs.T)), golden(c, "prob"))
+            golden.compare(loss.predictions(outputs).T.astype(float), golden(c, "labels").astype(float))
+
+
+def least_squares(golden, c):
+    gamma = golden(c, "Gamma") if golden.has(c, "Gamma") else golden(c.removesuffix("_eval"), "Gamma")
+    return LeastSquares(None if gamma.size == 1 else Matrix(gamma)), gamma
+
+
+def test_least_squares(golden):
+    cases = golden.cases("W", "Gamma", "d2WF_v")
+    assert cases
+    for c in cases:
+        loss, gamma = least_squares(golden, c)
+        assert gamma.size > 1 or gamma.item() == 1
+        outputs, _ = in_weights(golden, c, loss, golden(c, "C").T.copy())
+        para = [loss.value(outputs, golden(c, "C").T.copy()), len(outputs)]
+        golden.compare(np.array(para), golden(c, "para").ravel()[:2])
+
+
+def test_least_squares_example_by_example(golden):
+    cases = [c for c in golden.cases("WY", "dF", "H") if c.startswith("regr")]
+    assert cases
+    for c in cases:
+        loss, _ = least_squares(golden, c)
+        z, targets = golden(c, "WY").T.copy(), golden(c, "C").T.copy()
+        n, k = z.shape
+        parts = [loss.value_and_gradient(z[i : i + 1], targets[i : i + 1]) for i in range(n)]
+        golden.compare(np.array([value for value, _ in parts])[None] / n, golden(c, "F"))
+        golden.compare(np.concatenate([slope for _, slope in parts]).T / n, golden(c, "dF"))
+        golden.compare(loss.value(z, targets).reshape(1, 1), golden(c, "F_red"))
+        hessian = np.vstack([loss.hessian_product(z[:1], targets[:1], e[None]) for e in np.eye(k)]) / n
+        theirs = golden(c, "H")[:, :, 0]
+        golden.compare(hessian if theirs.size > 1 else hessian[:1, :1], theirs)

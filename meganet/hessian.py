@@ -1,0 +1,142 @@
+"""Products with the Hessian of an objective, by forward derivatives of the backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.linop.base import LinearOperator
+
+KINDS = ("gauss-newton", "exact")
+
+
+class Batch(NamedTuple):
+    """What the products need of the forward pass of some examples."""
+
+    network: Any
+    classifier: Any
+    images: Array
+    outputs: Array
+    targets: Array
+    weight: float
+
+
+class Hessian(LinearOperator):
+    """``v -> H v`` for an `Objective` at a point, symmetric, in all weights ``[theta; W]`` together.
+
+    With ``z(theta, W)`` the outputs of network and classifier, J their Jacobian in both, and L the loss:
+
+    * "gauss-newton": ``J' L''(z) J v``, positive semidefinite for a convex loss, coupling of theta and W included;
+    * "exact": that plus ``sum_i L'(z)_i z_i'' v``, by the `curvature` of the layers.
+
+    Both plus the Hessians of the regularisers. The result does not depend on how the examples are split, up to
+    round-off.
+
+    Parameters
+    ----------
+    objective : Objective
+    x : array, (parameters.size,)
+    kind : {"gauss-newton", "exact"}
+    indices, batch_size
+        See `Objective.hessian`.
+
+    Notes
+    -----
+    A Gauss-Newton product takes one `jvp` and one `vjp` of the network, about as long as a gradient. Source:
+    Pearlmutter, *Fast exact multiplication by the Hessian* (1994); Schraudolph, *Fast curvature matrix-vector products
+    for second-order gradient descent* (2002).
+    """
+
+    stores_numbers = True
+
+    def __init__(
+        self, objective: Any, x: Array, kind: str = "gauss-newton", indices: Array | None = None, batch_size: Any = None
+    ) -> None:
+        self.kind = _validate.choice("kind", kind, KINDS)
+        if kind == "exact" and not objective.network.twice_differentiable:
+            _validate.reject(
+                "network", "layers with second derivatives, or kind 'gauss-newton'", repr(objective.network)
+            )
+        self.objective, self.x, self.indices = objective, x, indices
+        examples = objective.examples if indices is None else int(indices.shape[0])
+        size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
+        if size < examples and objective.network.couples_examples:
+            _validate.reject("batch_size", "none, for a network that normalises over the examples", str(batch_size))
+        self._shares = [
+            slice(start + share.start, start + share.stop)
+            for start in range(0, examples, size)
+            for share in objective.shares(min(size, examples - start))
+        ]
+        self._examples = examples
+        super().__init__(x.shape, x.shape, x.dtype, objective.backend)
+        self._kept = self.backend.run([partial(self._batch, s) for s in self._shares]) if batch_size is None else None
+
+    def _batch(self, share: slice) -> Batch:
+        objective = self.objective
+        chosen = share if self.indices is None else self.indices[share]
+        theta, w = objective.split(self.x)
+        images, targets = objective.images[chosen], objective.labels[chosen]
+        features, network = objective.network._forward(theta, images)
+        outputs, classifier = objective.classifier._forward(w, features)
+        return Batch(network, classifier, images, outputs, targets, (share.stop - share.start) / self._examples)
+
+    def _apply(self, x: Array) -> Array:
+        return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def _one(self, v: Array) -> Array:
+        product = self._gauss_newton if self.kind == "gauss-newton" else self._exact
+        tasks: list[Callable[[], Array]]
+        if self._kept is None:
+            tasks = [partial(lambda share: product(v, self._batch(share)), share) for share in self._shares]
+        else:
+            tasks = [partial(product, v, batch) for batch in self._kept]
+        total = sum(self.backend.run(tasks))
+        for regularizer, part in self.objective._regularizers():
+            total[part] += regularizer.hessian_product(self.x[part], v[part])
+        return total
+
+    def _forward_derivative(self, v: Array, batch: Batch) -> tuple[Array, Array]:
+        """Return the derivatives of features and outputs along `v`."""
+        d_theta, d_w = self.objective.split(v)
+        features = self.objective.network._jvp(d_theta, self.backend.xp.zeros_like(batch.images), batch.network)
+        return features, self.objective.classifier._jvp(d_w, features, batch.classifier)
+
+    def _gauss_newton(self, v: Array, batch: Batch) -> Array:
+        network, classifier, loss = self.objective.network, self.objective.classifier, self.objective.loss
+        _, d_outputs = self._forward_derivative(v, batch)
+        u = loss._hessian_product(batch.outputs, batch.targets, d_outputs) * batch.weight
+        in_w, in_features = classifier._vjp(u, batch.classifier)
+        return self.backend.xp.concatenate([network._vjp_theta(in_features, batch.network), in_w])
+
+    def _exact(self, v: Array, batch: Batch) -> Array:
+        """Differentiate the backpropagation along `v`: adjoints u and their derivatives du, from the loss backwards."""
+        network, classifier, loss = self.objective.network, self.objective.classifier, self.objective.loss
+        (d_theta, d_w), (d_features, d_outputs) = self.objective.split(v), self._forward_derivative(v, batch)
+        u = loss._value_and_gradient(batch.outputs, batch.targets)[1] * batch.weight
+        du = loss._hessian_product(batch.outputs, batch.targets, d_outputs) * batch.weight
+        in_w, in_features = classifier._curvature(d_w, d_features, u, batch.classifier)
+        through_w, through_features = classifier._vjp(du, batch.classifier)
+        u = classifier._vjp_x(u, batch.classifier)
+        no_images = self.backend.xp.zeros_like(batch.images)
+        in_theta = network._curvature(d_theta, no_images, u, batch.network)[0]
+        through_theta = network._vjp_theta(in_features + through_features, batch.network)
+        return self.backend.xp.concatenate([in_theta + through_theta, in_w + through_w])
+
+    def to(self, backend: str | Backend) -> Hessian:
+        """Return the Hessian itself on its own backend; elsewhere it needs an objective made there."""
+        if get_backend(backend) is not self.backend:
+            _validate.reject("backend", f"{self.backend.name}, where the objective is", get_backend(backend).name)
+        return self
+
+    def tosparse(self) -> Any:
+        """Return the matrix, product by product; for small problems."""
+        unit = self.backend.asarray(np.eye(self.shape[0]), self.dtype)
+        return self.backend.csr(self.backend.to_host(self._apply(unit)))

@@ -1,0 +1,230 @@
+"""dnnObjFctn, dnnBatchObjFctn, dnnObjFctn2, classObjFctn, variable projection.
+
+The original's Hessian is block diagonal: Gauss-Newton in theta, exact in W; ours has the coupling too, so the blocks
+are taken from products with directions in theta or W alone.
+"""
+
+import numpy as np
+from layout import images, side
+
+from meganet import DenseLayer, Objective, Tikhonov
+from meganet.interop.matlab import from_matlab, matlab_positions, to_matlab
+from meganet.layers import ConnectorLayer, PoolingLayer
+from meganet.linop import BlockDiagonal, CirculantConvolution, Dense, Difference, Gradient, Identity, Matrix
+from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.networks import Chain, Leapfrog, ResidualNetwork, SingleLayer, SymmetricLayer
+from meganet.regularizers import BlockRegularizer
+
+
+def permuted(operator, parameters):
+    """Let an operator act on weights in MATLAB's order, as one flat vector."""
+    order = matlab_positions(parameters)
+    permutation = Matrix(np.eye(len(order))[order], range_shape=operator.domain_shape)
+    return operator @ permutation
+
+
+def compare(golden, case, objective, x, indices=None, names=("Jc", "dJ", "H_v"), tolerance=1e-12):
+    """Compare value, gradient and the blocks of the Hessian."""
+    parameters, n = objective.parameters, objective.network.parameters.size
+    value, gradient = objective(x, indices)
+    if "Jc" in names:
+        golden.compare(value.reshape(1, 1), golden(case, "Jc"), tolerance)
+    golden.compare(to_matlab(parameters, gradient), golden(case, "dJ"), tolerance)
+    if "H_v" in names:
+        v = from_matlab(parameters, direction(golden, case))
+        hessian = objective.hessian(x, indices=indices)
+        in_theta, in_w = v.copy(), v.copy()
+        in_theta[n:], in_w[:n] = 0, 0
+        ours = np.concatenate([(hessian @ in_theta)[:n], (hessian @ in_w)[n:]])
+        golden.compare(to_matlab(parameters, ours), golden(case, "H_v"), tolerance)
+
+
+def direction(golden, case):
+    """Return the direction of a case, or of the problem that its name begins with."""
+    words = case.split("_")
+    for k in range(len(words), 0, -1):
+        if golden.has("_".join(words[:k]), "v"):
+            return golden("_".join(words[:k]), "v")
+    raise KeyError(case)
+
+
+def cnn(golden, problem, regularised=True):
+    """Return the objective of a convolutional network and its point."""
+    x, labels = images(golden("data", "Y")), golden("data", "C").argmax(axis=0)
+    (ch1, ch2), classes = golden.integers("opt", "ch"), int(golden.number("opt", "nc"))
+    shape = x.shape[1:]
+    k = side(len(golden(problem, "theta")) // (shape[0] * ch1 + ch1 * ch2))
+    layers = [SingleLayer(CirculantConvolution(np.zeros((ch1, shape[0], k, k)), shape[1:]), "relu")]
+    if "pool" in problem:
+        layers.append(PoolingLayer(layers[-1].range_shape, 2))
+    image = layers[-1].range_shape[1:]
+    layers.append(SingleLayer(CirculantConvolution(np.zeros((ch2, ch1, k, k)), image), "relu"))
+    network = Chain(layers)
+    classifier = DenseLayer(network.range_shape, classes)
+    penalties = {}
+    if regularised:
+        gradient = BlockDiagonal([Gradient((classes * ch2, *image)), Identity((classes,))])
+        # vec of the matrix as it is: its first dimension runs over the classes, theirs takes it for rows of pixels
+        order = np.arange(gradient.shape[1])
+        inside = np.arange(classes * ch2 * image[0] * image[1]).reshape(image[0], image[1], -1, order="F")
+        order[: inside.size] = inside.transpose(2, 0, 1).ravel()
+        columns = matlab_positions(classifier.parameters)[order]
+        penalties["W_regularizer"] = Tikhonov(
+            gradient @ Matrix(np.eye(len(order))[columns]), golden.number("opt", "alphaW")
+        )
+        n = network.parameters.size
+        penalties["theta_regularizer"] = Tikhonov(Identity((n,)), golden.number("opt", "alphaTheta"))
+    objective = Objective(network, classifier, x, labels, **penalties)
+    return objective, from_matlab(
+        objective.parameters, np.concatenate([golden(problem, "theta"), golden(problem, "W")])
+    )
+
+
+def problems(golden):
+    return [c for c in golden.cases("theta", "W", "v") if c.startswith("cnn")]
+
+
+def history(objective, x, values):
+    """Return loss, accuracy and regularisers with their factors as the original reports them."""
+    metrics = objective.evaluate(x)
+    row = [metrics.loss] + ([] if np.isnan(metrics.accuracy) else [100 * metrics.accuracy])
+    for penalty, part in objective._regularizers():
+        row += [float(penalty.value(x[part])), getattr(penalty, "alpha", 1.0)]
+    return np.array([row[: values.size]])
+
+
+def test_convolutional_networks(golden):
+    assert problems(golden)
+    for problem in problems(golden):
+        objective, x = cnn(golden, problem)
+        compare(golden, problem, objective, x)
+        golden.compare(history(objective, x, golden(problem, "hisVals")), golden(problem, "hisVals"))
+        bare, _ = cnn(golden, problem, regularised=False)
+        compare(golden, f"{problem}_noreg", bare, x, tolerance=1e-11)
+        for variant in ("idx", "onebatch"):
+            case = f"{problem}_{variant}"
+            compare(golden, case, objective, x, np.array(golden.integers(case, "idx")) - 1)
+
+
+def test_batches(golden):
+    """The same function in batches; the original's Hessian takes the first batch only, so ours is the whole one."""
+    assert problems(golden)
+    for problem in problems(golden):
+        objective, x = cnn(golden, problem)
+        case = f"{problem}_batch"
+        compare(golden, case, objective, x, names=("Jc", "dJ"))
+        size, perm = int(golden.number("opt", "batchSize")), np.array(golden.integers(case, "perm")) - 1
+        losses = []
+        for start in range(0, len(perm), size):
+            batch = perm[start : start + size]
+            logits = objective.logits(x, objective.images[batch])
+            value = float(objective.loss.value(logits, objective.labels[batch]))
+            wrong = int((~objective.loss.hits(logits, objective.labels[batch])).sum())
+            losses.append([value * len(batch), len(batch), wrong])
+        golden.compare(np.array(losses[::-1]), golden(case, "hisLoss"))
+        golden.compare(objective.evaluate(x, size).objective * np.ones((1, 1)), golden(case, "Jc"))
+        logits = objective.logits(x, objective.images)
+        golden.compare(objective.loss.probabilities(logits).T, golden(case, "prob"))
+        hot = np.eye(logits.shape[1])[objective.loss.predictions(logits)].T
+        golden.compare(hot, golden(case, "labels").astype(float))
+        # the Hessian is the same for every split, and its W block that of the original
+        v, n = from_matlab(objective.parameters, golden(problem, "v")), objective.network.parameters.size
+        in_w = np.concatenate([0 * v[:n], v[n:]])
+        ours = (objective.hessian(x, batch_size=size) @ in_w)[n:]
+        theirs = from_matlab(objective.parameters, golden(case, "H_v"))[n:]
+        golden.compare(ours, theirs)
+
+
+def residual(golden, loss, targets, W, bias, regularised):
+    """NN, ResNN with an inner bias of ones, LeapFrogNN with symmetric layers."""
+    m, steps = int(golden.number("res", "m")), int(golden.number("res", "nt"))
+    h, y = 0.5, golden("res", "Y").T.copy()
+    first = SingleLayer(Dense(np.zeros((m, y.shape[1]))))
+    middle = ResidualNetwork(SingleLayer(Dense(np.zeros((m, m))), bias_in=Matrix(np.ones((m, 1)))), steps, h)
+    last = Leapfrog(SymmetricLayer(Dense(np.zeros((m, m)))), steps, h)
+    network = Chain([first, middle, last])
+    sizes = [layer.parameters.size for layer in network.layers]
+    classifier = DenseLayer((m,), W.size // (m + bias), bias=bias)
+    in_time = [Difference((steps, size // steps), 0, h) for size in sizes[1:]]
+    theta_regularizer = BlockRegularizer(
+        [
+            Tikhonov(Identity((sizes[0],)), 0.01),
+            Tikhonov(in_time[0], 0.02),
+            Tikhonov(in_time[1], 0.02) + Tikhonov(Identity((sizes[2],)), 0.01),
+        ]
+    )
+    return Objective(
+        network,
+        classifier,
+        y,
+        targets,
+        loss=loss,
+        theta_regularizer=theta_regularizer,
+        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), 0.03),
+    )
+
+
+def test_residual_networks(golden):
+    targets = golden("res", "C").argmax(axis=0), golden("resregr", "D").T.copy()
+    for case, loss, target, bias in (
+        ("res", SoftmaxCrossEntropy(), targets[0], True),
+        ("resregr", LeastSquares(), targets[1], False),
+    ):
+        objective = residual(golden, loss, target, golden(case, "W"), bias, True)
+        theta = golden("res", "theta")
+        x = from_matlab(objective.parameters, np.concatenate([theta, golden(case, "W")]))
+        compare(golden, case, objective, x)
+
+
+def test_network_without_classifier(golden):
+    """dnnObjFctn2: the last layer is the classifier here, which gives the same function."""
+    y, m = golden("res", "Y").T.copy(), int(golden.number("res", "m"))
+    steps = int(golden.number("res", "nt"))
+    h = 0.5
+    first = SingleLayer(Dense(np.zeros((m, y.shape[1]))))
+    inner = len(golden("obj2", "theta")) - first.parameters.size
+    outputs = len(golden("res", "C"))
+    inner -= outputs * (m + 1)
+    layer = SingleLayer(Dense(np.zeros((m, m))))
+    assert inner == steps * layer.parameters.size
+    network = Chain([first, ResidualNetwork(layer, steps, h)])
+    classifier = DenseLayer((m,), outputs)
+    for case, loss, targets in (
+        ("obj2_softmax", SoftmaxCrossEntropy(), golden("res", "C").argmax(axis=0)),
+        ("obj2_regr", LeastSquares(), golden("resregr", "D").T.copy()),
+    ):
+        objective = Objective(
+            network,
+            classifier,
+            y,
+            targets,
+            loss=loss,
+            theta_regularizer=Tikhonov(Identity((network.parameters.size,)), 0.05),
+            W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), 0.05),
+        )
+        x = from_matlab(objective.parameters, golden("obj2", "theta"))
+        value, gradient = objective(x)
+        golden.compare(value.reshape(1, 1), golden(case, "Jc"))
+        golden.compare(to_matlab(objective.parameters, gradient), golden(case, "dJ"))
+        # here the original's Hessian is the whole Gauss-Newton one
+        v = from_matlab(objective.parameters, golden("obj2", "v"))
+        golden.compare(to_matlab(objective.parameters, objective.hessian(x) @ v), golden(case, "H_v"))
+
+
+def test_classification_only(golden):
+    y, one_hot = golden("class", "Y").T.copy(), golden("class", "C")
+    network = ConnectorLayer(Identity((y.shape[1],)))
+    cases = (
+        ("class_softmax", SoftmaxCrossEntropy(), one_hot.argmax(axis=0), len(one_hot), True),
+        ("class_logreg", LogisticLoss(), golden("class_logreg", "C").T.copy(), 1, True),
+        ("class_regr", LeastSquares(), golden("class_regr", "C").T.copy(), len(golden("class_regr", "C")), False),
+    )
+    for case, loss, targets, outputs, bias in cases:
+        classifier = DenseLayer((y.shape[1],), outputs, bias=bias)
+        n = classifier.parameters.size
+        objective = Objective(network, classifier, y, targets, loss=loss, W_regularizer=Tikhonov(Identity((n,)), 0.1))
+        w, v = (from_matlab(classifier.parameters, golden("class", name).ravel()[:n]) for name in ("W", "v"))
+        value, gradient = objective(w)
+        golden.compare(value.reshape(1, 1), golden(case, "Jc"))
+        golden.compare(to_matlab(objective.parameters, gradient), golden(case, "dJ"))
+        golden.compare(to_matlab(objective.parameters, objective.hessian(w) @ v), golden(case, "H_v"))

@@ -1,0 +1,151 @@
+"""The objective: value, gradient, Hessian products, evaluation; stacks of objectives."""
+
+import numpy as np
+import pytest
+from registry import OBJECTIVES, coupled_network, small_objective
+
+import meganet
+from meganet import DenseLayer, Tikhonov
+from meganet._validate import InputError
+from meganet.checks import check_adjoint, check_derivative
+from meganet.linop import Gradient, Identity
+
+
+class TestObjective:
+    def test_a_stack_of_objectives(self, backend, dtype):
+        objectives = [small_objective(backend, dtype)[0] for _ in range(2)]
+        objectives[1].images = objectives[1].images * 2
+        objectives = [objectives[1], objectives[0], objectives[1]]
+        x0 = small_objective(backend, dtype)[1]
+        x = backend.xp.stack([x0, 2 * x0, 3 * x0])
+        indices = backend.asarray(np.array([[0, 5], [2, 1], [6, 3]]))
+        values, gradients = meganet.StackedObjective(objectives)(x, indices)
+        assert values.shape == (3,) and values.dtype == gradients.dtype == dtype
+        for t, objective in enumerate(objectives):
+            value, gradient = objective(x[t].copy(), indices[t])
+            for together, alone in ((values[t], value), (gradients[t], gradient)):
+                together, alone = backend.to_host(together), backend.to_host(alone)
+                if backend.name == "numpy":
+                    np.testing.assert_array_equal(together, alone)
+                np.testing.assert_allclose(together, alone, rtol=0, atol=20 * np.finfo(dtype).eps * abs(alone).max())
+        with pytest.raises(InputError, match=r"x: expected an array of shape \(3, "):
+            meganet.StackedObjective(objectives)(x[:2], indices)
+        with pytest.raises(InputError, match="objectives: expected at least one, got none"):
+            meganet.StackedObjective([])
+        for change in ({"theta_regularizer": None}, {"W_regularizer": Tikhonov(Gradient((3, 2, 3, 2), 0.5), 0.3)}):
+            usual = {name: getattr(objectives[0], name) for name in ("theta_regularizer", "W_regularizer")}
+            parts = objectives[0].network, objectives[0].classifier, objectives[0].images, np.zeros(7, int)
+            other = meganet.Objective(*parts, **{**usual, **change})
+            with pytest.raises(InputError, match=rf"objectives\[1\]: expected the {next(iter(change))} of the first"):
+                meganet.StackedObjective([objectives[0], other])
+        parts = objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2]
+        other = meganet.Objective(*parts, **usual)
+        with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
+            meganet.StackedObjective([objectives[0], other])
+
+    @pytest.mark.parametrize("name", OBJECTIVES)
+    def test_gradient(self, backend, name):
+        objective, x = OBJECTIVES[name](backend)
+        direction = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
+        for indices in (None, backend.asarray(np.array([5, 1]))):
+            gradient = objective(x, indices)[1]
+            check_derivative(lambda z, i=indices: objective(z, i)[0], lambda d, g=gradient: (g * d).sum(), x, direction)
+
+    def test_evaluate_agrees_in_any_batches(self, backend, dtype):
+        objective, x = small_objective(backend, dtype)
+        value, gradient = objective(x)
+        assert value.dtype == gradient.dtype == dtype
+        for batch_size in (1, 3, 100):
+            metrics = objective.evaluate(x, batch_size)
+            assert metrics.objective == pytest.approx(float(backend.to_host(value)), rel=1e-5)
+        assert objective.parameters.names == (
+            "theta.0.kernel",
+            "theta.2.0.K.kernel",
+            "theta.2.1.K.kernel",
+            "W.kernel",
+            "W.bias",
+        )
+
+    def test_errors(self, backend):
+        objective, x = small_objective(backend, "float64")
+        network, classifier, images = objective.network, objective.classifier, objective.images
+        labels = backend.to_host(objective.labels)
+        bad = backend.to_host(images).copy()
+        bad[2, 0, 1, 1] = np.nan
+        for arguments, message in (
+            ((network, classifier, backend.asarray(bad), labels), "images: expected finite pixels"),
+            ((network, classifier, images, labels + 1), "labels: expected classes 0 to 2, got 3 at position 2"),
+            ((network, classifier, images[:0], labels[:0]), "images: expected at least one image, got none"),
+            ((network, classifier, images, labels[:3]), "labels: expected one label for each of 7 images, got 3"),
+            ((network, DenseLayer((2, 9, 2), 3), images, labels), "classifier: expected a layer from"),
+        ):
+            with pytest.raises(InputError, match=message):
+                meganet.Objective(*arguments)
+        with pytest.raises(InputError, match="x: expected an array of shape"):
+            objective(x[1:])
+        with pytest.raises(InputError, match="W_regularizer: expected an operator on 36 weights"):
+            meganet.Objective(network, classifier, images, labels, W_regularizer=Tikhonov(Identity(3), 1.0))
+
+
+class TestHessian:
+    """Both products, for every objective of the registry."""
+
+    @pytest.mark.parametrize("name", OBJECTIVES)
+    def test_exact(self, backend, name):
+        objective, x = OBJECTIVES[name](backend)
+        v, w = (backend.asarray(a) for a in np.random.default_rng(4).standard_normal((2, *x.shape)))
+        hessian = objective.hessian(x, "exact")
+        check_derivative(lambda z: objective(z)[1], lambda d: hessian @ d, x, v)
+        check_adjoint(hessian, v=v, w=w)
+
+    @pytest.mark.parametrize("name", OBJECTIVES)
+    def test_gauss_newton_is_the_hessian_of_the_linearised_network(self, backend, name):
+        """It differs from the exact one by the curvature of the network, which a change of the targets changes."""
+        objective, x = OBJECTIVES[name](backend)
+        xp, n = backend.xp, objective.network.parameters.size
+        v, w = (backend.asarray(a) for a in np.random.default_rng(4).standard_normal((2, *x.shape)))
+        ours = objective.hessian(x) @ v
+        check_adjoint(objective.hessian(x), v=v, w=w)
+        theta, weights = objective.split(x)
+        features, tape = objective.network.forward(theta, objective.images)
+        outputs, last = objective.classifier.forward(weights, features)
+        along = objective.classifier.jvp(v[n:], objective.network.jvp(v[:n], 0 * objective.images, tape), last)
+        u = objective.loss.hessian_product(outputs, objective.labels, along)
+        in_w, in_features = objective.classifier.vjp(u, last)
+        expected = xp.concatenate([objective.network.vjp_theta(in_features, tape), in_w])
+        for penalty, part in objective._regularizers():
+            expected[part] += penalty.hessian_product(x[part], v[part])
+        np.testing.assert_allclose(backend.to_host(ours), backend.to_host(expected), rtol=1e-11, atol=1e-13)
+
+    @pytest.mark.parametrize("kind", ["gauss-newton", "exact"])
+    def test_any_split_of_the_batch(self, backend, dtype, kind):
+        objective, x = small_objective(backend, dtype)
+        v = backend.asarray(np.random.default_rng(4).standard_normal(x.shape), dtype)
+        chosen = backend.asarray(np.array([3, 0, 5, 6, 1]))
+        for indices in (None, chosen):
+            whole = backend.to_host(objective.hessian(x, kind, indices=indices) @ v)
+            assert whole.dtype == dtype
+            for batch_size in (1, 2, 3, 100):
+                part = backend.to_host(objective.hessian(x, kind, indices=indices, batch_size=batch_size) @ v)
+                np.testing.assert_allclose(part, whole, rtol=0, atol=50 * np.finfo(dtype).eps * abs(whole).max())
+
+    def test_matrix(self, backend):
+        objective, x = small_objective(backend, "float64")
+        for kind in ("gauss-newton", "exact"):
+            matrix = objective.hessian(x, kind)._apply(backend.asarray(np.eye(len(x))))
+            matrix = backend.to_host(matrix)
+            np.testing.assert_allclose(matrix, matrix.T, atol=1e-13)
+            smallest = np.linalg.eigvalsh(matrix)[0]
+            assert smallest > -1e-12 if kind == "gauss-newton" else np.isfinite(smallest)
+        n = objective.network.parameters.size
+        assert abs(matrix[:n, n:]).max() > 1e-3
+
+    def test_errors(self, backend):
+        objective, x = small_objective(backend, "float64")
+        with pytest.raises(InputError, match="kind: expected one of 'exact', 'gauss-newton', got 'newton'"):
+            objective.hessian(x, "newton")
+        with pytest.raises(InputError, match="x: expected an array of shape"):
+            objective.hessian(x[1:])
+        coupled, x = small_objective(backend, "float64", network=coupled_network())
+        with pytest.raises(InputError, match="batch_size: expected none, for a network that normalises over"):
+            coupled.hessian(x, batch_size=2)
