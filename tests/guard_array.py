@@ -132,6 +132,7 @@ FUNCTIONS = [
     "conj",
     "empty",
     "empty_like",
+    "eye",
     "exp",
     "isfinite",
     "log",

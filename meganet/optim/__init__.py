@@ -1,7 +1,52 @@
 """Optimisers. They see functions of a vector and know nothing of networks."""
 
+from meganet.optim.descent import newton_cg, nonlinear_cg, steepest_descent
 from meganet.optim.history import History
+from meganet.optim.krylov import Krylov, arnoldi, gmres, gmres_in_ball
+from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
+from meganet.optim.meganet import MeganetSolution, meganet_cg, meganet_descent, meganet_newton
+from meganet.optim.problem import Control, Point, Problem, Result
+from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
+from meganet.optim.quasi_newton import bfgs, lbfgs
 from meganet.optim.rules import Adam, Momentum
 from meganet.optim.sgd import Run, SGDState, sgd, sgd_together
+from meganet.optim.steihaug import Subproblem, steihaug
+from meganet.optim.trust_region import trust_region
 
-__all__ = ["Adam", "History", "Momentum", "Run", "SGDState", "sgd", "sgd_together"]
+__all__ = [
+    "Adam",
+    "Armijo",
+    "Control",
+    "History",
+    "Krylov",
+    "LineSearch",
+    "MeganetSolution",
+    "Momentum",
+    "Point",
+    "Problem",
+    "Result",
+    "Run",
+    "SGDState",
+    "StrongWolfe",
+    "Subproblem",
+    "arnoldi",
+    "ball",
+    "bfgs",
+    "bounds",
+    "gmres",
+    "gmres_in_ball",
+    "lbfgs",
+    "meganet_cg",
+    "meganet_descent",
+    "meganet_newton",
+    "newton_cg",
+    "nonlinear_cg",
+    "prox_l1",
+    "prox_tikhonov",
+    "proximal_gradient",
+    "sgd",
+    "sgd_together",
+    "steepest_descent",
+    "steihaug",
+    "trust_region",
+]

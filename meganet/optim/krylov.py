@@ -1,0 +1,168 @@
+"""Arnoldi's process, GMRES, and the trust-region subproblem in a Krylov space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, backend_of
+from meganet.optim.steihaug import Subproblem
+
+BREAKDOWN = 1e3
+"""A new direction shorter than so many units of round-off of the vector it comes from lies in the space already."""
+
+
+class Krylov(NamedTuple):
+    """An orthonormal basis of a Krylov space and the operator in it, ``A V[:m] = V H``.
+
+    Attributes
+    ----------
+    basis : list of array
+        m + 1 vectors, or m after a breakdown.
+    matrix : ndarray, (m + 1, m)
+        The Hessenberg matrix, on the host.
+    """
+
+    basis: list[Array]
+    matrix: np.ndarray[Any, Any]
+
+
+def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> Krylov:
+    """Return the Krylov space of ``start, A start, ...`` by modified Gram-Schmidt, done twice.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> A v``.
+    start : array, (n,)
+        Not zero.
+    dimension : int
+        At most so many products.
+    """
+    backend = backend_of(start)
+
+    def dot(a: Array, b: Array) -> float:
+        return float(backend.to_host(backend.dot(a, b)))
+
+    norm = math.sqrt(dot(start, start))
+    if not norm > 0:
+        _validate.reject("start", "a vector that is not zero", "zero")
+    basis = [start * (1 / norm)]
+    matrix = np.zeros((dimension + 1, dimension))
+    for k in range(dimension):
+        w = product(basis[k])
+        size = math.sqrt(dot(w, w))
+        # the second time, or what round-off has left would spoil the basis when the space is almost exhausted
+        for i in 2 * list(range(k + 1)):
+            part = dot(basis[i], w)
+            matrix[i, k] += part
+            w = w - part * basis[i]
+        matrix[k + 1, k] = math.sqrt(dot(w, w))
+        if matrix[k + 1, k] <= BREAKDOWN * float(np.finfo(start.dtype).eps) * size:
+            matrix[k + 1, k] = 0.0
+            return Krylov(basis, matrix[: k + 2, : k + 1])
+        basis.append(w * float(1 / matrix[k + 1, k]))
+    return Krylov(basis, matrix)
+
+
+def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Array | None = None) -> Array:
+    """Return the minimiser of ``||A x - b||`` in ``x0 + `` the Krylov space of the residual.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> A v``; A need not be symmetric.
+    b : array, (n,)
+    dimension : int
+        Of the space: so many products, and one for `x0`. There is no restart; for that and for preconditioning take
+        `scipy.sparse.linalg.gmres`.
+    x0 : array, optional
+        Zero if not given.
+    """
+    dimension = _validate.integer("dimension", dimension)
+    r = b if x0 is None else b - product(x0)
+    backend = backend_of(b)
+    beta = math.sqrt(float(backend.to_host(backend.dot(r, r))))
+    start = 0 * b if x0 is None else x0
+    if beta == 0:
+        return start
+    space = arnoldi(product, r, dimension)
+    right = np.zeros(len(space.matrix))
+    right[0] = beta
+    return start + _combined(space, np.linalg.lstsq(space.matrix, right, rcond=None)[0])
+
+
+def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: float, dimension: int) -> Subproblem:
+    """Solve ``H p = -g`` by GMRES; where that leads out of the ball or not downhill, minimise the model in its space.
+
+    Unlike `steihaug` it needs neither a symmetric nor a positive H, and stores the basis.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> H v``.
+    gradient : array, (n,)
+    radius : float
+        Positive.
+    dimension : int
+        Of the Krylov space, at most.
+
+    Returns
+    -------
+    Subproblem
+        Its reason is "converged" for the solution by GMRES; "boundary" or "negative curvature" for the minimiser of
+        ``<g, p> + <p, H p> / 2`` over the Krylov space and the ball, which then lies on the boundary.
+
+    Notes
+    -----
+    In the basis V the second is a problem of a few unknowns, ``min -||g|| z_1 + z' S z / 2`` with the symmetric part
+    S of ``V' H V``, and solved exactly by its eigenvectors. Meganet's ``trnewton`` takes the smallest residual in the
+    ball
+    in that case, which for an indefinite H leads uphill.
+    """
+    dimension = min(_validate.integer("dimension", dimension), int(gradient.shape[0]))
+    space = arnoldi(product, -gradient, dimension)
+    backend = backend_of(gradient)
+    norm = math.sqrt(float(backend.to_host(backend.dot(gradient, gradient))))
+    m = space.matrix.shape[1]
+    right = np.zeros(m + 1)
+    right[0] = norm
+    values, vectors = np.linalg.eigh(0.5 * (space.matrix[:m] + space.matrix[:m].T))
+    z, reason = np.linalg.lstsq(space.matrix, right, rcond=None)[0], "converged"
+    if values[0] <= 0 or np.linalg.norm(z) > radius:
+        z = vectors @ _in_ball(values, vectors.T @ right[:m], radius)
+        reason = "boundary" if values[0] > 0 else "negative curvature"
+    model = space.matrix @ z
+    # <g, p> = -norm z_1, and <p, H p> = z' H[:m] z
+    reduction = norm * float(z[0]) - 0.5 * float(z @ model[:m])
+    residuals = [norm, float(np.linalg.norm(model - right))]
+    step, hp = _combined(space, z), _combined(space, model[: len(space.basis)])
+    return Subproblem(step, hp, float(np.linalg.norm(z)), reduction, m, reason, residuals)
+
+
+def _in_ball(values: np.ndarray[Any, Any], right: np.ndarray[Any, Any], radius: float) -> np.ndarray[Any, Any]:
+    """Return the minimiser of ``z' diag(values) z / 2 - right' z`` in the ball; no component of `right` is zero."""
+
+    def solution(shift: float) -> np.ndarray[Any, Any]:
+        return right / (values + shift)
+
+    if values[0] > 0 and np.linalg.norm(solution(0.0)) <= radius:
+        return solution(0.0)
+    # the length falls with the shift, from infinity or above the radius at the lowest to below it at the highest
+    low = max(0.0, -float(values[0]))
+    high = low + float(np.linalg.norm(right)) / radius
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if np.linalg.norm(solution(middle)) > radius else (low, middle)
+    return solution(high)
+
+
+def _combined(space: Krylov, z: np.ndarray[Any, Any]) -> Array:
+    """Return ``V z``."""
+    return sum(float(c) * v for c, v in zip(z, space.basis, strict=False))

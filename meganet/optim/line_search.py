@@ -1,0 +1,165 @@
+"""Line searches: how far to go along a direction of descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.optim.problem import Point, Problem
+
+NARROW = 1e-12
+"""Relative width of an interval of steps in which nothing is left to find."""
+
+
+class LineSearch(Protocol):
+    """How far to go along a direction."""
+
+    def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
+        """Return the point that is accepted and its step length, tried from `step` on; None if there is none."""
+
+
+@dataclass(frozen=True)
+class Armijo:
+    """Halve the step until ``f(x + a p) <= f(x) + c a <g, p>``.
+
+    Parameters
+    ----------
+    decrease : float
+        c, in (0, 1).
+    shrink : float
+        Factor of the step after a failure, in (0, 1).
+    max_trials : int
+    project : callable, optional
+        Projection onto a feasible set: the trial point is ``P(x + a p)``, and the decrease is measured against
+        ``c <g, P(x + a p) - x>``.
+
+    Notes
+    -----
+    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 3.1; with a projection Bertsekas' rule. In Meganet's
+    ``Armijo`` the step length is missing on the right side, see `meganet.optim.meganet_descent`.
+    """
+
+    decrease: float = 1e-4
+    shrink: float = 0.5
+    max_trials: int = 40
+    project: Callable[[Array], Array] | None = None
+
+    def __post_init__(self) -> None:
+        _fraction("decrease", self.decrease)
+        _fraction("shrink", self.shrink)
+        _validate.integer("max_trials", self.max_trials)
+
+    def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
+        """Return the first point with enough decrease, and its step length."""
+        for _ in range(self.max_trials):
+            x = start.x + step * direction
+            x = x if self.project is None else self.project(x)
+            expected = problem.dot(start.gradient, x - start.x)
+            trial = problem.at(x)
+            if trial.value <= start.value + self.decrease * expected and expected < 0:
+                return trial, step
+            step *= self.shrink
+        return None
+
+
+@dataclass(frozen=True)
+class StrongWolfe:
+    """Find a with ``f(x + a p) <= f(x) + c1 a f'`` and ``|f'(x + a p)| <= c2 |f'|``, where f' is the slope along p.
+
+    The step is first enlarged until an interval holds such points, then the interval shrinks around the minimum of
+    the cubic through values and slopes at its ends.
+
+    Parameters
+    ----------
+    decrease, curvature : float
+        ``0 < c1 < c2 < 1``; 0.9 suits quasi-Newton directions, 0.1 conjugate gradients.
+    max_trials : int
+    max_step : float
+
+    Notes
+    -----
+    Nocedal and Wright, algorithms 3.5 and 3.6. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and
+    forgets to count an evaluation; this one does neither.
+    """
+
+    decrease: float = 1e-4
+    curvature: float = 0.9
+    max_trials: int = 40
+    max_step: float = 1e10
+
+    def __post_init__(self) -> None:
+        _fraction("decrease", self.decrease)
+        _fraction("curvature", self.curvature)
+        if self.curvature <= self.decrease:
+            _validate.reject("curvature", f"a number above decrease = {self.decrease}", repr(self.curvature))
+        _validate.integer("max_trials", self.max_trials)
+        _validate.real("max_step", self.max_step, above=0)
+
+    def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
+        """Return a point that fulfils both conditions, and its step length."""
+        slope = problem.dot(start.gradient, direction)
+        if not slope < 0:
+            return None
+        low = _End(0.0, start.value, slope, start)
+        step, high = min(step, self.max_step), None
+        for _ in range(self.max_trials):
+            trial = problem.at(start.x + step * direction)
+            end = _End(step, trial.value, problem.dot(trial.gradient, direction), trial)
+            enough = trial.value <= start.value + self.decrease * step * slope
+            if not enough or (trial.value >= low.value and low.step > 0) or not math.isfinite(trial.value):
+                high = end
+            elif abs(end.slope) <= -self.curvature * slope:
+                return trial, step
+            else:
+                # the minimum lies between the end where the function falls and the other
+                if end.slope * ((high.step if high is not None else math.inf) - low.step) >= 0:
+                    high = low
+                low = end
+            if high is None:
+                if step >= self.max_step:
+                    return trial, step
+                step = min(2 * step, self.max_step)
+            elif abs(high.step - low.step) <= NARROW * abs(high.step):
+                break
+            else:
+                step = _between(low, high)
+        return (low.point, low.step) if low.step > 0 else None
+
+
+@dataclass(frozen=True)
+class _End:
+    """A trial of the step length."""
+
+    step: float
+    value: float
+    slope: float
+    point: Point
+
+
+def _between(low: _End, high: _End) -> float:
+    """Return the minimum of the cubic through both ends, kept away from them; the middle if there is none."""
+    width = high.step - low.step
+    middle = low.step + 0.5 * width
+    if not (math.isfinite(high.value) and math.isfinite(high.slope)):
+        return middle
+    d1 = low.slope + high.slope - 3 * (low.value - high.value) / (low.step - high.step)
+    square = d1 * d1 - low.slope * high.slope
+    if square < 0:
+        return middle
+    d2 = math.copysign(math.sqrt(square), width)
+    denominator = high.slope - low.slope + 2 * d2
+    if denominator == 0:
+        return middle
+    step = high.step - width * (high.slope + d2 - d1) / denominator
+    inner = 0.1 * abs(width)
+    nearest, farthest = sorted((low.step, high.step))
+    return step if nearest + inner <= step <= farthest - inner else middle
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0 < _validate.real(name, value) < 1:
+        _validate.reject(name, "a number between 0 and 1", repr(value))

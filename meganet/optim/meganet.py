@@ -1,0 +1,212 @@
+"""The original's conjugate gradients and its Newton method, with their departures from the textbook.
+
+Tables 4.3 and 4.4 of the thesis were made with these, so a reader who wants to see why needs them. For anything else
+take `trust_region` or `newton_cg`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from meganet.backend import Array, backend_of
+from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
+from meganet.optim.steihaug import Preconditioner
+
+DECREASE = 1e-3
+TRIALS = 10
+GROWTH = 1.5
+
+
+class MeganetSolution(NamedTuple):
+    """What `meganet_cg` returns.
+
+    Attributes
+    ----------
+    x : array
+        The iterate with the smallest residual.
+    flag : int
+        0 converged, 1 too many iterations, 2 negative curvature, 3 radius reached.
+    best : int
+        Number of the iteration that gave x, at least 1.
+    relres : float
+        Smallest residual over ``||b||``.
+    residuals : list of float
+        ``||b||``, then the residual of every iterate, and of the step to the boundary.
+    """
+
+    x: Array
+    flag: int
+    best: int
+    relres: float
+    residuals: list[float]
+
+
+def meganet_cg(
+    product: Callable[[Array], Array],
+    b: Array,
+    *,
+    radius: float = math.inf,
+    tol: float = 0.1,
+    max_iterations: int = 10,
+    x0: Array | None = None,
+    preconditioner: Preconditioner | None = None,
+) -> MeganetSolution:
+    """Solve ``A x = b`` by the conjugate gradients of Meganet's ``steihaugPCG``.
+
+    It departs from the textbook, see `steihaug`, in that at the boundary it takes the root of ``||x + t p|| = radius``
+    that steps backwards, that the boundary point enters the list of residuals but never the result, and that the
+    result is the iterate with the smallest residual. So steps beyond the radius are cut back to the last iterate
+    inside, at the first step to none at all.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> A v``.
+    b : array, (n,)
+    radius, tol, max_iterations, x0, preconditioner
+        As the original names them ``Delta``, ``tol``, ``maxIter``, ``x0`` and ``PC``.
+
+    Returns
+    -------
+    MeganetSolution
+        For ``b = 0``, where the original fails, ``x0`` or zero.
+    """
+    backend = backend_of(b)
+
+    def dot(u: Array, v: Array) -> float:
+        return float(backend.to_host(backend.dot(u, v)))
+
+    x = 0 * b if x0 is None else x0
+    r = b if x0 is None else b - product(x0)
+    size = math.sqrt(dot(b, b))
+    if size == 0:
+        return MeganetSolution(x, 0, 1, 0.0, [0.0])
+    residuals, best, smallest, number, flag = [size], x, size, 1, 1
+    z = r if preconditioner is None else preconditioner(r)
+    p, rz = z, dot(r, z)
+    for k in range(1, max_iterations + 1):
+        q = product(p)
+        curvature = dot(p, q)
+        if curvature <= 0:
+            flag = 2
+            roots = _roots(dot(x, x), dot(x, p), dot(p, p), radius)
+            ends = [r - t * q for t in roots]
+            residuals.append(min((math.sqrt(dot(e, e)) for e in ends), default=math.inf))
+            break
+        a = rz / curvature
+        new = x + a * p
+        if math.sqrt(dot(new, new)) >= radius:
+            flag = 3
+            backwards = r - _roots(dot(x, x), dot(x, p), dot(p, p), radius)[0] * q
+            residuals.append(math.sqrt(dot(backwards, backwards)))
+            break
+        x, r = new, r - a * q
+        residuals.append(math.sqrt(dot(r, r)))
+        if residuals[-1] < smallest:
+            best, smallest, number = x, residuals[-1], k
+        if residuals[-1] / size <= tol:
+            flag = 0
+            break
+        z = r if preconditioner is None else preconditioner(r)
+        rz, old = dot(r, z), rz
+        p = z + (rz / old) * p
+    return MeganetSolution(best, flag, number, smallest / size, residuals)
+
+
+def _roots(xx: float, xp: float, pp: float, radius: float) -> list[float]:
+    """Return both t with ``||x + t p|| = radius``, the negative one first; none without a radius."""
+    if math.isinf(radius):
+        return []
+    root = math.sqrt(max(xp * xp + pp * (radius * radius - xx), 0.0))
+    return [-(xp + root) / pp, (root - xp) / pp]
+
+
+Direction = Callable[[Problem, Point], tuple[Array, Mapping[str, float]]]
+"""``(problem, point) -> direction, own columns``."""
+
+
+def meganet_descent(
+    fun: Function,
+    x0: Array,
+    direction: Direction,
+    columns: Mapping[str, float],
+    *,
+    hessian: Hessian | None = None,
+    control: Control | None = None,
+) -> Result:
+    """Minimise a function along directions with the line search of Meganet's ``newton``, ``sd`` and ``nlcg``.
+
+    The direction s is scaled to largest modulus 1 if it is larger. A trial point ``x + mu s`` is accepted if
+    ``f < f_old + 1e-3 <g, s>``, *without* the factor mu; else mu is halved, ten times at most. mu is kept between
+    iterations, and multiplied by 1.5 (up to 1) if the first trial was accepted.
+
+    Parameters
+    ----------
+    fun, x0, hessian, control
+        As in `newton_cg`.
+    direction : callable
+        ``(problem, point) -> s, columns``.
+    columns : mapping
+        The direction's columns as they are at the start.
+
+    Returns
+    -------
+    Result
+        Own columns: those of the direction, mu, trials.
+    """
+    problem, state = Problem(fun, x0, hessian), {"mu": 1.0}
+
+    def advance(point: Point) -> Step:
+        s, own = direction(problem, point)
+        largest = problem.number(abs(s).max())
+        s = s * (1 / largest) if largest > 1 else s
+        slope, mu = problem.dot(point.gradient, s), state["mu"]
+        for trial in range(1, TRIALS + 1):
+            new = problem.at(point.x + mu * s)
+            if new.value < point.value + DECREASE * slope:
+                moved = new.x - point.x
+                state["mu"] = min(GROWTH * mu, 1.0) if trial == 1 else mu
+                return Step(new, math.sqrt(problem.dot(moved, moved)), {**own, "mu": mu, "trials": trial})
+            mu *= 0.5
+        return Step(point, 0.0, {}, "line search")
+
+    return minimize(problem, control, advance, {**columns, "mu": 1.0, "trials": 0})
+
+
+def meganet_newton(
+    fun: Function,
+    x0: Array,
+    hessian: Hessian,
+    *,
+    tol: float = 0.1,
+    max_products: int = 10,
+    preconditioner: Preconditioner | None = None,
+    control: Control | None = None,
+) -> Result:
+    """Minimise a function by Meganet's ``newton``: directions by `meganet_cg`, steps by `meganet_descent`.
+
+    Parameters
+    ----------
+    fun, x0, hessian, control
+        As in `newton_cg`.
+    tol, max_products, preconditioner
+        Of `meganet_cg`.
+
+    Returns
+    -------
+    Result
+        Own columns: cg_best and cg_relres of the direction, mu, trials.
+    """
+
+    def direction(problem: Problem, point: Point) -> tuple[Array, Mapping[str, float]]:
+        product = problem.hessian(point.x)
+        solved = meganet_cg(
+            product, -point.gradient, tol=tol, max_iterations=max_products, preconditioner=preconditioner
+        )
+        s = solved.x if problem.dot(solved.x, solved.x) > 0 else point.gradient * (-1 / point.norm)
+        return s, {"cg_best": solved.best, "cg_relres": solved.relres}
+
+    columns = {"cg_best": 0, "cg_relres": 0.0}
+    return meganet_descent(fun, x0, direction, columns, hessian=hessian, control=control)

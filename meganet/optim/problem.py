@@ -1,0 +1,187 @@
+"""What all deterministic optimisers share: the function with its counters, stopping, history, the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from meganet import _validate
+from meganet.backend import Array, backend_of
+from meganet.optim.history import History
+
+Function = Callable[[Array], tuple[Any, Array]]
+"""``fun(x) -> value, gradient``."""
+Hessian = Callable[[Array], Any]
+"""``hessian(x) -> H``, anything with products ``H @ v``: `Objective.hessian`, a matrix, an operator."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """When an optimiser stops and what it reports.
+
+    Attributes
+    ----------
+    max_iterations : int
+    rtol, atol : float
+        It has converged when ``||g|| <= max(rtol ||g at the start||, atol)``.
+    observe : callable, optional
+        ``x -> {name: number}`` at the start and after each iteration: further columns of the history.
+    callback : callable, optional
+        Called with the `Result` so far after each iteration; if it returns True, the run stops.
+    """
+
+    max_iterations: int = 100
+    rtol: float = 1e-6
+    atol: float = 0.0
+    observe: Callable[[Array], Mapping[str, float]] | None = None
+    callback: Callable[[Result], bool | None] | None = None
+
+    def __post_init__(self) -> None:
+        _validate.integer("max_iterations", self.max_iterations, minimum=0)
+        _validate.real("rtol", self.rtol, minimum=0)
+        _validate.real("atol", self.atol, minimum=0)
+
+
+class Point(NamedTuple):
+    """A point with the function's value and gradient there, and the gradient's norm."""
+
+    x: Array
+    value: float
+    gradient: Array
+    norm: float
+
+
+@dataclass
+class Result:
+    """Where an optimiser ended, or stands.
+
+    Attributes
+    ----------
+    x, gradient : array
+    value : float
+    converged : bool
+        The gradient is as small as was asked for.
+    reason : str
+        Why it stopped: "gradient", "max_iterations", "callback", "line search", "radius", "not finite".
+    iterations, evaluations, products : int
+        Steps, evaluations of the function with its gradient, and products with the Hessian.
+    history : History
+        A row for the start and for each iteration: iteration, value, gradient_norm, step, evaluations, products, the
+        optimiser's own columns and what `observe` reported.
+    """
+
+    x: Array
+    value: float
+    gradient: Array
+    converged: bool = False
+    reason: str = ""
+    iterations: int = 0
+    evaluations: int = 0
+    products: int = 0
+    history: History = field(default_factory=History)
+
+
+class Problem:
+    """A function that is being minimised, with counters; scalars come to the host here and nowhere else."""
+
+    def __init__(self, fun: Function, x0: Array, hessian: Hessian | None = None) -> None:
+        self.fun, self.make_hessian, self.backend = fun, hessian, backend_of(x0)
+        self.backend.require("x0", x0)
+        _validate.array_shape("x0", x0, ("n",))
+        _validate.float_dtype("dtype of x0", x0.dtype)
+        self.x0, self.evaluations, self.products = x0, 0, 0
+
+    def at(self, x: Array) -> Point:
+        """Return the point `x` with value and gradient."""
+        self.evaluations += 1
+        value, gradient = self.fun(x)
+        _validate.array_shape("gradient", gradient, tuple(self.x0.shape))
+        _validate.same_dtype("gradient", gradient, self.x0.dtype, "x0")
+        return Point(x, self.number(value), gradient, math.sqrt(max(self.dot(gradient, gradient), 0.0)))
+
+    def hessian(self, x: Array) -> Callable[[Array], Array]:
+        """Return the products with the Hessian at `x`, which are counted."""
+        if self.make_hessian is None:
+            _validate.reject("hessian", "a function of the point", "None")
+        matrix = self.make_hessian(x)
+
+        def product(v: Array) -> Array:
+            self.products += 1
+            return matrix @ v
+
+        return product
+
+    def dot(self, a: Array, b: Array) -> float:
+        """Return ``<a, b>`` as a number on the host."""
+        return self.number(self.backend.dot(a, b))
+
+    def number(self, value: Any) -> float:
+        """Return a scalar, of the backend or not, on the host."""
+        return float(self.backend.to_host(value) if self.backend.owns(value) else value)
+
+
+class Step(NamedTuple):
+    """What an optimiser's iteration gives: the next point, how far it is, its own columns, or why it cannot go on."""
+
+    point: Point
+    length: float
+    columns: Mapping[str, float]
+    failure: str = ""
+
+
+def minimize(
+    problem: Problem,
+    control: Control | None,
+    advance: Callable[[Point], Step],
+    columns: Mapping[str, float],
+    measure: Callable[[Point], float] | None = None,
+) -> Result:
+    """Repeat `advance` until the gradient is small, something fails, or the time is up.
+
+    Parameters
+    ----------
+    advance : callable
+        One iteration, from point to `Step`.
+    columns : mapping
+        The optimiser's own columns as they are at the start.
+    measure : callable, optional
+        What takes the place of the gradient's norm in the test of convergence.
+    """
+    control = Control() if control is None else control
+    measure = (lambda point: point.norm) if measure is None else measure
+    point = problem.at(problem.x0)
+    target = max(control.rtol * measure(point), control.atol)
+    result = Result(point.x, point.value, point.gradient)
+    _report(result, problem, control, point, 0.0, columns)
+    while True:
+        result.converged = measure(point) <= target
+        if result.converged:
+            result.reason = "gradient"
+        elif not (math.isfinite(point.value) and math.isfinite(point.norm)):
+            result.reason = "not finite"
+        elif result.iterations >= control.max_iterations:
+            result.reason = "max_iterations"
+        elif result.iterations and control.callback is not None and control.callback(result):
+            result.reason = "callback"
+        if result.reason:
+            return result
+        step = advance(point)
+        if step.failure:
+            result.reason = step.failure
+            result.evaluations, result.products = problem.evaluations, problem.products
+            return result
+        point = step.point
+        result.iterations += 1
+        _report(result, problem, control, point, step.length, step.columns)
+
+
+def _report(
+    result: Result, problem: Problem, control: Control, point: Point, length: float, columns: Mapping[str, float]
+) -> None:
+    result.x, result.value, result.gradient = point.x, point.value, point.gradient
+    result.evaluations, result.products = problem.evaluations, problem.products
+    row = {"iteration": result.iterations, "value": point.value, "gradient_norm": point.norm, "step": length}
+    row |= {"evaluations": problem.evaluations, "products": problem.products, **columns}
+    result.history.append(row if control.observe is None else {**row, **control.observe(point.x)})

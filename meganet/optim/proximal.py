@@ -1,0 +1,147 @@
+"""Projections onto feasible sets, proximal operators, and the method that uses them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, backend_of
+from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
+
+Projection = Callable[[Array], Array]
+
+
+def bounds(lower: float, upper: float) -> Projection:
+    """Return the projection onto the box ``lower <= x <= upper``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import bounds
+    >>> bounds(-1, 0.5)(np.array([-3.0, 0.0, 2.0]))
+    array([-1. ,  0. ,  0.5])
+    """
+    low, high = _validate.real("lower", lower), _validate.real("upper", upper)
+    if high < low:
+        _validate.reject("upper", f"a number of at least {low}, the lower bound", repr(upper))
+
+    def project(x: Array) -> Array:
+        backend = backend_of(x)
+        edges = [backend.xp.zeros_like(x) + edge for edge in (low, high)]
+        return backend.xp.minimum(backend.xp.maximum(x, edges[0]), edges[1])
+
+    return project
+
+
+def ball(radius: float) -> Projection:
+    """Return the projection of arrays (..., n) onto vectors of length `radius` or less, along the last axis."""
+    radius = _validate.real("radius", radius, above=0)
+
+    def project(x: Array) -> Array:
+        backend = backend_of(x)
+        norms = backend.xp.sqrt((x * x).sum(axis=-1, keepdims=True))
+        return x * (radius / backend.xp.maximum(norms, backend.xp.zeros_like(norms) + radius))
+
+    return project
+
+
+def prox_tikhonov(operator: Any, alpha: float, reference: Array | None = None) -> Callable[[Array, float], Array]:
+    """Return the proximal operator of ``alpha/2 ||A (x - reference)||^2``.
+
+    ``prox(p, tau) = argmin_x alpha/2 ||A (x - r)||^2 + tau/2 ||x - p||^2 = r + (alpha/tau A'A + I)^-1 (p - r)``.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        A, with a fast `solve_normal`, on flat vectors or on tensors of which `p` is the flattening.
+    alpha : float
+        Positive.
+    reference : array, optional
+        Like p; zero if not given.
+    """
+    alpha = _validate.real("alpha", alpha, above=0)
+
+    def prox(p: Array, tau: float) -> Array:
+        shifted = p if reference is None else p - reference
+        tensor = shifted.reshape(operator.domain_shape)
+        solved = operator.solve_normal(tensor, alpha / _validate.real("tau", tau, above=0), 1.0).reshape(p.shape)
+        return solved if reference is None else solved + reference
+
+    return prox
+
+
+def prox_l1(alpha: float) -> Callable[[Array, float], Array]:
+    """Return the proximal operator of ``alpha ||x||_1``, soft thresholding at ``alpha / tau``."""
+    alpha = _validate.real("alpha", alpha, minimum=0)
+
+    def prox(p: Array, tau: float) -> Array:
+        threshold = alpha / _validate.real("tau", tau, above=0)
+        xp = backend_of(p).xp
+        above = xp.maximum(p - threshold, xp.zeros_like(p))
+        return above - xp.maximum(-p - threshold, xp.zeros_like(p))
+
+    return prox
+
+
+def proximal_gradient(
+    fun: Function,
+    x0: Array,
+    prox: Callable[[Array, float], Array],
+    penalty: Callable[[Array], Any],
+    *,
+    tau: float = 1.0,
+    control: Control | None = None,
+) -> Result:
+    """Minimise ``f(x) + R(x)`` with a smooth f and an R whose proximal operator is known.
+
+    ``x <- prox(x - g / tau, tau)``, where tau doubles until
+    ``f(x_new) <= f(x) + <g, x_new - x> + tau/2 ||x_new - x||^2``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``x -> f(x), gradient``.
+    x0 : array, (n,)
+    prox : callable
+        ``(p, tau) -> argmin_x R(x) + tau/2 ||x - p||^2``, such as `prox_l1` or `prox_tikhonov`.
+    penalty : callable
+        ``x -> R(x)``, for the history.
+    tau : float
+        To start with, positive: about the Lipschitz constant of the gradient.
+    control : Control, optional
+        The gradient's norm is replaced by ``tau ||x - prox(x - g / tau, tau)||``.
+
+    Returns
+    -------
+    Result
+        Its value is f alone. Own columns: penalty, tau.
+
+    Notes
+    -----
+    Beck and Teboulle (2009), ISTA with backtracking.
+    """
+    problem = Problem(fun, x0)
+    state = {"tau": _validate.real("tau", tau, above=0)}
+
+    def moved(point: Point, tau: float) -> tuple[Array, float]:
+        x = prox(point.x - point.gradient * (1 / tau), tau)
+        change = x - point.x
+        return change, math.sqrt(problem.dot(change, change))
+
+    def measure(point: Point) -> float:
+        return state["tau"] * moved(point, state["tau"])[1]
+
+    def advance(point: Point) -> Step:
+        for _ in range(60):
+            change, length = moved(point, state["tau"])
+            new = problem.at(point.x + change)
+            bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length**2
+            if new.value <= bound or length == 0:
+                return Step(new, length, {"penalty": problem.number(penalty(new.x)), "tau": state["tau"]})
+            state["tau"] *= 2
+        return Step(point, 0.0, {}, "line search")
+
+    start = {"penalty": problem.number(penalty(x0)), "tau": state["tau"]}
+    return minimize(problem, control, advance, start, measure)

@@ -1,0 +1,119 @@
+"""Newton's method in a trust region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.optim.krylov import gmres_in_ball
+from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
+from meganet.optim.steihaug import Preconditioner, Subproblem, steihaug
+
+Solver = Callable[..., Subproblem]
+SMALLEST_RADIUS = 1e-14
+ROUND_OFF = 10.0
+"""Reductions below so many units of round-off of the value count as reached: their quotient is noise."""
+
+
+def trust_region(
+    fun: Function,
+    x0: Array,
+    hessian: Hessian,
+    *,
+    subproblem: str = "steihaug",
+    radius: float = 1.0,
+    max_radius: float = 1e3,
+    accept: float = 1e-4,
+    max_products: int | None = None,
+    preconditioner: Preconditioner | None = None,
+    control: Control | None = None,
+) -> Result:
+    """Minimise a function by Newton steps from a model that is trusted within a radius.
+
+    The step p minimises ``<g, p> + <p, H p> / 2`` within the radius, approximately. It is taken if the function falls
+    by more than `accept` times what the model promises. The radius shrinks to a quarter of the step below 1/4 of the
+    promise, and doubles above 3/4 if the step reached it.
+
+    Parameters
+    ----------
+    fun : callable
+        ``x -> value, gradient``.
+    x0 : array, (n,)
+        float32 or float64, on any backend.
+    hessian : callable
+        ``x -> H`` with products ``H @ v``, for instance ``objective.hessian``.
+    subproblem : {"steihaug", "gmres"}
+        Conjugate gradients in the ball, to the relative accuracy ``min(0.5, sqrt(||g||))``; or the smallest residual in
+        a Krylov space, for an H that is not symmetric or badly indefinite.
+    radius, max_radius : float
+        First and largest radius.
+    accept : float
+        In [0, 1/4).
+    max_products : int, optional
+        Products with H for one step, at most; n for "steihaug", ``min(n, 20)`` for "gmres" if not given.
+    preconditioner : callable, optional
+        ``r -> M^-1 r`` with a symmetric positive definite M like H, for "steihaug"; the ball is then in the norm of M.
+    control : Control, optional
+
+    Returns
+    -------
+    Result
+        Own columns: radius (of the step), ratio (actual over promised reduction), accepted (0 or 1), cg_steps,
+        boundary. A rejected step is an iteration, with the point unchanged.
+
+    Notes
+    -----
+    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 4.1 with 7.2: the method of the thesis' section
+    3.3.2, equation (3.7).
+    """
+    _validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
+    if subproblem == "gmres" and preconditioner is not None:
+        _validate.reject("preconditioner", "None for the subproblem 'gmres'", "one")
+    if not 0 <= _validate.real("accept", accept) < 0.25:
+        _validate.reject("accept", "a number in [0, 1/4)", repr(accept))
+    largest = _validate.real("max_radius", max_radius, above=0)
+    problem = Problem(fun, x0, hessian)
+    eps = float(np.finfo(x0.dtype).eps)
+    state = {"radius": min(_validate.real("radius", radius, above=0), largest)}
+    last: list[tuple[Point, Solver]] = []
+
+    def solver(point: Point) -> Solver:
+        """Return the subproblem's solver at a point; after a rejected step it is the last one."""
+        if not last or last[0][0] is not point:
+            last[:] = [(point, made(problem.hessian(point.x), point))]
+        return last[0][1]
+
+    def made(product: Callable[[Array], Array], point: Point) -> Solver:
+        if subproblem == "gmres":
+            dimension = min(len(x0), 20) if max_products is None else max_products
+            return partial(gmres_in_ball, product, point.gradient, dimension=dimension)
+        rtol = min(0.5, point.norm**0.5)
+        options = {"rtol": rtol, "max_iterations": max_products, "preconditioner": preconditioner}
+        return partial(steihaug, product, point.gradient, **options)
+
+    def advance(point: Point) -> Step:
+        used = state["radius"]
+        if used < SMALLEST_RADIUS:
+            return Step(point, 0.0, {}, "radius")
+        solved = solver(point)(radius=used)
+        new = problem.at(point.x + solved.step)
+        actual, noise = point.value - new.value, ROUND_OFF * eps * abs(point.value)
+        negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
+        ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
+        on_boundary = solved.length >= used * (1 - 1e-6)
+        # a ratio that is not a number is no success either
+        if not ratio >= 0.25:
+            state["radius"] = 0.25 * min(used, solved.length)
+        elif ratio > 0.75 and on_boundary:
+            state["radius"] = min(2 * used, largest)
+        accepted = ratio > accept and new.value == new.value
+        columns = {"radius": used, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
+        columns |= {"boundary": int(on_boundary)}
+        return Step(new if accepted else point, solved.length if accepted else 0.0, columns)
+
+    start = {"radius": state["radius"], "ratio": 1.0, "accepted": 1, "cg_steps": 0, "boundary": 0}
+    return minimize(problem, control, advance, start)
