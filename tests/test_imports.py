@@ -20,6 +20,7 @@ ORDER = [
     "objective",
     "stacked",
     "optim",
+    "varpro",
     "checks",
     "interop",
     "experiments",

@@ -1,0 +1,120 @@
+"""Variable projection: the classifier's weights eliminated, so that only the network's remain."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.layers.connector import ConnectorLayer
+from meganet.linop import Identity
+from meganet.linop.base import LinearOperator
+from meganet.objective import Objective
+from meganet.optim import Control, steihaug, trust_region
+
+
+class VariableProjection:
+    """``f(theta) = min_W J(theta, W)`` for an `Objective` that is strictly convex in W.
+
+    With the minimiser ``W(theta)`` the gradient is ``dJ/dtheta`` at ``(theta, W(theta))``, since ``dJ/dW`` is zero
+    there. The Hessian is the Schur complement ``H_tt - H_tw H_ww^-1 H_wt`` of that of J.
+
+    Parameters
+    ----------
+    objective : Objective
+        J; its `W_regularizer` must act on all of W, bias included, so that the minimiser is unique.
+    control : Control, optional
+        Of the inner minimisation over W, by `trust_region`; a relative gradient of 1e-8 if not given.
+
+    Notes
+    -----
+    Golub and Pereyra (1973); Newman, Ruthotto, Hart and van Bloemen Waanders, *Train like a (Var)Pro* (2021);
+    ``dnnVarProObjFctn`` of Meganet. Optimisers call it as ``fun(theta) -> value, gradient`` and `hessian`. Each inner
+    minimisation starts from the last one's result, which is kept as `W`.
+
+    Examples
+    --------
+    ``reduced = VariableProjection(objective); trust_region(reduced, theta0, reduced.hessian)``
+    """
+
+    def __init__(self, objective: Objective, *, control: Control | None = None) -> None:
+        penalty = objective.W_regularizer
+        if penalty is None or penalty.size != objective.classifier.parameters.size:
+            expected = f"a W_regularizer on all {objective.classifier.parameters.size} weights of the classifier"
+            _validate.reject("objective", expected, "none" if penalty is None else repr(penalty))
+        self.objective, self.parameters = objective, objective.network.parameters
+        self.control = Control(rtol=1e-8, atol=1e-12) if control is None else control
+        self.W = objective.backend.xp.zeros(objective.classifier.parameters.size, dtype=objective.dtype)
+
+    def solve(self, theta: Array) -> Array:
+        """Return the classifier's weights that minimise J for the network's weights `theta`."""
+        outer = self.objective
+        features = outer.network(theta, outer.images)
+        fixed = ConnectorLayer(Identity(outer.network.range_shape, outer.dtype, outer.backend))
+        inner = Objective(
+            fixed, outer.classifier, features, outer.labels, loss=outer.loss, W_regularizer=outer.W_regularizer
+        )
+        self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=self.control).x
+        return self.W
+
+    def __call__(self, theta: Array) -> tuple[Array, Array]:
+        """Return ``f(theta)``, an array of shape (), and its gradient, (parameters.size,)."""
+        value, gradient = self.objective(self._point(theta))
+        return value, gradient[: self.parameters.size]
+
+    def hessian(self, theta: Array, kind: str = "gauss-newton") -> ReducedHessian:
+        """Return the Hessian at `theta`, from J's exact one or its Gauss-Newton approximation, as an operator."""
+        return ReducedHessian(self.objective.hessian(self._point(theta), kind), self.parameters.size)
+
+    def _point(self, theta: Array) -> Array:
+        self.objective.backend.require("theta", theta)
+        _validate.array_shape("theta", theta, (self.parameters.size,))
+        return self.objective.backend.xp.concatenate([theta, self.solve(theta)])
+
+
+class ReducedHessian(LinearOperator):
+    """``v -> H_tt v - H_tw H_ww^-1 H_wt v``, the Schur complement of a Hessian in its first n unknowns; symmetric.
+
+    The inner system is solved by conjugate gradients to round-off.
+
+    Parameters
+    ----------
+    hessian : LinearOperator
+        H, on ``[theta; W]``.
+    n : int
+        Length of theta.
+    """
+
+    stores_numbers = True
+
+    def __init__(self, hessian: LinearOperator, n: int) -> None:
+        super().__init__((n,), (n,), hessian.dtype, hessian.backend)
+        self.whole, self.rest = hessian, hessian.shape[0] - n
+
+    def _apply(self, x: Array) -> Array:
+        return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def _one(self, v: Array) -> Array:
+        xp, n = self.backend.xp, self.shape[0]
+        none, no_theta = xp.zeros(self.rest, dtype=v.dtype), xp.zeros(n, dtype=v.dtype)
+        product = self.whole @ xp.concatenate([v, none])
+
+        def within(w: Array) -> Array:
+            return (self.whole @ xp.concatenate([no_theta, w]))[n:]
+
+        # the solution of H_ww w = -H_wt v
+        solved = steihaug(within, product[n:], math.inf, rtol=1e-12, max_iterations=2 * self.rest)
+        return product[:n] + (self.whole @ xp.concatenate([no_theta, solved.step]))[:n]
+
+    def to(self, backend: str | Backend) -> ReducedHessian:
+        """Return the Hessian itself on its own backend; elsewhere it needs an objective made there."""
+        return ReducedHessian(self.whole.to(get_backend(backend)), self.shape[0])
+
+    def tosparse(self) -> Any:
+        """Return the Schur complement as a matrix; for small problems."""
+        unit = self.backend.to_host(self.backend.xp.eye(self.shape[0], dtype=self.dtype))
+        return self.backend.csr(self.backend.to_host(self._apply(self.backend.asarray(unit))))
