@@ -11,6 +11,7 @@ ORDER = [
     "backend",
     "datasets",
     "linop",
+    "stencils",
     "layers",
     "networks",
     "losses",
