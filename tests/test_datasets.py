@@ -2,26 +2,38 @@
 
 import gzip
 import hashlib
+import io
 import sys
+import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.io
 
 from meganet._files import cache_folder, write_atomic
 from meganet._validate import InputError
 from meganet.datasets import (
+    CIFAR10,
+    FASHION_MNIST,
+    MNIST,
     DataNotFoundError,
-    fetch_mnist,
-    find_mnist,
+    circle,
+    colour,
+    load_cdr,
+    load_cifar10,
+    load_cifar100,
     load_digits,
+    load_fashion_mnist,
     load_mnist,
+    load_stl10,
+    peaks,
     read_idx,
     scale_images,
     split,
-    verify_mnist,
+    swiss_roll,
 )
 from meganet.datasets import mnist as mnist_module
-from meganet.datasets.mnist import FILES
 
 
 def idx(array, kind=8):
@@ -94,10 +106,10 @@ def test_missing_file_and_folder(tmp_path, monkeypatch):
         read_idx(tmp_path / "none", 3)
     with pytest.raises(InputError, match="data: expected an existing folder, got '/nowhere'"):
         load_mnist("/nowhere")
-    assert find_mnist(tmp_path) is None
+    assert mnist_module.MNIST.find(tmp_path) is None
     monkeypatch.setenv("MEGANET_DATA", "/nowhere")
     with pytest.raises(InputError, match="MEGANET_DATA: expected an existing folder, got '/nowhere'"):
-        find_mnist()
+        mnist_module.MNIST.find()
 
 
 def test_some_files_missing_and_the_order_of_the_folders(folder, tmp_path_factory, monkeypatch):
@@ -105,23 +117,23 @@ def test_some_files_missing_and_the_order_of_the_folders(folder, tmp_path_factor
     for path in folder.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     monkeypatch.setenv("MEGANET_DATA", str(other))
-    assert find_mnist(folder)["train-labels-idx1-ubyte"].parent == folder
+    assert mnist_module.MNIST.find(folder)["train-labels-idx1-ubyte"].parent == folder
     (folder / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(InputError, match="data: expected all four MNIST files in .*got no train-labels-idx1-ubyte"):
-        find_mnist(folder)
-    assert find_mnist()["train-labels-idx1-ubyte"].parent == other
+        mnist_module.MNIST.find(folder)
+    assert mnist_module.MNIST.find()["train-labels-idx1-ubyte"].parent == other
 
 
 def test_verify(folder, monkeypatch):
     with pytest.raises(InputError, match="expected content with SHA-256 ba89"):
-        verify_mnist(find_mnist(folder))
+        mnist_module.MNIST.verify(mnist_module.MNIST.find(folder))
     digests = {}
-    for name, path in find_mnist(folder).items():
+    for name, path in mnist_module.MNIST.find(folder).items():
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
-        digests[name] = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(mnist_module, "FILES", digests)
-    verify_mnist(find_mnist(folder))
+        digests[name] = "sha256:" + hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(mnist_module, "MNIST", replace(MNIST, files=digests))
+    mnist_module.MNIST.verify(mnist_module.MNIST.find(folder))
 
 
 class FakePooch:
@@ -149,23 +161,23 @@ class FakePooch:
 def test_fetch_tries_the_mirrors_checks_the_content_and_stores_it(tmp_path, monkeypatch):
     served, digests = tmp_path / "served", {}
     served.mkdir()
-    for name in FILES:
+    for name in MNIST.files:
         content = idx(np.zeros((4, 28, 28))) if "images" in name else idx(np.zeros(4))
-        digests[name] = hashlib.sha256(content).hexdigest()
+        digests[name] = "sha256:" + hashlib.sha256(content).hexdigest()
         (served / f"{name}.gz").write_bytes(gzip.compress(content))
-    fake = FakePooch(served, broken=mnist_module.MIRRORS[:1])
+    fake = FakePooch(served, broken=MNIST.mirrors[:1])
     monkeypatch.setitem(sys.modules, "pooch", fake)
-    monkeypatch.setattr(mnist_module, "FILES", digests)
+    monkeypatch.setattr(mnist_module, "MNIST", replace(MNIST, files=digests))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert len(load_mnist(progress=False)) == 4
-    assert len(fake.asked) == 8 and find_mnist() is not None
+    assert len(fake.asked) == 8 and mnist_module.MNIST.find() is not None
     fake.asked.clear()
     assert len(load_mnist()) == 4 and not fake.asked
-    (cache_folder() / "mnist" / next(iter(FILES))).unlink()
-    (served / f"{next(iter(FILES))}.gz").write_bytes(gzip.compress(b"something else"))
+    (cache_folder() / "mnist" / next(iter(MNIST.files))).unlink()
+    (served / f"{next(iter(MNIST.files))}.gz").write_bytes(gzip.compress(b"something else"))
     with pytest.raises(DataNotFoundError, match="got no download"):
-        fetch_mnist(progress=False)
-    assert not (cache_folder() / "mnist" / next(iter(FILES))).exists()
+        mnist_module.MNIST.fetch(progress=False)
+    assert not (cache_folder() / "mnist" / next(iter(MNIST.files))).exists()
 
 
 def test_offline_and_without_packages(tmp_path, monkeypatch):
@@ -229,3 +241,143 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_atomic(path, "new")
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def archive(path, members):
+    """Write a tar.gz archive of files in one folder."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(f"folder/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+class TestColour:
+    def test_cifar10(self, tmp_path, rng):
+        images, labels = rng.integers(0, 256, (12, 3, 32, 32), np.uint8), np.arange(12, dtype=np.uint8) % 10
+        records = [bytes([label]) + image.tobytes() for label, image in zip(labels, images, strict=True)]
+        members = {f"data_batch_{k + 1}.bin": b"".join(records[2 * k : 2 * k + 2]) for k in range(5)}
+        members["test_batch.bin"] = b"".join(records[10:])
+        (tmp_path / "cifar-10").mkdir()
+        archive(tmp_path / "cifar-10" / "cifar-10-binary.tar.gz", members)
+        train, test = load_cifar10(tmp_path), load_cifar10(tmp_path, train=False)
+        np.testing.assert_array_equal(train.images, images[:10])
+        np.testing.assert_array_equal(test.labels, labels[10:])
+        assert train.name == "CIFAR-10"
+        with pytest.raises(InputError, match="content with MD5 c32a1d4ab5d03f1284b67883e8d87530"):
+            CIFAR10.verify(CIFAR10.find(tmp_path))
+
+    def test_cifar100(self, tmp_path, rng):
+        images = rng.integers(0, 256, (3, 3, 32, 32), np.uint8)
+        records = b"".join(bytes([k, 40 + k]) + image.tobytes() for k, image in enumerate(images))
+        archive(tmp_path / "cifar-100-binary.tar.gz", {"train.bin": records, "test.bin": records[: 3074 * 2]})
+        assert load_cifar100(tmp_path).labels.tolist() == [40, 41, 42]
+        assert load_cifar100(tmp_path, coarse=True).labels.tolist() == [0, 1, 2]
+        assert len(load_cifar100(tmp_path, train=False)) == 2
+        np.testing.assert_array_equal(load_cifar100(tmp_path).images, images)
+
+    def test_stl10(self, tmp_path, rng):
+        images = rng.integers(0, 256, (2, 3, 96, 96), np.uint8)
+        stored = images.swapaxes(-1, -2).tobytes()
+        archive(tmp_path / "stl10_binary.tar.gz", {"train_X.bin": stored, "train_y.bin": b"\x01\x0a"})
+        data = load_stl10(tmp_path)
+        np.testing.assert_array_equal(data.images, images)
+        assert data.labels.tolist() == [0, 9]
+
+    @pytest.mark.parametrize(
+        ("members", "message"),
+        [
+            ({"train.bin": b"x" * 3073}, "train.bin: expected records of 3074 bytes, got 3073 bytes"),
+            ({"test.bin": b""}, "expected an archive with train.bin, got no train.bin"),
+            ({"train.bin": b"\x63\xff" + bytes(3072)}, "expected labels 0 to 99, got 255"),
+        ],
+    )
+    def test_damaged_archives(self, tmp_path, members, message):
+        archive(tmp_path / "cifar-100-binary.tar.gz", members)
+        with pytest.raises(InputError, match=message):
+            load_cifar100(tmp_path)
+        (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"no archive")
+        with pytest.raises(InputError, match="expected a readable tar archive"):
+            load_cifar100(tmp_path)
+
+    def test_damaged_stl(self, tmp_path):
+        for content, message in (
+            ({"train_X.bin": b"12", "train_y.bin": b"\x01"}, "expected 1 images of 27648 bytes, got 2 bytes"),
+            ({"train_X.bin": bytes(27648), "train_y.bin": b"\x00"}, "expected labels 1 to 10, got 0 to 0"),
+        ):
+            archive(tmp_path / "stl10_binary.tar.gz", content)
+            with pytest.raises(InputError, match=message):
+                load_stl10(tmp_path)
+
+    def test_fetched_and_verified(self, tmp_path, monkeypatch):
+        """The archive as it is served is what the digest is of."""
+        served = tmp_path / "served"
+        served.mkdir()
+        record = bytes([3]) + bytes(3072)
+        path = archive(served / "cifar-10-binary.tar.gz", {f"data_batch_{k}.bin": record for k in range(1, 6)})
+        monkeypatch.setitem(sys.modules, "pooch", FakePooch(served))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        with pytest.raises(DataNotFoundError, match="the files of CIFAR-10 on this machine.*InputError"):
+            load_cifar10(progress=False)
+        digest = "md5:" + hashlib.md5(path.read_bytes()).hexdigest()
+        right = replace(CIFAR10, files={path.name: digest})
+        monkeypatch.setattr(colour, "CIFAR10", right)
+        assert load_cifar10(progress=False).labels.tolist() == [3] * 5
+        right.verify(right.find())
+        assert [p.name for p in (cache_folder() / "cifar-10").iterdir()] == [path.name]
+
+
+def test_fashion_mnist_is_told_from_mnist(folder, monkeypatch):
+    for path in folder.iterdir():
+        if path.suffix != ".gz":
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz: expected content with MD5 8d4fb7e6c68d591d4c3d"):
+        load_fashion_mnist(folder)
+    files = {name: "md5:" + hashlib.md5((folder / name).read_bytes()).hexdigest() for name in FASHION_MNIST.files}
+    monkeypatch.setattr(mnist_module, "FASHION_MNIST", replace(FASHION_MNIST, files=files))
+    data = load_fashion_mnist(folder, train=False)
+    assert data.name == "Fashion-MNIST" and len(data) == 7
+
+
+class TestSynthetic:
+    def test_circle(self, rng):
+        data = circle(500, rng)
+        radius = np.hypot(data.features[:, 0], data.features[:, 1] / 0.4)
+        assert (radius[data.targets == 0] <= 1).all() and (radius[data.targets == 1] >= 1).all()
+        assert radius.max() <= 2 and np.bincount(data.targets).tolist() == [500, 500]
+        again = circle(500, np.random.default_rng(20190409))
+        np.testing.assert_array_equal(again.features, data.features)
+
+    def test_swiss_roll(self):
+        training, validation = swiss_roll(4)
+        assert len(training) + len(validation) == 18 and training.targets.tolist() == [0] * 5 + [1] * 4
+        # MATLAB: theta = 0:pi/2:4*pi, the second point of the first spiral is (0, 1/8)
+        np.testing.assert_allclose(validation.features[0], [0, 1 / 8], atol=1e-15)
+        np.testing.assert_allclose(training.features[4], [1, 0], atol=1e-14)
+        np.testing.assert_allclose(np.hypot(*validation.features[-1]), 1.2)
+
+    def test_peaks(self, rng):
+        data = peaks(1001, 5, rng)
+        assert np.bincount(data.targets).tolist() == [201] * 5
+        x, y = data.features.T
+        z = 3 * (1 - x) ** 2 * np.exp(-(x**2) - (y + 1) ** 2) - 10 * (x / 5 - x**3 - y**5) * np.exp(-(x**2) - y**2)
+        z -= np.exp(-((x + 1) ** 2) - y**2) / 3
+        heights = [z[data.targets == k] for k in range(5)]
+        assert all(a.max() < b.min() for a, b in zip(heights[:-1], heights[1:], strict=True))
+        assert abs(data.features).max() <= 3
+
+    def test_convection_diffusion_reaction(self, tmp_path, rng):
+        y, c = rng.standard_normal((5, 8)), rng.standard_normal((7, 8))
+        scipy.io.savemat(tmp_path / "CDR_Data.mat", {"Y": y, "C": c})
+        data = load_cdr(tmp_path / "CDR_Data.mat")
+        np.testing.assert_array_equal(data.features, y.T)
+        np.testing.assert_array_equal(data.targets, c.T)
+        scipy.io.savemat(tmp_path / "other.mat", {"Y": y})
+        with pytest.raises(InputError, match="path: expected a MAT-file with matrices Y and C"):
+            load_cdr(tmp_path / "other.mat")
+        scipy.io.savemat(tmp_path / "other.mat", {"Y": y, "C": c[:, :3]})
+        with pytest.raises(InputError, match="path: expected as many columns of Y as of C"):
+            load_cdr(tmp_path / "other.mat")
+        with pytest.raises(InputError, match="path: expected the file CDR_Data.mat"):
+            load_cdr(tmp_path / "none.mat")

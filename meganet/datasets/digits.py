@@ -10,8 +10,8 @@ import numpy as np
 
 from meganet import _validate
 from meganet._files import cache_folder, write_atomic
+from meganet.datasets.collection import DataNotFoundError
 from meganet.datasets.images import ImageSet
-from meganet.datasets.mnist import DataNotFoundError
 
 COUNT = 5000
 
