@@ -217,6 +217,8 @@ LAYERS = {
     ],
 }
 
+LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
+
 
 def classes(rng):
     return rng.integers(4, size=5)

@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from registry import LAYERS, LOSSES, OPERATORS, REGULARIZERS, numbers
+from registry import LAYER_CASES, LAYERS, LOSSES, OPERATORS, REGULARIZERS, numbers
 
 from meganet import losses, regularizers
 from meganet._validate import InputError
@@ -17,8 +17,6 @@ from meganet.layers import ConnectorLayer, Layer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Gradient, Identity, LinearOperator
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
-
-LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
 
 
 def concrete_subclasses(base):

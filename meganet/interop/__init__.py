@@ -1,5 +1,11 @@
-"""Bridges to other software: MATLAB files, SciPy, scikit-learn, PyTorch. Each needs its peer only when it is used."""
+"""Bridges to other software. Each module needs its peer only when it is imported or used.
+
+`matlab`: weights in MATLAB's order, MAT-files. `scipy`: an objective for `scipy.optimize`. `sklearn`: a classifier
+(import it from there; it needs scikit-learn). `torch`: weights to and from PyTorch modules.
+"""
 
 from meganet.interop.matlab import from_matlab, load_mat, save_mat, to_matlab
+from meganet.interop.scipy import scipy_arguments
+from meganet.interop.torch import from_torch, to_torch
 
-__all__ = ["from_matlab", "load_mat", "save_mat", "to_matlab"]
+__all__ = ["from_matlab", "from_torch", "load_mat", "save_mat", "scipy_arguments", "to_matlab", "to_torch"]

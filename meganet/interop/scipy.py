@@ -1,0 +1,51 @@
+"""An objective for `scipy.optimize`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.hessian import KINDS
+from meganet.objective import Objective
+
+
+def scipy_arguments(objective: Objective, hessian: str = "gauss-newton") -> dict[str, Any]:
+    """Return what `scipy.optimize.minimize` wants of an objective: ``fun``, ``jac=True`` and ``hessp``.
+
+    SciPy works in float64 on the host; the objective may be in float32 and on a device, which every call then moves
+    its vectors to and from.
+
+    Parameters
+    ----------
+    objective : Objective
+    hessian : {"gauss-newton", "exact"}
+        Which products ``hessp`` gives; those at one point share its forward pass.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    ``scipy.optimize.minimize(x0=x0, method="trust-ncg", **scipy_arguments(objective))``; methods without Hessian
+    (``"L-BFGS-B"``) want ``hessp`` left out.
+    """
+    _validate.choice("hessian", hessian, KINDS)
+    backend, dtype = objective.backend, objective.dtype
+    last: dict[str, Any] = {}
+
+    def host(array: Any) -> np.ndarray[Any, Any]:
+        return backend.to_host(array).astype(np.float64)
+
+    def fun(x: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
+        value, gradient = objective(backend.asarray(x, dtype))
+        return float(backend.to_host(value)), host(gradient)
+
+    def hessp(x: np.ndarray[Any, Any], v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if "x" not in last or not np.array_equal(last["x"], x):
+            last.update(x=x.copy(), matrix=objective.hessian(backend.asarray(x, dtype), hessian))
+        return host(last["matrix"] @ backend.asarray(v, dtype))
+
+    return {"fun": fun, "jac": True, "hessp": hessp}

@@ -1,0 +1,180 @@
+"""A scikit-learn classifier: a residual network with a softmax classifier, trained as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from meganet import _validate
+from meganet.backend import get_backend
+from meganet.layers import ConvolutionLayer, DenseLayer, Layer, he_normal
+from meganet.linop import CirculantConvolution, Dense, Identity
+from meganet.networks import Chain, ResidualNetwork, SymmetricLayer
+from meganet.objective import Objective
+from meganet.optim import Adam, Control, lbfgs, sgd, trust_region
+from meganet.regularizers import Tikhonov
+
+SOLVERS = ("lbfgs", "trust_region", "adam")
+
+
+class MeganetClassifier(ClassifierMixin, BaseEstimator):
+    """Classifier with a residual network, for vectors or images.
+
+    An opening layer ``tanh(K x + b)`` with `width` outputs or channels, then `depth` steps of
+    ``x + h (-K' tanh(K x + b))``, ``h = 1 / depth``; then an affine classifier with softmax. Everything is trained
+    together, with ``alpha/2 ||.||^2`` on all weights.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, optional
+        (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions.
+    width, depth : int
+    network : callable, optional
+        ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or `image_shape`.
+    alpha : float
+    solver : {"lbfgs", "trust_region", "adam"}
+        The first two use all examples at once, the last one mini-batches.
+    max_iter : int
+        Iterations, or epochs of "adam".
+    tol : float
+        Relative gradient at which the first two stop.
+    batch_size : int
+        Of "adam", at most; fewer examples than that are one batch.
+    learning_rate : float
+        Of "adam".
+    dtype : {"float32", "float64"}
+    backend : str, optional
+        "numpy" or "cupy"; the active one if not given.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    network_, classifier_ : Layer
+    theta_, W_ : array
+        Their weights, on the backend.
+    n_features_in_, n_iter_ : int
+    history_ : History
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from meganet.interop.sklearn import MeganetClassifier
+    >>> x, y = make_moons(200, noise=0.1, random_state=0)
+    >>> bool(cross_val_score(MeganetClassifier(random_state=0), x, y, cv=3).mean() > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] | None = None,
+        width: int = 16,
+        depth: int = 4,
+        network: Callable[[tuple[int, ...]], Layer] | None = None,
+        alpha: float = 1e-3,
+        solver: str = "lbfgs",
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        batch_size: int = 32,
+        learning_rate: float = 0.01,
+        dtype: str = "float64",
+        backend: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.image_shape, self.width, self.depth, self.network = image_shape, width, depth, network
+        self.alpha, self.solver, self.max_iter, self.tol = alpha, solver, max_iter, tol
+        self.batch_size, self.learning_rate, self.dtype = batch_size, learning_rate, dtype
+        self.backend, self.random_state = backend, random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on features `X`, (N, d), and classes `y`, (N,)."""
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            _validate.reject("y", "two classes or more", "one class")
+        _validate.choice("solver", self.solver, SOLVERS)
+        images = self._images(X)
+        random = check_random_state(self.random_state)
+        rng = np.random.default_rng(random.randint(2**31 - 1))
+        make = self._residual if self.network is None else self.network
+        self.network_ = make(tuple(int(n) for n in images.shape[1:]))
+        home = self.network_.backend
+        self.classifier_ = DenseLayer(self.network_.range_shape, len(self.classes_), backend=home)
+        sizes = (self.network_.parameters.size, self.classifier_.parameters.size)
+        penalties = [Tikhonov(Identity((n,), self.dtype, home), self.alpha) for n in sizes]
+        objective = Objective(
+            self.network_,
+            self.classifier_,
+            home.asarray(images, self.dtype),
+            labels.astype(np.int64),
+            theta_regularizer=penalties[0],
+            W_regularizer=penalties[1],
+        )
+        x0 = home.xp.concatenate([he_normal(part, rng, self.dtype) for part in (self.network_, self.classifier_)])
+        x = self._trained(objective, x0, int(rng.integers(2**31)))
+        self.theta_, self.W_ = objective.split(x)
+        return self
+
+    def _trained(self, objective: Objective, x0: Any, seed: int) -> Any:
+        if self.solver == "adam":
+            batch = min(_validate.integer("batch_size", self.batch_size), objective.examples)
+            state = sgd(
+                objective,
+                x0,
+                objective.examples,
+                epochs=self.max_iter,
+                learning_rate=self.learning_rate,
+                batch_size=batch,
+                rule=Adam(),
+                order=seed,
+            )
+            self.history_, self.n_iter_ = state.history, state.epoch
+            return state.x
+        control = Control(max_iterations=self.max_iter, rtol=self.tol)
+        if self.solver == "lbfgs":
+            result = lbfgs(objective, x0, control=control)
+        else:
+            result = trust_region(objective, x0, objective.hessian, control=control)
+        self.history_, self.n_iter_ = result.history, max(result.iterations, 1)
+        return result.x
+
+    def _images(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self.image_shape is None:
+            return X
+        shape = _validate.shape("image_shape", tuple(self.image_shape), ndim=3)
+        if X.shape[1] != int(np.prod(shape)):
+            _validate.reject("X", f"{int(np.prod(shape))} features, an image of shape {shape}", str(X.shape[1]))
+        return X.reshape(-1, *shape)
+
+    def _residual(self, domain_shape: tuple[int, ...]) -> Layer:
+        home = get_backend(self.backend)
+        width, depth = _validate.integer("width", self.width), _validate.integer("depth", self.depth)
+        if len(domain_shape) == 1:
+            opening: Layer = DenseLayer(domain_shape, width, activation="tanh", backend=home)
+            kernel: Any = Dense(home.xp.zeros((width, width)), home)
+        else:
+            opening = ConvolutionLayer(domain_shape, width, activation="tanh", bias=True, backend=home)
+            kernel = CirculantConvolution(home.xp.zeros((width, width, 3, 3)), domain_shape[1:], backend=home)
+        return Chain([opening, ResidualNetwork(SymmetricLayer(kernel, bias_in=True), depth, 1 / depth)])
+
+    def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:
+        """Return the probabilities of the classes, (N, K)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        home = self.network_.backend
+        features = self.network_(self.theta_, home.asarray(self._images(X), self.dtype))
+        logits = home.to_host(self.classifier_(self.W_, features)).astype(np.float64)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray[Any, Any]:
+        """Return the most probable classes, (N,)."""
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]

@@ -1,0 +1,193 @@
+"""Bridges: MATLAB's files, SciPy's optimisers, scikit-learn's estimators, PyTorch's modules."""
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.optimize
+from registry import LAYER_CASES, LAYERS, small_objective
+
+from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, he_normal
+from meganet._validate import InputError
+from meganet.backend import get_backend, use_backend
+from meganet.interop import from_matlab, from_torch, load_mat, save_mat, scipy_arguments, to_matlab, to_torch
+from meganet.optim import Control, trust_region
+
+
+def network_and_weights(dtype="float64"):
+    network = Chain([ConvolutionLayer((2, 6, 5), 3, (3, 5), bias=True), PoolingLayer((3, 6, 5), (2, 1))])
+    classifier = DenseLayer(network.range_shape, 4)
+    rng = np.random.default_rng(0)
+    return network, classifier, *(rng.standard_normal(p.parameters.size).astype(dtype) for p in (network, classifier))
+
+
+class TestMatlab:
+    @pytest.mark.parametrize("case", LAYER_CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+    def test_the_order_is_a_permutation(self, case):
+        with use_backend("numpy"):
+            layer = LAYERS[case[0]][case[1]]()
+        theta = np.random.default_rng(0).standard_normal(layer.parameters.size)
+        there = to_matlab(layer.parameters, theta)
+        assert there.shape == (layer.parameters.size, 1)
+        np.testing.assert_array_equal(from_matlab(layer.parameters, there), theta)
+
+    def test_the_order(self):
+        network, classifier, theta, w = network_and_weights()
+        kernel = network.parameters.view(theta)["0.kernel"]
+        stencils = to_matlab(network.parameters, theta)[: kernel.size].reshape(3, 5, 2, 3, order="F")
+        np.testing.assert_array_equal(stencils, kernel.transpose(2, 3, 1, 0))
+        matrix = to_matlab(classifier.parameters, w).reshape(4, -1, order="F")
+        np.testing.assert_array_equal(matrix[:, -1], w[-4:])
+        blocks = matrix[:, :-1].reshape(4, 3, 5, 3, order="F")
+        np.testing.assert_array_equal(blocks.transpose(0, 3, 1, 2), classifier.parameters.view(w)["kernel"])
+
+    @pytest.mark.parametrize("version", ["5", "7.3"])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_files_both_ways(self, tmp_path, version, dtype):
+        pytest.importorskip("h5py", reason="needs the extra matlab") if version == "7.3" else None
+        network, classifier, theta, w = network_and_weights(dtype)
+        path = tmp_path / "weights.mat"
+        save_mat(path, {"theta": (network.parameters, theta), "W": (classifier.parameters, w)}, version=version)
+        assert path.read_bytes().startswith(b"MATLAB " + version.encode())
+        read = load_mat(path, {"theta": network.parameters, "W": classifier.parameters}, dtype)
+        np.testing.assert_array_equal(read["theta"], theta)
+        np.testing.assert_array_equal(read["W"], w)
+        assert read["W"].dtype == dtype
+        if version == "5":
+            assert scipy.io.loadmat(path)["theta"].shape == (theta.size, 1)
+
+    def test_a_classifier_as_a_matrix(self, tmp_path):
+        """As MATLAB's examples keep it: nc x (nf + 1)."""
+        _, classifier, _, w = network_and_weights()
+        matrix = to_matlab(classifier.parameters, w).reshape(4, -1, order="F")
+        scipy.io.savemat(tmp_path / "w.mat", {"W": matrix})
+        np.testing.assert_array_equal(load_mat(tmp_path / "w.mat", {"W": classifier.parameters})["W"], w)
+
+    def test_errors(self, tmp_path):
+        network, _, theta, _ = network_and_weights()
+        path = tmp_path / "weights.mat"
+        for call, message in (
+            (lambda: load_mat(path, {"theta": network.parameters}), "path: expected a file, got"),
+            (lambda: save_mat(path, {"2": (network.parameters, theta)}), "weights: expected names that MATLAB accepts"),
+            (lambda: save_mat(path, {}, version="4"), "version: expected one of '5', '7.3', got '4'"),
+            (lambda: to_matlab(network.parameters, theta[1:]), "vector: expected an array of shape"),
+            (lambda: from_matlab(network.parameters, theta[1:]), "vector: expected 93 weights, got 92"),
+        ):
+            with pytest.raises(InputError, match=message):
+                call()
+        path.write_bytes(b"no MAT-file at all, but long enough to be looked at as one" * 9)
+        with pytest.raises(InputError, match="path: expected a MAT-file, got"):
+            load_mat(path, {"theta": network.parameters})
+        path.write_bytes(b"MATLAB 7.3 MAT-file, but nothing behind")
+        with pytest.raises(InputError, match=r"path: expected a MAT-file of version 7.3|h5py"):
+            load_mat(path, {"theta": network.parameters})
+        scipy.io.savemat(path, {"other": theta})
+        with pytest.raises(InputError, match="path: expected a file with the variable 'theta'"):
+            load_mat(path, {"theta": network.parameters})
+
+
+class TestScipy:
+    def test_products(self, backend, dtype):
+        objective, x = small_objective(backend, dtype)
+        arguments = scipy_arguments(objective, "exact")
+        host = backend.to_host(x).astype(np.float64)
+        value, gradient = arguments["fun"](host)
+        assert isinstance(value, float) and gradient.dtype == np.float64
+        np.testing.assert_allclose(gradient, backend.to_host(objective(x)[1]), rtol=1e-6)
+        v = np.random.default_rng(0).standard_normal(len(host))
+        for point in (host, 0.5 * host):
+            ours = objective.hessian(backend.asarray(point, dtype), "exact") @ backend.asarray(v, dtype)
+            np.testing.assert_allclose(arguments["hessp"](point, v), backend.to_host(ours), rtol=1e-5, atol=1e-7)
+        with pytest.raises(InputError, match="hessian: expected one of 'exact', 'gauss-newton'"):
+            scipy_arguments(objective, "bfgs")
+
+    def test_optimisers_work_on_the_same_object(self):
+        objective, x0 = small_objective(get_backend("numpy"), "float64")
+        arguments = scipy_arguments(objective)
+        found = scipy.optimize.minimize(x0=x0, method="trust-ncg", options={"maxiter": 30}, **arguments)
+        ours = trust_region(objective, x0, objective.hessian, control=Control(max_iterations=30))
+        assert found.fun < 0.1 * objective(x0)[0] and ours.value < 0.1 * objective(x0)[0]
+        found = scipy.optimize.minimize(arguments["fun"], x0, jac=True, method="L-BFGS-B", options={"maxiter": 30})
+        assert found.fun < 0.2 * objective(x0)[0]
+
+
+class TestTorch:
+    def test_weights_both_ways(self, backend, dtype):
+        torch = pytest.importorskip("torch", reason="needs PyTorch")
+        network = Chain(
+            [ConvolutionLayer((2, 6, 5), 3, bias=True), PoolingLayer((3, 6, 5), (2, 1)), DenseLayer((3, 3, 5), 4)]
+        )
+        module = torch.nn.Sequential(
+            torch.nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"),
+            torch.nn.ReLU(),
+            torch.nn.AvgPool2d((2, 1)),
+            torch.nn.Flatten(),
+            torch.nn.Linear(45, 4),
+        ).to(getattr(torch, dtype.name))
+        theta = he_normal(network, np.random.default_rng(0), dtype)
+        to_torch(network, theta, module)
+        x = np.random.default_rng(1).standard_normal((5, 2, 6, 5)).astype(dtype)
+        ours = backend.to_host(network(theta, backend.asarray(x)))
+        np.testing.assert_allclose(module(torch.from_numpy(x)).detach().numpy(), ours, rtol=1e-4, atol=1e-5)
+        back = from_torch(network, module, dtype)
+        assert back.dtype == dtype
+        np.testing.assert_array_equal(backend.to_host(back), backend.to_host(theta))
+        with pytest.raises(InputError, match=r"module: expected 4 arrays of weights \(0.kernel, 0.bias, 2.kernel"):
+            to_torch(network, theta, torch.nn.Conv2d(2, 3, 3))
+        wrong = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5), torch.nn.Linear(45, 4))
+        with pytest.raises(
+            InputError, match=r"module: expected 0.kernel of shape \(3, 2, 3, 3\), got 0.weight of shape"
+        ):
+            from_torch(network, wrong)
+
+
+class TestSklearn:
+    def test_is_an_estimator(self):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from sklearn.utils.estimator_checks import check_estimator
+
+        from meganet.interop.sklearn import MeganetClassifier
+
+        check_estimator(MeganetClassifier(width=4, depth=2, max_iter=100))
+
+    @pytest.mark.parametrize("solver", ["lbfgs", "trust_region", "adam"])
+    def test_images(self, solver, dtype):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from sklearn.datasets import load_digits
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import FunctionTransformer
+
+        from meganet.interop.sklearn import MeganetClassifier
+
+        x, y = load_digits(return_X_y=True)
+        names = np.array([f"digit {k}" for k in range(10)])[y]
+        classifier = MeganetClassifier(
+            image_shape=(1, 8, 8), width=4, depth=2, solver=solver, max_iter=15, dtype=dtype.name, random_state=0
+        )
+        model = make_pipeline(FunctionTransformer(lambda a: a / 16), classifier).fit(x[:600], names[:600])
+        assert model.score(x[600:900], names[600:900]) > 0.8
+        assert classifier.theta_.dtype == dtype and len(classifier.history_) > 1
+        np.testing.assert_allclose(model.predict_proba(x[:3]).sum(axis=1), 1)
+
+    def test_own_network_and_errors(self):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from meganet.interop.sklearn import MeganetClassifier
+
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((60, 6)), np.arange(60) % 3
+        model = MeganetClassifier(network=lambda shape: DenseLayer(shape, 5, activation="relu"), random_state=1).fit(
+            x, y
+        )
+        assert model.network_.range_shape == (5,)
+        again = MeganetClassifier(network=lambda shape: DenseLayer(shape, 5, activation="relu"), random_state=1).fit(
+            x, y
+        )
+        np.testing.assert_array_equal(model.theta_, again.theta_)
+        for arguments, message in (
+            ({"solver": "newton"}, "solver: expected one of"),
+            ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
+            ({"width": 0}, "width: expected an integer of at least 1, got 0"),
+        ):
+            with pytest.raises(InputError, match=message):
+                MeganetClassifier(**arguments).fit(x, y)
+        with pytest.raises(InputError, match="y: expected two classes or more, got one class"):
+            MeganetClassifier().fit(x, 0 * y)
