@@ -71,6 +71,10 @@ class Backend:
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name: what is unpickled elsewhere finds its backend there, or says why it cannot."""
+        return get_backend, (self.name,)
+
     def owns(self, x: object) -> bool:
         """Whether `x` is an array of this backend (a NumPy scalar counts as a NumPy array)."""
         return isinstance(x, self.array_type) or (self.array_type is np.ndarray and isinstance(x, np.generic))

@@ -60,6 +60,7 @@ from meganet.networks import (
     antisymmetric,
 )
 from meganet.regularizers import BlockRegularizer, RegularizerSum, SmoothedL1, Tikhonov
+from meganet.varpro import ReducedHessian, VariableProjection
 
 
 def numbers(backend, dtype, *shape):
@@ -293,7 +294,13 @@ def hessian(backend, dtype):
     return objective.hessian(x)
 
 
-OPERATORS[Hessian] = hessian
+def reduced_hessian(backend, dtype):
+    objective, x = small_objective(backend, dtype)
+    objective.W_regularizer = Tikhonov(Identity((objective.classifier.parameters.size,), dtype), 0.1)
+    return VariableProjection(objective).hessian(objective.split(x)[0])
+
+
+OPERATORS |= {Hessian: hessian, ReducedHessian: reduced_hessian}
 OBJECTIVES = {
     "softmax": lambda b: small_objective(b, "float64"),
     "logistic": lambda b: small_objective(b, "float64", LogisticLoss(), np.eye(7)[:, :3]),

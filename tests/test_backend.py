@@ -1,5 +1,6 @@
 """The switch between array libraries."""
 
+import pickle
 import sys
 from types import SimpleNamespace
 
@@ -113,3 +114,12 @@ def test_he_normal_deviation_and_normal():
     assert meganet.normal(layer, random_stream(0), 0.3).std() == pytest.approx(0.3, rel=0.03)
     with pytest.raises(InputError, match="std: expected a finite number of at least 0, got nan"):
         meganet.normal(layer, random_stream(0), float("nan"))
+
+
+def test_operators_and_layers_can_be_pickled():
+    """By the name of the backend: joblib hands them to its processes."""
+    layer = ConvolutionLayer((1, 4, 4), 2)
+    copy = pickle.loads(pickle.dumps(layer))
+    theta, x = np.ones(layer.parameters.size), np.ones((1, 1, 4, 4))
+    np.testing.assert_array_equal(copy(theta, x), layer(theta, x))
+    assert copy.backend is get_backend("numpy")

@@ -147,7 +147,10 @@ class TestSklearn:
 
         from meganet.interop.sklearn import MeganetClassifier
 
-        check_estimator(MeganetClassifier(width=4, depth=2, max_iter=100))
+        results = check_estimator(MeganetClassifier(width=4, depth=2, max_iter=100), on_skip=None)
+        skipped = {result["check_name"] for result in results if result["status"] != "passed"}
+        # needs an environment variable of SciPy's, and is for estimators that take arrays of other libraries
+        assert skipped <= {"check_array_api_input"} and len(results) > 40
 
     @pytest.mark.parametrize("solver", ["lbfgs", "trust_region", "adam"])
     def test_images(self, solver, dtype):
