@@ -2,36 +2,99 @@
 
 from meganet._version import __version__
 from meganet.backend import available_backends, backend_of, get_backend, use_backend
-from meganet.layers import ConvolutionLayer, DenseLayer, PoolingLayer, he_normal, normal, smoothed_normal
-from meganet.losses import SoftmaxCrossEntropy
+from meganet.layers import (
+    ActivationLayer,
+    BiasLayer,
+    ConnectorLayer,
+    ConvolutionLayer,
+    DenseLayer,
+    NormalisationLayer,
+    PoolingLayer,
+    ScalingLayer,
+    TVNormalisationLayer,
+    he_normal,
+    normal,
+    smoothed_normal,
+)
+from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
 from meganet.multigrid import prolongate, restrict
-from meganet.networks import Chain
+from meganet.networks import (
+    Chain,
+    DoubleHamiltonian,
+    DoubleLayer,
+    Hamiltonian,
+    Leapfrog,
+    Reparametrised,
+    ResidualNetwork,
+    RungeKutta4,
+    SingleLayer,
+    SymmetricLayer,
+)
 from meganet.objective import Objective, observer
-from meganet.optim import Adam, Momentum, sgd
-from meganet.regularizers import Tikhonov
+from meganet.optim import (
+    Adam,
+    Control,
+    Momentum,
+    bfgs,
+    lbfgs,
+    newton_cg,
+    nonlinear_cg,
+    sgd,
+    steepest_descent,
+    trust_region,
+)
+from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 from meganet.stacked import StackedObjective
+from meganet.varpro import VariableProjection
 
 __all__ = [
+    "ActivationLayer",
     "Adam",
+    "BiasLayer",
+    "BlockRegularizer",
     "Chain",
+    "ConnectorLayer",
+    "Control",
     "ConvolutionLayer",
     "DenseLayer",
+    "DoubleHamiltonian",
+    "DoubleLayer",
+    "Hamiltonian",
+    "Leapfrog",
+    "LeastSquares",
+    "LogisticLoss",
     "Momentum",
+    "NormalisationLayer",
     "Objective",
     "PoolingLayer",
+    "Reparametrised",
+    "ResidualNetwork",
+    "RungeKutta4",
+    "ScalingLayer",
+    "SingleLayer",
+    "SmoothedL1",
     "SoftmaxCrossEntropy",
     "StackedObjective",
+    "SymmetricLayer",
+    "TVNormalisationLayer",
     "Tikhonov",
+    "VariableProjection",
     "__version__",
     "available_backends",
     "backend_of",
+    "bfgs",
     "get_backend",
     "he_normal",
+    "lbfgs",
+    "newton_cg",
+    "nonlinear_cg",
     "normal",
     "observer",
     "prolongate",
     "restrict",
     "sgd",
     "smoothed_normal",
+    "steepest_descent",
+    "trust_region",
     "use_backend",
 ]

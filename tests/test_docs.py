@@ -34,7 +34,7 @@ def test_the_tables_of_the_page_on_speed_are_those_that_were_measured():
     finally:
         sys.path.pop(0)
     page = (ROOT / "docs" / "performance.md").read_text()
-    assert filled(page, ROOT / "docs" / "results") == page and page.count("<!-- results: ") == 5
+    assert filled(page, ROOT / "docs" / "results") == page and page.count("<!-- results: ") == 7
 
 
 def test_some_code_was_found():
@@ -50,7 +50,7 @@ def test_links_and_paths_exist(page):
     assert all((ROOT / name).exists() for name in named)
     if page.parent.name == "docs":
         rooms = re.findall(
-            r"`((?:linop|layers|networks|multigrid|optim|interop|experiments)/\w+\.py|(?:objective|losses|regularizers|stencils)\.py)`",
+            r"`((?:linop|layers|networks|multigrid|optim|interop|experiments)/\w+\.py|(?:objective|losses|regularizers|stencils|hessian|varpro)\.py)`",
             text,
         )
         assert all((ROOT / "meganet" / room).exists() for room in rooms)

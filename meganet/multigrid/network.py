@@ -182,7 +182,9 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
                 "network", "layers whose weights do not depend on the resolution", f"{old.name} of {before!r}"
             )
         view = views[old.name]
-        parts.append((change(view) if old.role == "stencil" else view).reshape(-1))
+        # every stencil changes alike, whichever channels it belongs to
+        changed = change(view.reshape(-1, 1, *old.shape[-2:])) if old.role == "stencil" else view
+        parts.append(changed.reshape(-1))
     return backend_of(theta).xp.concatenate([*parts, theta[:0]])
 
 

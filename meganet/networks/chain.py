@@ -69,7 +69,13 @@ class Chain(Layer):
         layers: list[Layer] = []
         for layer in self.layers:
             layers.append(layer.resized(layers[-1].range_shape if layers else domain_shape))
-        return Chain(layers, self.names, self.storage)
+        return self._of(layers)
+
+    def _of(self, layers: Iterable[Layer]) -> Chain:
+        """Return a chain of the same kind of other layers."""
+        other = object.__new__(type(self))
+        Chain.__init__(other, layers, self.names, self.storage)
+        return other
 
     @property
     def twice_differentiable(self) -> bool:
@@ -80,7 +86,7 @@ class Chain(Layer):
         """Return the chain with every part refined in time, and its weights."""
         refined = [layer.refined_in_time(part) for layer, part in zip(self.layers, self._parts(theta), strict=True)]
         layers, parts = zip(*refined, strict=True)
-        return Chain(layers, self.names, self.storage), self._join(list(parts))
+        return self._of(layers), self._join(list(parts))
 
     def _places(self) -> list[slice]:
         """Return the place of every layer's weights in the flat vector."""

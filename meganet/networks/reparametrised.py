@@ -56,7 +56,9 @@ class Reparametrised(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> Reparametrised:
         """Return the layer for examples of another shape, which must have as many weights."""
-        return Reparametrised(self.layer.resized(domain_shape), self.basis, self.offset, self.parameters)
+        other = object.__new__(type(self))
+        Reparametrised.__init__(other, self.layer.resized(domain_shape), self.basis, self.offset, self.parameters)
+        return other
 
     @property
     def twice_differentiable(self) -> bool:
