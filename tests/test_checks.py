@@ -6,6 +6,7 @@ import pytest
 from meganet import DenseLayer
 from meganet._validate import InputError
 from meganet.checks import CheckError, check_adjoint, check_derivative, check_layer
+from meganet.layers.activations import Tanh
 from meganet.linop import CirculantConvolution, Dense
 
 
@@ -112,8 +113,29 @@ class BrokenLayer(DenseLayer):
     def _vjp_theta(self, dy, record):
         return self._vjp(dy, record)[0]
 
+    def _curvature(self, dtheta, dx, dy, record):
+        in_theta, in_x = super()._curvature(dtheta, dx, dy, record)
+        if self.broken == "upstream":
+            dy *= 2
+        return (1.0001 * in_theta if self.broken == "asymmetric" else in_theta), in_x
 
-@pytest.mark.parametrize("broken", ["jvp", "vjp", "both", "input", "direction", "wide", "stack"])
+
+class BrokenActivation(Tanh):
+    """Symmetric still, but not the derivative."""
+
+    def second_derivative(self, backend, z):
+        return 1.0001 * super().second_derivative(backend, z)
+
+
+def test_layer_check_sees_a_broken_second_derivative():
+    check_layer(DenseLayer((3,), 4, activation=Tanh()))
+    with pytest.raises(CheckError, match="curvature of .*the derivative test fails"):
+        check_layer(DenseLayer((3,), 4, activation=BrokenActivation()))
+
+
+@pytest.mark.parametrize(
+    "broken", ["jvp", "vjp", "both", "input", "direction", "wide", "stack", "upstream", "asymmetric"]
+)
 def test_layer_check_sees_broken_products(broken):
     layer = BrokenLayer((3,), 4, activation="tanh")
     check_layer(layer)
