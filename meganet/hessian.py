@@ -41,6 +41,7 @@ class Hessian(LinearOperator):
     ----------
     objective : Objective
     x : array, (parameters.size,)
+        Copied.
     kind : {"gauss-newton", "exact"}
     indices, batch_size
         See `Objective.hessian`.
@@ -62,7 +63,7 @@ class Hessian(LinearOperator):
             _validate.reject(
                 "network", "layers with second derivatives, or kind 'gauss-newton'", repr(objective.network)
             )
-        self.objective, self.x, self.indices = objective, x, indices
+        self.objective, self.x, self.indices = objective, x.copy(), indices
         examples = objective.examples if indices is None else int(indices.shape[0])
         size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
         if size < examples and objective.network.couples_examples:

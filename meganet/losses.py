@@ -81,6 +81,7 @@ class Loss(ABC):
         """Return the Hessian in the outputs times `v`, (N, K)."""
         self._check(outputs, targets)
         _validate.array_shape("v", v, tuple(outputs.shape))
+        _validate.same_dtype("v", v, outputs.dtype, "the outputs")
         return self._hessian_product(outputs, targets, v)
 
     def _check(self, outputs: Array, targets: Array) -> None:
@@ -192,20 +193,18 @@ class LogisticLoss(Loss):
         """Return whether all answers of an example are right."""
         return (self.predictions(outputs) == (targets > 0.5)).all(axis=-1)
 
-    @staticmethod
-    def _probabilities(backend: Backend, z: Array) -> Array:
-        return 0.5 * (1 + backend.xp.tanh(0.5 * z))
-
     def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
-        backend, share = backend_of(outputs), 1 / outputs.shape[-2]
-        t = targets.astype(outputs.dtype)
-        positive = backend.xp.maximum(outputs, backend.xp.zeros_like(outputs))
-        losses = positive + backend.xp.log1p(backend.xp.exp(-abs(outputs))) - t * outputs
-        return losses.sum(axis=(-2, -1)) * share, (self._probabilities(backend, outputs) - t) * share
+        xp, share = backend_of(outputs).xp, 1 / outputs.shape[-2]
+        t, zeros = targets.astype(outputs.dtype), backend_of(outputs).xp.zeros_like(outputs)
+        # nothing large cancels: exp(-|z|) is at most 1
+        small = xp.exp(-abs(outputs))
+        losses = xp.maximum(outputs, zeros) + xp.log1p(small) - xp.where(t == 0, zeros, t * outputs)
+        p = xp.where(outputs >= 0, zeros + 1, small) / (1 + small)
+        return losses.sum(axis=(-2, -1)) * share, (p - t) * share
 
     def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
-        p = self._probabilities(backend_of(outputs), outputs)
-        return p * (1 - p) * v * (1 / outputs.shape[-2])
+        small = backend_of(outputs).xp.exp(-abs(outputs))
+        return small / ((1 + small) * (1 + small)) * v * (1 / outputs.shape[-2])
 
 
 class LeastSquares(Loss):
@@ -244,9 +243,7 @@ class LeastSquares(Loss):
         return
 
     def _normal(self, v: Array) -> Array:
-        if self.weight is None:
-            return v
-        return self.weight._normal(v.reshape(-1, v.shape[-1])).reshape(v.shape)
+        return v if self.weight is None else self.weight._adjoint_each(self.weight._forward_each(v))
 
     def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         share = 1 / outputs.shape[-2]

@@ -92,6 +92,8 @@ class Objective:
         sizes = ((network.parameters.size,), (classifier.parameters[0].size, classifier.parameters.size))
         penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
         for (penalty, name), fitting in zip(penalties, sizes, strict=True):
+            if penalty is not None and not isinstance(penalty, Regularizer):
+                _validate.reject(name, "a Regularizer", repr(penalty))
             if penalty is not None and penalty.size not in fitting:
                 _validate.reject(name, f"an operator on {fitting[0]} weights", repr(penalty))
         self.parameters = Parameters.joined({"theta": network.parameters, "W": classifier.parameters})
@@ -121,6 +123,7 @@ class Objective:
         gradient : array, (parameters.size,)
         """
         self._check(x)
+        self._check_indices(indices)
         return self._sum(x, self.backend.run(self._tasks(x, indices)))
 
     def shares(self, examples: int) -> list[slice]:
@@ -144,6 +147,7 @@ class Objective:
             forward pass is done once and kept.
         """
         self._check(x)
+        self._check_indices(indices)
         return Hessian(self, x, kind, indices, batch_size)
 
     def _tasks(self, x: Array, indices: Array | None) -> list[Callable[[], Any]]:
@@ -186,7 +190,13 @@ class Objective:
 
     def _penalties(self, x: Array) -> list[tuple[slice, Array, Array]]:
         """Return value and gradient of each regulariser with its part of the flat vector."""
-        return [(part, *penalty.value_and_gradient(x[..., part])) for penalty, part in self._regularizers()]
+        return [(part, *self._penalty(penalty, x[..., part])) for penalty, part in self._regularizers()]
+
+    def _penalty(self, penalty: Regularizer, x: Array) -> tuple[Array, Array]:
+        if x.ndim == 1 or penalty.takes_stacks:
+            return penalty.value_and_gradient(x)
+        values, gradients = zip(*(penalty.value_and_gradient(x[t].copy()) for t in range(x.shape[0])), strict=True)
+        return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
 
     def _regularizers(self) -> Iterator[tuple[Regularizer, slice]]:
         """Yield each regulariser with its part of the flat vector."""
@@ -208,7 +218,8 @@ class Objective:
         ----------
         x : array, (parameters.size,)
         batch_size : int
-            Examples at a time; it changes the result by round-off only.
+            Examples at a time; it changes the result by round-off only. A network that normalises over the examples
+            gets all of them at once.
 
         Returns
         -------
@@ -217,6 +228,8 @@ class Objective:
         """
         self._check(x)
         batch_size = _validate.integer("batch_size", batch_size)
+        if self.network.couples_examples:
+            batch_size = self.examples
 
         def batch(start: int) -> tuple[Array, Array]:
             labels = self.labels[start : start + batch_size]
@@ -237,6 +250,14 @@ class Objective:
 
     def _fetch(self, parts: list[Array]) -> np.ndarray[Any, Any]:
         return self.backend.to_host(self.backend.xp.concatenate(parts)).astype(np.float64)
+
+    def _check_indices(self, indices: Array | None) -> None:
+        if indices is not None:
+            self.backend.require("indices", indices)
+            _validate.array_shape("indices", indices, ("N",))
+            _validate.not_empty("indices", indices)
+            if indices.dtype.kind not in "iu":
+                _validate.reject("indices", "integers", str(indices.dtype))
 
     def _check(self, x: Array) -> None:
         self.backend.require("x", x)

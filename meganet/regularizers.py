@@ -21,6 +21,8 @@ class Regularizer(ABC):
 
     size: int
     backend: Backend
+    #: Whether `value_and_gradient` takes a stack (T, n) of flat vectors.
+    takes_stacks = False
 
     @abstractmethod
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
@@ -57,6 +59,8 @@ class Tikhonov(Regularizer):
     Section 3.2.1 of the thesis: the identity for the network's weights, `linop.Gradient` for the classifier's.
     """
 
+    takes_stacks = True
+
     def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
         self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
         self.alpha = _validate.real("alpha", alpha, minimum=0)
@@ -91,6 +95,8 @@ class Tikhonov(Regularizer):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
+        self._tensor("x", x)
+        _validate.same_dtype("v", v, x.dtype, "x")
         return (self.alpha * self.operator.normal(self._tensor("v", v))).reshape(v.shape)
 
     def _difference(self, x: Array) -> Array:
@@ -158,6 +164,7 @@ class SmoothedL1(Regularizer):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return the Hessian at `x`, exact or lagged, times `v`, an array like `v`."""
+        _validate.same_dtype("v", v, x.dtype, "x")
         _, s = self._differences(x)
         factor = 1 / s if self.hessian == "lagged" else self.eps / (s * s * s)
         product = self.operator.T @ (factor * (self.operator @ self._tensor("v", v)))
@@ -165,6 +172,8 @@ class SmoothedL1(Regularizer):
 
     def _differences(self, x: Array) -> tuple[Array, Array]:
         tensor = self._tensor("x", x)
+        if self.reference is not None:
+            _validate.same_dtype("x", x, self.reference.dtype, "the reference")
         u = self.operator @ (tensor if self.reference is None else tensor - self.reference)
         return u, self.backend.xp.sqrt(u * u + self.eps)
 

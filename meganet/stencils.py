@@ -35,7 +35,7 @@ def derivative_matrix(order: int = 2, h: float = 1.0) -> np.ndarray[Any, Any]:
     ----------
     order : {2, 4}
         Order of accuracy: stencils of 3 points, ``[1 2 1]/4``, ``[-1 0 1]/(2 h)``, ``[1 -2 1]/h^2``; or of 5 points,
-        whose first and second derivatives are exact for polynomials up to the fifth degree.
+        whose first and second derivatives are exact for polynomials up to the fourth and fifth degree.
     h : float
         Mesh width, positive.
 

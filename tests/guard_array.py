@@ -190,10 +190,6 @@ def _block_diag(blocks, format):
     return GuardSparse(scipy.sparse.block_diag([b._hidden for b in blocks], format=format))
 
 
-def _kron(a, b, format):
-    return GuardSparse(scipy.sparse.kron(a._hidden, b._hidden, format=format))
-
-
 class _GuardBackend(Backend):
     """With the hand-written kernels where there is a compiler to run them on the host."""
 
@@ -231,7 +227,7 @@ GUARD = _GuardBackend(
         RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
     ),
-    SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag, kron=_kron),
+    SimpleNamespace(csr_array=_csr_array, block_diag=_block_diag),
     None,
     SimpleNamespace(**{name: on_device(getattr(scipy.fft, name)) for name in ("fft2", "dctn", "idctn")}),
     GuardArray,

@@ -50,7 +50,7 @@ def test_the_namespaces_exist_in_cupy():
     missing = [name for name in FUNCTIONS if not hasattr(cupy, name)]
     missing += [name for name in ("csr_array", "block_diag") if not hasattr(cupyx.scipy.sparse, name)]
     assert not missing
-    assert hasattr(cupy.linalg, "solve") and hasattr(cupyx.scipy.fft, "fft2")
+    assert hasattr(cupy.linalg, "solve") and all(hasattr(cupyx.scipy.fft, name) for name in ("fft2", "dctn", "idctn"))
     stream = cupy.cuda.Stream
     assert all(hasattr(stream, name) for name in ("begin_capture", "end_capture", "synchronize"))
     assert all(hasattr(cupy.cuda, name) for name in ("MemoryPool", "using_allocator", "get_current_stream"))

@@ -103,6 +103,8 @@ class Layer(ABC):
         Returns
         -------
         y : array, ``(N, *range_shape)``
+            Like every result it may share memory with the arguments or the tape: not to be changed in place before the
+            products.
         tape : Tape
             To be handed to `jvp` and `vjp`.
 

@@ -26,6 +26,8 @@ class ConnectorLayer(Layer):
     """
 
     def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:
+        if not isinstance(operator, LinearOperator):
+            _validate.reject("operator", "a LinearOperator", repr(operator))
         self.operator, self.offset = operator, offset
         if offset is not None:
             operator.backend.require("offset", offset)
@@ -41,24 +43,15 @@ class ConnectorLayer(Layer):
             _validate.reject("domain_shape", f"{self.domain_shape}, for which the operator is made", str(domain_shape))
         return self
 
-    def _each(self, function: Any, x: Array, shape: tuple[int, ...]) -> Array:
-        """Apply a product of batches (N, ...) to an array with any axes in front of N."""
-        lead = x.shape[: -len(shape)]
-        y = function(x if len(lead) == 1 else x.reshape(-1, *shape))
-        return y if len(lead) == 1 else y.reshape(*lead, *y.shape[1:])
-
-    def _apply(self, x: Array) -> Array:
-        return self._each(self.operator._apply, x, self.domain_shape)
-
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
-        y = self._apply(x)
+        y = self.operator._forward_each(x)
         return y if self.offset is None else y + self.offset.astype(y.dtype), None
 
     def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
-        return self._apply(dx)
+        return self.operator._forward_each(dx)
 
     def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
-        return self._no_weights(dy), self._each(self.operator._adjoint, dy, self.range_shape)
+        return self._no_weights(dy), self.operator._adjoint_each(dy)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         return self._no_weights(dy), self.backend.xp.zeros_like(dx)

@@ -72,6 +72,8 @@ class BiasLayer(Layer):
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
         self.operator = Broadcast(domain, backend=backend) if operator is None else operator
+        if not isinstance(self.operator, LinearOperator):
+            _validate.reject("operator", "a LinearOperator", repr(operator))
         if self.operator.range_shape != domain:
             _validate.reject("operator", f"one that maps to {domain}", repr(self.operator))
         weights = Parameters([Parameter("bias", self.operator.domain_shape, "bias")])
@@ -82,18 +84,11 @@ class BiasLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> BiasLayer:
         """Return the layer for examples of another shape, for a bias that is the same along the axes that change."""
-        operator = self.operator
-        if tuple(domain_shape) != self.domain_shape:
-            if not isinstance(operator, Broadcast):
-                _validate.reject("domain_shape", f"{self.domain_shape}, where the bias' operator maps", domain_shape)
-            operator = Broadcast(domain_shape, operator.axes, operator.dtype, self.backend)
-        return BiasLayer(domain_shape, operator)
+        return BiasLayer(domain_shape, resized_bias(self.operator, domain_shape))
 
     def _spread(self, b: Array) -> Array:
         """Return ``B b`` with an axis for the examples."""
-        k = len(self.domain_shape)
-        one = self.operator._apply(b.reshape(-1, *self.operator.domain_shape))
-        return one.reshape(*b.shape[:-1], 1, *one.shape[-k:])
+        return self.operator._forward_each(b.reshape(*b.shape[:-1], 1, *self.operator.domain_shape))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
         return x + self._spread(theta), None
@@ -103,19 +98,27 @@ class BiasLayer(Layer):
 
     def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
         k = len(self.domain_shape)
-        total = dy.sum(axis=-k - 1)
-        in_b = self.operator._adjoint(total.reshape(-1, *self.domain_shape))
-        return in_b.reshape(*total.shape[:-k], self.parameters.size), dy
+        in_b = self.operator._adjoint_each(dy.sum(axis=-k - 1, keepdims=True))
+        return in_b.reshape(*dy.shape[: -k - 1], self.parameters.size), dy
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
         return self.backend.xp.zeros_like(dtheta), self.backend.xp.zeros_like(dx)
+
+
+def resized_bias(operator: LinearOperator, domain_shape: tuple[int, ...]) -> LinearOperator:
+    """Return a bias' operator for examples of another shape: one that is the same along the axes that change."""
+    if tuple(domain_shape) == operator.range_shape:
+        return operator
+    if not isinstance(operator, Broadcast):
+        _validate.reject("domain_shape", f"{operator.range_shape}, where the bias' operator maps", str(domain_shape))
+    return Broadcast(domain_shape, operator.axes, operator.dtype, operator.backend)
 
 
 class ScalingLayer(Layer):
     """``y = s x`` with a factor for every place along some axes of an example: diagonal scaling.
 
     ``jvp`` is ``ds x + s dx``; ``vjp`` is ``ds = sum of x dy`` over the examples and other axes, ``dx = s dy``;
-    `curvature` is ``(sum of dx dy, ds dy)``. The factors start at 1.
+    `curvature` is ``(sum of dx dy, ds dy)``. Initial weights are 1.
 
     Parameters
     ----------

@@ -26,6 +26,8 @@ class Statistics(NamedTuple):
     def updated(self, new: Statistics, momentum: float) -> Statistics:
         """Return the running statistics ``momentum * old + (1 - momentum) * new``."""
         weight = _validate.real("momentum", momentum, minimum=0)
+        if weight > 1:
+            _validate.reject("momentum", "a number from 0 to 1", repr(momentum))
         return Statistics(*(weight * a + (1 - weight) * b for a, b in zip(self, new, strict=True)))
 
 
@@ -80,19 +82,25 @@ class NormalisationLayer(Layer):
         return NormalisationLayer(domain_shape, self.over, eps=self.eps, backend=self.backend)
 
     def statistics(self, x: Array) -> Statistics:
-        """Return mean and variance of a batch (N, ...)."""
+        """Return mean and variance of a batch (N, ...), for a layer that normalises over the examples."""
+        self._over_examples()
         mean = self._mean(x)
         centred = x - mean
         variance = self._mean(centred * centred)
-        return Statistics(mean[0], variance[0]) if self.couples_examples else Statistics(mean, variance)
+        return Statistics(mean[0], variance[0])
 
     def frozen(self, statistics: Statistics) -> ConnectorLayer:
         """Return the layer with fixed statistics of a batch: ``y = (x - mean) / sqrt(variance + eps)``."""
-        if not self.couples_examples:
-            _validate.reject("over", "'examples' among them: without, there are no statistics of a batch", self.over)
+        self._over_examples()
         ones = self.backend.xp.zeros(self.domain_shape, dtype=statistics.mean.dtype) + 1
         scale = ones / self.backend.xp.sqrt(statistics.variance + self.eps)
         return ConnectorLayer(Diagonal(scale, self.backend), -statistics.mean * scale)
+
+    def _over_examples(self) -> None:
+        if not self.couples_examples:
+            _validate.reject(
+                "over", "'examples' among them: without, there are no statistics of a batch", str(self.over)
+            )
 
     def _mean(self, x: Array) -> Array:
         return x.sum(axis=self._axes, keepdims=True) * (1 / math.prod(x.shape[axis] for axis in self._axes))

@@ -73,6 +73,23 @@ class LinearOperator(ABC):
         """Return ``A.T A x`` for a batch; an operator made of parts may know a shorter way."""
         return self._adjoint(self._apply(x))
 
+    def _forward_each(self, x: Array) -> Array:
+        """Return ``A x`` for an array with any axes in front of those of the domain."""
+        return self._each(self._apply, x, self.domain_shape)
+
+    def _adjoint_each(self, y: Array) -> Array:
+        """Return ``A.T y`` for an array with any axes in front of those of the range."""
+        return self._each(self._adjoint, y, self.range_shape)
+
+    def _each(self, product: Any, x: Array, shape: tuple[int, ...]) -> Array:
+        if self.stores_numbers:
+            _validate.same_dtype("x", x, self.dtype, f"the fixed operator {self!r}")
+        lead = x.shape[: x.ndim - len(shape)]
+        if len(lead) == 1:
+            return product(x)
+        y = product(x.reshape(-1, *shape))
+        return y.reshape(*lead, *y.shape[1:])
+
     def normal(self, x: Array) -> Array:
         """Return ``A.T (A x)`` for one example or many: the gradient of ``||A x||^2 / 2``."""
         return self._product("x", x, self.domain_shape, self._normal)
@@ -255,6 +272,8 @@ class Scaled(LinearOperator):
         return self.factor * self.operator._adjoint(y)
 
     def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+        if self.factor == 0:
+            return y * (1 / gamma if gamma else 0.0)
         return self.operator._solve_normal(y, alpha * self.factor**2, gamma)
 
     def tosparse(self) -> Any:

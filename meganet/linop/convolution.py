@@ -94,7 +94,7 @@ class CirculantConvolution(ParametricOperator):
     @property
     def fan_out(self) -> int:
         """Number of outputs in which one input occurs, on average."""
-        return self.kernel_shape[0] * math.prod(self.kernel_shape[2:]) // math.prod(self.stride)
+        return max(1, self.kernel_shape[0] * math.prod(self.kernel_shape[2:]) // math.prod(self.stride))
 
     def resized(self, domain_shape: tuple[int, ...]) -> CirculantConvolution:
         """Return the same stencils for images of another resolution."""
@@ -102,6 +102,8 @@ class CirculantConvolution(ParametricOperator):
 
     def with_range(self, range_shape: tuple[int, ...]) -> CirculantConvolution:
         """Return the same stencils for results of another resolution."""
+        if tuple(range_shape) == self.range_shape:
+            return self
         image = tuple(n * s for n, s in zip(range_shape[1:], self.stride, strict=True))
         return self.resized((self.domain_shape[0], *image))
 

@@ -78,6 +78,7 @@ class Sparse(ParametricOperator):
         m, n = _validate.pair("shape", shape)
         if getattr(kernel, "ndim", 0) != 1:
             _validate.reject("kernel", "a vector of values", f"shape {getattr(kernel, 'shape', kernel)}")
+        _validate.not_empty("kernel", kernel, "value")
         super().__init__(kernel, (n,), (m,), backend)
         self.rows = self._places("rows", rows, m)
         self.columns = self._places("columns", columns, n)
@@ -92,19 +93,14 @@ class Sparse(ParametricOperator):
         ones, count = np.ones(len(places)), np.arange(len(places))
         return Matrix(scipy.sparse.coo_array((ones, (count, places)), shape=(len(places), size)), backend=self.backend)
 
-    @staticmethod
-    def _flat(function: Any, x: Array) -> Array:
-        """Apply a product of batches to an array with any axes in front."""
-        return function(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
-
     def _apply(self, x: Array) -> Array:
-        return self._flat(self.rows._adjoint, self.kernel[..., None, :] * self._flat(self.columns._apply, x))
+        return self.rows._adjoint_each(self.kernel[..., None, :] * self.columns._forward_each(x))
 
     def _adjoint(self, y: Array) -> Array:
-        return self._flat(self.columns._adjoint, self.kernel[..., None, :] * self._flat(self.rows._apply, y))
+        return self.columns._adjoint_each(self.kernel[..., None, :] * self.rows._forward_each(y))
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        return (self._flat(self.rows._apply, y) * self._flat(self.columns._apply, x)).sum(axis=-2)
+        return (self.rows._forward_each(y) * self.columns._forward_each(x)).sum(axis=-2)
 
     @property
     def fan_in(self) -> int:

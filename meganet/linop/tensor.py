@@ -43,9 +43,11 @@ class Matrix(LinearOperator):
         backend: str | Backend | None = None,
     ) -> None:
         if not scipy.sparse.issparse(matrix):
-            matrix = np.asarray(matrix, dtype=np.float64)
+            matrix = np.asarray(matrix)
             if matrix.ndim != 2:
                 _validate.reject("matrix", "two axes", f"shape {matrix.shape}")
+        if matrix.dtype.kind == "c":
+            _validate.reject("matrix", "real numbers", str(matrix.dtype))
         self.matrix = scipy.sparse.csr_array(matrix).astype(np.float64)
         rows, columns = self.matrix.shape
         domain = _validate.shape("domain_shape", columns if domain_shape is None else domain_shape)
@@ -222,12 +224,8 @@ class Kronecker(LinearOperator):
         self.stores_numbers = left.stores_numbers or right.stores_numbers
 
     @staticmethod
-    def _along_last(operator: LinearOperator, x: Array) -> Array:
-        return operator._apply(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
-
-    def _both(self, left: LinearOperator, right: LinearOperator, x: Array) -> Array:
-        one = self._along_last(right, x).swapaxes(-1, -2)
-        return self._along_last(left, one).swapaxes(-1, -2)
+    def _both(left: LinearOperator, right: LinearOperator, x: Array) -> Array:
+        return left._forward_each(right._forward_each(x).swapaxes(-1, -2)).swapaxes(-1, -2)
 
     def _apply(self, x: Array) -> Array:
         return self._both(self.left, self.right, x)
@@ -237,4 +235,5 @@ class Kronecker(LinearOperator):
 
     def tosparse(self) -> Any:
         """Return the Kronecker product of the two matrices."""
-        return self.backend.sparse.kron(self.left.tosparse(), self.right.tosparse(), format="csr")
+        parts = (operator.to("numpy").tosparse() for operator in (self.left, self.right))
+        return self.backend.csr(scipy.sparse.kron(*parts))

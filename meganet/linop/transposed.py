@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from meganet import _validate
 from meganet.backend import Array
 from meganet.linop.base import ParametricOperator
 
@@ -21,6 +22,8 @@ class Transposed(ParametricOperator):
     """
 
     def __init__(self, operator: ParametricOperator) -> None:
+        if not isinstance(operator, ParametricOperator):
+            _validate.reject("operator", "a ParametricOperator, whose kernel is known", repr(operator))
         super().__init__(operator.kernel, operator.range_shape, operator.domain_shape, operator.backend)
         self.operator, self.kernel_shape, self.role = operator, operator.kernel_shape, operator.role
 

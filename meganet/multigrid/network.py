@@ -116,6 +116,7 @@ def prolongate(
     channels, height, width = _image_domain(network)
     _validate.same_dtype("W", W, theta.dtype, "theta")
     larger = network.resized((channels, 2 * height, 2 * width))
+    _check_ranges(network, larger)
     change = _stencils(kernels, lambda k: prolongate_kernels(k, interpolation))
     fine_w = prolongate_classifier(W, network.range_shape, interpolation=interpolation, scaling=classifier_scaling)
     return Transferred(larger, _transfer_theta(network, larger, theta, change), fine_w)
@@ -139,6 +140,7 @@ def restrict(
     _validate.even_shape("network's images", (height, width))
     _validate.same_dtype("W", W, theta.dtype, "theta")
     smaller = network.resized((channels, height // 2, width // 2))
+    _check_ranges(smaller, network)
     change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation))
     coarse_w = restrict_classifier(W, network.range_shape, scaling=classifier_scaling)
     return Transferred(smaller, _transfer_theta(network, smaller, theta, change), coarse_w)
@@ -149,6 +151,16 @@ def _image_domain(network: Layer) -> tuple[int, ...]:
         if len(getattr(network, name)) != 3:
             _validate.reject("network", f"images (C, H, W) as {name}", str(getattr(network, name)))
     return network.domain_shape
+
+
+def _check_ranges(coarse: Layer, fine: Layer) -> None:
+    """Refuse a network whose results do not double in size with its images, as with a stride that does not divide
+    them.
+    """
+    channels, height, width = coarse.range_shape
+    if fine.range_shape != (channels, 2 * height, 2 * width):
+        expected = f"one whose range doubles with its images, {(channels, 2 * height, 2 * width)} on the finer grid"
+        _validate.reject("network", expected, str(fine.range_shape))
 
 
 def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -190,6 +202,8 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
 
 def _each_column(before: Integrator, after: Integrator, theta: Array, change: Callable[[Array], Array]) -> Array:
     """Change the coefficients in time: the transfer is linear, so they change as the weights at each time do."""
+    if not before.width:
+        return theta
     columns, count = theta.reshape(-1, before.width), 1 if before.shared else len(before.layers)
     parts = [
         _transfer_theta(before.layers[k], after.layers[k], columns[time, before.parts[k]], change)
@@ -206,7 +220,9 @@ def _in_basis(layer: Reparametrised, weights: Array) -> Array:
     backend = layer.backend
     basis = scipy.sparse.csc_array(layer.to("numpy").basis.tosparse())
     target = backend.to_host(weights).astype(np.float64)
-    coefficients = scipy.sparse.linalg.spsolve((basis.T @ basis).tocsc(), basis.T @ target)
+    square = basis.shape[0] == basis.shape[1]
+    system, right = (basis, target) if square else ((basis.T @ basis).tocsc(), basis.T @ target)
+    coefficients = scipy.sparse.linalg.splu(system).solve(right)
     error = float(np.linalg.norm(basis @ coefficients - target))
     if not error <= OUTSIDE * float(np.linalg.norm(target)):
         _validate.reject(

@@ -51,7 +51,7 @@ class Chain(Layer):
                 _validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
         self.layers = layers
         self.names = tuple(str(k) for k in range(len(layers))) if names is None else tuple(names)
-        if len(set(self.names)) != len(layers):
+        if len(set(self.names)) != len(self.names) or len(self.names) != len(layers):
             _validate.reject("names", f"{len(layers)} different names", repr(names))
         self.storage = tuple(range(len(layers))) if storage is None else tuple(storage)
         if sorted(self.storage) != list(range(len(layers))):

@@ -168,8 +168,8 @@ def _linear(kernel: Kernel) -> Layer:
     return kernel
 
 
-def _bias(kernel: Layer, bias: LinearOperator | bool) -> Layer | None:
-    if bias is False:
+def _bias(kernel: Layer, bias: LinearOperator | bool | None) -> Layer | None:
+    if bias is None or bias is False:
         return None
     return BiasLayer(kernel.range_shape, None if bias is True else bias, backend=kernel.backend)
 

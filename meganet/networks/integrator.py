@@ -74,30 +74,41 @@ class Integrator(Layer):
         shared: bool = False,
         split: int = 1,
     ) -> None:
-        self.named, self.stages, self.times = tuple(layers), tuple(stages), times
+        self.stages, self.times = tuple(stages), times
+        for name, layer in layers:
+            if not isinstance(layer, Layer):
+                _validate.reject(f"layer {name!r}", "a Layer", repr(layer))
         self.layers = tuple(layer for _, layer in layers)
         self.shared, self.split = shared, split
         first = self.layers[0]
         for name, layer in layers:
-            if layer.range_shape != layers[-1][1].domain_shape or layer.backend is not first.backend:
+            if {layer.range_shape, layer.domain_shape} != {first.domain_shape} or layer.backend is not first.backend:
                 _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
-        self.coefficients = None if coefficients is None else np.array(coefficients, dtype=np.float64)
-        if self.coefficients is not None:
-            _validate.array_shape("coefficients", self.coefficients, ("K", times))
+        self._basis: Matrix | None = None
+        if coefficients is not None:
+            in_time = np.array(coefficients, dtype=np.float64)
+            _validate.array_shape("coefficients", in_time, ("K", times))
+            _validate.not_empty("coefficients", in_time, "row")
+            if not np.isfinite(in_time).all():
+                _validate.reject("coefficients", "finite numbers", "NaN or infinity among them")
+            self._basis = Matrix(in_time.T, backend=first.backend)
         sizes = [layer.parameters.size for layer in self.layers]
         starts = [0] * len(sizes) if shared else np.cumsum([0, *sizes[:-1]]).tolist()
         self.parts = [slice(a, a + size) for a, size in zip(starts, sizes, strict=True)]
         self.width = sizes[0] if shared else sum(sizes)
-        count = times if self.coefficients is None else len(self.coefficients)
+        self._count = times if self._basis is None else self._basis.shape[1]
         column = self.layers[0].parameters if len(layers) == 1 or shared else Parameters.joined(_named(layers))
         parameters = Parameters(
-            Parameter(f"{k}.{p.name}", p.shape, p.role, p.fan_in) for k in range(count) for p in column
+            Parameter(f"{k}.{p.name}", p.shape, p.role, p.fan_in) for k in range(self._count) for p in column
         )
         domain = (split * first.domain_shape[0], *first.domain_shape[1:])
         self.couples_examples = any(layer.couples_examples for layer in self.layers)
         super().__init__(domain, domain, parameters, first.backend)
-        if self.coefficients is not None:
-            self._basis = Matrix(self.coefficients.T, backend=self.backend)
+
+    @property
+    def coefficients(self) -> np.ndarray[Any, Any] | None:
+        """The matrix A of weights in time, on the host, or None."""
+        return None if self._basis is None else self._basis.matrix.toarray().T
 
     @property
     def twice_differentiable(self) -> bool:
@@ -106,20 +117,14 @@ class Integrator(Layer):
 
     def _columns(self, theta: Array) -> Array:
         """Return the weights at every time, (..., times, width)."""
-        c = theta.reshape(*theta.shape[:-1], -1, self.width)
-        return c if self.coefficients is None else self._in_time(self._basis._apply, c)
+        c = theta.reshape(*theta.shape[:-1], self._count, self.width)
+        return c if self._basis is None else self._basis._forward_each(c.swapaxes(-1, -2)).swapaxes(-1, -2)
 
     def _columns_adjoint(self, columns: Array) -> Array:
         """Return the adjoint of `_columns`."""
-        if self.coefficients is not None:
-            columns = self._in_time(self._basis._adjoint, columns)
-        return columns.reshape(*columns.shape[:-2], -1)
-
-    @staticmethod
-    def _in_time(product: Any, c: Array) -> Array:
-        across = c.swapaxes(-1, -2)
-        result = product(across.reshape(-1, across.shape[-1]))
-        return result.reshape(*across.shape[:-1], -1).swapaxes(-1, -2)
+        if self._basis is not None:
+            columns = self._basis._adjoint_each(columns.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return columns.reshape(*columns.shape[:-2], self.parameters.size)
 
     def _weights(self, columns: Array, stage: Stage) -> Array:
         return columns[..., stage.time, self.parts[stage.layer]]

@@ -60,6 +60,12 @@ class Reparametrised(Layer):
         Reparametrised.__init__(other, self.layer.resized(domain_shape), self.basis, self.offset, self.parameters)
         return other
 
+    def refined_in_time(self, theta: Array) -> tuple[Reparametrised, Array]:
+        """Return the layer as it is; weights in a basis over several time steps cannot be refined."""
+        if self.layer.refined_in_time(self.weights(theta))[0] is not self.layer:
+            _validate.reject("network", "time steps around weights in a basis, not within them", repr(self))
+        return self, theta
+
     @property
     def twice_differentiable(self) -> bool:
         """Whether `curvature` is defined for every part."""
@@ -71,10 +77,10 @@ class Reparametrised(Layer):
         return direction if self.offset is None else direction + self.offset.astype(direction.dtype)
 
     def _direction(self, dc: Array) -> Array:
-        return self.basis._apply(dc.reshape(-1, dc.shape[-1])).reshape(*dc.shape[:-1], -1)
+        return self.basis._forward_each(dc[..., None, :])[..., 0, :]
 
     def _coefficients(self, dtheta: Array) -> Array:
-        return self.basis._adjoint(dtheta.reshape(-1, dtheta.shape[-1])).reshape(*dtheta.shape[:-1], -1)
+        return self.basis._adjoint_each(dtheta[..., None, :])[..., 0, :]
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
         return self.layer._forward(self.weights(theta), x)

@@ -16,6 +16,7 @@ from meganet import _validate
 from meganet.backend import Array
 from meganet.layers.activations import Activation
 from meganet.layers.base import Layer
+from meganet.layers.elementwise import resized_bias
 from meganet.linop import LinearOperator, ParametricOperator, Transposed
 from meganet.networks.compound import SingleLayer
 from meganet.networks.integrator import Integrator, Stage
@@ -36,6 +37,8 @@ class _EquidistantSteps(Integrator):
 
     def resized(self, domain_shape: tuple[int, ...]) -> Integrator:
         """Return the same scheme for examples of another shape."""
+        if domain_shape[0] % self.split:
+            _validate.reject("domain_shape", f"a first axis that {self.split} parts share", str(tuple(domain_shape)))
         one = (domain_shape[0] // self.split, *domain_shape[1:])
         return self._made([layer.resized(one) for layer in self.layers], self.steps, self.h, self.coefficients)
 
@@ -153,8 +156,8 @@ class Hamiltonian(_EquidistantSteps):
     def resized(self, domain_shape: tuple[int, ...]) -> Hamiltonian:
         """Return the same scheme for examples of another shape."""
         bias = self.bias
-        if not isinstance(bias, bool) and tuple(domain_shape) != self.domain_shape:
-            _validate.reject("domain_shape", f"{self.domain_shape}, where the bias maps", str(domain_shape))
+        if isinstance(bias, LinearOperator):
+            bias = resized_bias(bias, domain_shape)
         return Hamiltonian(
             self.kernel.resized(domain_shape),
             self.steps,
@@ -211,7 +214,9 @@ class RungeKutta4(Integrator):
     """
 
     def __init__(self, layer: Layer, times: Sequence[float], *, coefficients: Any = None) -> None:
-        nodes = [_validate.real(f"times[{k}]", float(t)) for k, t in enumerate(times)]
+        if isinstance(times, str) or not np.iterable(times):
+            _validate.reject("times", "two or more increasing times", repr(times))
+        nodes = [_validate.real(f"times[{k}]", t) for k, t in enumerate(times)]
         if len(nodes) < 2 or (np.diff(nodes) <= 0).any():
             _validate.reject("times", "two or more increasing times", repr(times))
         self.nodes = tuple(nodes)
@@ -244,6 +249,8 @@ class RungeKutta4(Integrator):
 
 def _refined(network: Integrator, refinement: np.ndarray[Any, Any], theta: Array) -> Array:
     """Return the weights at finer times; coefficients in time stay what they are."""
+    network.backend.require("theta", theta)
+    _validate.array_shape("theta", theta, (network.parameters.size,))
     if network.coefficients is not None:
         return theta
     columns = network.backend.asarray(refinement, theta.dtype) @ network._columns(theta)
