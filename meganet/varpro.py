@@ -49,14 +49,22 @@ class VariableProjection:
 
     def solve(self, theta: Array) -> Array:
         """Return the classifier's weights that minimise J for the network's weights `theta`."""
+        inner = self._inner(theta)
+        # where the features overflow W stays what it was: value and gradient are then not finite either
+        if inner is not None:
+            self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=self.control).x
+        return self.W
+
+    def _inner(self, theta: Array) -> Objective | None:
+        """Return the objective of W alone, for features that do not change; None if they are not finite."""
         outer = self.objective
         features = outer.network(theta, outer.images)
+        if not bool(outer.backend.to_host(outer.backend.xp.isfinite(features).all())):
+            return None
         fixed = ConnectorLayer(Identity(outer.network.range_shape, outer.dtype, outer.backend))
-        inner = Objective(
+        return Objective(
             fixed, outer.classifier, features, outer.labels, loss=outer.loss, W_regularizer=outer.W_regularizer
         )
-        self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=self.control).x
-        return self.W
 
     def __call__(self, theta: Array) -> tuple[Array, Array]:
         """Return ``f(theta)``, an array of shape (), and its gradient, (parameters.size,)."""
@@ -65,7 +73,11 @@ class VariableProjection:
 
     def hessian(self, theta: Array, kind: str = "gauss-newton") -> ReducedHessian:
         """Return the Hessian at `theta`, from J's exact one or its Gauss-Newton approximation, as an operator."""
-        return ReducedHessian(self.objective.hessian(self._point(theta), kind), self.parameters.size)
+        point = self._point(theta)
+        inner = self._inner(theta)
+        if inner is None:
+            _validate.reject("theta", "weights at which the features are finite", "NaN or infinity among them")
+        return ReducedHessian(self.objective.hessian(point, kind), inner.hessian(self.W))
 
     def _point(self, theta: Array) -> Array:
         self.objective.backend.require("theta", theta)
@@ -82,15 +94,16 @@ class ReducedHessian(LinearOperator):
     ----------
     hessian : LinearOperator
         H, on ``[theta; W]``.
-    n : int
-        Length of theta.
+    block : LinearOperator
+        ``H_ww``, whose products need not go through the network.
     """
 
     stores_numbers = True
 
-    def __init__(self, hessian: LinearOperator, n: int) -> None:
+    def __init__(self, hessian: LinearOperator, block: LinearOperator) -> None:
+        n = hessian.shape[0] - block.shape[0]
         super().__init__((n,), (n,), hessian.dtype, hessian.backend)
-        self.whole, self.rest = hessian, hessian.shape[0] - n
+        self.whole, self.block, self.rest = hessian, block, block.shape[0]
 
     def _apply(self, x: Array) -> Array:
         return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
@@ -102,17 +115,13 @@ class ReducedHessian(LinearOperator):
         xp, n = self.backend.xp, self.shape[0]
         none, no_theta = xp.zeros(self.rest, dtype=v.dtype), xp.zeros(n, dtype=v.dtype)
         product = self.whole @ xp.concatenate([v, none])
-
-        def within(w: Array) -> Array:
-            return (self.whole @ xp.concatenate([no_theta, w]))[n:]
-
         # the solution of H_ww w = -H_wt v
-        solved = steihaug(within, product[n:], math.inf, rtol=1e-12, max_iterations=2 * self.rest)
+        solved = steihaug(self.block.__matmul__, product[n:], math.inf, rtol=1e-12, max_iterations=2 * self.rest)
         return product[:n] + (self.whole @ xp.concatenate([no_theta, solved.step]))[:n]
 
     def to(self, backend: str | Backend) -> ReducedHessian:
         """Return the Hessian itself on its own backend; elsewhere it needs an objective made there."""
-        return ReducedHessian(self.whole.to(get_backend(backend)), self.shape[0])
+        return ReducedHessian(self.whole.to(get_backend(backend)), self.block)
 
     def tosparse(self) -> Any:
         """Return the Schur complement as a matrix; for small problems."""

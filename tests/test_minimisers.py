@@ -110,6 +110,27 @@ class TestEveryMethod:
 
         assert self.run(name, fun, lambda x: np.eye(2), np.ones(2)).reason in ("not finite", "line search", "radius")
 
+    def test_a_start_that_is_not_finite_has_not_converged(self, name):
+        for value, slope in ((np.inf, np.inf), (np.nan, 0.0), (-np.inf, 0.0)):
+            result = self.run(name, lambda x, v=value, s=slope: (v, np.full(2, s)), lambda x: np.eye(2), np.ones(2))
+            assert result.reason == "not finite" and not result.converged
+
+    def test_stays_where_the_function_is_defined(self, name):
+        """A logarithmic barrier that answers with nonsense outside."""
+        if name == "meganet":
+            pytest.skip("the original's line search asks for a low value only")
+
+        def fun(x):
+            if (x <= 0).any():
+                return -5.0, np.full(2, np.nan)
+            return float((x - np.log(x)).sum() * 3), 3 * (1 - 1 / x)
+
+        result = self.run(
+            name, fun, lambda x: np.diag(3 / x**2), np.array([0.01, 3.0]), control=Control(max_iterations=500)
+        )
+        assert result.converged
+        np.testing.assert_allclose(result.x, 1, atol=1e-4)
+
     def test_errors(self, name):
         with pytest.raises(InputError, match="dtype of x0: expected float32 or float64, got int64"):
             self.run(name, rosenbrock, scipy.optimize.rosen_hess, np.array([1, 2]))
@@ -279,6 +300,38 @@ class TestKrylov:
         with pytest.raises(InputError, match="start: expected a vector that is not zero"):
             arnoldi(lambda v: v, np.zeros(3), 2)
 
+    def test_round_off_is_no_negative_curvature(self):
+        """A convex problem whose matrix is singular to working precision."""
+        i = np.arange(12)
+        h = 1 / (i[:, None] + i[None, :] + 1)
+        a = h.T @ h
+        b = a @ np.ones(12)
+        control = Control(rtol=1e-8)
+        result = trust_region(
+            lambda x: (x @ a @ x / 2 - b @ x, a @ x - b),
+            np.zeros(12),
+            lambda x: a,
+            subproblem="gmres",
+            radius=1e4,
+            max_radius=1e6,
+            control=control,
+        )
+        assert np.linalg.norm(result.x - 1) < 10
+        solved = gmres_in_ball(lambda v: a @ v, -b, 100.0, 12)
+        assert solved.reason == "converged" and np.linalg.norm(solved.step) < 10
+
+    def test_hard_case(self):
+        """The gradient has no part in the direction of negative curvature."""
+        h, g = np.array([[1.0, -1.0], [1.0, -1.0]]), np.array([1.0, 0.0])
+        solved = gmres_in_ball(lambda v: h @ v, g, 2.0, 2)
+        assert solved.reason == "negative curvature" and np.linalg.norm(solved.step) == pytest.approx(2)
+
+    def test_numbers_that_are_none(self):
+        x0, hessian = np.array([2.0, 1.0]), lambda x: np.full((2, 2), np.nan)
+        for subproblem in ("gmres", "steihaug"):
+            result = trust_region(lambda x: (x @ x, 2 * x), x0, hessian, subproblem=subproblem)
+            assert result.reason in ("not finite", "radius") and (result.x == x0).all()
+
     def test_gmres_against_scipy(self):
         rng = np.random.default_rng(1)
         a, b, x0 = rng.standard_normal((7, 7)), rng.standard_normal(7), rng.standard_normal(7)
@@ -398,6 +451,29 @@ class TestConstraints:
         assert abs(g[inside]).max(initial=0) < 1e-2
         assert (g[x <= -0.2 + 1e-6] > -1e-3).all() and (g[x >= 0.1 - 1e-6] < 1e-3).all()
 
+    def test_other_line_searches_do_not_leave_the_set(self):
+        def fun(x):
+            return x @ x, 2 * x
+
+        with pytest.raises(InputError, match="line_search: expected Armijo, or None, with a projection"):
+            steepest_descent(fun, np.array([5.0, 5.0]), project=bounds(1, 2), line_search=StrongWolfe())
+        result = steepest_descent(fun, np.array([5.0, 5.0]), project=bounds(1, 2), line_search=Armijo(shrink=0.3))
+        np.testing.assert_allclose(result.x, 1)
+
+    @pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
+    def test_round_off_does_not_shorten_proximal_steps(self, offset):
+        q = np.linspace(1, 50, 8)
+        result = proximal_gradient(
+            lambda x: (offset + x @ (q * x) / 2 - x.sum(), q * x - 1),
+            np.zeros(8),
+            prox_l1(0.1),
+            lambda x: 0.1 * abs(x).sum(),
+            tau=51.0,
+            control=Control(rtol=1e-7, max_iterations=3000),
+        )
+        assert result.converged and result.history[-1]["tau"] < 500
+        np.testing.assert_allclose(result.x, 0.9 / q, atol=1e-6)
+
     def test_projections(self, backend, dtype):
         x = backend.asarray(np.array([[3.0, 4.0], [0.3, 0.4]]), dtype)
         np.testing.assert_allclose(backend.to_host(ball(1.0)(x)), [[0.6, 0.8], [0.3, 0.4]], rtol=1e-6)
@@ -440,6 +516,12 @@ def test_the_original_steps_backwards():
     assert meganet_cg(lambda v: h @ v, 0 * b).relres == 0
 
 
+def test_the_original_from_the_solution():
+    solved = meganet_cg(lambda v: 2 * v, np.array([2.0, 2.0]), x0=np.ones(2), radius=10.0)
+    assert solved.flag == 0 and solved.relres == 0
+    np.testing.assert_array_equal(solved.x, 1)
+
+
 def test_trust_region_errors():
     arguments = (rosenbrock, np.ones(2), scipy.optimize.rosen_hess)
     with pytest.raises(InputError, match="subproblem: expected one of 'gmres', 'steihaug'"):
@@ -448,6 +530,8 @@ def test_trust_region_errors():
         trust_region(*arguments, subproblem="gmres", preconditioner=lambda r: r)
     with pytest.raises(InputError, match=r"accept: expected a number in \[0, 1/4\)"):
         trust_region(*arguments, accept=0.5)
+    with pytest.raises(InputError, match="preconditioner: expected a positive definite one"):
+        trust_region(rosenbrock, np.zeros(2), scipy.optimize.rosen_hess, preconditioner=lambda r: -r)
     with pytest.raises(InputError, match="hessian: expected a function of the point, got None"):
         trust_region(rosenbrock, np.zeros(2), None)
     with pytest.raises(InputError, match="max_iterations: expected an integer of at least 0, got -1"):

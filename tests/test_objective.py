@@ -5,10 +5,10 @@ import pytest
 from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
-from meganet import DenseLayer, Tikhonov
+from meganet import ConvolutionLayer, DenseLayer, Reparametrised, ResidualNetwork, SmoothedL1, Tikhonov
 from meganet._validate import InputError
 from meganet.checks import check_adjoint, check_derivative
-from meganet.linop import Gradient, Identity
+from meganet.linop import Gradient, Identity, Matrix
 
 
 class TestObjective:
@@ -42,6 +42,51 @@ class TestObjective:
         other = meganet.Objective(*parts, **usual)
         with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
             meganet.StackedObjective([objectives[0], other])
+
+    def test_parts_of_a_stack_are_compared_by_their_numbers(self, backend):
+        """Also those that a repr does not show; what is equal may be made twice."""
+
+        def made(h=0.5, reference=0.0, scale=1.0, hessian="exact"):
+            step = Reparametrised(
+                ConvolutionLayer((1, 6, 4), 1, activation="tanh"),
+                Matrix(scale * np.eye(9)),
+                backend.asarray(np.ones(9)),
+            )
+            in_time = np.array([[1.0, h], [0.0, 1.0]])
+            network = ResidualNetwork(step, 2, 0.5, coefficients=in_time)
+            penalty = SmoothedL1(Identity((18,)), 0.1, 1e-3, backend.asarray(np.full(18, reference)), hessian)
+            images = backend.asarray(np.ones((4, 1, 6, 4)))
+            classifier = DenseLayer((1, 6, 4), 2)
+            return meganet.Objective(network, classifier, images, np.arange(4) % 2, theta_regularizer=penalty)
+
+        stack = meganet.StackedObjective([made(), made()])
+        x = backend.asarray(np.random.default_rng(0).standard_normal((2, 18 + 50)))
+        indices = backend.asarray(np.array([[0, 1], [2, 3]]))
+        values = backend.to_host(stack(x, indices)[0])
+        for t in range(2):
+            assert values[t] == pytest.approx(float(backend.to_host(made()(x[t].copy(), indices[t])[0])), rel=1e-12)
+        for change in ({"h": 0.4}, {"reference": 1.0}, {"scale": 2.0}, {"hessian": "lagged"}):
+            with pytest.raises(
+                InputError, match=r"objectives\[1\]: expected the (network|theta_regularizer) of the first"
+            ):
+                meganet.StackedObjective([made(), made(**change)])
+
+    def test_a_batch_that_belongs_together_is_evaluated_whole(self, backend):
+        objective, x = small_objective(backend, "float64", network=coupled_network())
+        value = float(backend.to_host(objective(x)[0]))
+        for batch_size in (1, 2, 5, 100):
+            assert objective.evaluate(x, batch_size).objective == pytest.approx(value, rel=1e-12)
+
+    def test_bad_indices(self, backend):
+        objective, x = small_objective(backend, "float64")
+        for indices, message in (
+            (np.zeros(0, int), "indices: expected at least one example, got none"),
+            (np.array([1.0]), "indices: expected integers, got float64"),
+            (np.array([[1]]), r"indices: expected an array of shape \(N,\)"),
+        ):
+            for call in (objective, objective.hessian):
+                with pytest.raises(InputError, match=message):
+                    call(x, indices=backend.asarray(indices))
 
     @pytest.mark.parametrize("name", OBJECTIVES)
     def test_gradient(self, backend, name):
@@ -139,6 +184,15 @@ class TestHessian:
             assert smallest > -1e-12 if kind == "gauss-newton" else np.isfinite(smallest)
         n = objective.network.parameters.size
         assert abs(matrix[:n, n:]).max() > 1e-3
+
+    def test_the_point_is_copied(self, backend):
+        objective, x = small_objective(backend, "float64")
+        v = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
+        for options in ({}, {"batch_size": 3}):
+            hessian = objective.hessian(x, **options)
+            before = backend.to_host(hessian @ v)
+            x *= 2
+            np.testing.assert_array_equal(backend.to_host(hessian @ v), before)
 
     def test_errors(self, backend):
         objective, x = small_objective(backend, "float64")

@@ -154,9 +154,7 @@ def _image_domain(network: Layer) -> tuple[int, ...]:
 
 
 def _check_ranges(coarse: Layer, fine: Layer) -> None:
-    """Refuse a network whose results do not double in size with its images, as with a stride that does not divide
-    them.
-    """
+    """Refuse a network whose results do not double in size with its images, as with an unsuitable stride."""
     channels, height, width = coarse.range_shape
     if fine.range_shape != (channels, 2 * height, 2 * width):
         expected = f"one whose range doubles with its images, {(channels, 2 * height, 2 * width)} on the finer grid"

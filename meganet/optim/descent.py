@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
+from meganet import _validate
 from meganet.backend import Array
 from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
@@ -28,7 +30,8 @@ def steepest_descent(
     x0 : array, (n,)
         float32 or float64, on any backend; with `project` its projection is the start.
     line_search : LineSearch, optional
-        `Armijo` if not given. The first trial is twice the last step, at the beginning ``1 / ||g||``.
+        `Armijo` if not given; with `project` it must be one. The first trial is twice the last step, at the beginning
+        ``min(1, 1 / ||g||)``.
     project : callable, optional
         Projection P onto a convex set, such as `bounds`; convergence is then that of ``x - P(x - g)``.
     control : Control, optional
@@ -46,12 +49,16 @@ def steepest_descent(
     >>> result.reason, bool(abs(result.x).max() < 1e-5)
     ('gradient', True)
     """
-    search = Armijo(project=project) if line_search is None else line_search
+    search: LineSearch = Armijo() if line_search is None else line_search
+    if project is not None:
+        if not isinstance(search, Armijo):
+            _validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
+        search = replace(search, project=project)
     problem = Problem(fun, x0 if project is None else project(x0))
     last: list[float] = []
 
     def advance(point: Point) -> Step:
-        step = 2 * last[-1] if last else 1 / point.norm
+        step = 2 * last[-1] if last else min(1.0, 1 / point.norm)
         found = search(problem, point, -point.gradient, step)
         if found is None:
             return Step(point, 0.0, {}, "line search")
@@ -95,7 +102,7 @@ def nonlinear_cg(
     state: dict[str, Array] = {}
 
     def advance(point: Point) -> Step:
-        g, beta, length = point.gradient, 0.0, 1 / point.norm
+        g, beta, length = point.gradient, 0.0, min(1.0, 1 / point.norm)
         direction = -g
         if state:
             beta = max(problem.dot(g, g - state["g"]) / problem.dot(state["g"], state["g"]), 0.0)

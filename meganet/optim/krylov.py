@@ -12,8 +12,12 @@ from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim.steihaug import Subproblem
 
-BREAKDOWN = 1e3
+BREAKDOWN = 10.0
 """A new direction shorter than so many units of round-off of the vector it comes from lies in the space already."""
+HARD = 1e-6
+"""A solution whose square is this much short of the radius' cannot be made longer by the shift."""
+NEGATIVE = 10.0
+"""An eigenvalue within so many units of round-off of the largest, for each dimension, is taken for zero."""
 
 
 class Krylov(NamedTuple):
@@ -43,6 +47,7 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
     dimension : int
         At most so many products.
     """
+    dimension = _validate.integer("dimension", dimension)
     backend = backend_of(start)
 
     def dot(a: Array, b: Array) -> float:
@@ -131,11 +136,15 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     m = space.matrix.shape[1]
     right = np.zeros(m + 1)
     right[0] = norm
+    if not np.isfinite(space.matrix).all():
+        return Subproblem(0 * gradient, 0 * gradient, 0.0, math.nan, m, "not finite", [norm])
     values, vectors = np.linalg.eigh(0.5 * (space.matrix[:m] + space.matrix[:m].T))
-    z, reason = np.linalg.lstsq(space.matrix, right, rcond=None)[0], "converged"
-    if values[0] <= 0 or np.linalg.norm(z) > radius:
+    zero = NEGATIVE * m * float(np.finfo(gradient.dtype).eps)
+    values[abs(values) <= zero * abs(values).max()] = 0.0
+    z, reason = np.linalg.lstsq(space.matrix, right, rcond=zero)[0], "converged"
+    if values[0] < 0 or np.linalg.norm(z) > radius:
         z = vectors @ _in_ball(values, vectors.T @ right[:m], radius)
-        reason = "boundary" if values[0] > 0 else "negative curvature"
+        reason = "boundary" if values[0] >= 0 else "negative curvature"
     model = space.matrix @ z
     # <g, p> = -norm z_1, and <p, H p> = z' H[:m] z
     reduction = norm * float(z[0]) - 0.5 * float(z @ model[:m])
@@ -145,7 +154,10 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
 
 
 def _in_ball(values: np.ndarray[Any, Any], right: np.ndarray[Any, Any], radius: float) -> np.ndarray[Any, Any]:
-    """Return the minimiser of ``z' diag(values) z / 2 - right' z`` in the ball; no component of `right` is zero."""
+    """Return the minimiser of ``z' diag(values) z / 2 - right' z`` in the ball.
+
+    Where `right` has no component of a negative lowest value the way to the boundary goes along its vector.
+    """
 
     def solution(shift: float) -> np.ndarray[Any, Any]:
         return right / (values + shift)
@@ -160,7 +172,11 @@ def _in_ball(values: np.ndarray[Any, Any], right: np.ndarray[Any, Any], radius: 
         if middle in (low, high):
             break
         low, high = (middle, high) if np.linalg.norm(solution(middle)) > radius else (low, middle)
-    return solution(high)
+    z = solution(high)
+    missing = radius**2 - float(z @ z)
+    if values[0] < 0 and missing > HARD * radius**2:
+        z[0] = math.copysign(math.sqrt(z[0] ** 2 + missing), right[0])
+    return z
 
 
 def _combined(space: Krylov, z: np.ndarray[Any, Any]) -> Array:

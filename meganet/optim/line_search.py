@@ -60,7 +60,7 @@ class Armijo:
             x = x if self.project is None else self.project(x)
             expected = problem.dot(start.gradient, x - start.x)
             trial = problem.at(x)
-            if trial.value <= start.value + self.decrease * expected and expected < 0:
+            if trial.finite and trial.value <= start.value + self.decrease * expected and expected < 0:
                 return trial, step
             step *= self.shrink
         return None
@@ -100,7 +100,10 @@ class StrongWolfe:
         _validate.real("max_step", self.max_step, above=0)
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
-        """Return a point that fulfils both conditions, and its step length."""
+        """Return a point that fulfils both conditions, and its step length.
+
+        At `max_step`, or when the trials or the interval are used up, the first condition only.
+        """
         slope = problem.dot(start.gradient, direction)
         if not slope < 0:
             return None
@@ -110,7 +113,7 @@ class StrongWolfe:
             trial = problem.at(start.x + step * direction)
             end = _End(step, trial.value, problem.dot(trial.gradient, direction), trial)
             enough = trial.value <= start.value + self.decrease * step * slope
-            if not enough or (trial.value >= low.value and low.step > 0) or not math.isfinite(trial.value):
+            if not enough or (trial.value >= low.value and low.step > 0) or not trial.finite:
                 high = end
             elif abs(end.slope) <= -self.curvature * slope:
                 return trial, step
@@ -121,7 +124,7 @@ class StrongWolfe:
                 low = end
             if high is None:
                 if step >= self.max_step:
-                    return trial, step
+                    break
                 step = min(2 * step, self.max_step)
             elif abs(high.step - low.step) <= NARROW * abs(high.step):
                 break

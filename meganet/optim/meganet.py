@@ -83,6 +83,8 @@ def meganet_cg(
     size = math.sqrt(dot(b, b))
     if size == 0:
         return MeganetSolution(x, 0, 1, 0.0, [0.0])
+    if dot(r, r) == 0:
+        return MeganetSolution(x, 0, 1, 0.0, [size])
     residuals, best, smallest, number, flag = [size], x, size, 1, 1
     z = r if preconditioner is None else preconditioner(r)
     p, rz = z, dot(r, z)

@@ -52,6 +52,11 @@ class Point(NamedTuple):
     gradient: Array
     norm: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether value and gradient are numbers; a trial that is not is never accepted."""
+        return math.isfinite(self.value) and math.isfinite(self.norm)
+
 
 @dataclass
 class Result:
@@ -156,14 +161,15 @@ def minimize(
     result = Result(point.x, point.value, point.gradient)
     _report(result, problem, control, point, 0.0, columns)
     while True:
-        result.converged = measure(point) <= target
+        stopped = bool(result.iterations and control.callback is not None and control.callback(result))
+        result.converged = point.finite and measure(point) <= target
         if result.converged:
             result.reason = "gradient"
-        elif not (math.isfinite(point.value) and math.isfinite(point.norm)):
+        elif not point.finite:
             result.reason = "not finite"
         elif result.iterations >= control.max_iterations:
             result.reason = "max_iterations"
-        elif result.iterations and control.callback is not None and control.callback(result):
+        elif stopped:
             result.reason = "callback"
         if result.reason:
             return result

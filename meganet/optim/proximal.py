@@ -6,10 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
 
+ROUND_OFF = 10.0
+"""Units of round-off of the value by which a sum of its terms may miss it."""
 Projection = Callable[[Array], Array]
 
 
@@ -97,7 +101,7 @@ def proximal_gradient(
     """Minimise ``f(x) + R(x)`` with a smooth f and an R whose proximal operator is known.
 
     ``x <- prox(x - g / tau, tau)``, where tau doubles until
-    ``f(x_new) <= f(x) + <g, x_new - x> + tau/2 ||x_new - x||^2``.
+    ``f(x_new) <= f(x) + <g, x_new - x> + tau/2 ||x_new - x||^2``, up to round-off.
 
     Parameters
     ----------
@@ -138,7 +142,8 @@ def proximal_gradient(
             change, length = moved(point, state["tau"])
             new = problem.at(point.x + change)
             bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length**2
-            if new.value <= bound or length == 0:
+            noise = ROUND_OFF * float(np.finfo(x0.dtype).eps) * abs(point.value)
+            if new.finite and (new.value <= bound + noise or length == 0):
                 return Step(new, length, {"penalty": problem.number(penalty(new.x)), "tau": state["tau"]})
             state["tau"] *= 2
         return Step(point, 0.0, {}, "line search")

@@ -100,7 +100,7 @@ def steihaug(
 
     p, hp, r = 0 * gradient, 0 * gradient, gradient
     z = r if preconditioner is None else preconditioner(r)
-    d, rz = -z, dot(r, z)
+    d, rz = -z, _positive(dot(r, z))
     residuals = [math.sqrt(dot(r, r))]
     # in the norm of M: <p, p>, <p, d>, <d, d>
     pp, pd, dd = 0.0, 0.0, rz
@@ -110,7 +110,7 @@ def steihaug(
         reduction = -dot(gradient, p) - 0.5 * dot(p, hp)
         return Subproblem(p, hp, length, reduction, count, reason, residuals)
 
-    if residuals[0] == 0:
+    if residuals[0] == 0 or rz == 0:
         return ended(p, hp, 0.0, reason)
     while count < limit:
         hd = product(d)
@@ -134,11 +134,20 @@ def steihaug(
         if residuals[-1] <= rtol * residuals[0]:
             return ended(p, hp, math.sqrt(grown), "converged")
         z = r if preconditioner is None else preconditioner(r)
-        rz, old = dot(r, z), rz
+        rz, old = _positive(dot(r, z)), rz
+        if rz == 0:
+            break
         b = rz / old
         d = b * d - z
         pp, pd, dd = grown, b * (pd + a * dd), rz + b * b * dd
     return ended(p, hp, math.sqrt(pp), "max_iterations")
+
+
+def _positive(rz: float) -> float:
+    """Return ``<r, M^-1 r>``, which is not negative; where it is not a number everything after is not either."""
+    if rz < 0:
+        _validate.reject("preconditioner", "a positive definite one", f"<r, M^-1 r> = {rz:.3g}")
+    return rz
 
 
 def _to_boundary(pp: float, pd: float, dd: float, radius: float) -> float:

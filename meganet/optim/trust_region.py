@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +16,7 @@ from meganet.optim.steihaug import Preconditioner, Subproblem, steihaug
 
 Solver = Callable[..., Subproblem]
 SMALLEST_RADIUS = 1e-14
+"""Relative to the first radius."""
 ROUND_OFF = 10.0
 """Reductions below so many units of round-off of the value count as reached: their quotient is noise."""
 
@@ -62,8 +64,9 @@ def trust_region(
     Returns
     -------
     Result
-        Own columns: radius (of the step), ratio (actual over promised reduction), accepted (0 or 1), cg_steps,
-        boundary. A rejected step is an iteration, with the point unchanged.
+        The step is measured in the norm of the preconditioner. Own columns: radius (of the step), ratio (actual over
+        promised reduction), accepted (0 or 1), cg_steps, boundary. A rejected step is an iteration, with the point
+        unchanged.
 
     Notes
     -----
@@ -79,6 +82,7 @@ def trust_region(
     problem = Problem(fun, x0, hessian)
     eps = float(np.finfo(x0.dtype).eps)
     state = {"radius": min(_validate.real("radius", radius, above=0), largest)}
+    first = state["radius"]
     last: list[tuple[Point, Solver]] = []
 
     def solver(point: Point) -> Solver:
@@ -97,20 +101,21 @@ def trust_region(
 
     def advance(point: Point) -> Step:
         used = state["radius"]
-        if used < SMALLEST_RADIUS:
+        if used < SMALLEST_RADIUS * first:
             return Step(point, 0.0, {}, "radius")
         solved = solver(point)(radius=used)
+        if not math.isfinite(solved.reduction):
+            return Step(point, 0.0, {}, "not finite")
         new = problem.at(point.x + solved.step)
         actual, noise = point.value - new.value, ROUND_OFF * eps * abs(point.value)
         negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
         ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
         on_boundary = solved.length >= used * (1 - 1e-6)
-        # a ratio that is not a number is no success either
-        if not ratio >= 0.25:
+        if not (ratio >= 0.25 and new.finite):
             state["radius"] = 0.25 * min(used, solved.length)
         elif ratio > 0.75 and on_boundary:
             state["radius"] = min(2 * used, largest)
-        accepted = ratio > accept and new.value == new.value
+        accepted = ratio > accept and new.finite
         columns = {"radius": used, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
         columns |= {"boundary": int(on_boundary)}
         return Step(new if accepted else point, solved.length if accepted else 0.0, columns)
