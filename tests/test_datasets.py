@@ -243,11 +243,19 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+FOLDERS = {
+    "cifar-10-binary.tar.gz": "cifar-10-batches-bin",
+    "cifar-100-binary.tar.gz": "cifar-100-binary",
+    "stl10_binary.tar.gz": "stl10_binary",
+}
+
+
 def archive(path, members):
-    """Write a tar.gz archive of files in one folder."""
+    """Write a tar.gz archive as the publishers do, and before it like-named files elsewhere."""
     with tarfile.open(path, "w:gz") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(f"folder/{name}")
+        pairs = [(f"../other/{name}", b"decoy") for name in members]
+        for name, content in pairs + [(f"{FOLDERS[path.name]}/{name}", content) for name, content in members.items()]:
+            member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
@@ -356,6 +364,10 @@ class TestSynthetic:
         np.testing.assert_allclose(validation.features[0], [0, 1 / 8], atol=1e-15)
         np.testing.assert_allclose(training.features[4], [1, 0], atol=1e-14)
         np.testing.assert_allclose(np.hypot(*validation.features[-1]), 1.2)
+
+    def test_more_levels_than_the_grid_has(self, rng):
+        with pytest.raises(InputError, match="classes: expected so few that each has grid points, got 3000"):
+            peaks(10, 3000, rng)
 
     def test_peaks(self, rng):
         data = peaks(1001, 5, rng)

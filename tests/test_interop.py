@@ -67,7 +67,12 @@ class TestMatlab:
         path = tmp_path / "weights.mat"
         for call, message in (
             (lambda: load_mat(path, {"theta": network.parameters}), "path: expected a file, got"),
-            (lambda: save_mat(path, {"2": (network.parameters, theta)}), "weights: expected names that MATLAB accepts"),
+            *(
+                (lambda n=name: save_mat(path, {n: (network.parameters, theta)}), "weights: expected names that MATLAB")
+                for name in ("2", "_x", "é", "end", 3, "a" * 64)
+            ),
+            (lambda: save_mat(tmp_path / "no" / "w.mat", {}), "path: expected a file in an existing folder"),
+            (lambda: from_matlab(network.parameters, theta + 1j), "vector: expected real numbers, got complex128"),
             (lambda: save_mat(path, {}, version="4"), "version: expected one of '5', '7.3', got '4'"),
             (lambda: to_matlab(network.parameters, theta[1:]), "vector: expected an array of shape"),
             (lambda: from_matlab(network.parameters, theta[1:]), "vector: expected 93 weights, got 92"),
@@ -75,7 +80,16 @@ class TestMatlab:
             with pytest.raises(InputError, match=message):
                 call()
         path.write_bytes(b"no MAT-file at all, but long enough to be looked at as one" * 9)
-        with pytest.raises(InputError, match="path: expected a MAT-file, got"):
+        with pytest.raises(InputError, match="path: expected a MAT-file of level 5 or 7.3, got"):
+            load_mat(path, {"theta": network.parameters})
+        scipy.io.savemat(path, {"theta": theta})
+        whole = path.read_bytes()
+        for length in (0, 5, 126, 128, 140, len(whole) - 9):
+            path.write_bytes(whole[:length])
+            with pytest.raises(InputError, match="path: expected a (MAT-file|file with the variable)"):
+                load_mat(path, {"theta": network.parameters})
+        scipy.io.savemat(path, {"theta": theta + 1j})
+        with pytest.raises(InputError, match="vector: expected real numbers, got complex128"):
             load_mat(path, {"theta": network.parameters})
         path.write_bytes(b"MATLAB 7.3 MAT-file, but nothing behind")
         with pytest.raises(InputError, match=r"path: expected a MAT-file of version 7.3|h5py"):
@@ -83,6 +97,32 @@ class TestMatlab:
         scipy.io.savemat(path, {"other": theta})
         with pytest.raises(InputError, match="path: expected a file with the variable 'theta'"):
             load_mat(path, {"theta": network.parameters})
+
+    def test_hdf5_files_with_something_else(self, tmp_path):
+        h5py = pytest.importorskip("h5py", reason="needs the extra matlab")
+        network, _, theta, _ = network_and_weights()
+        path = tmp_path / "w.mat"
+
+        def empty(data):
+            data.attrs["MATLAB_empty"] = 1
+
+        def text(data):
+            data.attrs["MATLAB_class"] = np.bytes_("char")
+
+        for values, change in (
+            (theta + 1j, None),
+            (np.zeros(2), None),
+            (theta, empty),
+            (theta.astype(np.uint16), text),
+        ):
+            save_mat(path, {"theta": (network.parameters, theta)}, version="7.3")
+            with h5py.File(path, "a") as file:
+                del file["theta"]
+                file["theta"] = values
+                if change is not None:
+                    change(file["theta"])
+            with pytest.raises(InputError, match="path: expected 93 real numbers in the variable 'theta', got"):
+                load_mat(path, {"theta": network.parameters})
 
 
 class TestScipy:
@@ -133,6 +173,16 @@ class TestTorch:
         np.testing.assert_array_equal(backend.to_host(back), backend.to_host(theta))
         with pytest.raises(InputError, match=r"module: expected 4 arrays of weights \(0.kernel, 0.bias, 2.kernel"):
             to_torch(network, theta, torch.nn.Conv2d(2, 3, 3))
+        np.testing.assert_allclose(
+            backend.to_host(from_torch(network, module.bfloat16(), dtype)), backend.to_host(theta), rtol=1e-2
+        )
+        module[-1].bias = torch.nn.Parameter(torch.zeros(1).expand(4))
+        before = [tensor.detach().clone() for tensor in module.parameters()]
+        with pytest.raises(InputError, match="module: expected tensors that can be written"):
+            to_torch(network, 2 * theta, module)
+        assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+        with pytest.raises(InputError, match="module: expected weights of real numbers in memory"):
+            from_torch(network, module.to("meta"))
         wrong = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5), torch.nn.Linear(45, 4))
         with pytest.raises(
             InputError, match=r"module: expected 0.kernel of shape \(3, 2, 3, 3\), got 0.weight of shape"
@@ -189,6 +239,7 @@ class TestSklearn:
             ({"solver": "newton"}, "solver: expected one of"),
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
             ({"width": 0}, "width: expected an integer of at least 1, got 0"),
+            ({"max_iter": 0}, "max_iter: expected an integer of at least 1, got 0"),
         ):
             with pytest.raises(InputError, match=message):
                 MeganetClassifier(**arguments).fit(x, y)

@@ -117,6 +117,8 @@ class Collection:
             got = f"{str(target)!r} ({error.strerror})"
             _validate.reject("data", "a cache that can be written", got, DataNotFoundError)
         for name in self.files:
+            if self._is_there(name, target / name):
+                continue
             problems = []
             for mirror in self.mirrors:
                 # in the cache's own folder, so that a file of gigabytes is moved, not copied
@@ -142,6 +144,15 @@ class Collection:
             write_atomic(target, read_content(path))
         else:
             os.replace(path, target)
+            target.chmod(0o644)
+
+    def _is_there(self, name: str, path: Path) -> bool:
+        """Whether a file has been fetched before, whole."""
+        try:
+            self._check(name, path, str(path))
+        except (OSError, _validate.InputError):
+            return False
+        return True
 
     def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
         """Return the paths of the files, downloaded if they are nowhere."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet.datasets.collection import Collection
+from meganet.datasets.idx import LARGEST
 from meganet.datasets.images import ImageSet
 
 CIFAR_MIRROR = "https://www.cs.toronto.edu/~kriz/"
@@ -68,7 +69,7 @@ def load_stl10(folder: str | Path | None = None, *, train: bool = True, progress
     """
     path = STL10.located(folder, progress)["stl10_binary.tar.gz"]
     part = "train" if train else "test"
-    contents = _members(path, [f"{part}_X.bin", f"{part}_y.bin"])
+    contents = _members(path, "stl10_binary", [f"{part}_X.bin", f"{part}_y.bin"])
     pixels, labels = (np.frombuffer(contents[f"{part}_{kind}.bin"], dtype=np.uint8) for kind in ("X", "y"))
     size = int(np.prod(STL_SHAPE))
     if not labels.size or pixels.size != size * labels.size:
@@ -86,7 +87,8 @@ def _cifar(
     path = next(iter(collection.located(folder, progress).values()))
     size = labels + int(np.prod(CIFAR_SHAPE))
     records = []
-    for name, content in _members(path, members).items():
+    inside = "cifar-10-batches-bin" if collection.name == "cifar-10" else "cifar-100-binary"
+    for name, content in _members(path, inside, members).items():
         if not content or len(content) % size:
             _validate.reject(f"{path}: {name}", f"records of {size} bytes", f"{len(content)} bytes")
         records.append(np.frombuffer(content, dtype=np.uint8).reshape(-1, size))
@@ -97,18 +99,24 @@ def _cifar(
     return ImageSet(collection.title, images, table[:, label].astype(np.int64), str(path.parent))
 
 
-def _members(path: Path, names: list[str]) -> dict[str, bytes]:
-    """Return the content of some files of an archive, in the order of `names`, without unpacking it on disk."""
+def _members(path: Path, folder: str, names: list[str]) -> dict[str, bytes]:
+    """Return the content of some files in the archive's folder, in the order of `names`, without unpacking on disk."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
-                name = member.name.rsplit("/", 1)[-1]
-                stream = archive.extractfile(member) if name in names and member.isfile() else None
-                if stream is not None:
+                name = member.name.removeprefix("./").removeprefix(f"{folder}/")
+                if name not in names or not member.isfile() or name == member.name:
+                    continue
+                if member.size > LARGEST:
+                    _validate.reject(f"{path}: {name}", f"at most {LARGEST:,} bytes", f"{member.size:,}")
+                stream = archive.extractfile(member)
+                if stream is not None and name not in found:
                     found[name] = stream.read()
                 if len(found) == len(names):
                     break
+    except _validate.InputError:
+        raise
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         _validate.reject(str(path), "a readable tar archive", f"{type(error).__name__}: {error}")
     missing = [name for name in names if name not in found]

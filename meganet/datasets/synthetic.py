@@ -101,6 +101,9 @@ def peaks(count: int, classes: int, rng: np.random.Generator) -> Samples:
     )
     # intervals are closed above; the minimum itself belongs to the lowest
     level = np.clip(np.ceil((z - z.min()) * (classes / (z.max() - z.min()))).astype(int) - 1, 0, classes - 1)
+    empty = sorted(set(range(classes)) - set(np.unique(level).tolist()))
+    if empty:
+        _validate.reject("classes", "so few that each has grid points", f"{classes}, of which {len(empty)} have none")
     each = -(-count // classes)
     grid = np.column_stack([x.ravel(), y.ravel()])
     chosen = [rng.choice(np.flatnonzero(level.ravel() == k), each) for k in range(classes)]
@@ -130,7 +133,7 @@ def load_cdr(path: str | Path) -> Samples:
     try:
         stored = scipy.io.loadmat(path, variable_names=["Y", "C"])
         features, targets = (np.asarray(stored[name], dtype=np.float64).T for name in ("Y", "C"))
-    except (KeyError, ValueError, TypeError, OSError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
+    except Exception as error:  # whatever SciPy stumbles over in a damaged file
         _validate.reject("path", "a MAT-file with matrices Y and C", f"{path} ({error})")
     if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or not len(features):
         _validate.reject("path", "as many columns of Y as of C", f"{features.shape[::-1]} and {targets.shape[::-1]}")

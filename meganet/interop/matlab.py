@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from meganet.layers.parameters import Parameter, Parameters
 FORMATS = ("5", "7.3")
 USER_BLOCK = 512
 HEADER = b"MATLAB 7.3 MAT-file"
+LEVEL_5_HEADER = 128
+REAL = "fiub"
+"""Kinds of NumPy dtypes that hold real numbers."""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+KEYWORDS = (
+    "break case catch classdef continue else elseif end for function global if otherwise parfor persistent return "
+    "spmd switch try while"
+)
 
 
 def matlab_positions(parameters: Parameters) -> np.ndarray[Any, Any]:
@@ -76,7 +85,10 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     -------
     ndarray, (parameters.size,), on the host
     """
-    flat = np.asarray(host(vector)).ravel(order="F")
+    numbers = np.asarray(host(vector))
+    if numbers.dtype.kind not in REAL:
+        _validate.reject("vector", "real numbers", str(numbers.dtype))
+    flat = numbers.ravel(order="F")
     if flat.size != parameters.size:
         _validate.reject("vector", f"{parameters.size} weights", str(flat.size))
     ours = np.empty(parameters.size, dtype=_validate.float_dtype("dtype", dtype))
@@ -99,11 +111,14 @@ def save_mat(
         7.3 is for more than 2 GB, and needs h5py.
     """
     _validate.choice("version", version, FORMATS)
-    columns = {name: to_matlab(*pair) for name, pair in weights.items()}
-    for name in columns:
-        if not name.isidentifier() or len(name) > 63:
+    for name in weights:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
             _validate.reject("weights", "names that MATLAB accepts", repr(name))
-    write_atomic(Path(path), _level_5(columns) if version == "5" else _level_7_3(columns))
+    columns = {name: to_matlab(*pair) for name, pair in weights.items()}
+    path = Path(path)
+    if not path.parent.is_dir():
+        _validate.reject("path", "a file in an existing folder", str(path))
+    write_atomic(path, _level_5(columns) if version == "5" else _level_7_3(columns))
 
 
 def load_mat(
@@ -134,8 +149,11 @@ def load_mat(
     if not path.is_file():
         _validate.reject("path", "a file", str(path))
     with path.open("rb") as file:
-        is_hdf5 = file.read(len(HEADER)) == HEADER
-    stored = _read_7_3(path, list(weights)) if is_hdf5 else _read_5(path, list(weights))
+        header = file.read(LEVEL_5_HEADER)
+    is_hdf5 = header.startswith(HEADER)
+    if not is_hdf5 and (len(header) < LEVEL_5_HEADER or header[-2:] not in (b"IM", b"MI")):
+        _validate.reject("path", "a MAT-file of level 5 or 7.3", f"{path}, which begins with {header[:16]!r}")
+    stored = _read_7_3(path, weights) if is_hdf5 else _read_5(path, list(weights))
     for name in weights:
         if name not in stored:
             _validate.reject("path", f"a file with the variable {name!r}", str(path))
@@ -151,8 +169,8 @@ def _level_5(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:
 def _read_5(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         return scipy.io.loadmat(path, variable_names=names)
-    except (ValueError, TypeError, OSError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
-        _validate.reject("path", "a MAT-file", f"{path} ({error})")
+    except Exception as error:  # whatever SciPy stumbles over in a damaged file
+        _validate.reject("path", "a MAT-file", f"{path} ({type(error).__name__}: {error})")
 
 
 def _h5py() -> Any:
@@ -177,10 +195,24 @@ def _level_7_3(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:
     return block.ljust(USER_BLOCK, b"\0") + buffer.getvalue()[USER_BLOCK:]
 
 
-def _read_7_3(path: Path, names: list[str]) -> dict[str, Any]:
+def _read_7_3(path: Path, weights: Mapping[str, Parameters]) -> dict[str, Any]:
     h5py = _h5py()
+    found: dict[str, Any] = {}
     try:
         with h5py.File(path, "r") as file:
-            return {name: np.asarray(file[name]).T for name in names if isinstance(file.get(name), h5py.Dataset)}
-    except OSError as error:
+            for name, parameters in weights.items():
+                data = file.get(name)
+                if not isinstance(data, h5py.Dataset):
+                    continue
+                # known before a number is read; an empty array is stored as its sizes
+                size = 0 if data.attrs.get("MATLAB_empty") or data.shape is None else data.size
+                kind = data.attrs.get("MATLAB_class", np.bytes_(b"double"))
+                if size != parameters.size or data.dtype.kind not in REAL or kind in (b"char", b"cell"):
+                    what = f"{size} of {kind.decode()} {data.dtype}"
+                    _validate.reject("path", f"{parameters.size} real numbers in the variable {name!r}", what)
+                found[name] = np.asarray(data).T
+    except _validate.InputError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         _validate.reject("path", "a MAT-file of version 7.3", f"{path} ({error})")
+    return found

@@ -100,6 +100,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             _validate.reject("y", "two classes or more", "one class")
         _validate.choice("solver", self.solver, SOLVERS)
+        _validate.integer("max_iter", self.max_iter)
         images = self._images(X)
         random = check_random_state(self.random_state)
         rng = np.random.default_rng(random.randint(2**31 - 1))

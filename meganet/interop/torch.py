@@ -35,12 +35,20 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
     import torch
 
     _validate.array_shape("theta", theta, (layer.parameters.size,))
+    _validate.float_dtype("dtype of theta", theta.dtype)
     views = layer.parameters._view(backend_of(theta).to_host(theta))
     pairs = _pairs(layer, module)
+    sources = [torch.from_numpy(views[name].reshape(tuple(tensor.shape)).copy()) for name, tensor in pairs]
+    before = [tensor.detach().clone() for _, tensor in pairs]
     with torch.no_grad():
-        for name, tensor in pairs:
-            source = np.ascontiguousarray(views[name]).reshape(tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(source.copy()))
+        try:
+            for (_, tensor), source in zip(pairs, sources, strict=True):
+                tensor.copy_(source)
+        except RuntimeError as error:
+            for (_, tensor), old in zip(pairs, before, strict=True):
+                if not tensor.is_set_to(old) and tensor.is_contiguous():
+                    tensor.copy_(old)
+            _validate.reject("module", "tensors that can be written", str(error))
 
 
 def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
@@ -56,7 +64,8 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
     theta = np.empty(layer.parameters.size, dtype=dtype)
     views = layer.parameters._view(theta)
     for name, tensor in _pairs(layer, module):
-        views[name][...] = tensor.detach().cpu().numpy().reshape(views[name].shape)
+        # by way of float64, since NumPy does not know all of PyTorch's dtypes
+        views[name][...] = tensor.detach().cpu().double().numpy().reshape(views[name].shape)
     return layer.backend.asarray(theta)
 
 
@@ -68,6 +77,8 @@ def _pairs(layer: Layer, module: Any) -> list[tuple[str, Any]]:
         _validate.reject("module", f"{len(layer.parameters)} arrays of weights ({ours})", str([n for n, _ in named]))
     for p, (name, tensor) in zip(layer.parameters, named, strict=True):
         # a dense kernel is (K, C, H, W) here and (K, C H W) there
+        if tensor.is_meta or not tensor.is_floating_point():
+            _validate.reject("module", "weights of real numbers in memory", f"{name}: {tensor.dtype}, {tensor.device}")
         same = tuple(tensor.shape) == p.shape
         if not same and (p.role != "matrix" or tuple(tensor.shape) != (p.shape[0], p.size // p.shape[0])):
             _validate.reject("module", f"{p.name} of shape {p.shape}", f"{name} of shape {tuple(tensor.shape)}")
