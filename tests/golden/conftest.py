@@ -34,6 +34,11 @@ class Golden:
     def __call__(self, case: str, name: str) -> np.ndarray:
         return self.arrays[f"{case}__{name}"]
 
+    def shape(self, case: str, name: str, ndim: int) -> tuple[int, ...]:
+        """Return the shape of an array with the trailing ones that MATLAB leaves out."""
+        stored = self(case, name).shape
+        return stored + (1,) * (ndim - len(stored))
+
     def has(self, case: str, name: str) -> bool:
         return f"{case}__{name}" in self.arrays
 

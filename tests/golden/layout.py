@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from meganet.interop.matlab import from_matlab, to_matlab
@@ -44,11 +46,29 @@ def matlab(array: np.ndarray, like: np.ndarray) -> np.ndarray:
     return array.transpose(order).reshape(like.shape, order="F")
 
 
-def side(count: int) -> int:
-    """Return the size of a square stencil with so many entries."""
-    k = round(count**0.5)
-    assert k * k == count
-    return k
+def odd_stencils(entries: int) -> list[tuple[int, int]]:
+    """Return the sizes of stencils with so many entries, the most square first."""
+    sizes = [(k, entries // k) for k in range(1, entries + 1, 2) if entries % k == 0 and entries // k % 2]
+    return sorted(sizes, key=lambda size: abs(size[0] - size[1]))
+
+
+def fitting(golden, case: str, candidates: Iterable[Layer]) -> Layer:
+    """Return the first layer whose weights are as many as those of the case and whose result is the stored one.
+
+    For what a case has without the file saying so: sizes of stencils, channels in between, activations. All products
+    are compared afterwards.
+    """
+    tried = []
+    for layer in candidates:
+        if layer.parameters.size != golden(case, "theta").size:
+            continue
+        x = tensors(golden(case, "Y"), layer.domain_shape)
+        y = layer(from_matlab(layer.parameters, golden(case, "theta")), x)
+        error = np.linalg.norm(matlab(y, golden(case, "Z")) - golden(case, "Z")) / np.linalg.norm(golden(case, "Z"))
+        if error < 1e-9:
+            return layer
+        tried.append(layer)
+    raise AssertionError(f"{case}: none of {len(tried)} layers has the stored result: {tried}")
 
 
 def bias(array: np.ndarray) -> Matrix:

@@ -1,7 +1,7 @@
 """A small convolutional network trained by sgd, step by step."""
 
 import numpy as np
-from layout import column_major, images, kernel, kernel_vector
+from layout import column_major, images, kernel, kernel_vector, odd_stencils
 
 from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, Tikhonov, sgd
 from meganet.linop import BlockDiagonal, Gradient, Identity
@@ -13,23 +13,27 @@ class Problem:
     def __init__(self, golden):
         height, width = golden.integers("data", "nImg")
         channels, classes = golden.integers("data", "ch"), int(golden.number("data", "nc"))
-        layers = [ConvolutionLayer((1, height, width), channels[0])]
+        ins = golden.shape("data", "Y", 4)[2]
+        case = golden.cases("perms", "iterates_theta")[0]
+        size = odd_stencils(len(golden(case, "theta")) // (ins * channels[0] + channels[0] * channels[1]))[0]
+        layers = [ConvolutionLayer((ins, height, width), channels[0], size)]
         if golden.number("data", "pool"):
-            layers.append(PoolingLayer(layers[-1].range_shape))
-        layers.append(ConvolutionLayer(layers[-1].range_shape, channels[1]))
+            pixels = (len(golden(case, "W")) // classes - 1) // channels[1]
+            layers.append(PoolingLayer(layers[-1].range_shape, round((height * width / pixels) ** 0.5)))
+        layers.append(ConvolutionLayer(layers[-1].range_shape, channels[1], size))
         self.network = Chain(layers)
         self.classifier = DenseLayer(self.network.range_shape, classes)
-        self.shapes = [(9, 1, channels[0]), (9, channels[0], channels[1])]
+        shapes = [(ins, channels[0]), (channels[0], channels[1])]
         features = self.network.range_shape
         count = int(np.prod(features))
         order = column_major(*features)
         w_order = (np.arange(classes)[:, None] + classes * order[None, :]).ravel()
         bias = classes * count + np.arange(classes)
         theta_order, start = [], 0
-        for _, cin, cout in self.shapes:
-            numbers = np.arange(start, start + 9 * cin * cout)
-            theta_order.append(kernel(numbers, [3, 3, cin, cout]).ravel())
-            start += 9 * cin * cout
+        for cin, cout in shapes:
+            numbers = np.arange(start, start + size[0] * size[1] * cin * cout)
+            theta_order.append(kernel(numbers, [*size, cin, cout]).ravel())
+            start += numbers.size
         self.order = np.concatenate([*theta_order, start + w_order, start + bias])
         self.theta_size = start
         self.theta_penalty = Tikhonov(Identity(start), golden.number("data", "alphaTheta"))

@@ -1,7 +1,9 @@
 """NN, ResNN, ResNNrk4, LeapFrogNN, HamiltonianNN, DoubleHamiltonianNN, connector, Meganet; refinement in time."""
 
+from itertools import product
+
 import numpy as np
-from layout import bias, compare_all
+from layout import bias, compare_all, fitting
 
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
@@ -36,20 +38,30 @@ class Cases:
         self.h, self.n, self.steps, self.channels = (golden.number("opt", k) for k in ("h", "n", "nt", "nc"))
         self.n, self.steps, self.channels = int(self.n), int(self.steps), int(self.channels)
         self.image = golden.integers("opt", "nImg")
-        self.bias = bias(golden("bias", "B"))
+        self.bias, self.stencil = bias(golden("bias", "B")), 3
 
     def dense(self, m=None, n=None):
         return Dense(np.zeros((m or self.n, n or self.n)))
 
-    def convolution(self, out=None, channels=None, image=None, k=3):
-        c = channels or self.channels
+    def convolution(self, out=None, channels=None, image=None):
+        c, k = channels or self.channels, self.stencil
         return CirculantConvolution(np.zeros((out or c, c, k, k)), image or self.image)
 
     def in_time(self, case):
         return self.golden(case, "A") if self.golden.has(case, "A") else None
 
     def build(self, case):
-        return getattr(self, case)(case) if hasattr(self, case) else self.common(case)
+        """Return the network of a case, with the size of stencils that gives its result."""
+        make = getattr(self, case, self.common)
+        if "conv" not in case:
+            return make(case)
+
+        def candidates():
+            for self.stencil in (3, 5, 1, 7):
+                if self.stencil <= min(self.image):
+                    yield make(case)
+
+        return fitting(self.golden, case, candidates())
 
     def common(self, case):
         """The residual and leapfrog networks whose names say everything."""
@@ -110,8 +122,9 @@ class Cases:
         return ConnectorLayer(Matrix(self.golden(case, "K")), self.golden(case, "b").ravel())
 
     def connector_pool(self, case):
-        height, width, channels = self.golden(case, "Y").shape[:3]
-        return PoolingLayer((channels, height, width), height // self.golden(case, "Z").shape[0])
+        height, width, channels = self.golden.shape(case, "Y", 4)[:3]
+        small = self.golden(case, "Z").shape[:2]
+        return PoolingLayer((channels, height, width), (height // small[0], width // small[1]))
 
     def nn1(self, case):
         return SingleLayer(self.dense(len(self.golden(case, "Z")), len(self.golden(case, "Y"))))
@@ -130,28 +143,45 @@ class Cases:
         return Chain([*layers, reshape, SingleLayer(self.dense(len(self.golden(case, "Z")), reshape.range_shape[0]))])
 
     def meganet(self, case):
-        n = len(self.golden(case, "Y"))
-        return Chain(
-            [
-                SingleLayer(self.dense(self.n, n)),
-                ResidualNetwork(SingleLayer(self.dense()), self.steps, self.h),
-                Leapfrog(SymmetricLayer(self.dense()), 2, self.h),
-                Hamiltonian(self.dense(), 2, self.h, bias=Matrix(np.eye(self.n))),
-                self.connector(case),
-            ]
-        )
+        """The numbers of steps of its leapfrog and Hamiltonian parts follow from the number of weights."""
+        ins, n = len(self.golden(case, "Y")), self.n
+
+        def candidates():
+            for leaps, hams in sorted(product(range(1, 9), repeat=2), key=lambda pair: pair[0] != pair[1]):
+                yield Chain(
+                    [
+                        SingleLayer(self.dense(n, ins)),
+                        ResidualNetwork(SingleLayer(self.dense()), self.steps, self.h),
+                        Leapfrog(SymmetricLayer(self.dense()), leaps, self.h),
+                        Hamiltonian(self.dense(), hams, self.h, bias=Matrix(np.eye(n))),
+                        self.connector(case),
+                    ]
+                )
+
+        return fitting(self.golden, case, candidates())
 
     def meganet_cnn(self, case):
+        """Stencils, inner channels and steps follow from the number of weights."""
         image, small = self.golden(case, "Y").shape[:2], self.golden(case, "Z").shape[:2]
-        out = self.golden(case, "Z").shape[2]
-        return Chain(
-            [
-                SingleLayer(self.convolution(2, 1, image), "relu"),
-                PoolingLayer((2, *image), image[0] // small[0]),
-                ResidualNetwork(SymmetricLayer(self.convolution(2, 2, small)), 2, self.h),
-                SingleLayer(self.convolution(out, 2, small), "relu"),
-            ]
-        )
+        ins, outs = (self.golden.shape(case, name, 4)[2] for name in ("Y", "Z"))
+        total, before = self.golden(case, "theta").size, self.stencil
+
+        def candidates():
+            for self.stencil, channels, steps in product((3, 5, 1), range(1, 9), range(1, 9)):
+                if self.stencil**2 * (channels * ins + steps * channels**2 + channels * outs) != total:
+                    continue
+                yield Chain(
+                    [
+                        SingleLayer(self.convolution(channels, ins, image), "relu"),
+                        PoolingLayer((channels, *image), (image[0] // small[0], image[1] // small[1])),
+                        ResidualNetwork(SymmetricLayer(self.convolution(channels, channels, small)), steps, self.h),
+                        SingleLayer(self.convolution(outs, channels, small), "relu"),
+                    ]
+                )
+
+        found = fitting(self.golden, case, candidates())
+        self.stencil = before
+        return found
 
 
 def test_products(golden):

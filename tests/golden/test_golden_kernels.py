@@ -96,19 +96,18 @@ def test_scaling(golden):
     for c in cases:
         shape = tuple(golden.integers(c, "nData"))[::-1]
         axes = [2 - k for k, flag in enumerate(golden.integers(c, "isWeight")) if flag]
-        assert shape == golden(c, "Y").shape[::-1]
+        assert shape == golden.shape(c, "Y", 3)[::-1]
         compare_whole(golden, c, Chain([ScalingLayer(shape, (axis,)) for axis in axes]))
 
 
 def compare_whole(golden, c, layer):
     """Compare a kernel on the whole array as one example."""
     theta, dtheta = (from_matlab(layer.parameters, golden(c, name)) for name in ("theta", "dtheta"))
-    x, w = (golden(c, name).transpose()[None] for name in ("Y", "W"))
+    x, w = (golden(c, name).reshape(golden.shape(c, name, 3)).transpose()[None] for name in ("Y", "W"))
     y, tape = layer.forward(theta, x)
-    golden.compare(y[0].T, golden(c, "Amv"))
-    golden.compare(layer.jvp(dtheta, 0 * x, tape)[0].T, golden(c, "Jthetamv"))
     in_theta, in_x = layer.vjp(w, tape)
-    golden.compare(in_x[0].T, golden(c, "ATmv"))
+    for name, ours in (("Amv", y), ("Jthetamv", layer.jvp(dtheta, 0 * x, tape)), ("ATmv", in_x)):
+        golden.compare(ours[0].T.reshape(golden(c, name).shape, order="F"), golden(c, name))
     golden.compare(to_matlab(layer.parameters, in_theta), golden(c, "JthetaTmv"))
 
 

@@ -1,7 +1,9 @@
 """tvNormLayer, batchNormLayer, instNormLayer, batchNormLayer2, normLayer, affineScalingLayer, reshapeLayer."""
 
+from itertools import permutations
+
 import numpy as np
-from layout import compare_all, images, tensors
+from layout import compare_all, fitting, images, tensors
 from test_golden_layers_single import EPS
 
 from meganet.interop.matlab import from_matlab, to_matlab
@@ -27,11 +29,11 @@ def weighted(norm):
 
 def test_normalisation_of_images(golden):
     def build(case):
-        kind = case.rstrip("01").split("_")[0]
-        if kind not in ("tv", "batch", "inst") or case.startswith("batch2"):
+        kind = next((k for k in ("tv", "batch", "inst") if case.startswith(k)), None)
+        if kind is None or case.startswith("batch2"):
             return None
         eps = golden.number(case, "eps")
-        height, width, channels = golden(case, "Y").shape[:3]
+        height, width, channels = golden.shape(case, "Y", 4)[:3]
         shape = (channels, height, width)
         norm = TVNormalisationLayer(shape, eps=eps) if kind == "tv" else NormalisationLayer(shape, OVER[kind], eps=eps)
         return weighted(norm) if golden(case, "theta").size else norm
@@ -40,7 +42,7 @@ def test_normalisation_of_images(golden):
 
 
 def batch_normalisation(golden, case, eps):
-    height, width, channels = golden(case, "Y").shape[:3]
+    height, width, channels = golden.shape(case, "Y", 4)[:3]
     return NormalisationLayer((channels, height, width), ("examples", "pixels"), eps=eps)
 
 
@@ -115,8 +117,11 @@ def test_reshape(golden):
     def build(case):
         if not case.startswith("reshape"):
             return None
-        height, width, channels = golden(case, "Y").shape[:3]
-        return ConnectorLayer(Reshape((channels, height, width), axes=(0, 1, 2) if "perm" in case else (0, 2, 1)))
+        height, width, channels = golden.shape(case, "Y", 4)[:3]
+        # vec without a permutation; with one, that which maps Y to Z
+        orders = permutations(range(3)) if "perm" in case else [(0, 2, 1)]
+        shape = (channels, height, width)
+        return fitting(golden, case, (ConnectorLayer(Reshape(shape, axes=order)) for order in orders))
 
     compare_all(golden, build, "Z", "W")
 

@@ -1,7 +1,7 @@
 """singleLayer: dense and convolution, activations, biases, normalisation, second derivatives."""
 
 import numpy as np
-from layout import bias, compare_all, matlab, side, tensors
+from layout import bias, compare_all, fitting, matlab, odd_stencils, tensors
 
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
@@ -29,40 +29,45 @@ def normalisation(word, shape):
     return Chain([norm, ScalingLayer(shape), BiasLayer(shape)]) if word.endswith("w") else norm
 
 
-def parts(golden, case):
-    """Return the kernel's size and what the name of the case says of activation, normalisation and biases."""
-    words = case.split("_")[1:]
-    norm = next((w for w in words if w.removesuffix("w") in KINDS), None)
-    activation = next((w for w in words if w in ("relu", "tanh", "identity", "smoothRelu")), "tanh")
-    return {
-        "activation": {"smoothRelu": "smooth_relu"}.get(activation, activation),
-        "norm": norm,
-        "Bin": "Bin" in words,
-        "Bout": "Bout" in words,
-    }
-
-
 def build(golden, case):
-    kind, found = case.split("_")[0].removesuffix("1"), parts(golden, case)
-    inputs, outputs = golden(case, "Y"), golden(case, "Z") if golden.has(case, "Z") else golden(case, "W")
-    if kind == "dense":
-        kernel = Dense(np.zeros((outputs.shape[0], inputs.shape[0])))
-        b = {name: bias(golden("bias", name)) if found[name] else False for name in ("Bin", "Bout")}
-    elif kind == "sparse":
-        places = [np.array(golden.integers(case, name)) - 1 for name in ("ival", "jval")]
-        kernel = Sparse(np.zeros(len(places[0])), *places, (outputs.shape[0], inputs.shape[0]))
-        b = {"Bin": False, "Bout": False}
-    else:
-        channels = [inputs.shape[2], outputs.shape[2]]
-        weights = int(golden.number(case, "nTheta")) - channels[1] * (found["Bin"] + found["Bout"])
-        weights -= 2 * channels[1] if (found["norm"] or "").endswith("w") else 0
-        k = side(weights // (channels[0] * channels[1]))
-        kernel = CirculantConvolution(np.zeros((channels[1], channels[0], k, k)), inputs.shape[:2])
-        b = {name: found[name] for name in ("Bin", "Bout")}
-        if case == "conv_Bin":
-            found["activation"] = "relu"
-    norm = normalisation(found["norm"], kernel.range_shape) if found["norm"] else None
-    return SingleLayer(kernel, found["activation"], bias_in=b["Bin"], bias_out=b["Bout"], normalisation=norm)
+    """Return the layer of a case; its name says which parts it has."""
+    kind, *words = case.split("_")
+    norm_word = next((w for w in words if w.removesuffix("w") in KINDS), None)
+    names = {"relu": "relu", "tanh": "tanh", "identity": "identity", "smoothRelu": "smooth_relu"}
+    # tanh unless the name says otherwise, but one case has another without saying so
+    named = [names[w] for w in words if w in names]
+    activations = named or ["tanh", "relu", "identity"]
+    output = "Z" if golden.has(case, "Z") else "W"
+
+    def candidates():
+        for kernel in kernels(golden, case, kind, output, words, norm_word):
+            if kind == "dense":
+                b = {n: bias(golden("bias", n)) if n in words else False for n in ("Bin", "Bout")}
+            else:
+                b = {n: n in words for n in ("Bin", "Bout")}
+            norm = normalisation(norm_word, kernel.range_shape) if norm_word else None
+            for activation in activations:
+                yield SingleLayer(kernel, activation, bias_in=b["Bin"], bias_out=b["Bout"], normalisation=norm)
+
+    return fitting(golden, case, candidates()) if output == "Z" else next(candidates())
+
+
+def kernels(golden, case, kind, output, words, norm_word):
+    """Yield the kernels that the numbers of weights allow."""
+    if kind in ("dense", "sparse"):
+        shape = (len(golden(case, output)), len(golden(case, "Y")))
+        if kind == "dense":
+            yield Dense(np.zeros(shape))
+        else:
+            places = [np.array(golden.integers(case, name)) - 1 for name in ("ival", "jval")]
+            yield Sparse(np.zeros(len(places[0])), *places, shape)
+        return
+    *image, ins = golden.shape(case, "Y", 4)[:3]
+    outs = golden.shape(case, output, 4)[2]
+    extra = ("Bin" in words) + ("Bout" in words) + 2 * (norm_word or "").endswith("w")
+    entries = (golden(case, "theta").size - outs * extra) // (ins * outs)
+    for size in odd_stencils(entries):
+        yield CirculantConvolution(np.zeros((outs, ins, *size)), image)
 
 
 def test_products(golden):

@@ -5,7 +5,7 @@ are taken from products with directions in theta or W alone.
 """
 
 import numpy as np
-from layout import images, side
+from layout import images, odd_stencils
 
 from meganet import DenseLayer, Objective, Tikhonov
 from meganet.interop.matlab import from_matlab, matlab_positions, to_matlab
@@ -55,12 +55,13 @@ def cnn(golden, problem, regularised=True):
     x, labels = images(golden("data", "Y")), golden("data", "C").argmax(axis=0)
     (ch1, ch2), classes = golden.integers("opt", "ch"), int(golden.number("opt", "nc"))
     shape = x.shape[1:]
-    k = side(len(golden(problem, "theta")) // (shape[0] * ch1 + ch1 * ch2))
-    layers = [SingleLayer(CirculantConvolution(np.zeros((ch1, shape[0], k, k)), shape[1:]), "relu")]
+    size = odd_stencils(len(golden(problem, "theta")) // (shape[0] * ch1 + ch1 * ch2))[0]
+    layers = [SingleLayer(CirculantConvolution(np.zeros((ch1, shape[0], *size)), shape[1:]), "relu")]
     if "pool" in problem:
-        layers.append(PoolingLayer(layers[-1].range_shape, 2))
+        pixels = (len(golden(problem, "W")) // classes - 1) // ch2
+        layers.append(PoolingLayer(layers[-1].range_shape, round((shape[1] * shape[2] / pixels) ** 0.5)))
     image = layers[-1].range_shape[1:]
-    layers.append(SingleLayer(CirculantConvolution(np.zeros((ch2, ch1, k, k)), image), "relu"))
+    layers.append(SingleLayer(CirculantConvolution(np.zeros((ch2, ch1, *size)), image), "relu"))
     network = Chain(layers)
     classifier = DenseLayer(network.range_shape, classes)
     penalties = {}
@@ -137,7 +138,7 @@ def test_batches(golden):
         golden.compare(ours, theirs)
 
 
-def residual(golden, loss, targets, W, bias, regularised):
+def residual(golden, case, loss, targets, bias):
     """NN, ResNN with an inner bias of ones, LeapFrogNN with symmetric layers."""
     m, steps = int(golden.number("res", "m")), int(golden.number("res", "nt"))
     h, y = 0.5, golden("res", "Y").T.copy()
@@ -146,7 +147,7 @@ def residual(golden, loss, targets, W, bias, regularised):
     last = Leapfrog(SymmetricLayer(Dense(np.zeros((m, m)))), steps, h)
     network = Chain([first, middle, last])
     sizes = [layer.parameters.size for layer in network.layers]
-    classifier = DenseLayer((m,), W.size // (m + bias), bias=bias)
+    classifier = DenseLayer((m,), golden(case, "W").size // (m + bias), bias=bias)
     in_time = [Difference((steps, size // steps), 0, h) for size in sizes[1:]]
     theta_regularizer = BlockRegularizer(
         [
@@ -162,8 +163,14 @@ def residual(golden, loss, targets, W, bias, regularised):
         targets,
         loss=loss,
         theta_regularizer=theta_regularizer,
-        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), 0.03),
+        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), history_value(golden, case, "alpha", -1)),
     )
+
+
+def history_value(golden, case, name, number=0):
+    """Return a stored value by its title, the first or another of that name."""
+    places = [k for k, title in enumerate(golden(case, "hisNames").tolist()) if title == name]
+    return float(golden(case, "hisVals").ravel()[places[number]])
 
 
 def test_residual_networks(golden):
@@ -172,7 +179,7 @@ def test_residual_networks(golden):
         ("res", SoftmaxCrossEntropy(), targets[0], True),
         ("resregr", LeastSquares(), targets[1], False),
     ):
-        objective = residual(golden, loss, target, golden(case, "W"), bias, True)
+        objective = residual(golden, case, loss, target, bias)
         theta = golden("res", "theta")
         x = from_matlab(objective.parameters, np.concatenate([theta, golden(case, "W")]))
         compare(golden, case, objective, x)
@@ -195,14 +202,15 @@ def test_network_without_classifier(golden):
         ("obj2_softmax", SoftmaxCrossEntropy(), golden("res", "C").argmax(axis=0)),
         ("obj2_regr", LeastSquares(), golden("resregr", "D").T.copy()),
     ):
+        alpha = history_value(golden, case, "alpha")
         objective = Objective(
             network,
             classifier,
             y,
             targets,
             loss=loss,
-            theta_regularizer=Tikhonov(Identity((network.parameters.size,)), 0.05),
-            W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), 0.05),
+            theta_regularizer=Tikhonov(Identity((network.parameters.size,)), alpha),
+            W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), alpha),
         )
         x = from_matlab(objective.parameters, golden("obj2", "theta"))
         value, gradient = objective(x)
@@ -218,13 +226,14 @@ def test_classification_only(golden):
     network = ConnectorLayer(Identity((y.shape[1],)))
     cases = (
         ("class_softmax", SoftmaxCrossEntropy(), one_hot.argmax(axis=0), len(one_hot), True),
-        ("class_logreg", LogisticLoss(), golden("class_logreg", "C").T.copy(), 1, True),
+        ("class_logreg", LogisticLoss(), golden("class_logreg", "C").T.copy(), len(golden("class_logreg", "C")), True),
         ("class_regr", LeastSquares(), golden("class_regr", "C").T.copy(), len(golden("class_regr", "C")), False),
     )
     for case, loss, targets, outputs, bias in cases:
         classifier = DenseLayer((y.shape[1],), outputs, bias=bias)
         n = classifier.parameters.size
-        objective = Objective(network, classifier, y, targets, loss=loss, W_regularizer=Tikhonov(Identity((n,)), 0.1))
+        penalty = Tikhonov(Identity((n,)), history_value(golden, case, "alpha"))
+        objective = Objective(network, classifier, y, targets, loss=loss, W_regularizer=penalty)
         w, v = (from_matlab(classifier.parameters, golden("class", name).ravel()[:n]) for name in ("W", "v"))
         value, gradient = objective(w)
         golden.compare(value.reshape(1, 1), golden(case, "Jc"))

