@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from meganet import (
+    ActivationLayer,
+    BiasLayer,
     Chain,
+    ConnectorLayer,
     ConvolutionLayer,
     DenseLayer,
     DoubleHamiltonian,
     DoubleLayer,
     Hamiltonian,
     Leapfrog,
+    LeastSquares,
     NormalisationLayer,
     Reparametrised,
     ResidualNetwork,
@@ -25,12 +29,14 @@ from meganet import (
     restrict,
 )
 from meganet._validate import InputError
+from meganet.backend import use_backend
 from meganet.checks import check_adjoint, check_layer
-from meganet.layers import BiasLayer, SmoothReLU
+from meganet.layers import SmoothReLU
 from meganet.linop import (
     Broadcast,
     CirculantConvolution,
     DepthwiseConvolution,
+    Diagonal,
     Difference,
     Gradient,
     Matrix,
@@ -240,3 +246,88 @@ def test_layers_of_all_shapes(data):
     ]
     for layer in layers:
         check_layer(layer, seed=seed, examples=draw(st.integers(1, 3)))
+
+
+class TestErrors:
+    """Arguments that cannot be meant, each with one line that says so."""
+
+    def test_biases(self):
+        kernel = stencils(3)
+        assert SingleLayer(kernel, bias_in=None).parameters.names == ("K.kernel",)
+        with pytest.raises(InputError, match="operator: expected a LinearOperator"):
+            SingleLayer(kernel, bias_in="yes")
+
+    def test_layers(self):
+        with pytest.raises(InputError, match="operator: expected a ParametricOperator"):
+            SymmetricLayer(ConvolutionLayer((2, 4, 6), 2))
+        with pytest.raises(InputError, match="layer 'layer': expected a Layer"):
+            ResidualNetwork([DenseLayer((2,), 2)], 2)
+        with pytest.raises(InputError, match="layer 'first': expected layers whose results can be added"):
+            DoubleHamiltonian(DenseLayer((4,), 2), DenseLayer((2,), 2), 1)
+        with pytest.raises(InputError, match="layer 'layer': expected layers whose results can be added"):
+            ResidualNetwork(DenseLayer((4,), 2), 1)
+        with pytest.raises(InputError, match="names: expected 2 different names"):
+            Chain([DenseLayer((2,), 2), DenseLayer((2,), 2)], names=["a", "b", "b"])
+
+    def test_times(self):
+        layer = DenseLayer((2,), 2)
+        for times in (3, [0.0], [0, 0], "ab"):
+            with pytest.raises(InputError, match="times: expected two or more increasing times"):
+                RungeKutta4(layer, times)
+        with pytest.raises(InputError, match=r"times\[0\]: expected a finite number, got 'a'"):
+            RungeKutta4(layer, ["a", "b"])
+        for matrix, message in (
+            (np.ones((2, 3)), r"coefficients: expected an array of shape \(K, 2\)"),
+            (np.full((1, 2), np.nan), "coefficients: expected finite numbers"),
+            (np.ones((0, 2)), "coefficients: expected at least one row, got none"),
+        ):
+            with pytest.raises(InputError, match=message):
+                ResidualNetwork(layer, 2, coefficients=matrix)
+
+    def test_other_shapes(self):
+        with pytest.raises(InputError, match="domain_shape: expected a first axis that 2 parts share"):
+            NETWORKS["double hamiltonian"]().resized((3, 4, 6))
+        with pytest.raises(InputError, match="network: expected one whose range doubles with its images"):
+            prolongate(ConvolutionLayer((1, 5, 5), 2, stride=2), np.ones(18), np.ones(3 * 19))
+        layer = SymmetricLayer(CirculantConvolution(np.zeros((2, 1, 3, 3)), (5, 5), stride=2))
+        assert layer.resized((1, 5, 5)).range_shape == (1, 5, 5)
+        bias = Broadcast((2, 4, 6))
+        assert Hamiltonian(stencils(), 2, bias=bias).resized((2, 8, 12)).domain_shape == (2, 8, 12)
+
+    def test_refinement(self):
+        network = NETWORKS["residual"]()
+        with pytest.raises(InputError, match="theta: expected an array of shape"):
+            network.refined_in_time(np.ones(5))
+        inside = Reparametrised(network, Matrix(np.eye(network.parameters.size)))
+        with pytest.raises(InputError, match="network: expected time steps around weights in a basis"):
+            inside.refined_in_time(np.ones(network.parameters.size))
+
+    def test_fixed_operators_keep_to_their_dtype(self):
+        x = np.ones((2, 4), np.float32)
+        fixed = Diagonal(np.ones(4))
+        for layer in (ConnectorLayer(fixed), BiasLayer((4,), fixed)):
+            with pytest.raises(InputError, match="x: expected float64, the dtype of the fixed operator"):
+                layer(np.zeros(layer.parameters.size, np.float32), x)
+        with pytest.raises(InputError, match="x: expected float64, the dtype of the fixed operator"):
+            LeastSquares(fixed).value(x, x)
+        assert ConnectorLayer(Matrix(np.eye(4)))(np.zeros(0, np.float32), x).dtype == np.float32
+
+
+def test_time_steps_without_weights():
+    network = ResidualNetwork(ActivationLayer((2, 4, 4)), 2, 0.5)
+    x = RNG.standard_normal((3, 2, 4, 4))
+    once = x + 0.5 * np.tanh(x)
+    np.testing.assert_allclose(network(np.zeros(0), x), once + 0.5 * np.tanh(once))
+    check_layer(network)
+    assert prolongate(network, np.zeros(0), np.ones(3 * 33)).theta.size == 0
+
+
+def test_networks_in_time_move_to_another_backend(backend):
+    """Their coefficients are numbers of the host wherever the network is."""
+    with use_backend("numpy"):
+        network = NETWORKS["in time"]()
+    network = network.to(backend)
+    theta = backend.asarray(np.random.default_rng(0).standard_normal(network.parameters.size))
+    finer, theta2 = network.refined_in_time(theta)
+    assert finer.coefficients.shape == (2, 6) and theta2.shape == theta.shape
+    assert network.resized((2, 8, 12)).backend is network.backend
