@@ -75,7 +75,7 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
 
 
 def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Array | None = None) -> Array:
-    """Return the minimiser of ``||A x - b||`` in ``x0 + `` the Krylov space of the residual.
+    """Return the minimiser of ``||A x - b||`` in x0 plus the Krylov space of the residual.
 
     Parameters
     ----------
