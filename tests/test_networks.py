@@ -31,7 +31,6 @@ from meganet import (
 from meganet._validate import InputError
 from meganet.backend import use_backend
 from meganet.checks import check_adjoint, check_layer
-from meganet.layers import SmoothReLU
 from meganet.linop import (
     Broadcast,
     CirculantConvolution,
@@ -241,7 +240,7 @@ def test_layers_of_all_shapes(data):
         NormalisationLayer(shape, over, eps=0.5),
         ScalingLayer(shape, draw(st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True))),
         BiasLayer(shape, Broadcast(shape, (1,))),
-        ConvolutionLayer((c, *image), n, activation=SmoothReLU(0.8), bias=True, stride=draw(st.integers(1, 3))),
+        ConvolutionLayer((c, *image), n, activation="tanh", bias=True, stride=draw(st.integers(1, 3))),
         ResidualNetwork(SymmetricLayer(CirculantConvolution(np.zeros((n, c, 1, 1)), (h, w))), n, 0.3),
         DoubleHamiltonian(DenseLayer((c,), c, activation="tanh"), DenseLayer((c,), c, activation="tanh"), n, 0.3),
     ]
