@@ -201,7 +201,14 @@ def check_derivative(
     return table
 
 
-def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float = 1e-2) -> TaylorTable:
+def check_layer(
+    layer: Layer,
+    *,
+    seed: int = 0,
+    examples: int = 3,
+    scale: float = 1e-2,
+    floor_maximum: float = FLOOR_MAXIMUM,
+) -> TaylorTable:
     """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64, stacks.
 
     Where the layer has a `curvature`, that too: Taylor test of `vjp`, symmetry.
@@ -212,6 +219,8 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
         A layer or network; it is evaluated in float64 at random weights and inputs.
     scale : float
         Length of the direction, relative to unit normal numbers: small keeps ReLU's kinks away.
+    floor_maximum : float
+        See `check_derivative`; that of the second derivatives is 1e-6 at least.
 
     Raises
     ------
@@ -258,7 +267,8 @@ def check_layer(layer: Layer, *, seed: int = 0, examples: int = 3, scale: float 
     def value(v: Array) -> Array:
         return layer.forward(v[:n], v[n:].reshape(m))[0]
 
-    return check_derivative(value, joint_jvp, pack([theta, x.reshape(-1)]), v, name=repr(layer))
+    point = pack([theta, x.reshape(-1)])
+    return check_derivative(value, joint_jvp, point, v, name=repr(layer), floor_maximum=floor_maximum)
 
 
 def _check_curvature(layer: Layer, inputs: list[Array], w: Array) -> None:
