@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from layout import column_major
+from test_golden_conv_matrices import zero_padded
 
 from meganet._validate import InputError
 from meganet.linop import CirculantConvolution
@@ -44,6 +45,10 @@ def test_galerkin_products_and_maps(golden):
         matrix = CirculantConvolution(flipped, fine).tosparse()
         product = restriction(fine) @ matrix @ prolongation(fine, interpolation)
         golden.compare(product.toarray(), golden(f"gal_{kind}_periodic", "RAP")[coarse_order][:, coarse_order])
+        # and getConvMat the cross-correlation, with zeros around the image
+        padded = zero_padded(stencil[None, None], fine).tosparse()
+        product = restriction(fine) @ padded @ prolongation(fine, interpolation)
+        golden.compare(product.toarray(), golden(f"gal_{kind}_zero", "RAP")[coarse_order][:, coarse_order])
         coarse = restrict_kernels(flipped, interpolation)[0, 0, ::-1, ::-1]
         golden.compare(coarse, golden(f"gal_{kind}", "KH"))
         golden.compare(galerkin_matrix((k1, k2), interpolation), golden(f"gal_{kind}", "T")[order][:, order])
