@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 from layout import bias, compare_all, fitting
+from test_golden_layers_single import EPS
 
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
@@ -27,8 +28,6 @@ from meganet.networks import (
     antisymmetric,
 )
 
-EPS = 1e-4
-
 
 class Cases:
     """The networks by name, with the sizes of the file."""
@@ -38,7 +37,7 @@ class Cases:
         self.h, self.n, self.steps, self.channels = (golden.number("opt", k) for k in ("h", "n", "nt", "nc"))
         self.n, self.steps, self.channels = int(self.n), int(self.steps), int(self.channels)
         self.image = golden.integers("opt", "nImg")
-        self.bias, self.stencil = bias(golden("bias", "B")), 3
+        self.bias, self.stencil, self.eps = bias(golden("bias", "B")), 3, EPS[0]
 
     def dense(self, m=None, n=None):
         return Dense(np.zeros((m or self.n, n or self.n)))
@@ -57,7 +56,8 @@ class Cases:
             return make(case)
 
         def candidates():
-            for self.stencil in (3, 5, 1, 7):
+            # the normalisation's eps is not stored either
+            for self.stencil, self.eps in product((3, 5, 1, 7), EPS if "resnn" in case else EPS[:1]):
                 if self.stencil <= min(self.image):
                     yield make(case)
 
@@ -85,7 +85,7 @@ class Cases:
 
     def resnn_conv(self, case):
         shape = (self.channels, *self.image)
-        norm = Chain([TVNormalisationLayer(shape, eps=EPS), ScalingLayer(shape), BiasLayer(shape)])
+        norm = Chain([TVNormalisationLayer(shape, eps=self.eps), ScalingLayer(shape), BiasLayer(shape)])
         layer = SymmetricLayer(self.convolution(), "relu", normalisation1=norm)
         return ResidualNetwork(layer, self.steps, self.h)
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 from layout import bias, compare_all, fitting
-from test_golden_layers_single import normalisation
+from test_golden_layers_single import EPS, normalisation
 
 from meganet.linop import CirculantConvolution, Dense
 from meganet.networks import DoubleLayer, SymmetricLayer
@@ -28,10 +28,11 @@ def norms(norm, shapes):
     if norm is None:
         yield {}
         return
-    both = {f"normalisation{i}": normalisation(norm, shape) for i, shape in enumerate(shapes, 1)}
-    yield both
-    for name, layer in both.items():
-        yield {name: layer}
+    for eps in EPS:
+        both = {f"normalisation{i}": normalisation(norm, shape, eps) for i, shape in enumerate(shapes, 1)}
+        yield both
+        for name, layer in both.items():
+            yield {name: layer}
 
 
 def double(golden, case):

@@ -50,8 +50,8 @@ def test_batch_normalisation_over_pixels(golden):
     def build(case):
         if not case.startswith("batch2_nomom"):
             return None
-        norm = batch_normalisation(golden, case, EPS)
-        return weighted(norm) if golden(case, "theta").size else norm
+        norms = (batch_normalisation(golden, case, eps) for eps in EPS)
+        return fitting(golden, case, (weighted(norm) if golden(case, "theta").size else norm for norm in norms))
 
     compare_all(golden, build, "Z", "theta")
 
