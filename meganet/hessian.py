@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     network: Any
     classifier: Any
     images: Array
+    features: Array
     outputs: Array
     targets: Array
     weight: float
@@ -65,14 +66,7 @@ class Hessian(LinearOperator):
             )
         self.objective, self.x, self.indices = objective, x.copy(), indices
         examples = objective.examples if indices is None else int(indices.shape[0])
-        size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
-        if size < examples and objective.network.couples_examples:
-            _validate.reject("batch_size", "none, for a network that normalises over the examples", str(batch_size))
-        self._shares = [
-            slice(start + share.start, start + share.stop)
-            for start in range(0, examples, size)
-            for share in objective.shares(min(size, examples - start))
-        ]
+        self._shares = objective.shares(examples, batch_size)
         self._examples = examples
         super().__init__(x.shape, x.shape, x.dtype, objective.backend)
         self._kept = self.backend.run([partial(self._batch, s) for s in self._shares]) if batch_size is None else None
@@ -84,7 +78,9 @@ class Hessian(LinearOperator):
         images, targets = objective.images[chosen], objective.labels[chosen]
         features, network = objective.network._forward(theta, images)
         outputs, classifier = objective.classifier._forward(w, features)
-        return Batch(network, classifier, images, outputs, targets, (share.stop - share.start) / self._examples)
+        return Batch(
+            network, classifier, images, features, outputs, targets, (share.stop - share.start) / self._examples
+        )
 
     def _apply(self, x: Array) -> Array:
         return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
@@ -94,6 +90,8 @@ class Hessian(LinearOperator):
 
     def _one(self, v: Array) -> Array:
         product = self._gauss_newton if self.kind == "gauss-newton" else self._exact
+        if not self.objective.network.parameters.size:
+            product = self._of_classifier
         tasks: list[Callable[[], Array]]
         if self._kept is None:
             tasks = [partial(lambda share: product(v, self._batch(share)), share) for share in self._shares]
@@ -116,6 +114,13 @@ class Hessian(LinearOperator):
         u = loss._hessian_product(batch.outputs, batch.targets, d_outputs) * batch.weight
         in_w, in_features = classifier._vjp(u, batch.classifier)
         return self.backend.xp.concatenate([network._vjp_theta(in_features, batch.network), in_w])
+
+    def _of_classifier(self, v: Array, batch: Batch) -> Array:
+        """Return a product, of either kind, if the network has no weights: the outputs are affine in the classifier."""
+        classifier, loss = self.objective.classifier, self.objective.loss
+        d_outputs = classifier._forward(v, batch.features)[0]
+        u = loss._hessian_product(batch.outputs, batch.targets, d_outputs) * batch.weight
+        return classifier._vjp_theta(u, batch.classifier)
 
     def _exact(self, v: Array, batch: Batch) -> Array:
         """Differentiate the backpropagation along `v`: adjoints u and their derivatives du, from the loss backwards."""

@@ -108,7 +108,7 @@ class Objective:
         size = self.network.parameters.size
         return x[..., :size], x[..., size:]
 
-    def __call__(self, x: Array, indices: Array | None = None) -> tuple[Array, Array]:
+    def __call__(self, x: Array, indices: Array | None = None, *, batch_size: int | None = None) -> tuple[Array, Array]:
         """Return value and gradient at `x`, over all examples or those numbered `indices`.
 
         Parameters
@@ -116,6 +116,8 @@ class Objective:
         x : array, (parameters.size,)
         indices : array of int, optional
             Numbers of the examples of a mini-batch, on the backend.
+        batch_size : int, optional
+            Work off so many examples at a time, which bounds the memory and changes the result by round-off only.
 
         Returns
         -------
@@ -124,11 +126,24 @@ class Objective:
         """
         self._check(x)
         self._check_indices(indices)
-        return self._sum(x, self.backend.run(self._tasks(x, indices)))
+        return self._sum(x, self.backend.run(self._tasks(x, indices, batch_size)))
 
-    def shares(self, examples: int) -> list[slice]:
-        """Return the parts of a batch that are worked on side by side: one, if its examples belong together."""
-        return [slice(0, examples)] if self.network.couples_examples else self.backend.shares(examples)
+    def shares(self, examples: int, batch_size: int | None = None) -> list[slice]:
+        """Return the parts that some examples are worked off in: one, if they belong together.
+
+        Those of a batch go side by side; `batch_size` bounds how many examples a batch has.
+        """
+        size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
+        if self.network.couples_examples:
+            if size < examples:
+                expected = "none, for a network that normalises over the examples"
+                _validate.reject("batch_size", expected, str(batch_size))
+            return [slice(0, examples)]
+        return [
+            slice(start + share.start, start + share.stop)
+            for start in range(0, examples, size)
+            for share in self.backend.shares(min(size, examples - start))
+        ]
 
     def hessian(
         self, x: Array, kind: str = "gauss-newton", *, indices: Array | None = None, batch_size: int | None = None
@@ -150,11 +165,11 @@ class Objective:
         self._check_indices(indices)
         return Hessian(self, x, kind, indices, batch_size)
 
-    def _tasks(self, x: Array, indices: Array | None) -> list[Callable[[], Any]]:
+    def _tasks(self, x: Array, indices: Array | None, batch_size: int | None = None) -> list[Callable[[], Any]]:
         """Return the independent tasks whose results `_sum` takes: the shares of the batch, and the regularisers."""
         examples = self.examples if indices is None else int(indices.shape[0])
         tasks: list[Callable[[], Any]] = [
-            partial(self._share, x, indices, share, examples) for share in self.shares(examples)
+            partial(self._share, x, indices, share, examples) for share in self.shares(examples, batch_size)
         ]
         # last, so that the thread that is done first has something to do; a single share keeps the threads of BLAS
         return [*tasks, partial(self._penalties, x)] if len(tasks) > 1 else tasks
@@ -184,7 +199,10 @@ class Objective:
         features, network_record = self.network._forward(theta, images)
         logits, classifier_record = self.classifier._forward(w, features)
         value, dlogits = self.loss._value_and_gradient(logits, labels)
-        w_gradient, dfeatures = self.classifier._vjp(dlogits * weight, classifier_record)
+        dlogits = dlogits * weight
+        if not self.network.parameters.size:
+            return value * weight, theta, self.classifier._vjp_theta(dlogits, classifier_record)
+        w_gradient, dfeatures = self.classifier._vjp(dlogits, classifier_record)
         theta_gradient = self.network._vjp_theta(dfeatures, network_record)
         return value * weight, theta_gradient, w_gradient
 

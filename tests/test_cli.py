@@ -8,6 +8,7 @@ import pytest
 from test_datasets import idx
 
 from meganet import cli
+from meganet.experiments.study import Study
 
 FAST = [
     "--quiet",
@@ -39,8 +40,8 @@ def test_reproduce(table, mnist, tmp_path, capsys):
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     assert f"Table {table}: accuracy in percent, mean ± standard deviation of 2 trials (thesis)" in text
-    assert "condition number 26.9" in text and "s/epoch" in text and str(tmp_path / "out") in text
-    for name in ("table.md", "table.csv", "summary.json", "timings.csv", "settings.json", "convergence.png"):
+    assert "s/epoch" in text and str(tmp_path / "out") in text
+    for name in ("report.md", "report.html", *(f"tables/table-{table}.{kind}" for kind in ("md", "csv", "json"))):
         assert (tmp_path / "out" / name).stat().st_size > 0
 
 
@@ -53,7 +54,7 @@ def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):
         == 0
     )
     (made,) = (tmp_path / "meganet-results").iterdir()
-    assert made.name.startswith("table-4.1-thesis-seed-5-coarse_examples=96-") and (made / "table.md").exists()
+    assert made.name.startswith("thesis-seed-5-coarse_examples=96-") and (made / "report.md").exists()
 
 
 def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
@@ -71,7 +72,7 @@ def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
     ]
     assert cli.main(full) == 0
     captured = capsys.readouterr()
-    assert "trial 1/1 coarse" in captured.err and "\r" not in captured.out
+    assert "4 of 4 runs" in captured.err and " left" in captured.err and "\r" not in captured.out
 
 
 @pytest.mark.parametrize(
@@ -79,11 +80,17 @@ def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
     [
         (["--trials", "0"], "trials: expected an integer of at least 1, got 0"),
         (["--backend", "torch"], "backend: expected one of 'cupy', 'numpy', got 'torch'"),
-        (["--out", "/dev/null/x"], "out: expected a folder that can be written, got '/dev/null/x' (Not a directory)"),
+        (
+            ["--out", "/dev/null/x"],
+            "out: expected a folder that can be written, got '/dev/null/x/net-A' (Not a directory)",
+        ),
         (["--data", "/nowhere"], "data: expected an existing folder, got '/nowhere'"),
         (["--set", "momentum"], "--set: expected NAME=VALUE, got 'momentum'"),
         (["--set", "pace=1"], "setting: expected one of"),
-        (["--set", "network=B"], "network: expected net A, the one of table 4.1, got B"),
+        (
+            ["--set", "network=B"],
+            "--set: expected a setting that the command leaves open, network is A, got 'network=B'",
+        ),
         (["--set", "dataset=digits"], "data: expected no folder, since the embedded digits are used"),
         (["--set", "coarse_examples=100000"], "examples: expected at most the 220 of MNIST, got 100114"),
         (["--seed", "-3"], "seed: expected an integer of at least 0, got -3"),
@@ -108,7 +115,7 @@ def test_truncated_data_and_a_folder_of_other_settings(mnist, tmp_path, capsys):
 
 def test_a_damaged_state_is_one_line_and_status_2(mnist, tmp_path, capsys):
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
-    (tmp_path / "out" / "trial-000" / "new.npz").write_bytes(b"damaged")
+    (tmp_path / "out" / "net-A" / "trial-000" / "new.npz").write_bytes(b"damaged")
     capsys.readouterr()
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 2
     assert capsys.readouterr().err.startswith("meganet: error: out: expected states that can be read")
@@ -124,7 +131,7 @@ def test_a_bug_shows_its_traceback(mnist, tmp_path, monkeypatch):
     def broken(*arguments, **options):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(cli, "run", broken)
+    monkeypatch.setattr(Study, "run", broken)
     with pytest.raises(ValueError, match="a bug"):
         reproduce(mnist, tmp_path / "out", "--trials", "1")
 
@@ -133,7 +140,7 @@ def test_an_interrupt_says_how_to_continue(mnist, tmp_path, monkeypatch, capsys)
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(Study, "run", interrupted)
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 130
     assert "the same command continues" in capsys.readouterr().err
 

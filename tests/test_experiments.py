@@ -12,23 +12,23 @@ import pytest
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.datasets import ImageSet
+from meganet.document import Document
 from meganet.experiments import (
     ARMS,
     Protocol,
     ResultsError,
     ResultsFolder,
     build_network,
-    coarse_to_fine,
     histories,
     protocol_for,
     report,
     run,
+    training,
 )
-from meganet.experiments.coarse_to_fine import build_levels, starting_points
+from meganet.experiments.problems import build_levels, starting_point
 from meganet.multigrid import galerkin_matrix
 from meganet.objective import observer
 from meganet.optim import History, Momentum
-from meganet.plotting import convergence_figure, plot_convergence
 
 TINY = Protocol(
     coarse_examples=24,
@@ -60,11 +60,16 @@ def results(folder):
 
 
 def execute(path, protocol, data, **options):
+    table = ("4.1" if protocol.network == "A" else "4.2",)
     with ResultsFolder(path, protocol, get_backend(), data) as folder:
-        run(protocol, data, folder, progress=False, **options)
-        found = histories(protocol, folder)
-        report.write("4.1", protocol, folder, found)
-        return folder, found
+        run(protocol, data, folder, table, progress=False, **options)
+        return folder, histories(protocol, folder, table)
+
+
+def table_of(folder, found):
+    seconds = [folder.seconds(trial) for trial in range(folder.protocol.trials)]
+    (result,) = report.results("4.1" if folder.protocol.network == "A" else "4.2", folder.protocol, found, seconds)
+    return result
 
 
 @pytest.mark.parametrize("network", ["A", "B"])
@@ -78,7 +83,7 @@ def test_same_seed_same_files(tmp_path, data, backend, dtype, network):
         assert stored["x"].dtype == dtype
     other = dataclasses.replace(protocol, seed=2)
     execute(tmp_path / "other", other, data)
-    assert results(tmp_path / "other")["table.csv"] != first["table.csv"]
+    assert results(tmp_path / "other")["trial-000/new.csv"] != first["trial-000/new.csv"]
 
 
 class Stop(Exception):
@@ -106,8 +111,9 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, data, momentum, toget
             pass
     assert len(saved) == protocol.trials * (protocol.coarse_epochs + 3 * protocol.fine_epochs) == len(set(saved))
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
-    timings = (tmp_path / "parts" / "timings.csv").read_text().split()
-    assert len(timings) == 1 + len(saved) and all(float(line.split(",")[-1]) > 0 for line in timings[1:])
+    for trial in range(protocol.trials):
+        timings = (tmp_path / "parts" / f"trial-{trial:03d}" / "timings.csv").read_text().split()
+        assert len(timings) == 1 + len(saved) / 2 and all(float(line.split(",")[-1]) > 0 for line in timings[1:])
 
 
 SCRIPT = """
@@ -141,7 +147,7 @@ def test_a_killed_run_continues_to_the_bit(tmp_path):
             time.sleep(0.002)
         process.kill()
         process.wait()
-    assert not (tmp_path / "killed" / "table.md").exists()
+    assert not list((tmp_path / "killed").glob("trial-001/multigrid.npz"))
     assert start("killed").wait(120) == 0
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     assert not list((tmp_path / "killed").rglob("*.tmp"))
@@ -167,7 +173,7 @@ def test_levels_and_arms_are_what_the_thesis_says(data):
         coarse.validation.images, fine.validation.images.reshape(10, 1, 6, 2, 6, 2).mean(axis=(3, 5)), atol=1e-6
     )
     x = coarse.initial(np.random.default_rng(3), TINY)
-    points = starting_points(TINY, coarse, fine, x, 0)
+    points = {arm: starting_point(TINY, (coarse, fine), arm, x, 0) for arm in ARMS}
     theta, _ = coarse.training.split(x)
     parts = {arm: fine.training.split(point) for arm, point in points.items()}
     np.testing.assert_array_equal(parts["transfer"][0], theta)
@@ -184,22 +190,23 @@ def test_networks_of_the_thesis():
     assert a.parameters.size == b.parameters.size == 9 * 32 + 9 * 32 * 64
 
 
-def test_report_and_plot(tmp_path, data):
+def test_a_table_in_all_its_forms(tmp_path, data):
     folder, found = execute(tmp_path, TINY, data)
-    cells = report.summarize("4.1", found)
+    result = table_of(folder, found)
     values = [100 * history[1]["validation_accuracy"] for history in found["transfer"]]
-    assert cells["transfer"][1].mean == pytest.approx(np.mean(values))
-    assert cells["transfer"][1].std == pytest.approx(np.std(values, ddof=1)) and cells["transfer"][1].thesis == 93.5
-    text = report.to_text("4.1", cells, TINY, folder.seconds())
+    cell = result.cells["transfer"][1]
+    assert cell.mean == pytest.approx(np.mean(values))
+    assert cell.std == pytest.approx(np.std(values, ddof=1)) and cell.thesis == 93.5
+    assert result.trials == 2 and result.details["new"]["objective"] == pytest.approx(
+        np.mean([history[-1]["objective"] for history in found["new"]])
+    )
+    text = report.to_text(result)
     assert "mean ± standard deviation of 2 trials" in text and "Multigrid" in text and "(63.6)" in text
-    assert (tmp_path / "table.md").read_text().count("|") == 30
-    assert json.loads((tmp_path / "summary.json").read_text())["percent"]["new"]["initial_accuracy"]["thesis"] == 88.4
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == 13
-    ax = plot_convergence(found, "validation_accuracy")
-    assert [line.get_label() for line in ax.lines[:4]] == ["Coarse training", "New", "Transfer", "Multigrid"]
-    assert ax.lines[1].get_xdata().tolist() == [2, 3, 4]
-    assert plot_convergence(found, ax=ax) is ax
-    assert convergence_figure(found, "title").startswith(b"\x89PNG")
+    page = Document(report.to_document(result)).to_markdown()
+    assert page.count("|") == 60 and "Validation loss" in page
+    plain = json.loads(json.dumps(report.to_json(result)))
+    assert plain["percent"]["new"][0]["thesis"] == 88.4 and plain["protocol"]["batch_size"] == 8
+    assert len(report.to_csv(result).splitlines()) == 13
 
 
 @pytest.mark.parametrize(
@@ -237,7 +244,7 @@ def test_protocols_of_tables_and_settings_as_text():
     ):
         with pytest.raises(InputError, match=message):
             Protocol().replaced(settings)
-    with pytest.raises(InputError, match="table: expected one of '4.1', '4.2', got '9.9'"):
+    with pytest.raises(InputError, match="table: expected one of '4.1', '4.2', '4.3', '4.4', got '9.9'"):
         protocol_for("9.9", "small")
 
 
@@ -268,10 +275,10 @@ def test_folder_errors(tmp_path, data):
         open_folder(tmp_path / "full")
     with pytest.raises(ResultsError, match=r"out: expected a folder that can be written.*Not a directory"):
         open_folder(tmp_path / "full" / "letter.txt" / "x")
-    (tmp_path / "run" / "timings.csv").write_text("trial,arm,epoch,seconds\n0,new,1,")
+    (tmp_path / "run" / "trial-000" / "timings.csv").write_text("run,epoch,seconds\nnew,1,")
     with pytest.raises(ResultsError, match="out: expected timings that can be read"):
         open_folder(tmp_path / "run")
-    (tmp_path / "run" / "timings.csv").unlink()
+    (tmp_path / "run" / "trial-000" / "timings.csv").unlink()
     assert open_folder(tmp_path / "run").epoch == 2
     (tmp_path / "run" / "trial-000" / "new.npz").write_bytes(b"damaged")
     with pytest.raises(ResultsError, match="out: expected states that can be read"):
@@ -288,15 +295,15 @@ def test_a_disk_that_fails_is_one_clear_error(tmp_path, data, monkeypatch):
     with ResultsFolder(tmp_path / "run", TINY, get_backend(), data) as folder:
         monkeypatch.setattr("os.fsync", fail)
         with pytest.raises(ResultsError, match=r"that can be written.*coarse.*\(No space left on device\)|timings"):
-            run(TINY, data, folder, progress=False)
+            run(TINY, data, folder, ("4.1",), progress=False)
 
 
 def test_a_run_that_diverges_says_so(tmp_path, data):
     lines = []
     protocol = dataclasses.replace(TINY, learning_rate=1e30, trials=1)
-    _, found = execute(tmp_path, protocol, data, report=lines.append)
+    folder, found = execute(tmp_path, protocol, data, report=lines.append)
     assert all("diverged, the objective is not finite" in line for line in lines)
-    assert np.isnan(found["new"][0][-1]["accuracy"]) and np.isnan(report.summarize("4.1", found)["new"][2].mean)
+    assert np.isnan(found["new"][0][-1]["accuracy"]) and np.isnan(table_of(folder, found).cells["new"][2].mean)
 
 
 SETTINGS = {
@@ -330,28 +337,32 @@ def test_a_setting_reaches_its_place(name, data):
         {"momentum": 0.9},
         {"learning_rate": 0.001},
         {"network": "B"},
+        {"theta_init": "meganet"},
+        {"training_images": "linear"},
+        {"validation_images": "constant"},
+        {"W_neighbours": "vec"},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_setting_changes_the_numbers(change, data, tmp_path):
     short = dataclasses.replace(TINY, trials=1, coarse_epochs=1, fine_epochs=1)
     _, before = execute(tmp_path / "before", short, data)
-    _, after = execute(tmp_path / "after", dataclasses.replace(short, **change), data)
+    folder, after = execute(tmp_path / "after", dataclasses.replace(short, **change), data)
     assert before["multigrid"][0].to_csv() != after["multigrid"][0].to_csv()
     name, value = next(iter(change.items()))
     if name != "network":
-        assert f", {name} = {value}" in (tmp_path / "after" / "table.md").read_text()
+        assert f", {name} = {value}" in report.description(table_of(folder, after))
 
 
 def test_training_uses_the_rate_the_rule_and_a_new_order_each_epoch(data, tmp_path, monkeypatch):
     calls = []
-    usual = coarse_to_fine.sgd
+    usual = training.sgd
 
     def recorded(*arguments, **options):
         calls.append(options)
         return usual(*arguments, **options)
 
-    monkeypatch.setattr(coarse_to_fine, "sgd", recorded)
+    monkeypatch.setattr(training, "sgd", recorded)
     _, found = execute(tmp_path, dataclasses.replace(TINY, momentum=0.5, trials=1), data)
     assert [call["rule"] for call in calls] == [Momentum(0.5, nesterov=True)] * 4
     assert [call["batch_size"] for call in calls] == [8] * 4 and [call["epochs"] for call in calls] == [2] * 4
@@ -371,13 +382,13 @@ def test_validation_columns_are_those_of_the_validation_data(data):
 
 
 def test_the_table_holds_the_thesis_numbers_and_the_right_columns():
-    history = History({"epoch": e, "accuracy": 0.1 * e, "validation_accuracy": 0.01 * e} for e in range(4))
-    cells = report.summarize("4.2", {arm: [history] for arm in ARMS})
-    assert [cell.mean for cell in cells["transfer"]] == pytest.approx([10, 1, 30, 3])
-    assert cells["transfer"][0].std is None
-    thesis = {arm: tuple(cell.thesis for cell in row) for arm, row in cells.items()}
+    rows = ("accuracy", "validation_accuracy", "objective", "loss", "validation_loss")
+    history = History({"epoch": e, **dict(zip(rows, (0.1 * e, 0.01 * e, e, e, e), strict=True))} for e in range(4))
+    seconds = [{"new": [1.0, 3.0, 2.0], "multigrid": [0.5]}]
+    (result,) = report.results("4.2", TINY, {arm: [history] for arm in ARMS}, seconds)
+    assert [cell.mean for cell in result.cells["transfer"]] == pytest.approx([10, 1, 30, 3])
+    assert result.cells["transfer"][0].std is None
+    thesis = {arm: tuple(cell.thesis for cell in row) for arm, row in result.cells.items()}
     assert thesis["new"] == (91.1, 89.0, 97.0, 93.2) and thesis["transfer"] == (96.7, 91.5, 98.3, 92.8)
     assert thesis["multigrid"] == (96.8, 84.1, 99.8, 88.0)
-    times = {(0, "new"): [1.0, 3.0, 2.0], (0, "transfer"): [], (0, "multigrid"): [0.5]}
-    text = report.to_text("4.2", cells, dataclasses.replace(TINY, trials=1), times)
-    assert [line.split()[-1] for line in text.splitlines()[-3:]] == ["2.00", "-", "0.50"]
+    assert [line.split()[-1] for line in report.to_text(result).splitlines()[-3:]] == ["2", "nan", "0.5"]

@@ -7,7 +7,7 @@ import meganet
 
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
-    "_version _validate _files _threads _cuda",
+    "_version _validate _files _threads _cuda document",
     "backend",
     "datasets",
     "linop",
@@ -26,6 +26,7 @@ ORDER = [
     "interop",
     "experiments",
     "plotting",
+    "reporting",
     "cli",
     "__main__",
 ]
@@ -73,5 +74,5 @@ def test_the_package_needs_no_optional_library_to_import():
         modules = [alias.name for n in top if isinstance(n, ast.Import) for alias in n.names]
         modules += [n.module for n in top if isinstance(n, ast.ImportFrom)]
         found = {name.split(".")[0] for name in modules}
-        assert not found & {"cupy", "cupyx", "torch", "pooch", "mlxtend", "h5py"}, path
+        assert not found & {"cupy", "cupyx", "torch", "pooch", "mlxtend", "h5py", "distributed", "ray"}, path
         assert "sklearn" not in found or path.name == "sklearn.py", path

@@ -3,216 +3,186 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
-from meganet import _validate
-from meganet.backend import Array, Backend, random_stream
-from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images, split
-from meganet.experiments.protocol import ARMS, Protocol, build_network
+from meganet.backend import use_backend
+from meganet.datasets import ImageSet
+from meganet.experiments.parallel import Workers
+from meganet.experiments.plan import COARSE, Stage, stages
+from meganet.experiments.problems import Level, build_levels, coarse_start, starting_point
+from meganet.experiments.progress import Progress, Tracked, work_of_epoch
+from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder
-from meganet.layers import DenseLayer, he_normal, smoothed_normal
-from meganet.linop import Gradient, Identity
-from meganet.multigrid import prolongate, restrict_images
-from meganet.objective import Objective, observer
-from meganet.optim import History, Momentum, Run, SGDState, sgd, sgd_together
-from meganet.regularizers import Tikhonov
-from meganet.stacked import StackedObjective
-
-COARSE = "coarse"
-
-# numbers of the random streams within a trial; the three arms share the order of the fine examples
-SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
-
-
-class Level(NamedTuple):
-    """The training problem on one grid: what is minimised, and the same function over validation data."""
-
-    training: Objective
-    validation: Objective
-
-    def initial(self, rng: np.random.Generator, protocol: Protocol) -> Array:
-        """Return fresh weights: He's for the network, smooth ones for the classifier."""
-        network, classifier = self.training.network, self.training.classifier
-        theta = he_normal(network, rng, protocol.float_dtype)
-        w = smoothed_normal(
-            classifier, rng, protocol.W_std, protocol.W_clip, protocol.W_smoothing, protocol.float_dtype
-        )
-        return network.backend.xp.concatenate([theta, w])
-
-
-def load_data(protocol: Protocol, folder: str | None = None, progress: bool = True) -> ImageSet:
-    """Return the data set that the protocol asks for; `folder` is where to look first for MNIST."""
-    if protocol.dataset == "mnist":
-        return load_mnist(folder, progress=progress)
-    if folder is not None:
-        _validate.reject("data", "no folder, since the embedded digits are used (dataset=digits)", repr(folder))
-    return load_digits()
-
-
-def build_levels(protocol: Protocol, data: ImageSet, trial: int, backend: Backend) -> tuple[Level, Level]:
-    """Return the coarse and the fine training problem of one trial.
-
-    Images are scaled once on the fine grid; the coarse ones are ``R x``. The three sets of examples are disjoint.
-    """
-    sizes = (protocol.coarse_examples, protocol.fine_examples, protocol.validation_examples)
-    parts = split(len(data), sizes, random_stream(protocol.seed, trial, SPLIT))
-
-    def images(numbers: np.ndarray[Any, Any]) -> Array:
-        return backend.asarray(scale_images(data.images[numbers], protocol.data_scaling, protocol.float_dtype))
-
-    coarse_part, fine_part, validation_part = parts
-    validation = images(validation_part)
-    coarse_sets = (restrict_images(images(coarse_part)), coarse_part), (restrict_images(validation), validation_part)
-    fine_sets = (images(fine_part), fine_part), (validation, validation_part)
-
-    def level(alpha: float, sets: Any) -> Level:
-        network = build_network(protocol.network, tuple(sets[0][0].shape[2:]), backend)
-        classifier = DenseLayer(network.range_shape, data.classes, backend=backend)
-        penalty = Tikhonov(Identity(network.parameters.size, backend=backend), protocol.theta_alpha)
-        gradient = Gradient((data.classes, *network.range_shape), protocol.mesh_width, backend=backend)
-        regularizers: dict[str, Any] = {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
-        return Level(*(Objective(network, classifier, x, data.labels[n], **regularizers) for x, n in sets))
-
-    return level(protocol.W_alpha_coarse, coarse_sets), level(protocol.W_alpha, fine_sets)
-
-
-def starting_points(protocol: Protocol, coarse: Level, fine: Level, x: Array, trial: int) -> dict[str, Array]:
-    """Return the fine weights from which each arm starts, given the trained coarse weights `x`."""
-    theta, w = coarse.training.split(x)
-    points = {"new": fine.initial(random_stream(protocol.seed, trial, FINE_WEIGHTS), protocol)}
-    for arm, kernels in (("transfer", "copy"), ("multigrid", "galerkin")):
-        result = prolongate(
-            coarse.training.network,
-            theta,
-            w,
-            interpolation=protocol.interpolation,
-            kernels=kernels,
-            classifier_scaling=protocol.classifier_scaling,
-        )
-        points[arm] = fine.training.backend.xp.concatenate([result.theta, result.W])
-    return points
-
-
-class Job(NamedTuple):
-    """One training run of one trial: "coarse" or an arm, on a level, from a start."""
-
-    trial: int
-    name: str
-    level: Level
-    x0: Array
+from meganet.experiments.training import Job, train
+from meganet.optim import History, SGDState
 
 
 def run(
     protocol: Protocol,
     data: ImageSet,
     folder: ResultsFolder,
+    tables: tuple[str, ...],
     *,
+    arms: tuple[str, ...] = ARMS,
+    coarse: ResultsFolder | None = None,
+    workers: Workers | None = None,
     together: bool | None = None,
     progress: bool = True,
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Run every trial of the protocol, storing each epoch; what the folder already holds is not run again.
+    """Run every trial of some tables, storing each epoch; what the folder already holds is not run again.
 
     Parameters
     ----------
     protocol, data, folder
         What to run, on what, and where results go; the folder's backend does the work.
+    tables : tuple of str
+        Of the protocol's network, for instance ``("4.2", "4.3")``; they share the coarse training.
+    arms : tuple of str
+        The arms to retrain.
+    coarse : ResultsFolder, optional
+        Where the coarse training is, or will be, stored: experiments that differ on the fine grid share it. In `folder`
+        if not given.
+    workers : Workers, optional
+        Who makes the trials; this process, one after another, if not given.
     together : bool, optional
         Train all trials at once, and their three arms, instead of one run after another. By default where it is
         faster: on a GPU. The results are the same, on a GPU up to round-off.
     progress : bool
-        Show progress bars on standard error.
+        Show a progress bar over all trials on standard error.
     report : callable
-        Gets a line of text for each run that ends.
+        Gets a line of text for each run, when its trial has ended.
     """
-    together = folder.backend.takes_stacks if together is None else together
-    numbers = range(protocol.trials)
-    waiting = [t for t in numbers if not all(_complete(folder, t, name, epochs) for name, epochs in _runs(protocol))]
-    train = partial(_train, protocol, folder, progress=progress, report=report)
-    # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
-    with np.errstate(over="ignore", invalid="ignore"):
-        for trials in ([waiting] if waiting else []) if together else [[trial] for trial in waiting]:
-            levels = {trial: build_levels(protocol, data, trial, folder.backend) for trial in trials}
-            coarse_jobs = []
-            for trial, (coarse, _) in levels.items():
-                weights = coarse.initial(random_stream(protocol.seed, trial, COARSE_WEIGHTS), protocol)
-                coarse_jobs.append(Job(trial, COARSE, coarse, weights))
-            trained = train(coarse_jobs, protocol.coarse_epochs, COARSE_ORDER)
-            jobs = []
-            for (trial, (coarse, fine)), state in zip(levels.items(), trained, strict=True):
-                points = starting_points(protocol, coarse, fine, state.x, trial)
-                jobs += [Job(trial, name, fine, x0) for name, x0 in points.items()]
-            for group in [jobs] if together else [[job] for job in jobs]:
-                train(group, protocol.fine_epochs, FINE_ORDER)
+    workers = Workers() if workers is None else workers
+    together = folder.backend.takes_stacks and workers.local if together is None else together
+    plan = stages(tables, protocol, arms)
+    job = Trials(protocol, data, folder, folder if coarse is None else coarse, tuple(plan), together)
+    waiting = [trial for trial in range(protocol.trials) if not job.complete(trial)]
+    groups = ([waiting] if waiting else []) if together else [[trial] for trial in waiting]
+    run_all([(job, group) for group in groups], job.runs(), workers, progress=progress, report=report)
 
 
-def _train(
-    protocol: Protocol,
-    folder: ResultsFolder,
-    jobs: list[Job],
-    epochs: int,
-    order: int,
+def run_all(
+    work: Sequence[tuple[Trials, list[int]]],
+    runs: Sequence[Tracked],
+    workers: Workers,
     *,
     progress: bool,
     report: Callable[[str], None],
-) -> list[SGDState]:
-    """Make the runs of some jobs, together if there are several."""
-    examples = jobs[0].level.training.examples
-    labels = [f"trial {job.trial + 1}/{protocol.trials} {job.name}" for job in jobs]
-
-    def order_of(trial: int, epoch: int) -> np.ndarray[Any, Any]:
-        return random_stream(protocol.seed, trial, order, epoch).permutation(examples)
-
-    runs = [
-        Run(
-            job.level.training,
-            job.x0,
-            order=partial(order_of, job.trial),
-            observe=observer(job.level.training, job.level.validation),
-            callback=partial(folder.save, job.trial, job.name),
-            state=folder.load(job.trial, job.name),
-        )
-        for job in jobs
-    ]
-    settings: dict[str, Any] = {
-        "epochs": epochs,
-        "learning_rate": protocol.rate,
-        "batch_size": protocol.batch_size,
-        "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
-    }
-    if len(jobs) == 1:
-        states = [sgd(**vars(runs[0]), examples=examples, **settings, progress=labels[0] if progress else None)]
-    else:
-        label = f"{len(jobs)} runs together" if progress else None
-        states = sgd_together(runs, examples, stack=StackedObjective, **settings, progress=label)
-    for label, state in zip(labels, states, strict=True):
-        last = state.history[-1]
-        percent = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
-        note = percent if math.isfinite(last["objective"]) else "diverged, the objective is not finite"
-        time = f", {np.median(state.seconds):.1f} s per epoch" if state.seconds else ""
-        report(f"{label}: {note}{time}")
-    return states
+) -> None:
+    """Let the workers do some trials, with a progress bar over `runs` and a line for each one that has ended."""
+    with Progress(runs, shown=progress):
+        for lines in workers.map(_call, work):
+            for line in lines:
+                report(line)
 
 
-def _runs(protocol: Protocol) -> Iterator[tuple[str, int]]:
-    yield COARSE, protocol.coarse_epochs
-    for arm in ARMS:
-        yield arm, protocol.fine_epochs
+def _call(item: tuple[Trials, list[int]]) -> list[str]:
+    job, trials = item
+    return job(trials)
 
 
-def _complete(folder: ResultsFolder, trial: int, name: str, epochs: int) -> bool:
-    state = folder.load(trial, name)
-    return state is not None and state.epoch == epochs
+@dataclass(frozen=True)
+class Trials:
+    """All stages of some trials, as a function that can be sent to another process."""
+
+    protocol: Protocol
+    data: ImageSet
+    folder: ResultsFolder
+    coarse: ResultsFolder
+    plan: tuple[Stage, ...]
+    together: bool = False
+
+    def _folder(self, stage: Stage) -> ResultsFolder:
+        return self.coarse if stage.arm == COARSE else self.folder
+
+    def runs(self) -> list[Tracked]:
+        """Return all runs of all trials, for a progress bar."""
+        return [
+            Tracked(self._folder(stage), trial, stage, work_of_epoch(stage, self.protocol))
+            for trial in range(self.protocol.trials)
+            for stage in self.plan
+        ]
+
+    def complete(self, trial: int) -> bool:
+        """Whether every stage of a trial is stored."""
+        return all(is_complete(self._folder(stage), trial, stage) for stage in self.plan)
+
+    def __call__(self, trials: list[int]) -> list[str]:
+        """Run the trials and return a line of text for each run that was not there before."""
+        # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
+        with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend):
+            levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
+            ends: dict[tuple[int, str], SGDState] = {}
+            lines = []
+            for _, group in groupby(
+                self.plan, key=lambda stage: (stage.arm == COARSE, stage.after is None, stage.method)
+            ):
+                jobs = [self._job(levels[t], ends, t, stage) for stage in group for t in trials]
+                for part in [jobs] if self.together else [[job] for job in jobs]:
+                    lines += self._train(part, ends)
+            return lines
+
+    def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> list[str]:
+        folder = self._folder(jobs[0].stage)
+        known = [folder.epochs(job.trial, job.stage.name) for job in jobs]
+        lines = []
+        for job, before, state in zip(jobs, known, train(self.protocol, folder, jobs), strict=True):
+            ends[job.trial, job.stage.name] = state
+            if before < job.stage.epochs:
+                lines.append(f"trial {job.trial + 1}/{self.protocol.trials} {job.stage.name}: {_summary(state)}")
+        return lines
+
+    def _job(self, levels: tuple[Level, Level], ends: dict[tuple[int, str], SGDState], trial: int, stage: Stage) -> Job:
+        coarse, fine = levels
+        if stage.arm == COARSE:
+            return Job(trial, stage, coarse, coarse_start(self.protocol, coarse, trial))
+        if stage.after is not None:
+            return Job(trial, stage, fine, ends[trial, stage.after].x)
+        trained = ends[trial, COARSE].x if (trial, COARSE) in ends else None
+        return Job(trial, stage, fine, starting_point(self.protocol, levels, stage.arm, trained, trial))
 
 
-def histories(protocol: Protocol, folder: ResultsFolder) -> dict[str, list[History]]:
-    """Return the stored histories of every run, by name ("coarse" and the arms), one for each trial."""
-    result = {}
-    for name, _ in _runs(protocol):
-        states = [folder.load(trial, name) for trial in range(protocol.trials)]
-        result[name] = [state.history for state in states if state is not None]
+def _alike(stage: Stage) -> tuple[bool, bool, str]:
+    """Return what stages that can be trained together have in common."""
+    return stage.arm == COARSE, stage.after is None, stage.method
+
+
+def _summary(state: SGDState) -> str:
+    last = state.history[-1]
+    percent = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
+    note = percent if math.isfinite(last["objective"]) else "diverged, the objective is not finite"
+    return note + (f", {np.median(state.seconds):.1f} s per epoch" if state.seconds else "")
+
+
+def is_complete(folder: ResultsFolder, trial: int, stage: Stage) -> bool:
+    """Whether a run is stored up to its last epoch."""
+    state = folder.load(trial, stage.name)
+    return state is not None and state.epoch == stage.epochs
+
+
+def histories(
+    protocol: Protocol,
+    folder: ResultsFolder,
+    tables: tuple[str, ...],
+    arms: tuple[str, ...] = ARMS,
+    coarse: ResultsFolder | None = None,
+) -> dict[str, list[History]]:
+    """Return the stored histories of the runs, by name, one for each trial in which all are complete.
+
+    Parameters as for `run`.
+    """
+    plan = stages(tables, protocol, arms)
+    result: dict[str, list[History]] = {stage.name: [] for stage in plan}
+    for trial in range(protocol.trials):
+        places = [folder if coarse is None or stage.arm != COARSE else coarse for stage in plan]
+        states = [place.load(trial, stage.name) for place, stage in zip(places, plan, strict=True)]
+        done = [s for s, stage in zip(states, plan, strict=True) if s is not None and s.epoch == stage.epochs]
+        if len(done) == len(plan):
+            for stage, state in zip(plan, done, strict=True):
+                result[stage.name].append(state.history)
     return result

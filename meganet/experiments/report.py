@@ -1,24 +1,45 @@
-"""Tables of results beside the thesis' numbers."""
+"""The tables of chapter 4 from stored histories, beside the thesis' numbers."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet._version import __version__
+from meganet.document import Block, Grid, Paragraph
+from meganet.experiments.plan import TABLES, classifier_stage, final_stage
 from meganet.experiments.protocol import ARMS, Protocol
-from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
 
-COLUMNS = (
-    ("initial", "accuracy", "Initial training"),
-    ("initial", "validation_accuracy", "Initial validation"),
-    ("retrain", "accuracy", "ReTrain training"),
-    ("retrain", "validation_accuracy", "ReTrain validation"),
+Histories = Mapping[str, Sequence[History]]
+
+
+class Column(NamedTuple):
+    """A column of a table: which part of the retraining, after its first or its last epoch, and what is reported."""
+
+    title: str
+    part: str
+    row: int
+    quantity: str
+
+
+SGD_COLUMNS = (
+    Column("Initial training", "network", 1, "accuracy"),
+    Column("Initial validation", "network", 1, "validation_accuracy"),
+    Column("ReTrain training", "network", -1, "accuracy"),
+    Column("ReTrain validation", "network", -1, "validation_accuracy"),
 )
-"""After the first and after the last epoch of retraining, over training and validation data."""
+NEWTON_COLUMNS = (
+    Column("Classifier: initial training", "classifier", 1, "accuracy"),
+    Column("Classifier: initial val.", "classifier", 1, "validation_accuracy"),
+    Column("Classifier: after val.", "classifier", -1, "validation_accuracy"),
+    Column("Network: initial training", "network", 1, "accuracy"),
+    Column("Network: initial val.", "network", 1, "validation_accuracy"),
+    Column("Network: after val.", "network", -1, "validation_accuracy"),
+)
 
 THESIS: dict[str, dict[str, tuple[float, ...]]] = {
     "4.1": {
@@ -31,13 +52,24 @@ THESIS: dict[str, dict[str, tuple[float, ...]]] = {
         "transfer": (96.7, 91.5, 98.3, 92.8),
         "multigrid": (96.8, 84.1, 99.8, 88.0),
     },
+    "4.3": {
+        "new": (32.5, 34.1, 75.3, 91.1, 89.0, 92.2),
+        "transfer": (94.4, 82.1, 92.9, 99.1, 94.0, 93.8),
+        "multigrid": (85.2, 34.1, 38.3, 97.6, 60.3, 62.4),
+    },
+    "4.4": {
+        "new": (51.8, 50.3, 76.6, 91.9, 77.1, 79.5),
+        "transfer": (92.8, 81.5, 91.4, 99.7, 91.7, 92.4),
+        "multigrid": (85.2, 32.6, 35.9, 97.2, 42.4, 50.8),
+    },
 }
-"""The thesis' tables 4.1 and 4.2, in percent, in the order of `COLUMNS`."""
-
+"""The thesis' tables, in percent, in the order of their columns."""
 
 SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
 NAMED = ("network", "dataset", "dtype", "seed", "trials", *SIZES)
 """Settings that every description of a run names; others only where they differ from the default."""
+
+SOLVER_TITLES = {"steihaug": "CG-Steihaug of the textbook", "meganet": "the original's variant of CG-Steihaug"}
 
 
 class Cell(NamedTuple):
@@ -48,48 +80,138 @@ class Cell(NamedTuple):
     thesis: float
 
 
-def summarize(table: str, histories: dict[str, list[History]]) -> dict[str, list[Cell]]:
-    """Return the cells of a table by arm."""
-    rows = {"initial": 1, "retrain": -1}
-    result = {}
-    for arm in ARMS:
-        cells = []
-        for (moment, column, _), thesis in zip(COLUMNS, THESIS[table][arm], strict=True):
-            values = [100 * history[rows[moment]][column] for history in histories[arm]]
-            std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            cells.append(Cell(float(np.mean(values)), std, thesis))
-        result[arm] = cells
-    return result
+@dataclasses.dataclass(frozen=True)
+class TableResult:
+    """A table of the thesis as it came out.
+
+    Attributes
+    ----------
+    table : str
+        "4.1" to "4.4".
+    solver : str or None
+        The Newton method it was made with; None where SGD alone trains.
+    protocol : Protocol
+    trials : int
+        Trials that are complete.
+    cells : dict
+        Arm to the cells of its row.
+    details : dict
+        Arm to objective and validation loss at the end (means) and the median of the seconds of an epoch.
+    """
+
+    table: str
+    solver: str | None
+    protocol: Protocol
+    trials: int
+    cells: dict[str, list[Cell]]
+    details: dict[str, dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        """Name for files: "table-4.3-steihaug"."""
+        return f"table-{self.table}" + ("" if self.solver is None else f"-{self.solver}")
+
+    @property
+    def title(self) -> str:
+        """Title with the solver in words."""
+        return f"Table {self.table}" + ("" if self.solver is None else f", {SOLVER_TITLES[self.solver]}")
 
 
-def to_markdown(table: str, cells: dict[str, list[Cell]], protocol: Protocol) -> str:
-    """Return the table as Markdown: ours, then the thesis' value in brackets."""
-    lines = [f"**Table {table}**: accuracy in percent, {trials_of(protocol)}, the thesis' value in brackets.", ""]
-    lines.append("| Training Type | " + " | ".join(title for *_, title in COLUMNS) + " |")
-    lines.append("|---" * (len(COLUMNS) + 1) + "|")
-    for arm, row in cells.items():
-        lines.append(f"| {arm.capitalize()} | " + " | ".join(_text(c) for c in row) + " |")
-    return "\n".join([*lines, "", f"Written by meganet {__version__}: {description(protocol)}.", ""])
+def columns(table: str) -> tuple[Column, ...]:
+    """Return the columns of a table."""
+    return NEWTON_COLUMNS if TABLES[table].solvers else SGD_COLUMNS
 
 
-def to_text(
-    table: str, cells: dict[str, list[Cell]], protocol: Protocol, seconds: dict[tuple[int, str], list[float]]
-) -> str:
-    """Return the table for a terminal, with the median seconds of an epoch of each run."""
-    spent = {arm: [s for (_, name), values in seconds.items() if name == arm for s in values] for arm in ARMS}
-    grid = [["Training Type", *(title for *_, title in COLUMNS), "s/epoch"]]
-    for arm, row in cells.items():
-        time = f"{np.median(spent[arm]):.2f}" if spent[arm] else "-"
-        grid.append([arm.capitalize(), *(_text(c) for c in row), time])
-    widths = [max(len(line[k]) for line in grid) for k in range(len(grid[0]))]
-    body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in grid]
-    title = f"Table {table}: accuracy in percent, {trials_of(protocol)} (thesis)"
+def results(
+    table: str, protocol: Protocol, histories: Histories, seconds: Sequence[Mapping[str, Sequence[float]]]
+) -> list[TableResult]:
+    """Return a table of the thesis from the stored histories, once for each of its Newton methods.
+
+    Parameters
+    ----------
+    table : str
+    protocol : Protocol
+    histories : mapping
+        Run to the histories of all trials, as `coarse_to_fine.histories` returns them.
+    seconds : sequence of mapping
+        For each trial the seconds of the epochs of each run, as `ResultsFolder.seconds` returns them.
+    """
+    found = []
+    for solver in TABLES[table].solvers or (None,):
+        cells, details = {}, {}
+        for arm in ARMS:
+            names = {"network": final_stage(table, arm, solver), "classifier": classifier_stage(arm, str(solver))}
+            cells[arm] = [
+                _cell([100 * history[column.row][column.quantity] for history in histories[names[column.part]]], value)
+                for column, value in zip(columns(table), THESIS[table][arm], strict=True)
+            ]
+            ends = [history[-1] for history in histories[names["network"]]]
+            spent = [s for trial in seconds for s in trial.get(names["network"], ())]
+            details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
+            details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
+        trials = len(histories[final_stage(table, ARMS[0], solver)])
+        found.append(TableResult(table, solver, protocol, trials, cells, details))
+    return found
+
+
+DETAILS = ("objective", "loss", "validation_loss")
+
+
+def _cell(values: Sequence[float], thesis: float) -> Cell:
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Cell(float(np.mean(values)), std, thesis)
+
+
+def to_document(result: TableResult) -> list[Block]:
+    """Return the table, ours and then the thesis' value in brackets, and what is known beside it."""
+    grid, more = grids(result)
+    return [
+        Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
+        Grid(grid),
+        Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
+        Grid(more),
+        Paragraph(f"Written by meganet {__version__}: {description(result)}."),
+    ]
+
+
+def to_text(result: TableResult) -> str:
+    """Return the table for a terminal."""
+    grid, more = grids(result)
+    merged = [[*row, *extra[1:]] for row, extra in zip(grid, more, strict=True)]
+    widths = [max(len(line[k]) for line in merged) for k in range(len(merged[0]))]
+    body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in merged]
+    title = f"{result.title}: accuracy in percent, {trials_of(result)} (thesis)"
     return "\n".join([title, "", body[0], "-" * max(map(len, body)), *body[1:]])
 
 
-def description(protocol: Protocol) -> str:
+def to_csv(result: TableResult) -> str:
+    """Return the cells as CSV; every number reads back exactly."""
+    rows = [
+        f"{arm},{column.part},{'initial' if column.row == 1 else 'end'},{column.quantity},"
+        f"{cell.mean!r},{'' if cell.std is None else repr(cell.std)},{cell.thesis!r}"
+        for arm, row in result.cells.items()
+        for column, cell in zip(columns(result.table), row, strict=True)
+    ]
+    return "\n".join(["arm,part,moment,quantity,mean,std,thesis", *rows, ""])
+
+
+def to_json(result: TableResult) -> dict[str, Any]:
+    """Return everything about the table as plain data."""
+    return {
+        "table": result.table,
+        "solver": result.solver,
+        "trials": result.trials,
+        "meganet": __version__,
+        "protocol": dataclasses.asdict(result.protocol),
+        "columns": [column._asdict() for column in columns(result.table)],
+        "percent": {arm: [cell._asdict() for cell in row] for arm, row in result.cells.items()},
+        "end": result.details,
+    }
+
+
+def description(result: TableResult) -> str:
     """Return a run in words: its sizes, and every other setting that is not the default."""
-    default = Protocol()
+    protocol, default = result.protocol, Protocol()
     other = {
         field.name: getattr(protocol, field.name)
         for field in dataclasses.fields(protocol)
@@ -103,28 +225,21 @@ def description(protocol: Protocol) -> str:
     )
 
 
-def trials_of(protocol: Protocol) -> str:
+def trials_of(result: TableResult) -> str:
     """Return how many trials the numbers stand for."""
-    return f"mean ± standard deviation of {protocol.trials} trials" if protocol.trials > 1 else "one trial"
+    return f"mean ± standard deviation of {result.trials} trials" if result.trials > 1 else "one trial"
+
+
+def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the cells of the table, and of the one beside it, as text; their first rows name the columns."""
+    grid = [["Training Type", *(column.title for column in columns(result.table))]]
+    more = [["Training Type", "Objective", "Loss", "Validation loss", "s/epoch"]]
+    for arm, row in result.cells.items():
+        grid.append([arm.capitalize(), *(_text(cell) for cell in row)])
+        more.append([arm.capitalize(), *(f"{value:.3g}" for value in result.details[arm].values())])
+    return grid, more
 
 
 def _text(cell: Cell) -> str:
     spread = "" if cell.std is None else f" ± {cell.std:.1f}"
     return f"{cell.mean:.1f}{spread} ({cell.thesis:.1f})"
-
-
-def write(table: str, protocol: Protocol, folder: ResultsFolder, histories: dict[str, list[History]]) -> dict[str, Any]:
-    """Write table.md, table.csv and summary.json into the folder and return the cells."""
-    cells = summarize(table, histories)
-    folder.write("table.md", to_markdown(table, cells, protocol))
-    header = "arm,moment,quantity,mean,std,thesis"
-    rows = [
-        f"{arm},{moment},{column},{cell.mean!r},{'' if cell.std is None else repr(cell.std)},{cell.thesis!r}"
-        for arm, row in cells.items()
-        for (moment, column, _), cell in zip(COLUMNS, row, strict=True)
-    ]
-    folder.write("table.csv", "\n".join([header, *rows, ""]))
-    names = [f"{moment}_{column}" for moment, column, _ in COLUMNS]
-    summary = {arm: dict(zip(names, (c._asdict() for c in row), strict=True)) for arm, row in cells.items()}
-    folder.write_json("summary.json", {"table": table, "trials": protocol.trials, "percent": summary})
-    return cells

@@ -5,12 +5,12 @@
     settings.json                the protocol and where it ran
     trial-000/coarse.npz         weights after the last epoch done, with all that is needed to go on
     trial-000/coarse.csv         one row for each epoch
-    trial-000/new.npz, ...       the same for each arm
-    timings.csv                  seconds of each epoch
-    table.md, table.csv, summary.json, convergence.png
+    trial-000/new.npz, ...       the same for every other run of the trial, see `plan`
+    trial-000/timings.csv        seconds of each epoch of all of them
 
 All files but ``timings.csv`` are the same, byte for byte, whenever the same protocol runs in the same environment; that
-of the first run is recorded in ``settings.json``.
+of the first run is recorded in ``settings.json``. Each trial's files are written by one process at a time, so that
+several can share the trials.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ from meganet.datasets import ImageSet
 from meganet.experiments.protocol import Protocol
 from meganet.optim import History, SGDState
 
+SETTINGS, TIMINGS = "settings.json", "timings.csv"
+
 
 class ResultsError(_validate.InputError):
     """A results folder cannot be used: it cannot be written, or holds something else than it should."""
 
 
 class ResultsFolder:
-    """The folder of one protocol's results; leaving its ``with`` block lets other processes work in it.
+    """The folder of one protocol's results. Inside its ``with`` block no other process may open it for work.
+
+    Reading needs no block. A copy that was sent to another process works for the one that holds the block.
 
     Parameters
     ----------
@@ -65,30 +69,42 @@ class ResultsFolder:
     """
 
     def __init__(self, path: str | Path, protocol: Protocol, backend: Backend, data: ImageSet) -> None:
-        self.path, self.protocol, self.backend, self.data = Path(path).expanduser(), protocol, backend, data
-        settings = self.path / "settings.json"
+        self.path, self.protocol, self.backend = Path(path).expanduser(), protocol, backend
+        self.digest = data.digest
+        settings = self.path / SETTINGS
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if settings.exists():
                 self._check_settings(settings)
             elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                _refuse("an empty or new folder, or one with results", repr(str(self.path)))
+                refuse("an empty or new folder, or one with results", repr(str(self.path)))
         except OSError as error:
-            _refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
+            refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
+
+    def __enter__(self) -> ResultsFolder:
         self._lock = FileLock(self.path / ".lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            _refuse("a folder in which no other process works", repr(str(self.path)))
+            refuse("a folder in which no other process works", repr(str(self.path)))
         for left_over in self.path.rglob(f".*{TEMPORARY}"):
             left_over.unlink()
-        if not settings.exists():
-            self.write_json("settings.json", {**self._identity(), "environment": environment()})
+        if not (self.path / SETTINGS).exists():
+            self.write_json(SETTINGS, {**self._identity(), "environment": environment()})
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+        del self._lock
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the lock to the process that has it: the others work for that one."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def _identity(self) -> dict[str, Any]:
         protocol = dataclasses.asdict(self.protocol)
         del protocol["trials"]
-        return {"protocol": protocol, "backend": self.backend.name, "data": self.data.digest}
+        return {"protocol": protocol, "backend": self.backend.name, "data": self.digest}
 
     def _check_settings(self, path: Path) -> None:
         try:
@@ -97,17 +113,17 @@ class ResultsFolder:
                 {**s["protocol"], "backend": s["backend"], "data": s["data"]} for s in (stored, self._identity())
             )
         except (ValueError, KeyError, TypeError):
-            _refuse("a results folder", f"{str(path)!r}, which cannot be read")
+            refuse("a results folder", f"{str(path)!r}, which cannot be read")
         different = [
             f"{k} = {then.get(k)!r} (now {now.get(k)!r})" for k in {**then, **now} if then.get(k) != now.get(k)
         ]
         if different:
-            _refuse("a folder made with the same settings", f"{str(self.path)!r} with {', '.join(different)}")
+            refuse("a folder made with the same settings", f"{str(self.path)!r} with {', '.join(different)}")
 
-    def _file(self, trial: int, arm: str, suffix: str) -> Path:
-        return Path(f"trial-{trial:03d}") / f"{arm}.{suffix}"
+    def _file(self, trial: int, name: str) -> Path:
+        return Path(f"trial-{trial:03d}", name)
 
-    def save(self, trial: int, arm: str, state: SGDState) -> None:
+    def save(self, trial: int, run: str, state: SGDState) -> None:
         """Store the state of one training run after an epoch."""
         history = state.history.to_csv()
         arrays = {"x": state.x, **{f"memory{k}": m for k, m in enumerate(state.memory)}}
@@ -116,13 +132,19 @@ class ResultsFolder:
         packed = io.BytesIO()
         np.savez(packed, **stored)
         # the state counts and is written last: what is ahead of it is written again when the run goes on
-        self._save_seconds(trial, arm, state.seconds)
-        self.write(self._file(trial, arm, "csv"), history)
-        self.write(self._file(trial, arm, "npz"), packed.getvalue())
+        self._save_seconds(trial, run, state.seconds)
+        self.write(self._file(trial, f"{run}.csv"), history)
+        self.write(self._file(trial, f"{run}.npz"), packed.getvalue())
 
-    def load(self, trial: int, arm: str) -> SGDState | None:
+    def epochs(self, trial: int, run: str) -> int:
+        """Return how many epochs of a training run are stored, at little cost."""
+        path = self.path / self._file(trial, f"{run}.csv")
+        # a header, and a row for the start
+        return max(path.read_text().count("\n") - 2, 0) if path.exists() else 0
+
+    def load(self, trial: int, run: str) -> SGDState | None:
         """Return the stored state of a training run, or None if it has not begun."""
-        path = self.path / self._file(trial, arm, "npz")
+        path = self.path / self._file(trial, f"{run}.npz")
         if not path.exists():
             return None
         try:
@@ -136,42 +158,36 @@ class ResultsFolder:
             self._refuse_state(path)
         if len(history) != epoch + 1 or x.dtype != self.protocol.float_dtype:
             self._refuse_state(path)
-        return SGDState(x, memory, epoch, history, self.seconds().get((trial, arm), [])[:epoch])
+        return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch])
 
     @staticmethod
     def _refuse_state(path: Path) -> NoReturn:
-        _refuse("states that can be read", f"{str(path)!r}; delete it to train that run again")
+        refuse("states that can be read", f"{str(path)!r}; delete it to train that run again")
 
-    def seconds(self) -> dict[tuple[int, str], list[float]]:
-        """Return the seconds of each epoch by (trial, arm)."""
-        path = self.path / "timings.csv"
-        result: dict[tuple[int, str], list[float]] = {}
+    def seconds(self, trial: int) -> dict[str, list[float]]:
+        """Return the seconds of each epoch of a trial's runs."""
+        path = self.path / self._file(trial, TIMINGS)
+        result: dict[str, list[float]] = {}
         try:
             for row in csv.DictReader(io.StringIO(path.read_text())) if path.exists() else ():
-                result.setdefault((int(row["trial"]), row["arm"]), []).append(float(row["seconds"]))
+                result.setdefault(row["run"], []).append(float(row["seconds"]))
         except (OSError, ValueError, KeyError, TypeError):
-            _refuse("timings that can be read", f"{str(path)!r}; delete it to go on without them")
+            refuse("timings that can be read", f"{str(path)!r}; delete it to go on without them")
         return result
 
-    def __enter__(self) -> ResultsFolder:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-
-    def _save_seconds(self, trial: int, arm: str, seconds: list[float]) -> None:
-        table = {**self.seconds(), (trial, arm): seconds}
-        rows = [f"{t},{a},{e + 1},{s:.6f}" for (t, a), values in table.items() for e, s in enumerate(values)]
-        self.write("timings.csv", "\n".join(["trial,arm,epoch,seconds", *rows, ""]))
+    def _save_seconds(self, trial: int, run: str, seconds: list[float]) -> None:
+        table = {**self.seconds(trial), run: seconds}
+        rows = [f"{name},{e + 1},{s:.6f}" for name, values in table.items() for e, s in enumerate(values)]
+        self.write(self._file(trial, TIMINGS), "\n".join(["run,epoch,seconds", *rows, ""]))
 
     def write(self, name: str | Path, content: str | bytes) -> Path:
         """Write one file of the folder in one step and return its path."""
         path = self.path / name
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, content)
         except OSError as error:
-            _refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
+            refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
         return path
 
     def write_json(self, name: str, content: Any) -> Path:
@@ -179,7 +195,8 @@ class ResultsFolder:
         return self.write(name, _json(content))
 
 
-def _refuse(expected: str, got: str) -> NoReturn:
+def refuse(expected: str, got: str) -> NoReturn:
+    """Raise `ResultsError` about a results folder."""
     _validate.reject("out", expected, got, ResultsError)
 
 
@@ -198,3 +215,19 @@ def environment() -> dict[str, str]:
 
 def _json(content: Any) -> str:
     return json.dumps(content, indent=1) + "\n"
+
+
+def read_protocol(path: str | Path) -> Protocol:
+    """Return the protocol that a results folder was made with; `trials` counts those that have begun.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds no results, or settings that this version does not know.
+    """
+    file = Path(path).expanduser() / SETTINGS
+    try:
+        settings = json.loads(file.read_text())["protocol"]
+        return Protocol(**settings, trials=max(len(list(file.parent.glob("trial-*"))), 1))
+    except (OSError, ValueError, KeyError, TypeError):
+        refuse("a results folder", repr(str(path)))

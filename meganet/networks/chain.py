@@ -107,6 +107,14 @@ class Chain(Layer):
             records.append(record)
         return x, records
 
+    def outputs(self, theta: Array, x: Array) -> list[Array]:
+        """Return what every layer makes of a batch `x`: ``x_1, x_2, ...`` up to the chain's own result."""
+        found = []
+        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+            x = layer(part, x)
+            found.append(x)
+        return found
+
     def _evaluate(self, theta: Array, x: Array) -> Array:
         for layer, part in zip(self.layers, self._parts(theta), strict=True):
             x = layer._evaluate(part, x)

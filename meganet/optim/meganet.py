@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
 from meganet.optim.steihaug import Preconditioner
@@ -136,6 +137,7 @@ def meganet_descent(
     columns: Mapping[str, float],
     *,
     hessian: Hessian | None = None,
+    mu: float = 1.0,
     control: Control | None = None,
 ) -> Result:
     """Minimise a function along directions with the line search of Meganet's ``newton``, ``sd`` and ``nlcg``.
@@ -152,13 +154,15 @@ def meganet_descent(
         ``(problem, point) -> s, columns``.
     columns : mapping
         The direction's columns as they are at the start.
+    mu : float
+        First trial step.
 
     Returns
     -------
     Result
-        Own columns: those of the direction, mu, trials.
+        Own columns: those of the direction, mu, trials. ``state["mu"]`` is the next trial step.
     """
-    problem, state = Problem(fun, x0, hessian), {"mu": 1.0}
+    problem, state = Problem(fun, x0, hessian), {"mu": _validate.real("mu", mu, above=0)}
 
     def advance(point: Point) -> Step:
         s, own = direction(problem, point)
@@ -174,7 +178,7 @@ def meganet_descent(
             mu *= 0.5
         return Step(point, 0.0, {}, "line search")
 
-    return minimize(problem, control, advance, {**columns, "mu": 1.0, "trials": 0})
+    return minimize(problem, control, advance, {**columns, "mu": state["mu"], "trials": 0}, state=state)
 
 
 def meganet_newton(
@@ -185,6 +189,7 @@ def meganet_newton(
     tol: float = 0.1,
     max_products: int = 10,
     preconditioner: Preconditioner | None = None,
+    mu: float = 1.0,
     control: Control | None = None,
 ) -> Result:
     """Minimise a function by Meganet's ``newton``: directions by `meganet_cg`, steps by `meganet_descent`.
@@ -195,6 +200,8 @@ def meganet_newton(
         As in `newton_cg`.
     tol, max_products, preconditioner
         Of `meganet_cg`.
+    mu : float
+        First trial step.
 
     Returns
     -------
@@ -211,4 +218,4 @@ def meganet_newton(
         return s, {"cg_best": solved.best, "cg_relres": solved.relres}
 
     columns = {"cg_best": 0, "cg_relres": 0.0}
-    return meganet_descent(fun, x0, direction, columns, hessian=hessian, control=control)
+    return meganet_descent(fun, x0, direction, columns, hessian=hessian, mu=mu, control=control)

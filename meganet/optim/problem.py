@@ -75,6 +75,9 @@ class Result:
     history : History
         A row for the start and for each iteration: iteration, value, gradient_norm, step, evaluations, products, the
         optimiser's own columns and what `observe` reported.
+    state : dict
+        What the method goes on with, by the name of its argument: "radius" of a trust region, "mu" of Meganet's line
+        search. A run from `x` with it continues this one.
     """
 
     x: Array
@@ -86,6 +89,7 @@ class Result:
     evaluations: int = 0
     products: int = 0
     history: History = field(default_factory=History)
+    state: dict[str, float] = field(default_factory=dict)
 
 
 class Problem:
@@ -142,6 +146,7 @@ def minimize(
     advance: Callable[[Point], Step],
     columns: Mapping[str, float],
     measure: Callable[[Point], float] | None = None,
+    state: dict[str, float] | None = None,
 ) -> Result:
     """Repeat `advance` until the gradient is small, something fails, or the time is up.
 
@@ -153,13 +158,16 @@ def minimize(
         The optimiser's own columns as they are at the start.
     measure : callable, optional
         What takes the place of the gradient's norm in the test of convergence.
+    state : dict, optional
+        What `advance` remembers and changes; a copy is reported.
     """
     control = Control() if control is None else control
     measure = (lambda point: point.norm) if measure is None else measure
     point = problem.at(problem.x0)
     target = max(control.rtol * measure(point), control.atol)
     result = Result(point.x, point.value, point.gradient)
-    _report(result, problem, control, point, 0.0, columns)
+    state = {} if state is None else state
+    _report(result, problem, control, point, 0.0, columns, state)
     while True:
         stopped = bool(result.iterations and control.callback is not None and control.callback(result))
         result.converged = point.finite and measure(point) <= target
@@ -180,14 +188,20 @@ def minimize(
             return result
         point = step.point
         result.iterations += 1
-        _report(result, problem, control, point, step.length, step.columns)
+        _report(result, problem, control, point, step.length, step.columns, state)
 
 
 def _report(
-    result: Result, problem: Problem, control: Control, point: Point, length: float, columns: Mapping[str, float]
+    result: Result,
+    problem: Problem,
+    control: Control,
+    point: Point,
+    length: float,
+    columns: Mapping[str, float],
+    state: Mapping[str, float],
 ) -> None:
     result.x, result.value, result.gradient = point.x, point.value, point.gradient
-    result.evaluations, result.products = problem.evaluations, problem.products
+    result.evaluations, result.products, result.state = problem.evaluations, problem.products, dict(state)
     row = {"iteration": result.iterations, "value": point.value, "gradient_norm": point.norm, "step": length}
     row |= {"evaluations": problem.evaluations, "products": problem.products, **columns}
     result.history.append(row if control.observe is None else {**row, **control.observe(point.x)})

@@ -66,7 +66,7 @@ def trust_region(
     Result
         The step is measured in the norm of the preconditioner. Own columns: radius (of the step), ratio (actual over
         promised reduction), accepted (0 or 1), cg_steps, boundary. A rejected step is an iteration, with the point
-        unchanged.
+        unchanged. ``state["radius"]`` is the radius of the next step.
 
     Notes
     -----
@@ -121,4 +121,4 @@ def trust_region(
         return Step(new if accepted else point, solved.length if accepted else 0.0, columns)
 
     start = {"radius": state["radius"], "ratio": 1.0, "accepted": 1, "cg_steps": 0, "boundary": 0}
-    return minimize(problem, control, advance, start)
+    return minimize(problem, control, advance, start, state=state)

@@ -1,14 +1,13 @@
-"""The thesis' figures, drawn from stored results on axes that the caller may pass."""
+"""Training curves: figure 4.1."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet.experiments.coarse_to_fine import COARSE
+from meganet.experiments.plan import COARSE
 from meganet.optim import History
 
 if TYPE_CHECKING:
@@ -60,20 +59,3 @@ def plot_convergence(
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
-
-
-def convergence_figure(histories: Mapping[str, Sequence[History]], title: str) -> bytes:
-    """Return a PNG with objective and validation accuracy side by side."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    plot_convergence(histories, "objective", left)
-    plot_convergence(histories, "validation_accuracy", right)
-    for ax in (left, right):
-        ax.get_legend().remove()
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES))
-    figure.suptitle(title)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()

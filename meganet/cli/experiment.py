@@ -1,0 +1,51 @@
+"""`meganet experiment`: questions beyond the thesis' tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from meganet.backend import use_backend
+from meganet.cli import options
+from meganet.document import Paragraph
+from meganet.experiments import protocol_for
+from meganet.experiments.named import EXPERIMENTS, Lab
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "experiment",
+        help="answer a question beyond the thesis' tables",
+        description="Answer a question by runs of its own. The same command continues an interrupted one.",
+        epilog="; ".join(f"{name}: {e.question}" for name, e in EXPERIMENTS.items()) + ". " + options.SETTINGS_HELP,
+    )
+    parser.add_argument("name", choices=sorted(EXPERIMENTS), help="the experiment")
+    options.add_preset(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="results folder (default: meganet-results/experiments/NAME-PRESET-seed-S...)"
+    )
+    options.add_work(parser)
+    parser.set_defaults(prepare=_prepare)
+
+
+def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+    experiment = EXPERIMENTS[given.name]
+    base = options.changed(protocol_for("4.1", given.preset, **options.numbers(given)), given, fixed={})
+    backend, data, workers = options.tools(given, [base])
+    settings = {name: getattr(base, name) for name in options.names(given)}
+    folder = "-".join([f"{given.name}-{given.preset}-seed-{given.seed}", *given.settings])
+    path = Path("meganet-results", "experiments", folder) if given.out is None else Path(given.out).expanduser()
+    lab = Lab(path, given.preset, settings, backend, data, workers, not given.quiet, print)
+
+    def job() -> None:
+        with use_backend(backend):
+            found = experiment.run(lab)
+        document = found.to_document(experiment.question)
+        document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
+        lab.write("findings.csv", found.to_csv())
+        written = lab.write("findings.md", document.to_markdown())
+        print(f"\n{document.to_markdown()}\nResults: {written.parent}")
+
+    return job

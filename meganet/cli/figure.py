@@ -1,0 +1,55 @@
+"""`meganet figure`: a figure of the thesis from stored runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from meganet._files import write_atomic
+from meganet._validate import integer, reject
+from meganet.backend import get_backend, use_backend
+from meganet.experiments.study import Study
+from meganet.plotting import FIGURES, to_png
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "figure",
+        help="draw a figure of the thesis from stored runs",
+        description="Draw a figure of the thesis from what 'meganet reproduce' has stored.",
+        epilog="; ".join(figure.title for figure in FIGURES.values()) + ".",
+    )
+    parser.add_argument("number", choices=sorted(FIGURES), help="the figure's number")
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        default=str(Path("meganet-results", "small-seed-0")),
+        help="results folder of 'meganet reproduce' (default: %(default)s)",
+    )
+    parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
+    parser.add_argument("--save", metavar="FILE", help="PNG to write (default: figure-NUMBER.png)")
+    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+    parser.add_argument("--backend", help="numpy or cupy")
+    parser.set_defaults(prepare=_prepare)
+
+
+def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+    figure, trial = FIGURES[given.number], integer("trial", given.trial) - 1
+    backend = get_backend(given.backend)
+    study = Study.open(given.results, given.data, backend)
+    for network in figure.networks:
+        if network not in study.folders:
+            reject("results", f"a folder with runs of net {network}", repr(given.results))
+    path = Path(f"figure-{given.number}.png" if given.save is None else given.save).expanduser()
+    if not path.parent.is_dir():
+        reject("save", "a file in an existing folder", repr(str(path)))
+
+    def job() -> None:
+        with use_backend(backend):
+            canvas, lines = figure.make(study, trial)
+        write_atomic(path, to_png(canvas))
+        print("\n".join([figure.title, *lines, f"Picture: {path}"]))
+
+    return job

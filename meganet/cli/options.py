@@ -1,0 +1,81 @@
+"""Options that several commands have, and what becomes of them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meganet._validate import reject
+from meganet.backend import ENVIRONMENT_VARIABLE, Backend, get_backend
+from meganet.datasets import ImageSet
+from meganet.experiments import PRESETS, Protocol, Workers, load_data
+
+SETTINGS_HELP = "Settings for --set: " + ", ".join(f.name for f in dataclasses.fields(Protocol))
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """Add what says which protocol to run."""
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default="small", help="size of the run (default: %(default)s)"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="number of trials")
+    parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="change a setting; repeatable"
+    )
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """Add what says where and on what to run."""
+    parser.add_argument("--backend", help=f"numpy or cupy (default: {ENVIRONMENT_VARIABLE}, else numpy)")
+    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials at a time, in processes of their own")
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def numbers(given: argparse.Namespace) -> dict[str, int]:
+    """Return the settings that have options of their own."""
+    return {"seed": given.seed} | ({} if given.trials is None else {"trials": given.trials})
+
+
+def names(given: argparse.Namespace) -> list[str]:
+    """Return the names of the settings that the command line changes."""
+    return [*numbers(given), *(text.partition("=")[0] for text in given.settings)]
+
+
+def changed(protocol: Protocol, given: argparse.Namespace, fixed: Mapping[str, Any]) -> Protocol:
+    """Return the protocol with what --set changes; `fixed` settings may not."""
+    changes = {}
+    for text in given.settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            reject("--set", "NAME=VALUE", repr(text))
+        if name in fixed:
+            reject("--set", f"a setting that the command leaves open, {name} is {fixed[name]}", repr(text))
+        changes[name] = value
+    return protocol.replaced(changes)
+
+
+def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Backend, ImageSet, Workers]:
+    """Return backend, data and workers for some protocols on one data set."""
+    workers = Workers(given.jobs, given.cluster)
+    backend = get_backend(given.backend)
+    if backend.takes_stacks and not workers.local:
+        reject("jobs", "1 and no cluster on a GPU, where all trials run together", f"{given.jobs}, {given.cluster}")
+    data = load_data(protocols[0], given.data, progress=not given.quiet)
+    needed = max(p.coarse_examples + p.fine_examples + p.validation_examples for p in protocols)
+    if needed > len(data):
+        reject("examples", f"at most the {len(data)} of {data.name}", str(needed))
+    return backend, data, workers
+
+
+def command() -> str:
+    """Return the command line that is being run."""
+    return shlex.join(["meganet", *sys.argv[1:]])

@@ -1,0 +1,106 @@
+"""A document of headings, paragraphs, tables and pictures, as Markdown and as one self-contained page of HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; display: block; overflow-x: auto; }
+th, td { border: 1px solid #ccc; padding: 0.3rem 0.6rem; text-align: left; }
+th { background: #f3f3f3; }
+img { max-width: 100%; }
+code { background: #f3f3f3; padding: 0.1rem 0.3rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of level 1, the title, or below."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text; `code` sets it as it is typed on a command line."""
+
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; its first row names the columns."""
+
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the path that the Markdown names it by."""
+
+    path: str
+    content: bytes
+    caption: str
+
+
+Block = Heading | Paragraph | Grid | Picture
+
+
+@dataclass
+class Document:
+    """Blocks one below the other."""
+
+    blocks: list[Block] = field(default_factory=list)
+
+    def add(self, *blocks: Block) -> None:
+        """Append some blocks."""
+        self.blocks.extend(blocks)
+
+    def to_markdown(self) -> str:
+        """Return the document as Markdown; pictures are files beside it."""
+        return "\n\n".join(map(_markdown, self.blocks)) + "\n"
+
+    def to_html(self) -> str:
+        """Return the document as one page with everything in it."""
+        title = next((block.text for block in self.blocks if isinstance(block, Heading)), "")
+        body = "\n".join(map(_html, self.blocks))
+        head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown; its first row names the columns."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return "#" * block.level + " " + block.text
+    if isinstance(block, Grid):
+        return markdown_table(block.rows)
+    if isinstance(block, Picture):
+        return f"![{block.caption}]({block.path})"
+    return f"```sh\n{block.text}\n```" if block.code else block.text
+
+
+def _html(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
+    if isinstance(block, Grid):
+        cells = [[html.escape(cell) for cell in row] for row in block.rows]
+        head = "".join(f"<th>{cell}</th>" for cell in cells[0])
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells[1:])
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if isinstance(block, Picture):
+        content = base64.b64encode(block.content).decode()
+        caption = html.escape(block.caption)
+        return f'<figure><img alt="{caption}" src="data:image/png;base64,{content}"></figure>'
+    text = html.escape(block.text)
+    return f"<pre><code>{text}</code></pre>" if block.code else f"<p>{text}</p>"

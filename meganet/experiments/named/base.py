@@ -1,0 +1,102 @@
+"""What every named experiment is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from meganet._files import write_atomic
+from meganet.backend import Backend
+from meganet.datasets import ImageSet
+from meganet.document import Document, Grid, Heading, Paragraph
+from meganet.experiments.parallel import Workers
+from meganet.experiments.variants import Variant, Variants
+from meganet.optim import History
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where and with what an experiment is made.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the experiment.
+    preset : {"small", "thesis"}
+    settings : mapping
+        Changes of the protocol common to all its runs.
+    backend, data, workers
+    progress : bool
+    line : callable
+        Gets a line of text for each run that has ended.
+    """
+
+    path: Path
+    preset: str
+    settings: Mapping[str, Any]
+    backend: Backend
+    data: ImageSet
+    workers: Workers
+    progress: bool
+    line: Callable[[str], None]
+
+    def histories(self, variants: Sequence[Variant], arms: tuple[str, ...]) -> dict[str, dict[str, list[History]]]:
+        """Run variants as far as they are missing and return the histories of each by run."""
+        with Variants(self.path, variants, self.preset, self.settings, arms, self.backend, self.data) as runs:
+            runs.run(self.workers, progress=self.progress, report=self.line)
+            return runs.histories()
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file of the experiment's report and return its path."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.path / name, content)
+        return self.path / name
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    rows : list of tuple
+        Text or numbers; numbers are written exactly into the CSV and with four digits elsewhere.
+    notes : list of str
+        Sentences below the table.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    notes: list[str] = field(default_factory=list)
+
+    def to_document(self, title: str) -> Document:
+        """Return title, table and notes."""
+        rows = [self.columns, *(tuple(map(_text, row)) for row in self.rows)]
+        return Document([Heading(title, 1), Grid(rows), *map(Paragraph, self.notes)])
+
+    def to_csv(self) -> str:
+        """Return the table as CSV; every number reads back exactly."""
+        cells = [[v if isinstance(v, str) else repr(v) for v in row] for row in self.rows]
+        return "\n".join([",".join(self.columns), *(",".join(row) for row in cells), ""])
+
+
+class Experiment(Protocol):
+    """A named experiment."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+    @property
+    def question(self) -> str:
+        """What it answers."""
+
+    def run(self, lab: Lab) -> Findings:
+        """Make the runs that are missing and say what they show."""
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,80 @@
+"""The settings that the thesis leaves open, fitted to one row of one table and nothing else.
+
+**The rule.** The distance of a choice of settings is the root mean square of the four differences, in percent, between
+row *New* of table 4.1 and the mean of our trials: training and validation accuracy, after the first and after the last
+epoch. Stage by stage (`STAGES`), all candidates of the stage are run with what the earlier stages chose, and the one
+with the smallest distance is kept. Coarse training, transfer, and all other rows and tables play no part.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from meganet.experiments.named.base import Findings, Lab
+from meganet.experiments.report import SGD_COLUMNS, THESIS
+from meganet.experiments.variants import Variant
+from meganet.optim import History
+
+STAGES: tuple[Mapping[str, Sequence[Any]], ...] = (
+    {
+        "data_scaling": ("standardize", "unit"),
+        "momentum": (0.0, 0.9),
+        "training_images": ("original", "constant", "linear"),
+    },
+    {"theta_init": ("he", "meganet")},
+    {"mesh_width": (1.0, 1 / 28)},
+    {"W_smoothing": (10.0, 1.0, 100.0)},
+    {"W_std": (0.1, 1.0)},
+)
+"""Settings, with candidates, that are fitted together; the thesis' text allows each of these readings."""
+START = {name: values[0] for stage in STAGES for name, values in stage.items()}
+TARGET = THESIS["4.1"]["new"]
+
+
+class Calibration:
+    """Fit the open settings to row New of table 4.1."""
+
+    name = "calibration"
+    question = "Which reading of what the thesis leaves open gives row New of table 4.1?"
+
+    def run(self, lab: Lab) -> Findings:
+        """Run stage after stage; a row for every choice that was tried, best first within its stage."""
+        chosen, rows = dict(START), []
+        for number, stage in enumerate(STAGES, 1):
+            tried = {}
+            choices = {_name(choice): choice for choice in _choices(chosen, stage)}
+            found = lab.histories([Variant(name, choice) for name, choice in choices.items()], ("new",))
+            for name, histories in found.items():
+                tried[name] = numbers(histories["new"])
+            order = sorted(tried, key=lambda name: distance(tried[name]))
+            chosen = choices[order[0]]
+            for name in order:
+                rows.append((number, *choices[name].values(), *map(float, tried[name]), distance(tried[name])))
+        columns = ("stage", *START, *(column.title for column in SGD_COLUMNS), "distance")
+        final = ", ".join(f"{name} = {value}" for name, value in chosen.items())
+        target = ", ".join(map(str, TARGET))
+        return Findings(columns, rows, [f"Thesis: {target}.", f"Chosen: {final}."])
+
+
+def numbers(histories: Sequence[History]) -> np.ndarray[Any, Any]:
+    """Return the mean accuracies of a row of table 4.1, in percent."""
+    return np.mean([[100 * h[c.row][c.quantity] for c in SGD_COLUMNS] for h in histories], axis=0)
+
+
+def distance(found: np.ndarray[Any, Any]) -> float:
+    """Return how far four accuracies are from row New of the thesis' table 4.1; infinite for a run that diverged."""
+    value = float(np.sqrt(np.mean((found - TARGET) ** 2)))
+    return value if np.isfinite(value) else float("inf")
+
+
+def _choices(chosen: Mapping[str, Any], stage: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*stage.values()):
+        yield {**chosen, **dict(zip(stage, values, strict=True))}
+
+
+def _name(choice: Mapping[str, Any]) -> str:
+    return "-".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in choice.values())

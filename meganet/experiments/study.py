@@ -1,0 +1,122 @@
+"""Chapter 4 in one folder: the runs of both networks, and the tables, figures and report made from them.
+
+::
+
+    net-A/, net-B/          results folders, see `store`; tables 4.2 to 4.4 share net B's
+    tables/                 each table as Markdown, CSV and JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from meganet.backend import Array, Backend
+from meganet.datasets import ImageSet
+from meganet.experiments import report
+from meganet.experiments.coarse_to_fine import histories, run
+from meganet.experiments.parallel import Workers
+from meganet.experiments.plan import TABLES
+from meganet.experiments.problems import Level, build_levels, load_data
+from meganet.experiments.protocol import Protocol
+from meganet.experiments.report import TableResult
+from meganet.experiments.store import ResultsFolder, read_protocol, refuse
+from meganet.optim import History
+
+
+def networks_of(tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the tables of each network, in order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table in tables:
+        network = TABLES[table].network
+        found[network] = (*found.get(network, ()), table)
+    return found
+
+
+class Study:
+    """A folder with everything about some tables; its ``with`` block keeps other processes from working in it.
+
+    Parameters
+    ----------
+    path : str or Path
+    protocols : mapping
+        Network to its protocol.
+    backend : Backend
+    data : ImageSet
+    """
+
+    def __init__(self, path: str | Path, protocols: Mapping[str, Protocol], backend: Backend, data: ImageSet) -> None:
+        self.path, self.data = Path(path).expanduser(), data
+        self.folders = {
+            network: ResultsFolder(self.path / f"net-{network}", protocol, backend, data)
+            for network, protocol in protocols.items()
+        }
+
+    @classmethod
+    def open(cls, path: str | Path, data_folder: str | None, backend: Backend) -> Study:
+        """Return the study that a folder holds, for reading; `data_folder` is where to look first for MNIST.
+
+        Raises
+        ------
+        ResultsError
+            If there are no results.
+        """
+        places = sorted(Path(path).expanduser().glob("net-?"))
+        if not places:
+            refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
+        protocols = {place.name[-1]: read_protocol(place) for place in places}
+        return cls(path, protocols, backend, load_data(next(iter(protocols.values())), data_folder, progress=False))
+
+    def __enter__(self) -> Study:
+        self._entered = ExitStack()
+        for folder in self.folders.values():
+            self._entered.enter_context(folder)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._entered.close()
+
+    def run(self, tables: Iterable[str], *, workers: Workers, progress: bool, line: Callable[[str], None]) -> None:
+        """Run what is missing for the tables."""
+        for network, of_network in networks_of(tables).items():
+            folder, protocol = self.folders[network], self.folders[network].protocol
+            line(f"Tables {', '.join(of_network)}: net {network}, {protocol.trials} trial(s), {folder.backend.name}")
+            run(protocol, self.data, folder, of_network, workers=workers, progress=progress, report=line)
+
+    def results(self, tables: Iterable[str]) -> list[TableResult]:
+        """Return the tables from what is stored, over the trials that are complete."""
+        found = []
+        for table in tables:
+            folder = self._folder(TABLES[table].network)
+            seconds = [folder.seconds(trial) for trial in range(folder.protocol.trials)]
+            found += report.results(table, folder.protocol, self.histories(table), seconds)
+        return found
+
+    def levels(self, network: str, trial: int) -> tuple[Level, Level]:
+        """Return the coarse and the fine problem of a trial."""
+        folder = self._folder(network)
+        return build_levels(folder.protocol, self.data, trial, folder.backend)
+
+    def weights(self, network: str, trial: int, run: str) -> Array:
+        """Return the weights ``[theta; W]`` at the end of a stored run.
+
+        Raises
+        ------
+        ResultsError
+            If it has not been made.
+        """
+        state = self._folder(network).load(trial, run)
+        if state is None:
+            refuse(f"a folder with the run {run} of trial {trial + 1}, net {network}", repr(str(self.path)))
+        return state.x
+
+    def histories(self, table: str) -> dict[str, list[History]]:
+        """Return the histories of a table's runs over the trials that are complete."""
+        network = TABLES[table].network
+        return histories(self._folder(network).protocol, self._folder(network), (table,))
+
+    def _folder(self, network: str) -> ResultsFolder:
+        if network not in self.folders:
+            refuse(f"a folder with results of net {network}", repr(str(self.path)))
+        return self.folders[network]

@@ -1,0 +1,128 @@
+"""Variants of one protocol, run side by side: each differs from a common base in a few settings.
+
+::
+
+    coarse-1a2b3c4d/       coarse training, shared by all variants that differ on the fine grid only
+    NAME/                  results folder of each variant, see `store`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meganet.backend import Backend
+from meganet.datasets import ImageSet
+from meganet.experiments.coarse_to_fine import Trials, histories, run_all
+from meganet.experiments.parallel import Workers
+from meganet.experiments.plan import COARSE, protocol_for, stages
+from meganet.experiments.protocol import Protocol
+from meganet.experiments.store import ResultsFolder
+from meganet.optim import History
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named change of a table's protocol.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder and row.
+    changes : mapping
+        Settings of `Protocol` that differ from the base.
+    table : str
+        Whose network and retraining it uses.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    table: str = "4.1"
+
+    def protocol(self, preset: str, settings: Mapping[str, Any]) -> Protocol:
+        """Return the protocol; its own changes have the last word over `settings`."""
+        return protocol_for(self.table, preset, **{**settings, **self.changes})
+
+
+class Variants:
+    """Variants in one folder; the ``with`` block keeps other processes from working in it.
+
+    Parameters
+    ----------
+    path : str or Path
+    variants : sequence of Variant
+    preset : {"small", "thesis"}
+    settings : mapping
+        Changes common to all, such as the number of trials.
+    arms : tuple of str
+        What is trained on the fine grid.
+    backend : Backend
+    data : ImageSet
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        variants: Sequence[Variant],
+        preset: str,
+        settings: Mapping[str, Any],
+        arms: tuple[str, ...],
+        backend: Backend,
+        data: ImageSet,
+    ) -> None:
+        self.path, self.variants, self.arms, self.data = Path(path).expanduser(), tuple(variants), arms, data
+        self.protocols = {variant.name: variant.protocol(preset, settings) for variant in variants}
+        self.folders: dict[str, ResultsFolder] = {}
+        self._coarse: dict[str, ResultsFolder] = {}
+        for name, protocol in self.protocols.items():
+            self.folders[name] = ResultsFolder(self.path / name, protocol, backend, data)
+            shared = protocol.coarse()
+            key = _digest(shared)
+            if key not in self._coarse:
+                self._coarse[key] = ResultsFolder(self.path / f"{COARSE}-{key}", shared, backend, data)
+
+    def __enter__(self) -> Variants:
+        self._entered = ExitStack()
+        for folder in (*self._coarse.values(), *self.folders.values()):
+            self._entered.enter_context(folder)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._entered.close()
+
+    def _coarse_of(self, protocol: Protocol) -> ResultsFolder:
+        return self._coarse[_digest(protocol.coarse())]
+
+    def run(self, workers: Workers, *, progress: bool, report: Callable[[str], None]) -> None:
+        """Run what is missing: first the coarse training, then the arms of all variants."""
+        jobs, coarse_jobs = [], {}
+        for variant in self.variants:
+            protocol = self.protocols[variant.name]
+            plan, coarse = stages((variant.table,), protocol, self.arms), self._coarse_of(protocol)
+            jobs.append(Trials(protocol, self.data, self.folders[variant.name], coarse, tuple(plan)))
+            first = tuple(stage for stage in plan if stage.arm == COARSE)
+            coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
+        tracked = [run for job in (*coarse_jobs.values(), *jobs) for run in job.runs()]
+        runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
+        for part in (coarse_jobs.values(), jobs):
+            missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
+            run_all(missing, runs, workers, progress=progress, report=report)
+
+    def histories(self) -> dict[str, dict[str, list[History]]]:
+        """Return the histories of the runs of each variant, one for each complete trial."""
+        found = {}
+        for variant in self.variants:
+            protocol, folder = self.protocols[variant.name], self.folders[variant.name]
+            found[variant.name] = histories(protocol, folder, (variant.table,), self.arms, self._coarse_of(protocol))
+        return found
+
+
+def _digest(protocol: Protocol) -> str:
+    settings = {**dataclasses.asdict(protocol), "trials": 0}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

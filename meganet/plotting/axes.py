@@ -1,0 +1,24 @@
+"""Axes where the caller passes none, and figures as bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def new_axes(size: tuple[float, float]) -> Axes:
+    """Return the axes of a new figure, whose size is given in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").subplots()
+
+
+def to_png(figure: Figure, dpi: int = 120) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=dpi)
+    return image.getvalue()

@@ -1,0 +1,66 @@
+"""Small images side by side: classifier blocks and digits on their way through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.plotting.axes import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GAP = 0.08
+"""Space between images, in widths of one."""
+
+
+def plot_mosaic(
+    rows: Sequence[Sequence[np.ndarray[Any, Any]]],
+    ax: Axes | None = None,
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    common_scale: bool = False,
+) -> Axes:
+    """Draw rows of images (H, W) of any sizes, each in a square of the same size.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of ndarray
+        The same number of images in every row.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+    row_labels, column_labels : sequence of str
+    common_scale : bool
+        One scale of grey levels for all images, symmetric around 0, instead of one for each from its smallest to its
+        largest value.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    count = len(rows[0]) if rows else 0
+    if not count or any(len(row) != count for row in rows):
+        _validate.reject("rows", "rows of the same number of images", str([len(row) for row in rows]))
+    if ax is None:
+        ax = new_axes((0.9 * count + 1, 0.9 * len(rows) + 0.4))
+    largest = max(float(np.abs(image).max()) for row in rows for image in row) or 1.0
+    options: dict[str, Any] = {"vmin": -largest, "vmax": largest} if common_scale else {}
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            left, bottom = j * (1 + GAP), -(i + 1) * (1 + GAP)
+            ax.imshow(
+                image, cmap="gray", extent=(left, left + 1, bottom, bottom + 1), interpolation="nearest", **options
+            )
+    ax.set(xlim=(-GAP, count * (1 + GAP)), ylim=(-len(rows) * (1 + GAP) - GAP, 0), aspect="equal")
+    middle = 0.5 + GAP
+    ax.set_xticks([j * (1 + GAP) + 0.5 for j in range(len(column_labels))], column_labels)
+    ax.set_yticks([-i * (1 + GAP) - middle for i in range(len(row_labels))], row_labels)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax

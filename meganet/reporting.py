@@ -1,0 +1,84 @@
+"""The report of a study: tables, figures, settings, versions, machine, as Markdown and as one page of HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from meganet._files import write_atomic
+from meganet.document import Document, Grid, Heading, Paragraph, Picture
+from meganet.experiments import TABLES, report
+from meganet.experiments.store import environment, refuse
+from meganet.experiments.study import Study
+from meganet.plotting import FIGURES, to_png
+
+FIGURES_OF = {"4.1": ("3.1", "4.1", "4.2", "4.3", "4.4"), "4.2": ("2.1", "4.5", "4.6")}
+"""Figures that are drawn from the runs of a table."""
+
+
+def write_report(
+    study: Study, tables: Iterable[str], command: str, progress: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Write tables and figures of a study, and the report that holds them; return the page's path.
+
+    ::
+
+        report.html, report.md
+        tables/table-4.1.md, .csv, .json, ...
+        figures/figure-4.1.png, ...
+
+    Parameters
+    ----------
+    study : Study
+        With at least one complete trial of each table. With all tables it has all figures, else those that are
+        drawn at once.
+    tables : iterable of str
+    command : str
+        The command line that made it, for the record.
+    progress : callable
+        Gets a line of text for each figure.
+    """
+    tables = tuple(tables)
+    page = Document([Heading("Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun", 1)])
+    page.add(Paragraph("Made by:"), Paragraph(command, code=True))
+    page.add(Heading("Tables"))
+    for result in study.results(tables):
+        blocks = report.to_document(result)
+        page.add(Heading(result.title, 3), *blocks)
+        base = f"tables/{result.name}"
+        _write(study, f"{base}.md", Document(blocks).to_markdown())
+        _write(study, f"{base}.csv", report.to_csv(result))
+        _write(study, f"{base}.json", json.dumps(report.to_json(result), indent=1) + "\n")
+    page.add(Heading("Figures"))
+    everything = set(tables) == set(TABLES)
+    for number in sorted(number for table in tables for number in FIGURES_OF.get(table, ())):
+        figure = FIGURES[number]
+        if not (figure.quick or everything):
+            continue
+        progress(f"{figure.title} ...")
+        canvas, lines = figure.make(study)
+        content = to_png(canvas)
+        _write(study, f"figures/figure-{number}.png", content)
+        page.add(Heading(figure.title, 3), Picture(f"figures/figure-{number}.png", content, figure.title))
+        page.add(*map(Paragraph, lines))
+    page.add(Heading("Settings"))
+    for network in sorted({TABLES[table].network for table in tables}):
+        settings = dataclasses.asdict(study.folders[network].protocol)
+        page.add(Heading(f"Net {network}", 3))
+        page.add(Grid([("setting", "value"), *((name, str(value)) for name, value in settings.items())]))
+    page.add(Heading("Machine"))
+    page.add(Grid([("what", "value"), ("data", study.data.name), *environment().items()]))
+    _write(study, "report.md", page.to_markdown())
+    return _write(study, "report.html", page.to_html())
+
+
+def _write(study: Study, name: str, content: str | bytes) -> Path:
+    path = study.path / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
+    return path
