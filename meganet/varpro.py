@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from meganet import _validate
 from meganet.backend import Array, Backend, get_backend
 from meganet.layers.connector import ConnectorLayer
@@ -25,7 +27,8 @@ class VariableProjection:
     objective : Objective
         J; its `W_regularizer` must act on all of W, bias included, so that the minimiser is unique.
     control : Control, optional
-        Of the inner minimisation over W, by `trust_region`; a relative gradient of 1e-8 if not given.
+        Of the inner minimisation over W, by `trust_region`. If not given it ends where the gradient in W is
+        ``sqrt(eps) / 100`` times that at ``W = 0``, with eps the unit of round-off.
 
     Notes
     -----
@@ -44,7 +47,7 @@ class VariableProjection:
             expected = f"a W_regularizer on all {objective.classifier.parameters.size} weights of the classifier"
             _validate.reject("objective", expected, "none" if penalty is None else repr(penalty))
         self.objective, self.parameters = objective, objective.network.parameters
-        self.control = Control(rtol=1e-8, atol=1e-12) if control is None else control
+        self.control = control
         self.W = objective.backend.xp.zeros(objective.classifier.parameters.size, dtype=objective.dtype)
 
     def solve(self, theta: Array) -> Array:
@@ -52,8 +55,16 @@ class VariableProjection:
         inner = self._inner(theta)
         # where the features overflow W stays what it was: value and gradient are then not finite either
         if inner is not None:
-            self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=self.control).x
+            control = self._relative_to_zero(inner) if self.control is None else self.control
+            self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=control).x
         return self.W
+
+    def _relative_to_zero(self, inner: Objective) -> Control:
+        """Return the default of `control`; relative to the gradient at a good start it could not be reached."""
+        backend, (_, gradient) = inner.backend, inner(0 * self.W)
+        size = math.sqrt(float(backend.to_host(backend.dot(gradient, gradient))))
+        tolerance = 0.01 * math.sqrt(np.finfo(self.W.dtype).eps)
+        return Control(rtol=tolerance, atol=tolerance * size)
 
     def _inner(self, theta: Array) -> Objective | None:
         """Return the objective of W alone, for features that do not change; None if they are not finite."""
@@ -88,7 +99,7 @@ class VariableProjection:
 class ReducedHessian(LinearOperator):
     """``v -> H_tt v - H_tw H_ww^-1 H_wt v``, the Schur complement of a Hessian in its first n unknowns; symmetric.
 
-    The inner system is solved by conjugate gradients to round-off.
+    The inner system is solved by conjugate gradients, to a residual of 1e-12 or what round-off allows.
 
     Parameters
     ----------
@@ -116,7 +127,8 @@ class ReducedHessian(LinearOperator):
         none, no_theta = xp.zeros(self.rest, dtype=v.dtype), xp.zeros(n, dtype=v.dtype)
         product = self.whole @ xp.concatenate([v, none])
         # the solution of H_ww w = -H_wt v
-        solved = steihaug(self.block.__matmul__, product[n:], math.inf, rtol=1e-12, max_iterations=2 * self.rest)
+        rtol = max(1e-12, 10 * float(np.finfo(v.dtype).eps))
+        solved = steihaug(self.block.__matmul__, product[n:], math.inf, rtol=rtol, max_iterations=2 * self.rest)
         return product[:n] + (self.whole @ xp.concatenate([no_theta, solved.step]))[:n]
 
     def to(self, backend: str | Backend) -> ReducedHessian:

@@ -1,6 +1,7 @@
 """The README and every page of the documentation run as they are printed."""
 
 import doctest
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_links_and_paths_exist(page):
             text,
         )
         assert all((ROOT / "meganet" / room).exists() for room in rooms)
+
+
+def test_the_names_in_the_tables_from_matlab_exist():
+    rooms = "checks|datasets|interop|layers|linop|multigrid|networks|optim|stencils"
+    text = (ROOT / "docs" / "matlab-to-python.md").read_text()
+    found = re.findall(rf"`({rooms})\.(\w+)", text)
+    assert len(found) > 30
+    for room, name in found:
+        assert hasattr(importlib.import_module(f"meganet.{room}"), name), f"{room}.{name}"
 
 
 def test_the_readme_has_the_two_commands():

@@ -10,6 +10,8 @@ from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, he_normal
 from meganet._validate import InputError
 from meganet.backend import get_backend, use_backend
 from meganet.interop import from_matlab, from_torch, load_mat, save_mat, scipy_arguments, to_matlab, to_torch
+from meganet.layers import ConnectorLayer
+from meganet.linop import Identity
 from meganet.optim import Control, trust_region
 
 
@@ -235,6 +237,8 @@ class TestSklearn:
             x, y
         )
         np.testing.assert_array_equal(model.theta_, again.theta_)
+        linear = MeganetClassifier(network=lambda shape: ConnectorLayer(Identity(shape)), random_state=0).fit(x, y)
+        assert linear.theta_.size == 0 and linear.W_.size == 21
         for arguments, message in (
             ({"solver": "newton"}, "solver: expected one of"),
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry import small_objective
 
+from meganet import DenseLayer, Objective
 from meganet._validate import InputError
 from meganet.backend import use_backend
+from meganet.layers import ConnectorLayer
 from meganet.linop import Gradient, Identity
 from meganet.optim import (
     Armijo,
@@ -536,3 +538,33 @@ def test_trust_region_errors():
         trust_region(rosenbrock, np.zeros(2), None)
     with pytest.raises(InputError, match="max_iterations: expected an integer of at least 0, got -1"):
         Control(max_iterations=-1)
+
+
+@pytest.mark.parametrize("name", ["nlcg", "bfgs", "lbfgs", "newton_cg", "steihaug", "gmres"])
+@pytest.mark.parametrize("offset", [1e6, -1e6])
+def test_values_that_differ_by_round_off_only(backend, name, offset):
+    """Under a large constant the values stop falling at gradients of 1e-5; the slopes lead on from there."""
+    fun, hessian, solution = quadratic(backend, "float64")
+
+    def shifted(x):
+        value, gradient = fun(x)
+        return value + offset, gradient
+
+    x0, control = backend.asarray(np.ones(8)), Control(rtol=1e-9)
+    if name in FIRST_ORDER:
+        result = FIRST_ORDER[name](shifted, x0, control=control)
+    else:
+        result = SECOND_ORDER[name](shifted, x0, hessian, control=control)
+    assert result.converged and result.evaluations < 120
+    np.testing.assert_allclose(backend.to_host(result.x), solution, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["nlcg", "bfgs", "lbfgs", "newton_cg", "steihaug", "gmres"])
+def test_a_classifier_in_float32_with_the_default_tolerance(name):
+    rng = np.random.default_rng(0)
+    y, classes = rng.standard_normal((200, 6)).astype("float32"), rng.integers(4, size=200)
+    classifier, penalty = DenseLayer((6,), 4), Tikhonov(Identity((28,), "float32"), 1e-2)
+    fun = Objective(ConnectorLayer(Identity((6,), "float32")), classifier, y, classes, W_regularizer=penalty)
+    x0 = rng.standard_normal(28).astype("float32")
+    result = FIRST_ORDER[name](fun, x0) if name in FIRST_ORDER else SECOND_ORDER[name](fun, x0, fun.hessian)
+    assert result.converged and result.evaluations < 150

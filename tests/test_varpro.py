@@ -28,6 +28,18 @@ def test_the_inner_problem_is_solved(backend):
     assert abs(backend.to_host(gradient[n:])).max() < 1e-12
 
 
+def test_a_solution_is_kept_in_either_precision(backend, dtype):
+    """What was found before is good enough the second time, also where round-off is close."""
+    objective, x = small_objective(backend, dtype)
+    objective.W_regularizer = Tikhonov(Identity((objective.classifier.parameters.size,), dtype), 0.1)
+    projection, theta = VariableProjection(objective), objective.split(x)[0].copy()
+    first = projection.solve(theta)
+    assert first.dtype == dtype and projection.solve(theta) is first
+    n = projection.parameters.size
+    ends = [backend.to_host(objective(backend.xp.concatenate([theta, w]))[1][n:]) for w in (0 * first, first)]
+    assert np.linalg.norm(ends[1]) <= 0.011 * np.sqrt(np.finfo(dtype).eps) * np.linalg.norm(ends[0])
+
+
 @pytest.mark.parametrize("loss", ["softmax", "least squares"])
 def test_derivatives(backend, loss):
     """The gradient is that of the reduced function, and the exact Hessian the gradient's derivative."""

@@ -109,7 +109,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         home = self.network_.backend
         self.classifier_ = DenseLayer(self.network_.range_shape, len(self.classes_), backend=home)
         sizes = (self.network_.parameters.size, self.classifier_.parameters.size)
-        penalties = [Tikhonov(Identity((n,), self.dtype, home), self.alpha) for n in sizes]
+        # a network of one's own may have no weights
+        penalties = [Tikhonov(Identity((n,), self.dtype, home), self.alpha) if n else None for n in sizes]
         objective = Objective(
             self.network_,
             self.classifier_,

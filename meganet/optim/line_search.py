@@ -24,7 +24,7 @@ class LineSearch(Protocol):
 
 @dataclass(frozen=True)
 class Armijo:
-    """Halve the step until ``f(x + a p) <= f(x) + c a <g, p>``.
+    """Halve the step until ``f(x + a p) <= f(x) + c a <g, p>``, or what is the same where f cannot tell any more.
 
     Parameters
     ----------
@@ -39,8 +39,10 @@ class Armijo:
 
     Notes
     -----
-    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 3.1; with a projection Bertsekas' rule. In Meganet's
-    ``Armijo`` the step length is missing on the right side, see `meganet.optim.meganet_descent`.
+    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 3.1; with a projection Bertsekas' rule. Where the
+    values differ by round-off only, the slope at the trial point decides, which must be below ``(2 c - 1) <g, p>``, the
+    same for a quadratic f: Hager and Zhang (2005), their approximate condition. In Meganet's ``Armijo`` the step length
+    is missing on the right side, see `meganet.optim.meganet_descent`.
     """
 
     decrease: float = 1e-4
@@ -58,10 +60,12 @@ class Armijo:
         for _ in range(self.max_trials):
             x = start.x + step * direction
             x = x if self.project is None else self.project(x)
-            expected = problem.dot(start.gradient, x - start.x)
-            trial = problem.at(x)
-            if trial.finite and trial.value <= start.value + self.decrease * expected and expected < 0:
-                return trial, step
+            moved = x - start.x
+            expected, trial = problem.dot(start.gradient, moved), problem.at(x)
+            if trial.finite and expected < 0:
+                slope = problem.dot(trial.gradient, moved)
+                if _decreased(problem, start, trial, self.decrease, expected, slope):
+                    return trial, step
             step *= self.shrink
         return None
 
@@ -82,7 +86,8 @@ class StrongWolfe:
 
     Notes
     -----
-    Nocedal and Wright, algorithms 3.5 and 3.6. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and
+    Nocedal and Wright, algorithms 3.5 and 3.6; where the values differ by round-off only, the slopes decide, as in
+    `Armijo`. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and
     forgets to count an evaluation; this one does neither.
     """
 
@@ -108,12 +113,12 @@ class StrongWolfe:
         if not slope < 0:
             return None
         low = _End(0.0, start.value, slope, start)
-        step, high = min(step, self.max_step), None
+        step, high, noise = min(step, self.max_step), None, problem.noise(start)
         for _ in range(self.max_trials):
             trial = problem.at(start.x + step * direction)
             end = _End(step, trial.value, problem.dot(trial.gradient, direction), trial)
-            enough = trial.value <= start.value + self.decrease * step * slope
-            if not enough or (trial.value >= low.value and low.step > 0) or not trial.finite:
+            enough = _decreased(problem, start, trial, self.decrease, step * slope, step * end.slope)
+            if not enough or (trial.value > low.value + noise and low.step > 0) or not trial.finite:
                 high = end
             elif abs(end.slope) <= -self.curvature * slope:
                 return trial, step
@@ -129,7 +134,7 @@ class StrongWolfe:
             elif abs(high.step - low.step) <= NARROW * abs(high.step):
                 break
             else:
-                step = _between(low, high)
+                step = _between(low, high, noise)
         return (low.point, low.step) if low.step > 0 else None
 
 
@@ -143,13 +148,26 @@ class _End:
     point: Point
 
 
-def _between(low: _End, high: _End) -> float:
+def _decreased(problem: Problem, start: Point, trial: Point, decrease: float, expected: float, slope: float) -> bool:
+    """Whether the value fell by the share `decrease` of what was expected, a negative number.
+
+    `slope` is that at the trial point over the whole step; it decides where the values are too close to tell.
+    """
+    if trial.value <= start.value + decrease * expected:
+        return True
+    return trial.value <= start.value + problem.noise(start) and slope <= (2 * decrease - 1) * expected
+
+
+def _between(low: _End, high: _End, noise: float) -> float:
     """Return the minimum of the cubic through both ends, kept away from them; the middle if there is none."""
     width = high.step - low.step
     middle = low.step + 0.5 * width
     if not (math.isfinite(high.value) and math.isfinite(high.slope)):
         return middle
-    d1 = low.slope + high.slope - 3 * (low.value - high.value) / (low.step - high.step)
+    # of values that are too close to tell the slopes say more
+    close = abs(low.value - high.value) <= noise
+    mean = 0.5 * (low.slope + high.slope) if close else (low.value - high.value) / (low.step - high.step)
+    d1 = low.slope + high.slope - 3 * mean
     square = d1 * d1 - low.slope * high.slope
     if square < 0:
         return middle

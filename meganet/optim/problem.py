@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim.history import History
 
+ROUND_OFF = 10.0
+"""Units of round-off of a value by which it, or what is said of it, may be wrong."""
 Function = Callable[[Array], tuple[Any, Array]]
 """``fun(x) -> value, gradient``."""
 Hessian = Callable[[Array], Any]
@@ -125,6 +129,10 @@ class Problem:
     def dot(self, a: Array, b: Array) -> float:
         """Return ``<a, b>`` as a number on the host."""
         return self.number(self.backend.dot(a, b))
+
+    def noise(self, point: Point) -> float:
+        """Return the difference from the value at `point` that may be round-off alone."""
+        return ROUND_OFF * float(np.finfo(self.x0.dtype).eps) * abs(point.value)
 
     def number(self, value: Any) -> float:
         """Return a scalar, of the backend or not, on the host."""

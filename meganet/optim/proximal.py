@@ -6,14 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
 
-ROUND_OFF = 10.0
-"""Units of round-off of the value by which a sum of its terms may miss it."""
 Projection = Callable[[Array], Array]
 
 
@@ -142,8 +138,7 @@ def proximal_gradient(
             change, length = moved(point, state["tau"])
             new = problem.at(point.x + change)
             bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length**2
-            noise = ROUND_OFF * float(np.finfo(x0.dtype).eps) * abs(point.value)
-            if new.finite and (new.value <= bound + noise or length == 0):
+            if new.finite and (new.value <= bound + problem.noise(point) or length == 0):
                 return Step(new, length, {"penalty": problem.number(penalty(new.x)), "tau": state["tau"]})
             state["tau"] *= 2
         return Step(point, 0.0, {}, "line search")

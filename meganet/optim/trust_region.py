@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim.krylov import gmres_in_ball
@@ -17,8 +15,6 @@ from meganet.optim.steihaug import Preconditioner, Subproblem, steihaug
 Solver = Callable[..., Subproblem]
 SMALLEST_RADIUS = 1e-14
 """Relative to the first radius."""
-ROUND_OFF = 10.0
-"""Reductions below so many units of round-off of the value count as reached: their quotient is noise."""
 
 
 def trust_region(
@@ -80,7 +76,6 @@ def trust_region(
         _validate.reject("accept", "a number in [0, 1/4)", repr(accept))
     largest = _validate.real("max_radius", max_radius, above=0)
     problem = Problem(fun, x0, hessian)
-    eps = float(np.finfo(x0.dtype).eps)
     state = {"radius": min(_validate.real("radius", radius, above=0), largest)}
     first = state["radius"]
     last: list[tuple[Point, Solver]] = []
@@ -107,7 +102,8 @@ def trust_region(
         if not math.isfinite(solved.reduction):
             return Step(point, 0.0, {}, "not finite")
         new = problem.at(point.x + solved.step)
-        actual, noise = point.value - new.value, ROUND_OFF * eps * abs(point.value)
+        actual, noise = point.value - new.value, problem.noise(point)
+        # the quotient of two reductions that are round-off says nothing
         negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
         ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
         on_boundary = solved.length >= used * (1 - 1e-6)

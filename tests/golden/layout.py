@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 
@@ -46,10 +47,11 @@ def matlab(array: np.ndarray, like: np.ndarray) -> np.ndarray:
     return array.transpose(order).reshape(like.shape, order="F")
 
 
-def odd_stencils(entries: int) -> list[tuple[int, int]]:
-    """Return the sizes of stencils with so many entries, the most square first."""
-    sizes = [(k, entries // k) for k in range(1, entries + 1, 2) if entries % k == 0 and entries // k % 2]
-    return sorted(sizes, key=lambda size: abs(size[0] - size[1]))
+def stencils_within(image: Iterable[int], entries: int | None = None) -> list[tuple[int, int]]:
+    """Return the odd sizes of stencils that fit into an image, those with so many entries, the usual ones first."""
+    sizes = product(*(range(1, n + 1, 2) for n in image))
+    found = [size for size in sizes if entries is None or size[0] * size[1] == entries]
+    return sorted(found, key=lambda size: (abs(size[0] - size[1]), abs(max(size) - 3), size))
 
 
 def fitting(golden, case: str, candidates: Iterable[Layer]) -> Layer:

@@ -3,13 +3,14 @@
 from itertools import product
 
 import numpy as np
-from layout import bias, compare_all, fitting
+from layout import bias, compare_all, fitting, stencils_within
 from test_golden_layers_single import EPS
 
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
     BiasLayer,
     ConnectorLayer,
+    Layer,
     PoolingLayer,
     ScalingLayer,
     TVNormalisationLayer,
@@ -37,14 +38,14 @@ class Cases:
         self.h, self.n, self.steps, self.channels = (golden.number("opt", k) for k in ("h", "n", "nt", "nc"))
         self.n, self.steps, self.channels = int(self.n), int(self.steps), int(self.channels)
         self.image = golden.integers("opt", "nImg")
-        self.bias, self.stencil, self.eps = bias(golden("bias", "B")), 3, EPS[0]
+        self.bias, self.stencil, self.eps = bias(golden("bias", "B")), (3, 3), EPS[0]
 
     def dense(self, m=None, n=None):
         return Dense(np.zeros((m or self.n, n or self.n)))
 
     def convolution(self, out=None, channels=None, image=None):
-        c, k = channels or self.channels, self.stencil
-        return CirculantConvolution(np.zeros((out or c, c, k, k)), image or self.image)
+        c = channels or self.channels
+        return CirculantConvolution(np.zeros((out or c, c, *self.stencil)), image or self.image)
 
     def in_time(self, case):
         return self.golden(case, "A") if self.golden.has(case, "A") else None
@@ -57,9 +58,10 @@ class Cases:
 
         def candidates():
             # the normalisation's eps is not stored either
-            for self.stencil, self.eps in product((3, 5, 1, 7), EPS if "resnn" in case else EPS[:1]):
-                if self.stencil <= min(self.image):
-                    yield make(case)
+            sizes = stencils_within(self.image)
+            for self.stencil, self.eps in product(sizes, EPS if "resnn" in case else EPS[:1]):
+                made = make(case)
+                yield from [made] if isinstance(made, Layer) else made
 
         return fitting(self.golden, case, candidates())
 
@@ -137,17 +139,28 @@ class Cases:
         )
 
     def nn_conv(self, case):
-        shape = (self.channels, *self.image)
-        layers = [SingleLayer(self.convolution(), "relu"), SingleLayer(self.convolution(), bias_in=True)]
-        reshape = ConnectorLayer(Reshape(shape, axes=(0, 2, 1)))
-        return Chain([*layers, reshape, SingleLayer(self.dense(len(self.golden(case, "Z")), reshape.range_shape[0]))])
+        """The numbers of channels inside follow from the number of weights."""
+        ins, total = self.golden.shape(case, "Y", 4)[2], self.golden(case, "theta").size
+        outs, pixels, entries = len(self.golden(case, "Z")), int(np.prod(self.image)), int(np.prod(self.stencil))
+        for first, second in product(range(1, total // entries + 1), range(1, total // (outs * pixels) + 1)):
+            if entries * first * (ins + second) + second + outs * second * pixels == total:
+                layers = [
+                    SingleLayer(self.convolution(first, ins), "relu"),
+                    SingleLayer(self.convolution(second, first), bias_in=True),
+                    ConnectorLayer(Reshape((second, *self.image), axes=(0, 2, 1))),
+                ]
+                yield Chain([*layers, SingleLayer(self.dense(outs, second * pixels))])
 
     def meganet(self, case):
         """The numbers of steps of its leapfrog and Hamiltonian parts follow from the number of weights."""
         ins, n = len(self.golden(case, "Y")), self.n
 
         def candidates():
-            for leaps, hams in sorted(product(range(1, 9), repeat=2), key=lambda pair: pair[0] != pair[1]):
+            inside = self.golden(case, "theta").size - n * ins - self.steps * n * n
+            pairs = product(range(1, inside // (n * n) + 1), repeat=2)
+            for leaps, hams in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
+                if leaps * n * n + hams * (n * n + n) != inside:
+                    continue
                 yield Chain(
                     [
                         SingleLayer(self.dense(n, ins)),
@@ -167,17 +180,21 @@ class Cases:
         total, before = self.golden(case, "theta").size, self.stencil
 
         def candidates():
-            for self.stencil, channels, steps in product((3, 5, 1), range(1, 9), range(1, 9)):
-                if self.stencil**2 * (channels * ins + steps * channels**2 + channels * outs) != total:
-                    continue
-                yield Chain(
-                    [
-                        SingleLayer(self.convolution(channels, ins, image), "relu"),
-                        PoolingLayer((channels, *image), (image[0] // small[0], image[1] // small[1])),
-                        ResidualNetwork(SymmetricLayer(self.convolution(channels, channels, small)), steps, self.h),
-                        SingleLayer(self.convolution(outs, channels, small), "relu"),
-                    ]
-                )
+            for self.stencil in stencils_within(small):
+                most = total // int(np.prod(self.stencil))
+                for channels, steps in product(range(1, most + 1), repeat=2):
+                    if channels * (ins + steps * channels + outs) * int(np.prod(self.stencil)) == total:
+                        yield network(channels, steps)
+
+        def network(channels, steps):
+            return Chain(
+                [
+                    SingleLayer(self.convolution(channels, ins, image), "relu"),
+                    PoolingLayer((channels, *image), (image[0] // small[0], image[1] // small[1])),
+                    ResidualNetwork(SymmetricLayer(self.convolution(channels, channels, small)), steps, self.h),
+                    SingleLayer(self.convolution(outs, channels, small), "relu"),
+                ]
+            )
 
         found = fitting(self.golden, case, candidates())
         self.stencil = before

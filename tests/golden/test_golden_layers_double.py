@@ -7,14 +7,13 @@ normalisation stands: of what the number of weights allows, that is taken which 
 from itertools import product
 
 import numpy as np
-from layout import bias, compare_all, fitting
+from layout import bias, compare_all, fitting, stencils_within
 from test_golden_layers_single import EPS, normalisation
 
 from meganet.linop import CirculantConvolution, Dense
 from meganet.networks import DoubleLayer, SymmetricLayer
 
 NORMS = ("tv", "tvw", "batchw", "instw")
-SIZES = sorted(product((3, 5, 1, 7), repeat=2), key=lambda size: size[0] != size[1])
 ACTIVATIONS = ("tanh", "relu", "identity")
 
 
@@ -50,9 +49,12 @@ def double(golden, case):
             return
         *image, c = golden.shape(case, "Y", 4)[:3]
         d = golden.shape(case, "Z", 4)[2]
-        for size, middle in product(SIZES, range(1, 40)):
-            if max(size) <= min(image) and size[0] * size[1] * middle * (c + d) <= n:
-                shapes = (middle, c, *size), (d, middle, *size)
+        sizes = sorted(product(stencils_within(image), repeat=2), key=lambda pair: pair[0] != pair[1])
+        for (first, second), middle in product(sizes, range(1, n + 1)):
+            rest = n - middle * (c * first[0] * first[1] + d * second[0] * second[1])
+            # what is left are biases and the weights of normalisations
+            if rest - everything * (middle + 2 * d) in (0, 2 * middle, 2 * d, 2 * (middle + d)):
+                shapes = (middle, c, *first), (d, middle, *second)
                 yield [CirculantConvolution(np.zeros(s), image) for s in shapes], dict.fromkeys(names, everything)
 
     def candidates():
@@ -76,8 +78,9 @@ def symmetric(golden, case):
             yield Dense(np.zeros((len(golden("symbias", "Bin")), len(golden(case, "Y"))))), biases
             return
         *image, c = golden.shape(case, "Y", 4)[:3]
-        for size, middle in product(SIZES, range(1, 40)):
-            if max(size) <= min(image) and size[0] * size[1] * middle * c <= n:
+        for size, middle in product(stencils_within(image), range(1, n + 1)):
+            rest = n - middle * c * size[0] * size[1]
+            if rest - everything * (middle + c) in (0, 2 * middle, 2 * c, 2 * (middle + c)):
                 kernel = CirculantConvolution(np.zeros((middle, c, *size)), image)
                 yield kernel, dict.fromkeys(("bias_in", "bias_out"), everything)
 

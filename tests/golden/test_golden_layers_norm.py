@@ -39,6 +39,8 @@ def test_normalisation_of_images(golden):
         return weighted(norm) if golden(case, "theta").size else norm
 
     compare_all(golden, build, "Z", "eps", "Y")
+    for case in golden.cases("initTheta", "eps"):
+        compare_start(golden, case, build(case))
 
 
 def batch_normalisation(golden, case, eps):
@@ -91,24 +93,29 @@ def test_normalisation_of_features(golden):
 
 
 def test_affine_scaling(golden):
-    """Factors and shifts along pixels, channels or both: the original's ``s1 s2 Y + b1 + b2``."""
+    """Factors and shifts along pixels, channels, examples: the original's ``s1 s2 s3 Y + b1 + b2 + b3``."""
 
     def build(case):
-        pixels, channels = golden.integers(case, "nData")[:2]
-        shape, flags = (channels, pixels), golden.integers(case, "isWeight")
-        assert not flags[2]
-        axes = [axis for axis, flag in ((1, flags[0]), (0, flags[1])) if flag]
-        biases = [BiasLayer(shape, Broadcast(shape, (axis,))) for axis in axes]
+        # all examples together are one of ours, so that there may be weights along them
+        pixels, channels, examples = golden.integers(case, "nData")
+        shape = (examples, pixels, channels)
+        axes = [axis for axis, flag in zip((1, 2, 0), golden.integers(case, "isWeight"), strict=True) if flag]
         scalings = [ScalingLayer(shape, (axis,)) for axis in axes]
+        biases = [BiasLayer(shape, Broadcast(shape, (axis,))) for axis in axes]
         # theirs keeps the shifts of an axis behind its factors
         storage = [k for pair in zip(range(len(axes)), range(len(axes), 2 * len(axes)), strict=True) for k in pair]
         return Chain([*scalings, *biases], storage=storage)
 
     compare_all(golden, build, "Z", "isWeight")
     for case in golden.cases("initTheta", "isWeight"):
-        layer = build(case)
-        ones = np.concatenate([np.full(p.size, float(p.role == "scale")) for p in layer.parameters])
-        golden.compare(to_matlab(layer.parameters, ones), golden(case, "initTheta"))
+        compare_start(golden, case, build(case))
+
+
+def compare_start(golden, case, layer):
+    """Compare the weights to begin with, which change nothing."""
+    ones = np.concatenate([np.zeros(0), *(np.full(p.size, float(p.role == "scale")) for p in layer.parameters)])
+    theirs = golden(case, "initTheta")
+    golden.compare(to_matlab(layer.parameters, ones), theirs.reshape(-1, 1))
 
 
 def test_reshape(golden):

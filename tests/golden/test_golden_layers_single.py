@@ -3,7 +3,7 @@
 from itertools import product
 
 import numpy as np
-from layout import bias, compare_all, fitting, matlab, odd_stencils, tensors
+from layout import bias, compare_all, fitting, matlab, stencils_within, tensors
 
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
@@ -68,7 +68,7 @@ def kernels(golden, case, kind, output, words, norm_word):
     outs = golden.shape(case, output, 4)[2]
     extra = ("Bin" in words) + ("Bout" in words) + 2 * (norm_word or "").endswith("w")
     entries = (golden(case, "theta").size - outs * extra) // (ins * outs)
-    for size in odd_stencils(entries):
+    for size in stencils_within(image, entries):
         yield CirculantConvolution(np.zeros((outs, ins, *size)), image)
 
 

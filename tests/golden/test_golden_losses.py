@@ -49,8 +49,7 @@ def test_in_weights_and_features(golden):
         v = layer.jvp(np.zeros_like(w), golden(c, "vY").T, tape)
         golden.compare(layer.vjp(hessian(v), tape)[1].T, golden(c, "d2YF_v"))
         if golden.has(c, "prob"):
-            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-            golden.compare((shifted / shifted.sum(axis=1, keepdims=True)).T, golden(c, "prob"))
+            golden.compare(LOSS.probabilities(logits).T, golden(c, "prob"))
             hot = np.eye(size[0])[LOSS.predictions(logits)].T
             golden.compare(hot, golden(c, "labels").astype(float))
 
@@ -74,6 +73,12 @@ def test_in_logits_example_by_example(golden):
         golden.compare(slopes.T, golden(c, "dF"))
         golden.compare(products.T, golden(c, "d2F_x"))
         golden.compare(hessians.transpose(1, 2, 0), golden(c, "H").reshape(golden.shape(c, "H", 3)))
+        golden.compare(values.sum().reshape(1, 1), golden(c, "F_red"))
+        golden.compare(slopes.sum(axis=0)[:, None], golden(c, "dF_red"))
+        # here theirs begins with the mean, not with the sum
+        para = [values.sum(), len(logits), (LOSS.predictions(logits) != labels).sum()]
+        for name in ("para", "para_red"):
+            golden.compare(np.array([para]), golden(c, name))
 
 
 def test_ties_and_large_logits(golden):
@@ -86,6 +91,9 @@ def test_ties_and_large_logits(golden):
     golden.compare(value.reshape(1, 1), golden(c, "F"))
     golden.compare(vector(layer.vjp(slope, tape)[0], classes, features, False), golden(c, "dWF"))
     golden.compare(np.eye(classes)[LOSS.predictions(logits)].T, golden(c, "Cp").astype(float))
+    golden.compare(LOSS.probabilities(logits).T, golden(c, "P"))
+    para = [value * len(y), len(y), (LOSS.predictions(logits) != labels).sum()]
+    golden.compare(np.array([para]), golden(c, "para"))
 
 
 def in_weights(golden, c, loss, targets, shift=0.0):
@@ -136,25 +144,25 @@ def test_logistic(golden):
 
 def least_squares(golden, c):
     gamma = golden(c, "Gamma") if golden.has(c, "Gamma") else golden(c.removesuffix("_eval"), "Gamma")
-    return LeastSquares(None if gamma.size == 1 else Matrix(gamma)), gamma
+    matrix = gamma * np.eye(len(golden(c, "C"))) if gamma.size == 1 else gamma
+    return LeastSquares(None if gamma.size == 1 and gamma.item() == 1 else Matrix(matrix))
 
 
 def test_least_squares(golden):
     cases = golden.cases("W", "Gamma", "d2WF_v")
     assert cases
     for c in cases:
-        loss, gamma = least_squares(golden, c)
-        assert gamma.size > 1 or gamma.item() == 1
-        outputs, _ = in_weights(golden, c, loss, golden(c, "C").T.copy())
-        para = [loss.value(outputs, golden(c, "C").T.copy()), len(outputs)]
-        golden.compare(np.array(para), golden(c, "para").ravel()[:2])
+        loss, targets = least_squares(golden, c), golden(c, "C").T.copy()
+        outputs, _ = in_weights(golden, c, loss, targets)
+        value = loss.value(outputs, targets)
+        golden.compare(np.array([[value, len(outputs), value]]), golden(c, "para"))
 
 
 def test_least_squares_example_by_example(golden):
     cases = [c for c in golden.cases("WY", "dF", "H") if c.startswith("regr")]
     assert cases
     for c in cases:
-        loss, _ = least_squares(golden, c)
+        loss = least_squares(golden, c)
         z, targets = golden(c, "WY").T.copy(), golden(c, "C").T.copy()
         n, k = z.shape
         parts = [loss.value_and_gradient(z[i : i + 1], targets[i : i + 1]) for i in range(n)]
@@ -162,5 +170,8 @@ def test_least_squares_example_by_example(golden):
         golden.compare(np.concatenate([slope for _, slope in parts]).T / n, golden(c, "dF"))
         golden.compare(loss.value(z, targets).reshape(1, 1), golden(c, "F_red"))
         hessian = np.vstack([loss.hessian_product(z[:1], targets[:1], e[None]) for e in np.eye(k)]) / n
-        theirs = golden(c, "H").reshape(golden.shape(c, "H", 3))[:, :, 0]
-        golden.compare(hessian if theirs.size > 1 else hessian[:1, :1], theirs)
+        # of a multiple of the identity theirs is the number; it is the same for every example
+        theirs = golden(c, "H").reshape(golden.shape(c, "H", 3))
+        ours = hessian[: len(theirs), : len(theirs)]
+        golden.compare(np.repeat(ours[:, :, None], n, axis=2), theirs)
+        golden.compare(ours, golden(c, "d2F"))

