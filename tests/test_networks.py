@@ -25,11 +25,12 @@ from meganet import (
     ScalingLayer,
     SingleLayer,
     SymmetricLayer,
+    he_normal,
     prolongate,
     restrict,
 )
 from meganet._validate import InputError
-from meganet.backend import use_backend
+from meganet.backend import host, use_backend
 from meganet.checks import check_adjoint, check_layer
 from meganet.linop import (
     Broadcast,
@@ -332,3 +333,13 @@ def test_networks_in_time_move_to_another_backend(backend):
     finer, theta2 = network.refined_in_time(theta)
     assert finer.coefficients.shape == (2, 6) and theta2.shape == theta.shape
     assert network.resized((2, 8, 12)).backend is network.backend
+
+
+def test_outputs_are_those_of_every_layer(backend, dtype, rng):
+    net = Chain([ConvolutionLayer((1, 6, 4), 2), ConvolutionLayer((2, 6, 4), 3)])
+    theta, x = he_normal(net, rng, dtype), backend.asarray(rng.standard_normal((2, 1, 6, 4)), dtype)
+    first, second = net.outputs(theta, x)
+    np.testing.assert_array_equal(host(first), host(net.layers[0](theta[:18], x)))
+    np.testing.assert_array_equal(host(second), host(net(theta, x)))
+    (same,) = net.layers[0].outputs(theta[:18], x)
+    np.testing.assert_array_equal(host(same), host(first))

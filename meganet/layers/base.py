@@ -90,6 +90,10 @@ class Layer(ABC):
         self._check_input(theta, x)
         return self._evaluate(theta, x)
 
+    def outputs(self, theta: Array, x: Array) -> list[Array]:
+        """Return what every part of the layer makes of `x`, up to its result; most layers are one part."""
+        return [self(theta, x)]
+
     def forward(self, theta: Array, x: Array) -> tuple[Array, Tape]:
         """Evaluate the layer and record what its products need.
 

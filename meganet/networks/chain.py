@@ -109,10 +109,9 @@ class Chain(Layer):
 
     def outputs(self, theta: Array, x: Array) -> list[Array]:
         """Return what every layer makes of a batch `x`: ``x_1, x_2, ...`` up to the chain's own result."""
-        found = []
+        found: list[Array] = []
         for layer, part in zip(self.layers, self._parts(theta), strict=True):
-            x = layer(part, x)
-            found.append(x)
+            found.append(layer(part, found[-1] if found else x))
         return found
 
     def _evaluate(self, theta: Array, x: Array) -> Array:

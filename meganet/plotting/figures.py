@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet.backend import Array, random_stream
+from meganet.backend import random_stream
 from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
-from meganet.experiments.problems import COARSE_WEIGHTS, Level, starting_point
+from meganet.experiments.problems import COARSE_WEIGHTS, starting_point
 from meganet.experiments.study import Study
 from meganet.layers import smoothed_normal
-from meganet.networks import Chain
 from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.landscape import plot_landscape
 from meganet.plotting.mosaic import plot_mosaic
@@ -67,7 +66,7 @@ def _through_time(study: Study, trial: int, canvas: Canvas) -> list[str]:
     number = int(np.argmax(validation.backend.to_host(validation.labels) == 2))
     image = validation.images[number : number + 1]
     host = validation.backend.to_host
-    columns = [host(image)[0].repeat(3, axis=0), *(host(y)[0] for y in _outputs(fine, theta, image))]
+    columns = [host(image)[0].repeat(3, axis=0), *(host(y)[0] for y in fine.training.network.outputs(theta, image))]
     rng = random_stream(study.folders["B"].protocol.seed, trial, CHANNELS)
     chosen = [rng.choice(len(column), 3, replace=False) for column in columns]
     chosen[2] = chosen[1]
@@ -147,7 +146,7 @@ def _propagation(network: str, study: Study, trial: int, canvas: Canvas) -> list
         row = []
         for number in digits:
             image = validation.images[number : number + 1]
-            outputs = [host(y)[0] for y in _outputs(fine, theta, image)]
+            outputs = [host(y)[0] for y in fine.training.network.outputs(theta, image)]
             channels = channels or _channels(rng, outputs)
             row += [host(image)[0, 0], *(y[channel] for y, channel in zip(outputs, channels, strict=True))]
         rows.append(row)
@@ -155,12 +154,6 @@ def _propagation(network: str, study: Study, trial: int, canvas: Canvas) -> list
     names = [STYLES[arm]["label"] for arm in ROWS_OF_FIGURE_4_4]
     plot_mosaic(rows, canvas.subplots(), row_labels=names, column_labels=steps * len(digits))
     return [f"channels {', '.join(map(str, channels))} of the layers"]
-
-
-def _outputs(level: Level, theta: Array, image: Array) -> list[Array]:
-    network = level.training.network
-    assert isinstance(network, Chain)  # of every protocol
-    return network.outputs(theta, image)
 
 
 def _channels(rng: np.random.Generator, outputs: Sequence[np.ndarray[Any, Any]]) -> list[int]:
