@@ -8,9 +8,10 @@ from pathlib import Path
 
 from meganet.backend import use_backend
 from meganet.cli import options
-from meganet.document import Paragraph
+from meganet.document import Paragraph, Picture
 from meganet.experiments import protocol_for
 from meganet.experiments.named import EXPERIMENTS, Lab
+from meganet.plotting import to_png, work_figure
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +45,10 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
             found = experiment.run(lab)
         document = found.to_document(experiment.question)
         document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
+        if found.curves:
+            picture = to_png(work_figure(found.curves))
+            lab.write("findings.png", picture)
+            document.add(Picture("findings.png", picture, experiment.question))
         lab.write("findings.csv", found.to_csv())
         written = lab.write("findings.md", document.to_markdown())
         print(f"\n{document.to_markdown()}\nResults: {written.parent}")

@@ -142,9 +142,12 @@ class Protocol:
         return self.learning_rate / (0.5 * epoch) ** 0.5
 
     def coarse(self) -> Protocol:
-        """Return the protocol whose coarse training this one shares: what matters on the fine grid only is default."""
+        """Return the protocol whose coarse training this one shares: what matters on the fine grid alone is default.
+
+        It has as few fine examples as it may, so that it fits every data set.
+        """
         default: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(self) if f.name in FINE_ONLY}
-        return dataclasses.replace(self, **default)
+        return dataclasses.replace(self, **{**default, "fine_examples": self.batch_size})
 
     def replaced(self, settings: dict[str, str]) -> Protocol:
         """Return the protocol with settings given as text, as on a command line."""

@@ -22,7 +22,7 @@ from meganet.datasets import ImageSet
 from meganet.experiments.coarse_to_fine import Trials, histories, run_all
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, protocol_for, stages
-from meganet.experiments.protocol import Protocol
+from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
 
@@ -39,11 +39,14 @@ class Variant:
         Settings of `Protocol` that differ from the base.
     table : str
         Whose network and retraining it uses.
+    arms : tuple of str
+        What is trained on the fine grid; none for coarse training alone.
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     table: str = "4.1"
+    arms: tuple[str, ...] = ARMS
 
     def protocol(self, preset: str, settings: Mapping[str, Any]) -> Protocol:
         """Return the protocol; its own changes have the last word over `settings`."""
@@ -60,8 +63,6 @@ class Variants:
     preset : {"small", "thesis"}
     settings : mapping
         Changes common to all, such as the number of trials.
-    arms : tuple of str
-        What is trained on the fine grid.
     backend : Backend
     data : ImageSet
     """
@@ -72,11 +73,10 @@ class Variants:
         variants: Sequence[Variant],
         preset: str,
         settings: Mapping[str, Any],
-        arms: tuple[str, ...],
         backend: Backend,
         data: ImageSet,
     ) -> None:
-        self.path, self.variants, self.arms, self.data = Path(path).expanduser(), tuple(variants), arms, data
+        self.path, self.variants, self.data = Path(path).expanduser(), tuple(variants), data
         self.protocols = {variant.name: variant.protocol(preset, settings) for variant in variants}
         self.folders: dict[str, ResultsFolder] = {}
         self._coarse: dict[str, ResultsFolder] = {}
@@ -104,7 +104,7 @@ class Variants:
         jobs, coarse_jobs = [], {}
         for variant in self.variants:
             protocol = self.protocols[variant.name]
-            plan, coarse = stages((variant.table,), protocol, self.arms), self._coarse_of(protocol)
+            plan, coarse = stages((variant.table,), protocol, variant.arms), self._coarse_of(protocol)
             jobs.append(Trials(protocol, self.data, self.folders[variant.name], coarse, tuple(plan)))
             first = tuple(stage for stage in plan if stage.arm == COARSE)
             coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
@@ -114,12 +114,19 @@ class Variants:
             missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
             run_all(missing, runs, workers, progress=progress, report=report)
 
+    def seconds(self, variant: str, trial: int, run: str) -> list[float]:
+        """Return the seconds of each epoch of a run."""
+        folder = self.folders[variant]
+        if run == COARSE:
+            folder = self._coarse_of(folder.protocol)
+        return folder.seconds(trial)[run]
+
     def histories(self) -> dict[str, dict[str, list[History]]]:
         """Return the histories of the runs of each variant, one for each complete trial."""
         found = {}
         for variant in self.variants:
             protocol, folder = self.protocols[variant.name], self.folders[variant.name]
-            found[variant.name] = histories(protocol, folder, (variant.table,), self.arms, self._coarse_of(protocol))
+            found[variant.name] = histories(protocol, folder, (variant.table,), variant.arms, self._coarse_of(protocol))
         return found
 
 

@@ -5,6 +5,7 @@ from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.figures import FIGURES, Figure
 from meganet.plotting.landscape import plot_landscape
 from meganet.plotting.mosaic import plot_mosaic
+from meganet.plotting.worth import plot_work, work_figure
 
 __all__ = [
     "FIGURES",
@@ -13,5 +14,7 @@ __all__ = [
     "plot_convergence",
     "plot_landscape",
     "plot_mosaic",
+    "plot_work",
     "to_png",
+    "work_figure",
 ]

@@ -3,7 +3,9 @@
 from meganet.experiments.named.base import Experiment, Findings, Lab
 from meganet.experiments.named.calibration import Calibration
 from meganet.experiments.named.collapse import CAUSES
+from meganet.experiments.named.worth import Worth
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (Calibration(), *CAUSES)}
+_ALL: tuple[Experiment, ...] = (Calibration(), *CAUSES, Worth())
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Findings", "Lab"]

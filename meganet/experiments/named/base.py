@@ -13,7 +13,6 @@ from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
 from meganet.experiments.parallel import Workers
 from meganet.experiments.variants import Variant, Variants
-from meganet.optim import History
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,12 @@ class Lab:
     progress: bool
     line: Callable[[str], None]
 
-    def histories(self, variants: Sequence[Variant], arms: tuple[str, ...]) -> dict[str, dict[str, list[History]]]:
-        """Run variants as far as they are missing and return the histories of each by run."""
-        with Variants(self.path, variants, self.preset, self.settings, arms, self.backend, self.data) as runs:
-            runs.run(self.workers, progress=self.progress, report=self.line)
-            return runs.histories()
+    def runs(self, variants: Sequence[Variant]) -> Variants:
+        """Run variants as far as they are missing and return them with their results."""
+        made = Variants(self.path, variants, self.preset, self.settings, self.backend, self.data)
+        with made:
+            made.run(self.workers, progress=self.progress, report=self.line)
+        return made
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file of the experiment's report and return its path."""
@@ -66,11 +66,14 @@ class Findings:
         Text or numbers; numbers are written exactly into the CSV and with four digits elsewhere.
     notes : list of str
         Sentences below the table.
+    curves : tuple
+        What a picture is drawn from, if there is one.
     """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     notes: list[str] = field(default_factory=list)
+    curves: tuple[Any, ...] = ()
 
     def to_document(self, title: str) -> Document:
         """Return title, table and notes."""

@@ -47,8 +47,8 @@ class Calibration:
         for number, stage in enumerate(STAGES, 1):
             tried = {}
             choices = {_name(choice): choice for choice in _choices(chosen, stage)}
-            found = lab.histories([Variant(name, choice) for name, choice in choices.items()], ("new",))
-            for name, histories in found.items():
+            variants = [Variant(name, choice, arms=("new",)) for name, choice in choices.items()]
+            for name, histories in lab.runs(variants).histories().items():
                 tried[name] = numbers(histories["new"])
             order = sorted(tried, key=lambda name: distance(tried[name]))
             chosen = choices[order[0]]

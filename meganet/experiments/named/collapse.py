@@ -55,11 +55,11 @@ class Cause:
     def run(self, lab: Lab) -> Findings:
         """Run all variants on both nets; a row for each."""
         variants = {
-            (name, table): Variant(f"{name}-table-{table}", changes, table)
+            (name, table): Variant(f"{name}-table-{table}", changes, table, ARMS)
             for table in TABLES
             for name, changes in self.changes.items()
         }
-        found = lab.histories(list(variants.values()), ARMS)
+        found = lab.runs(list(variants.values())).histories()
         rows: list[tuple[Any, ...]] = []
         first: dict[str, np.ndarray[Any, Any]] = {}
         for (name, table), variant in variants.items():
