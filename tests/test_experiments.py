@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from tiny import TINY, quadrants, results
 
 from meganet._validate import InputError
 from meganet.backend import get_backend
@@ -30,33 +31,10 @@ from meganet.multigrid import galerkin_matrix
 from meganet.objective import observer
 from meganet.optim import History, Momentum
 
-TINY = Protocol(
-    coarse_examples=24,
-    fine_examples=16,
-    validation_examples=10,
-    coarse_epochs=2,
-    fine_epochs=2,
-    trials=2,
-    batch_size=8,
-)
-
 
 @pytest.fixture(scope="module")
 def data():
-    """Images of 12x12 pixels whose class is the bright quadrant."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 4, 60)
-    images = rng.integers(0, 60, (60, 1, 12, 12))
-    for image, label in zip(images, labels, strict=True):
-        row, column = divmod(int(label), 2)
-        image[0, 6 * row : 6 * row + 6, 6 * column : 6 * column + 6] += 150
-    return ImageSet("quadrants", images.astype(np.uint8), labels, "drawn")
-
-
-def results(folder):
-    """Return the bytes of every file that must be the same in two runs."""
-    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("timings.csv", ".lock"))
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+    return quadrants()
 
 
 def execute(path, protocol, data, **options):
@@ -327,18 +305,18 @@ def test_a_setting_reaches_its_place(name, data):
     "change",
     [
         {"theta_alpha": 1.0},
-        {"W_smoothing": 1.0},
+        {"W_smoothing": 10.0},
         {"W_std": 0.01},
         {"W_clip": 0.01},
         {"interpolation": "constant"},
         {"classifier_scaling": "thesis"},
-        {"data_scaling": "unit"},
+        {"data_scaling": "standardize"},
         {"batch_size": 4},
         {"momentum": 0.9},
         {"learning_rate": 0.001},
         {"network": "B"},
-        {"theta_init": "meganet"},
-        {"training_images": "linear"},
+        {"theta_init": "he"},
+        {"training_images": "original"},
         {"validation_images": "constant"},
         {"W_neighbours": "vec"},
     ],

@@ -77,5 +77,12 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
 
 
 def command() -> str:
-    """Return the command line that is being run."""
-    return shlex.join(["meganet", *sys.argv[1:]])
+    """Return the command line that is being run, without what says where files lie and who works."""
+    words, places = iter(sys.argv[1:]), ("--data", "--out", "--cluster")
+    kept = []
+    for word in words:
+        if word in places:
+            next(words, None)
+        elif not word.startswith(tuple(f"{place}=" for place in places)):
+            kept.append(word)
+    return shlex.join(["meganet", *kept])

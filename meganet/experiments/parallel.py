@@ -89,11 +89,19 @@ def _dask(address: str) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         _missing("distributed", "meganet[cluster]")
+    from joblib._dask import DaskDistributedBackend
+
+    class Remote(DaskDistributedBackend):
+        """Joblib would do everything itself where the cluster has a single worker, or where only one is there yet."""
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(super().effective_n_jobs(n_jobs), 2)
+
     try:
         client = Client(address, timeout=10)
     except OSError as error:
         _validate.reject("cluster", "the address of a running scheduler", f"{address!r} ({error})")
-    with client, joblib.parallel_config(backend="dask"):
+    with client, joblib.parallel_config(backend=Remote()):
         yield
 
 

@@ -84,9 +84,9 @@ class Protocol:
     trials: int = 20
     seed: int = 0
     dtype: str = "float32"
-    data_scaling: str = "standardize"
+    data_scaling: str = "unit"
     interpolation: str = "linear"
-    training_images: str = "original"
+    training_images: str = "linear"
     validation_images: str = "original"
     classifier_scaling: str = "logits"
     learning_rate: float = 0.003
@@ -98,10 +98,10 @@ class Protocol:
     mesh_width: float = 1.0
     W_neighbours: str = "pixels"
     newton_products: int = 10
-    theta_init: str = "he"
+    theta_init: str = "meganet"
     W_std: float = 0.1
     W_clip: float = 0.2
-    W_smoothing: float = 10.0
+    W_smoothing: float = 1.0
 
     def __post_init__(self) -> None:
         choices = {

@@ -108,7 +108,7 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
         nonlocal clock
         state.seconds.append(time.perf_counter() - clock)
         state.x, state.epoch = xp.concatenate([theta, x]) if stage.classifier_only else x, state.epoch + 1
-        state.memory = (xp.full(1, memory),)
+        state.memory = (level.training.backend.asarray(np.array([memory])),)
         state.history.append({"epoch": state.epoch, **_columns(row), **observe(x)})
         folder.save(job.trial, stage.name, state)
         clock = time.perf_counter()
@@ -124,13 +124,19 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
         control=Control(
             stage.epochs - state.epoch,
             rtol=0.0,
-            callback=lambda result: advance(result.x, result.history[-1], result.state[memory_name]),
+            callback=lambda result: advance(result.x, _own(result.history), result.state[memory_name]),
         ),
         **{memory_name: memory},
     )
     while state.epoch < stage.epochs:
         advance(result.x, {}, result.state[memory_name])
     return state
+
+
+def _own(history: History) -> dict[str, float]:
+    """Return the last row, with the evaluations and products of this step alone."""
+    before, row = history[-2], history[-1]
+    return {**row, **{name: row[name] - before[name] for name in ("evaluations", "products")}}
 
 
 def _columns(row: Mapping[str, float]) -> dict[str, float]:

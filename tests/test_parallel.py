@@ -1,0 +1,120 @@
+"""Trials in other processes, on this machine and on a cluster, one of whose workers dies."""
+
+import dataclasses
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from threadpoolctl import threadpool_limits
+from tiny import TINY, quadrants, results
+
+from meganet._validate import InputError
+from meganet.backend import get_backend
+from meganet.experiments import ResultsFolder, Workers, run
+
+PROTOCOL = dataclasses.replace(TINY, trials=4, coarse_epochs=30)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return quadrants()
+
+
+def execute(path, data, workers, progress=False):
+    lines = []
+    with ResultsFolder(path, PROTOCOL, get_backend(), data) as folder:
+        run(PROTOCOL, data, folder, ("4.1",), workers=workers, progress=progress, report=lines.append)
+    return lines
+
+
+def numbers(folder):
+    """Return everything but the settings, which say how many threads the first process had."""
+    return {name: content for name, content in results(folder).items() if name != "settings.json"}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, data):
+    """The results of one thread for each trial."""
+    path = tmp_path_factory.mktemp("alone")
+    with threadpool_limits(1):
+        execute(path, data, Workers())
+    return numbers(path)
+
+
+def test_processes_make_the_same_files(tmp_path, data, alone, capfd):
+    workers = Workers(2)
+    lines = execute(tmp_path, data, dataclasses.replace(workers), progress=True)
+    assert sorted(line.split(":")[0] for line in lines)[:2] == ["trial 1/4 coarse", "trial 1/4 multigrid"]
+    assert len(lines) == 16 and "16 of 16 runs" in capfd.readouterr().err
+    if workers.threads == 1:
+        assert numbers(tmp_path) == alone
+
+
+def start(*command):
+    return subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def cluster(workers, folder):
+    """A Dask scheduler and some workers on this machine: its address and their processes."""
+    pytest.importorskip("distributed", reason="needs the extra cluster")
+    scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    processes = [scheduler]
+    try:
+        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at" in line)
+        options = ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", str(folder)]
+        processes += [start("distributed.cli.dask_worker", address, *options) for _ in range(workers)]
+        yield address, processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_a_single_worker_does_the_work(tmp_path):
+    with cluster(1, tmp_path) as (address, (worker,)):
+        assert list(Workers(cluster=address).map(abs, [-1, 2])) == [1, 2]
+        assert set(Workers(cluster=address).map(eval, ["__import__('os').getpid()"] * 2)) == {worker.pid}
+
+
+def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alone):
+    with cluster(2, tmp_path) as (address, processes):
+        failures = []
+
+        def work():
+            try:
+                execute(tmp_path / "out", data, Workers(cluster=address))
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        deadline = time.monotonic() + 90
+        while not list((tmp_path / "out").glob("trial-00?/coarse.csv")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        processes[0].kill()
+        thread.join(120)
+        assert not thread.is_alive() and not failures
+    assert numbers(tmp_path / "out") == alone
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "jobs: expected an integer of at least 1, got 0"),
+        ({"jobs": 2, "cluster": "ray"}, "jobs: expected no number beside a cluster"),
+        ({"cluster": "here"}, "cluster: expected an address tcp://host:port of a Dask scheduler, or 'ray', got 'here'"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(InputError, match=message):
+        Workers(**options)
+
+
+def test_a_cluster_that_is_not_there(tmp_path, data):
+    pytest.importorskip("distributed", reason="needs the extra cluster")
+    with pytest.raises(InputError, match="cluster: expected the address of a running scheduler"):
+        execute(tmp_path, data, Workers(cluster="tcp://127.0.0.1:9"))
