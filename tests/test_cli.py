@@ -145,6 +145,38 @@ def test_an_interrupt_says_how_to_continue(mnist, tmp_path, monkeypatch, capsys)
     assert "the same command continues" in capsys.readouterr().err
 
 
+def test_a_figure_of_stored_runs(mnist, tmp_path, capsys):
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
+    arguments = ["figure", "4.2", "--results", str(tmp_path / "out"), "--data", str(mnist)]
+    assert cli.main([*arguments, "--save", str(tmp_path / "a.png")]) == 0
+    assert "mean difference between neighbours" in capsys.readouterr().out
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    for more, message in (
+        (["--trial", "0"], "trial: expected an integer of at least 1, got 0"),
+        (["--trial", "9"], "out: expected a folder with the run coarse of trial 9, net A"),
+        (["--save", str(tmp_path / "no" / "a.png")], "save: expected a file in an existing folder"),
+        (["--results", str(tmp_path)], "out: expected a folder with results of 'meganet reproduce'"),
+    ):
+        assert cli.main([*arguments, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert cli.main(["figure", "2.1", *arguments[2:]]) == 2
+    assert "results: expected a folder with runs of net B" in capsys.readouterr().err
+
+
+def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["experiment", "interpolation", "--preset", "thesis", "--trials", "1", "--data", str(mnist), *FAST]
+    monkeypatch.setattr(sys, "argv", ["meganet", *arguments])
+    assert cli.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "Which P?" in text and "gap difference" in text
+    (made,) = (tmp_path / "meganet-results" / "experiments").iterdir()
+    assert made.name.startswith("interpolation-thesis-seed-0-coarse_examples=96")
+    page = (made / "findings.md").read_text()
+    assert "meganet experiment interpolation" in page and str(mnist) not in page
+    assert (made / "findings.csv").read_text().count("\n") == 5
+
+
 def test_info(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out

@@ -1,0 +1,101 @@
+"""The named experiments on a tiny problem: what they run, what they say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny import TINY, quadrants
+
+from meganet import Chain, ConvolutionLayer, PoolingLayer
+from meganet.backend import get_backend
+from meganet.experiments import Workers
+from meganet.experiments.named import EXPERIMENTS, Lab, calibration
+from meganet.experiments.work import epoch_flop, step_flop
+from meganet.optim import History
+from meganet.plotting import work_figure
+
+SIZES = {
+    name: getattr(TINY, name)
+    for name in ("coarse_examples", "fine_examples", "validation_examples", "trials", "batch_size")
+} | {"coarse_epochs": 1, "fine_epochs": 1}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lines = []
+    made = Lab(tmp_path, "small", SIZES, get_backend(), quadrants(), Workers(), False, lines.append)
+    return dataclasses.replace(made), lines
+
+
+def test_calibration_keeps_the_best_of_every_stage(lab, monkeypatch):
+    stages = ({"momentum": (0.0, 0.9), "data_scaling": ("standardize", "unit")}, {"W_std": (0.1, 0.2)})
+    monkeypatch.setattr(calibration, "STAGES", stages)
+    monkeypatch.setattr(calibration, "START", {"momentum": 0.0, "data_scaling": "standardize", "W_std": 0.1})
+    room, lines = lab
+    found = EXPERIMENTS["calibration"].run(room)
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    assert [row["stage"] for row in rows] == [1] * 4 + [2] * 2 and len(lines) == 2 * 5
+    for stage in (1, 2):
+        distances = [row["distance"] for row in rows if row["stage"] == stage]
+        assert distances == sorted(distances)
+    best = rows[0]
+    assert {(row["momentum"], row["data_scaling"]) for row in rows[4:]} == {(best["momentum"], best["data_scaling"])}
+    assert f"W_std = {rows[4]['W_std']}" in found.notes[1] and not list(room.path.glob("*/trial-000/coarse.npz"))
+    lines.clear()
+    assert EXPERIMENTS["calibration"].run(room).rows == found.rows and not lines
+
+
+def test_the_distance_is_that_of_the_rule():
+    rows = [dict.fromkeys(("accuracy", "validation_accuracy"), 0.5), {"accuracy": 0.884, "validation_accuracy": 0.85}]
+    rows.append({"accuracy": 0.984, "validation_accuracy": 0.919})
+    found = calibration.numbers([History(rows), History(rows)])
+    assert calibration.distance(found) == pytest.approx(1.0)
+    assert calibration.distance(np.full(4, np.nan)) == np.inf
+
+
+def test_a_cause_compares_with_its_first_variant(lab):
+    room, lines = lab
+    found = EXPERIMENTS["interpolation"].run(room)
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    assert [(row["variant"], row["net"]) for row in rows] == [(v, n) for n in "AB" for v in ("linear", "constant")]
+    for row in rows:
+        assert row["gap Multigrid"] == pytest.approx(row["Multigrid train"] - row["Multigrid val."])
+        assert row["gap difference"] == pytest.approx(row["gap Multigrid"] - row["gap Transfer"])
+        assert row["change from first"] == 0 if row["variant"] == "linear" else row["trials"] == 2
+    # the coarse training of a net is shared: two trials of two nets, then two arms of each variant
+    assert sum("coarse" in line for line in lines) == 4 and len(lines) == 4 + 2 * 2 * 2 * 2
+    assert found.to_csv().count("\n") == 5 and "Multigrid 36.3" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"calibration", "worth"}))
+def test_every_cause_has_variants_that_differ(name):
+    changes = EXPERIMENTS[name].changes
+    assert len(changes) > 1 and len({str(sorted(change.items())) for change in changes.values()}) == len(changes)
+    assert EXPERIMENTS[name].question.endswith("?")
+
+
+def test_worth_counts_all_the_work(lab):
+    room, _ = lab
+    found = EXPERIMENTS["worth"].run(room)
+    curves = {(curve.line, curve.examples): curve for curve in found.curves}
+    assert {line for line, _ in curves} == {
+        "coarse network",
+        "New",
+        "Transfer",
+        "Multigrid, linear P",
+        "Multigrid, constant P",
+    }
+    coarse, new, transfer = (curves[key] for key in (("coarse network", 0), ("New", 16), ("Transfer", 16)))
+    protocol = dataclasses.replace(TINY, **SIZES)
+    assert coarse.tflop[-1] == pytest.approx(epoch_flop(protocol, coarse=True) / 1e12)
+    assert transfer.tflop[0] == coarse.tflop[-1] and len(new.tflop) == 4 and new.tflop[0] == 0
+    assert transfer.tflop[-1] - transfer.tflop[0] == pytest.approx(new.tflop[1])
+    assert transfer.seconds[0] == coarse.seconds[-1] < transfer.seconds[-1]
+    canvas = work_figure(found.curves)
+    assert len(canvas.axes) == 2 * len({curve.examples for curve in found.curves if curve.examples})
+
+
+def test_the_arithmetic_of_a_step():
+    """By hand: 3x3 kernels, 1 to 2 channels on 8x8 (two products), 2 to 3 on 4x4 (three), a classifier of 5."""
+    net = Chain([ConvolutionLayer((1, 8, 8), 2), PoolingLayer((2, 8, 8)), ConvolutionLayer((2, 4, 4), 3)])
+    assert step_flop(net, 5) == 2 * 2 * 18 * 64 + 3 * 2 * 54 * 16 + 3 * 2 * 5 * 48

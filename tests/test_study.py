@@ -1,0 +1,99 @@
+"""A study: its report, its figures, the commands on it."""
+
+import dataclasses
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+from tiny import TINY, quadrants
+
+from meganet._validate import InputError
+from meganet.backend import get_backend
+from meganet.experiments import TABLES, ResultsError, Workers
+from meganet.experiments import study as module
+from meganet.experiments.study import Study
+from meganet.plotting import FIGURES, plot_convergence, plot_landscape, plot_mosaic
+from meganet.plotting import figures as drawing
+from meganet.reporting import write_report
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Every table of tiny networks on images of 12x12 pixels."""
+    protocols = {network: dataclasses.replace(TINY, network=network) for network in "AB"}
+    made = Study(tmp_path_factory.mktemp("study"), protocols, get_backend(), quadrants(count=120))
+    with made:
+        made.run(sorted(TABLES), workers=Workers(), progress=False, line=lambda text: None)
+    return made
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Landscapes of few points."""
+    usual = drawing.landscape
+    monkeypatch.setattr(drawing, "landscape", lambda *arguments: usual(*arguments, points=3, examples=4))
+
+
+def test_the_report_has_every_table_and_figure(study, quick):
+    lines = []
+    page = write_report(study, sorted(TABLES), "meganet reproduce all", lines.append)
+    html, text = page.read_text(), (study.path / "report.md").read_text()
+    for title in (*(f"Table {table}" for table in TABLES), *(figure.title for figure in FIGURES.values())):
+        assert title in html and title in text
+    assert html.count("<img") == text.count("![Figure") == len(FIGURES) == len(lines) and "http" not in html
+    assert "meganet reproduce all" in text and "batch_size | 8" in text and "numpy" in text
+    for number in FIGURES:
+        picture = matplotlib.image.imread(study.path / "figures" / f"figure-{number}.png")
+        assert picture.std() > 0.02
+    plain = json.loads((study.path / "tables" / "table-4.4-meganet.json").read_text())
+    assert plain["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
+
+
+def test_a_table_alone_has_the_figures_that_are_drawn_at_once(study):
+    text = write_report(study, ["4.1"], "meganet reproduce 4.1").with_suffix(".md").read_text()
+    assert "Figure 4.1" in text and "Figure 4.3" not in text and "Figure 4.5" not in text and "Table 4.2" not in text
+
+
+def test_a_study_is_opened_from_its_folder(study, monkeypatch):
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
+    again = Study.open(study.path, None, get_backend())
+    assert again.folders["B"].protocol == study.folders["B"].protocol
+    np.testing.assert_array_equal(again.weights("A", 1, "new"), study.weights("A", 1, "new"))
+    (tables,) = again.results(["4.1"])
+    assert tables.cells == study.results(["4.1"])[0].cells
+
+
+def test_what_is_not_there_is_named(study, tmp_path):
+    with pytest.raises(ResultsError, match="expected a folder with the run new of trial 6, net A"):
+        study.weights("A", 5, "new")
+    with pytest.raises(ResultsError, match="expected a folder with results of 'meganet reproduce'"):
+        Study.open(tmp_path, None, get_backend())
+    alone = Study(tmp_path / "alone", {"A": TINY}, get_backend(), study.data)
+    with pytest.raises(ResultsError, match="expected a folder with results of net B"):
+        alone.levels("B", 0)
+
+
+def test_plots_draw_on_axes_that_are_given(study):
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    assert plot_mosaic([[np.eye(3), np.eye(4)]], ax, row_labels=["a"], column_labels=["b", "c"]) is ax
+    assert len(ax.images) == 2 and [label.get_text() for label in ax.get_xticklabels()] == ["b", "c"]
+    assert len(plot_mosaic([[np.eye(3)]] * 2, common_scale=True).images) == 2
+    with pytest.raises(InputError, match="rows: expected rows of the same number of images"):
+        plot_mosaic([[np.eye(3)], []])
+    histories = study.histories("4.1")
+    ax = plot_convergence(histories, "validation_accuracy")
+    assert [line.get_label() for line in ax.lines[:4]] == ["Coarse training", "New", "Transfer", "Multigrid"]
+    assert ax.lines[1].get_xdata().tolist() == [2, 3, 4] and plot_convergence(histories, ax=ax) is ax
+
+
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_landscapes_are_drawn(study, kind):
+    fine = study.levels("A", 0)[1]
+    found = drawing.landscape(fine.training, study.weights("A", 0, "new"), np.random.default_rng(0), points=5)
+    ax = plot_landscape(found, kind=kind, quantity="loss")
+    assert "first direction" in ax.get_xlabel() and ax.collections
+    with pytest.raises(InputError, match="kind: expected one of 'contour', 'surface', got 'map'"):
+        plot_landscape(found, kind="map")
