@@ -1,4 +1,4 @@
-"""Put the results of the benchmarks into docs/performance.md, between the marks that name them.
+"""Put the results in docs/results into the pages of the documentation, between the marks that name them.
 
 python benchmarks/document.py
 """
@@ -9,23 +9,26 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = ("performance.md", "thesis.md")
 
 
 def filled(page: str, results: Path) -> str:
     """Return the page with the text of ``<results>/<name>.md``, without its title, after each mark."""
 
     def block(match: re.Match[str]) -> str:
-        text = (results / f"{match[1]}.md").read_text().split("\n", 1)[1].strip()
-        text = re.sub(r"\]\((?!\w+://)", f"]({results.name}/", text)
+        file = results / f"{match[1]}.md"
+        text = re.sub(r"\A# .*\n", "", file.read_text()).strip()
+        text = re.sub(r"\]\((?!\w+://)", f"]({file.parent.relative_to(results.parent)}/", text)
         return f"<!-- results: {match[1]} -->\n{text}\n<!-- end -->"
 
-    return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", block, page, flags=re.S)
+    return re.sub(r"<!-- results: ([\w./-]+) -->\n.*?<!-- end -->", block, page, flags=re.S)
 
 
 def main() -> None:
-    """Rewrite the page."""
-    page = DOCS / "performance.md"
-    page.write_text(filled(page.read_text(), DOCS / "results"))
+    """Rewrite the pages."""
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(filled(page.read_text(), DOCS / "results"))
 
 
 if __name__ == "__main__":

@@ -171,10 +171,10 @@ def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "Which P?" in text and "gap difference" in text
     (made,) = (tmp_path / "meganet-results" / "experiments").iterdir()
-    assert made.name.startswith("interpolation-thesis-seed-0-coarse_examples=96")
-    page = (made / "findings.md").read_text()
+    assert made.name.startswith("thesis-seed-0-coarse_examples=96")
+    page = (made / "interpolation.md").read_text()
     assert "meganet experiment interpolation" in page and str(mnist) not in page
-    assert (made / "findings.csv").read_text().count("\n") == 5
+    assert (made / "interpolation.csv").read_text().count("\n") == 5
 
 
 def test_info(capsys):

@@ -9,7 +9,7 @@ from tiny import TINY, quadrants
 from meganet import Chain, ConvolutionLayer, PoolingLayer
 from meganet.backend import get_backend
 from meganet.experiments import Workers
-from meganet.experiments.named import EXPERIMENTS, Lab, calibration
+from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibration
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
 from meganet.plotting import work_figure
@@ -23,7 +23,7 @@ SIZES = {
 @pytest.fixture
 def lab(tmp_path):
     lines = []
-    made = Lab(tmp_path, "small", SIZES, get_backend(), quadrants(), Workers(), False, lines.append)
+    made = Lab(tmp_path, "one", "small", SIZES, get_backend(), quadrants(), Workers(), False, lines.append)
     return dataclasses.replace(made), lines
 
 
@@ -40,7 +40,7 @@ def test_calibration_keeps_the_best_of_every_stage(lab, monkeypatch):
         assert distances == sorted(distances)
     best = rows[0]
     assert {(row["momentum"], row["data_scaling"]) for row in rows[4:]} == {(best["momentum"], best["data_scaling"])}
-    assert f"W_std = {rows[4]['W_std']}" in found.notes[1] and not list(room.path.glob("*/trial-000/coarse.npz"))
+    assert f"W_std = {rows[4]['W_std']}" in found.notes[1] and not list(room.path.glob("**/coarse.npz"))
     lines.clear()
     assert EXPERIMENTS["calibration"].run(room).rows == found.rows and not lines
 
@@ -67,11 +67,24 @@ def test_a_cause_compares_with_its_first_variant(lab):
     assert found.to_csv().count("\n") == 5 and "Multigrid 36.3" in found.notes[0]
 
 
-@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"calibration", "worth"}))
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"calibration", "worth", "amplification"}))
 def test_every_cause_has_variants_that_differ(name):
     changes = EXPERIMENTS[name].changes
     assert len(changes) > 1 and len({str(sorted(change.items())) for change in changes.values()}) == len(changes)
     assert EXPERIMENTS[name].question.endswith("?")
+
+
+def test_amplification_measures_every_start(lab):
+    room, lines = lab
+    found = EXPERIMENTS["amplification"].run(room)
+    rows = {row[:3]: dict(zip(found.columns, row, strict=True)) for row in found.rows}
+    assert len(rows) == 6 and all("coarse" in line for line in lines) and len(lines) == 4
+    for net in "AB":
+        kept, linear, constant = (rows[net, *kind] for kind in amplification.KINDS)
+        name = "norm of theta, in coarse norms"
+        assert kept[name] == pytest.approx(1) and linear[name] > constant[name] > 1
+        unseen = "features from the unseen part, %"
+        assert linear[unseen] > constant[unseen] > kept[unseen] > 0
 
 
 def test_worth_counts_all_the_work(lab):

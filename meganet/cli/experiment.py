@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("name", choices=sorted(EXPERIMENTS), help="the experiment")
     options.add_preset(parser)
     parser.add_argument(
-        "--out", metavar="DIR", help="results folder (default: meganet-results/experiments/NAME-PRESET-seed-S...)"
+        "--out", metavar="DIR", help="results folder (default: meganet-results/experiments/PRESET-seed-S...)"
     )
     options.add_work(parser)
     parser.set_defaults(prepare=_prepare)
@@ -36,9 +36,9 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     base = options.changed(protocol_for("4.1", given.preset, **options.numbers(given)), given, fixed={})
     backend, data, workers = options.tools(given, [base])
     settings = {name: getattr(base, name) for name in options.names(given)}
-    folder = "-".join([f"{given.name}-{given.preset}-seed-{given.seed}", *given.settings])
+    folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
     path = Path("meganet-results", "experiments", folder) if given.out is None else Path(given.out).expanduser()
-    lab = Lab(path, given.preset, settings, backend, data, workers, not given.quiet, print)
+    lab = Lab(path, experiment.name, given.preset, settings, backend, data, workers, not given.quiet, print)
 
     def job() -> None:
         with use_backend(backend):
@@ -47,10 +47,10 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
         document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
         if found.curves:
             picture = to_png(work_figure(found.curves))
-            lab.write("findings.png", picture)
-            document.add(Picture("findings.png", picture, experiment.question))
-        lab.write("findings.csv", found.to_csv())
-        written = lab.write("findings.md", document.to_markdown())
-        print(f"\n{document.to_markdown()}\nResults: {written.parent}")
+            lab.write("png", picture)
+            document.add(Picture(f"{experiment.name}.png", picture, experiment.question))
+        lab.write("csv", found.to_csv())
+        written = lab.write("md", document.to_markdown())
+        print(f"\n{document.to_markdown()}\nResults: {written}")
 
     return job

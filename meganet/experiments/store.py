@@ -160,6 +160,14 @@ class ResultsFolder:
             self._refuse_state(path)
         return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch])
 
+    def state(self, trial: int, run: str) -> SGDState:
+        """Return the stored state of a training run that must have begun."""
+        state = self.load(trial, run)
+        if state is None:
+            net = self.protocol.network
+            refuse(f"a folder with the run {run} of trial {trial + 1}, net {net}", repr(str(self.path)))
+        return state
+
     @staticmethod
     def _refuse_state(path: Path) -> NoReturn:
         refuse("states that can be read", f"{str(path)!r}; delete it to train that run again")

@@ -106,10 +106,7 @@ class Study:
         ResultsError
             If it has not been made.
         """
-        state = self._folder(network).load(trial, run)
-        if state is None:
-            refuse(f"a folder with the run {run} of trial {trial + 1}, net {network}", repr(str(self.path)))
-        return state.x
+        return self._folder(network).state(trial, run).x
 
     def histories(self, table: str) -> dict[str, list[History]]:
         """Return the histories of a table's runs over the trials that are complete."""

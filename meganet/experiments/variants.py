@@ -3,7 +3,7 @@
 ::
 
     coarse-1a2b3c4d/       coarse training, shared by all variants that differ on the fine grid only
-    NAME/                  results folder of each variant, see `store`
+    GROUP/NAME/            results folder of each variant, see `store`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from meganet.backend import Backend
+from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
 from meganet.experiments.coarse_to_fine import Trials, histories, run_all
 from meganet.experiments.parallel import Workers
@@ -59,6 +59,8 @@ class Variants:
     Parameters
     ----------
     path : str or Path
+        Groups of variants in one folder share their coarse training.
+    group : str
     variants : sequence of Variant
     preset : {"small", "thesis"}
     settings : mapping
@@ -70,6 +72,7 @@ class Variants:
     def __init__(
         self,
         path: str | Path,
+        group: str,
         variants: Sequence[Variant],
         preset: str,
         settings: Mapping[str, Any],
@@ -81,7 +84,7 @@ class Variants:
         self.folders: dict[str, ResultsFolder] = {}
         self._coarse: dict[str, ResultsFolder] = {}
         for name, protocol in self.protocols.items():
-            self.folders[name] = ResultsFolder(self.path / name, protocol, backend, data)
+            self.folders[name] = ResultsFolder(self.path / group / name, protocol, backend, data)
             shared = protocol.coarse()
             key = _digest(shared)
             if key not in self._coarse:
@@ -114,12 +117,17 @@ class Variants:
             missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
             run_all(missing, runs, workers, progress=progress, report=report)
 
+    def _place(self, variant: str, run: str) -> ResultsFolder:
+        folder = self.folders[variant]
+        return self._coarse_of(folder.protocol) if run == COARSE else folder
+
     def seconds(self, variant: str, trial: int, run: str) -> list[float]:
         """Return the seconds of each epoch of a run."""
-        folder = self.folders[variant]
-        if run == COARSE:
-            folder = self._coarse_of(folder.protocol)
-        return folder.seconds(trial)[run]
+        return self._place(variant, run).seconds(trial)[run]
+
+    def weights(self, variant: str, trial: int, run: str) -> Array:
+        """Return the weights at the end of a run."""
+        return self._place(variant, run).state(trial, run).x
 
     def histories(self) -> dict[str, dict[str, list[History]]]:
         """Return the histories of the runs of each variant, one for each complete trial."""

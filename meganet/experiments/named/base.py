@@ -22,7 +22,9 @@ class Lab:
     Attributes
     ----------
     path : Path
-        Folder of the experiment.
+        Folder of this and of other experiments, which share coarse training.
+    name : str
+        Of the experiment, and of its files.
     preset : {"small", "thesis"}
     settings : mapping
         Changes of the protocol common to all its runs.
@@ -33,6 +35,7 @@ class Lab:
     """
 
     path: Path
+    name: str
     preset: str
     settings: Mapping[str, Any]
     backend: Backend
@@ -43,16 +46,17 @@ class Lab:
 
     def runs(self, variants: Sequence[Variant]) -> Variants:
         """Run variants as far as they are missing and return them with their results."""
-        made = Variants(self.path, variants, self.preset, self.settings, self.backend, self.data)
+        made = Variants(self.path, self.name, variants, self.preset, self.settings, self.backend, self.data)
         with made:
             made.run(self.workers, progress=self.progress, report=self.line)
         return made
 
-    def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the experiment's report and return its path."""
+    def write(self, ending: str, content: str | bytes) -> Path:
+        """Write a file of the experiment's report, such as "momentum.md", and return its path."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path / name, content)
-        return self.path / name
+        path = self.path / f"{self.name}.{ending}"
+        write_atomic(path, content)
+        return path
 
 
 @dataclass(frozen=True)
