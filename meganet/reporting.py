@@ -7,10 +7,9 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from meganet._files import write_atomic
 from meganet.document import Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments import TABLES, report
-from meganet.experiments.store import environment, refuse
+from meganet.experiments.store import environment, write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -48,9 +47,9 @@ def write_report(
         blocks = report.to_document(result)
         page.add(Heading(result.title, 3), *blocks)
         base = f"tables/{result.name}"
-        _write(study, f"{base}.md", Document(blocks).to_markdown())
-        _write(study, f"{base}.csv", report.to_csv(result))
-        _write(study, f"{base}.json", json.dumps(report.to_json(result), indent=1) + "\n")
+        write_file(study.path / f"{base}.md", Document(blocks).to_markdown())
+        write_file(study.path / f"{base}.csv", report.to_csv(result))
+        write_file(study.path / f"{base}.json", json.dumps(report.to_json(result), indent=1) + "\n")
     page.add(Heading("Figures"))
     everything = set(tables) == set(TABLES)
     for number in sorted(number for table in tables for number in FIGURES_OF.get(table, ())):
@@ -60,7 +59,7 @@ def write_report(
         progress(f"{figure.title} ...")
         canvas, lines = figure.make(study)
         content = to_png(canvas)
-        _write(study, f"figures/figure-{number}.png", content)
+        write_file(study.path / f"figures/figure-{number}.png", content)
         page.add(Heading(figure.title, 3), Picture(f"figures/figure-{number}.png", content, figure.title))
         page.add(*map(Paragraph, lines))
     page.add(Heading("Settings"))
@@ -70,15 +69,5 @@ def write_report(
         page.add(Grid([("setting", "value"), *((name, str(value)) for name, value in settings.items())]))
     page.add(Heading("Machine"))
     page.add(Grid([("what", "value"), ("data", study.data.name), *environment().items()]))
-    _write(study, "report.md", page.to_markdown())
-    return _write(study, "report.html", page.to_html())
-
-
-def _write(study: Study, name: str, content: str | bytes) -> Path:
-    path = study.path / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, content)
-    except OSError as error:
-        refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
-    return path
+    write_file(study.path / "report.md", page.to_markdown())
+    return write_file(study.path / "report.html", page.to_html())

@@ -27,8 +27,6 @@ def run(
     folder: ResultsFolder,
     tables: tuple[str, ...],
     *,
-    arms: tuple[str, ...] = ARMS,
-    coarse: ResultsFolder | None = None,
     workers: Workers | None = None,
     together: bool | None = None,
     progress: bool = True,
@@ -42,11 +40,6 @@ def run(
         What to run, on what, and where results go; the folder's backend does the work.
     tables : tuple of str
         Of the protocol's network, for instance ``("4.2", "4.3")``; they share the coarse training.
-    arms : tuple of str
-        The arms to retrain.
-    coarse : ResultsFolder, optional
-        Where the coarse training is, or will be, stored: experiments that differ on the fine grid share it. In `folder`
-        if not given.
     workers : Workers, optional
         Who makes the trials; this process, one after another, if not given.
     together : bool, optional
@@ -59,8 +52,7 @@ def run(
     """
     workers = Workers() if workers is None else workers
     together = folder.backend.takes_stacks and workers.local if together is None else together
-    plan = stages(tables, protocol, arms)
-    job = Trials(protocol, data, folder, folder if coarse is None else coarse, tuple(plan), together)
+    job = Trials(protocol, data, folder, folder, tuple(stages(tables, protocol)), together)
     waiting = [trial for trial in range(protocol.trials) if not job.complete(trial)]
     groups = ([waiting] if waiting else []) if together else [[trial] for trial in waiting]
     run_all([(job, group) for group in groups], job.runs(), workers, progress=progress, report=report)
@@ -88,7 +80,10 @@ def _call(item: tuple[Trials, list[int]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Trials:
-    """All stages of some trials, as a function that can be sent to another process."""
+    """All stages of some trials, as a function that can be sent to another process.
+
+    Coarse training is stored in a folder of its own if experiments that differ on the fine grid share it.
+    """
 
     protocol: Protocol
     data: ImageSet
@@ -110,7 +105,7 @@ class Trials:
 
     def complete(self, trial: int) -> bool:
         """Whether every stage of a trial is stored."""
-        return all(is_complete(self._folder(stage), trial, stage) for stage in self.plan)
+        return len(_ends(trial, self.plan, self.folder, self.coarse)) == len(self.plan)
 
     def __call__(self, trials: list[int]) -> list[str]:
         """Run the trials and return a line of text for each run that was not there before."""
@@ -119,9 +114,7 @@ class Trials:
             levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
             lines = []
-            for _, group in groupby(
-                self.plan, key=lambda stage: (stage.arm == COARSE, stage.after is None, stage.method)
-            ):
+            for _, group in groupby(self.plan, key=_alike):
                 jobs = [self._job(levels[t], ends, t, stage) for stage in group for t in trials]
                 for part in [jobs] if self.together else [[job] for job in jobs]:
                     lines += self._train(part, ends)
@@ -159,12 +152,6 @@ def _summary(state: SGDState) -> str:
     return note + (f", {np.median(state.seconds):.1f} s per epoch" if state.seconds else "")
 
 
-def is_complete(folder: ResultsFolder, trial: int, stage: Stage) -> bool:
-    """Whether a run is stored up to its last epoch."""
-    state = folder.load(trial, stage.name)
-    return state is not None and state.epoch == stage.epochs
-
-
 def histories(
     protocol: Protocol,
     folder: ResultsFolder,
@@ -174,15 +161,26 @@ def histories(
 ) -> dict[str, list[History]]:
     """Return the stored histories of the runs, by name, one for each trial in which all are complete.
 
-    Parameters as for `run`.
+    Parameters
+    ----------
+    protocol, folder, tables
+        As for `run`.
+    arms : tuple of str
+        Whose runs.
+    coarse : ResultsFolder, optional
+        Where the coarse training is stored, if not in `folder`.
     """
     plan = stages(tables, protocol, arms)
     result: dict[str, list[History]] = {stage.name: [] for stage in plan}
     for trial in range(protocol.trials):
-        places = [folder if coarse is None or stage.arm != COARSE else coarse for stage in plan]
-        states = [place.load(trial, stage.name) for place, stage in zip(places, plan, strict=True)]
-        done = [s for s, stage in zip(states, plan, strict=True) if s is not None and s.epoch == stage.epochs]
-        if len(done) == len(plan):
-            for stage, state in zip(plan, done, strict=True):
-                result[stage.name].append(state.history)
+        ends = _ends(trial, plan, folder, folder if coarse is None else coarse)
+        if len(ends) == len(plan):
+            for name, state in ends.items():
+                result[name].append(state.history)
     return result
+
+
+def _ends(trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder) -> dict[str, SGDState]:
+    """Return the last state of every stage of a trial that is complete."""
+    found = {stage: (coarse if stage.arm == COARSE else folder).load(trial, stage.name) for stage in plan}
+    return {stage.name: s for stage, s in found.items() if s is not None and s.epoch == stage.epochs}

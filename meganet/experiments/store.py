@@ -190,17 +190,21 @@ class ResultsFolder:
 
     def write(self, name: str | Path, content: str | bytes) -> Path:
         """Write one file of the folder in one step and return its path."""
-        path = self.path / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, content)
-        except OSError as error:
-            refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
-        return path
+        return write_file(self.path / name, content)
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file of the report and return its path."""
         return self.write(name, _json(content))
+
+
+def write_file(path: Path, content: str | bytes) -> Path:
+    """Write a file of results in one step, with the folders that lead to it, and return its path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
+    return path
 
 
 def refuse(expected: str, got: str) -> NoReturn:

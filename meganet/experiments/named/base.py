@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from meganet._files import write_atomic
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
 from meganet.experiments.parallel import Workers
+from meganet.experiments.store import write_file
 from meganet.experiments.variants import Variant, Variants
 
 
@@ -53,10 +53,7 @@ class Lab:
 
     def write(self, ending: str, content: str | bytes) -> Path:
         """Write a file of the experiment's report, such as "momentum.md", and return its path."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / f"{self.name}.{ending}"
-        write_atomic(path, content)
-        return path
+        return write_file(self.path / f"{self.name}.{ending}", content)
 
 
 @dataclass(frozen=True)
