@@ -8,7 +8,7 @@ from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, PoolingLayer
 from meganet.backend import get_backend
-from meganet.experiments import Workers
+from meganet.experiments import Protocol, Workers
 from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibration
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
@@ -27,12 +27,11 @@ def lab(tmp_path):
     return dataclasses.replace(made), lines
 
 
-def test_calibration_keeps_the_best_of_every_stage(lab, monkeypatch):
+def test_calibration_keeps_the_best_of_every_stage(lab):
     stages = ({"momentum": (0.0, 0.9), "data_scaling": ("standardize", "unit")}, {"W_std": (0.1, 0.2)})
-    monkeypatch.setattr(calibration, "STAGES", stages)
-    monkeypatch.setattr(calibration, "START", {"momentum": 0.0, "data_scaling": "standardize", "W_std": 0.1})
+    experiment = dataclasses.replace(EXPERIMENTS["calibration"], stages=stages)
     room, lines = lab
-    found = EXPERIMENTS["calibration"].run(room)
+    found = experiment.run(room)
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     assert [row["stage"] for row in rows] == [1] * 4 + [2] * 2 and len(lines) == 2 * 5
     for stage in (1, 2):
@@ -42,7 +41,9 @@ def test_calibration_keeps_the_best_of_every_stage(lab, monkeypatch):
     assert {(row["momentum"], row["data_scaling"]) for row in rows[4:]} == {(best["momentum"], best["data_scaling"])}
     assert f"W_std = {rows[4]['W_std']}" in found.notes[1] and not list(room.path.glob("**/coarse.npz"))
     lines.clear()
-    assert EXPERIMENTS["calibration"].run(room).rows == found.rows and not lines
+    assert experiment.run(room).rows == found.rows and not lines
+    for name, values in (item for stage in calibration.STAGES for item in stage.items()):
+        assert getattr(Protocol(), name) in values, "the defaults are one of the choices"
 
 
 def test_the_distance_is_that_of_the_rule():
@@ -67,7 +68,9 @@ def test_a_cause_compares_with_its_first_variant(lab):
     assert found.to_csv().count("\n") == 5 and "Multigrid 36.3" in found.notes[0]
 
 
-@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"calibration", "worth", "amplification"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(EXPERIMENTS) - {"calibration", "calibration-theta-alpha", "worth", "amplification"})
+)
 def test_every_cause_has_variants_that_differ(name):
     changes = EXPERIMENTS[name].changes
     assert len(changes) > 1 and len({str(sorted(change.items())) for change in changes.values()}) == len(changes)
