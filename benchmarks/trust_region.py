@@ -132,4 +132,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    common.with_native_kernels()
     main()
