@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from meganet.document import Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments import TABLES, report
-from meganet.experiments.store import environment, write_file
+from meganet.experiments.store import environment, json_text, write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -49,7 +48,7 @@ def write_report(
         base = f"tables/{result.name}"
         write_file(study.path / f"{base}.md", Document(blocks).to_markdown())
         write_file(study.path / f"{base}.csv", report.to_csv(result))
-        write_file(study.path / f"{base}.json", json.dumps(report.to_json(result), indent=1) + "\n")
+        write_file(study.path / f"{base}.json", json_text(report.to_json(result)))
     page.add(Heading("Figures"))
     everything = set(tables) == set(TABLES)
     for number in sorted(number for table in tables for number in FIGURES_OF.get(table, ())):

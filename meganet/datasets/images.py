@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class ImageSet:
         """Number of classes."""
         return int(self.labels.max()) + 1
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of images and labels: tells one data set from another."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()

@@ -69,6 +69,9 @@ SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epoc
 NAMED = ("network", "dataset", "dtype", "seed", "trials", *SIZES)
 """Settings that every description of a run names; others only where they differ from the default."""
 
+DETAILS = ("objective", "loss", "validation_loss")
+"""Columns of the history that are reported beside the accuracies."""
+
 SOLVER_TITLES = {"steihaug": "CG-Steihaug of the textbook", "meganet": "the original's variant of CG-Steihaug"}
 
 
@@ -152,9 +155,6 @@ def results(
         trials = len(histories[final_stage(table, ARMS[0], solver)])
         found.append(TableResult(table, solver, protocol, trials, cells, details))
     return found
-
-
-DETAILS = ("objective", "loss", "validation_loss")
 
 
 def _cell(values: Sequence[float], thesis: float) -> Cell:

@@ -193,8 +193,8 @@ class ResultsFolder:
         return write_file(self.path / name, content)
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file of the report and return its path."""
-        return self.write(name, _json(content))
+        """Write a JSON file of the folder and return its path."""
+        return self.write(name, json_text(content))
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
@@ -225,7 +225,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def _json(content: Any) -> str:
+def json_text(content: Any) -> str:
+    """Return plain data as the text of a JSON file."""
     return json.dumps(content, indent=1) + "\n"
 
 

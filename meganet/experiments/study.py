@@ -3,7 +3,8 @@
 ::
 
     net-A/, net-B/          results folders, see `store`; tables 4.2 to 4.4 share net B's
-    tables/                 each table as Markdown, CSV and JSON
+    tables/, figures/       each table as Markdown, CSV and JSON, each figure as PNG, see `reporting`
+    report.html, report.md
 """
 
 from __future__ import annotations

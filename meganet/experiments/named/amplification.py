@@ -7,6 +7,7 @@ before any retraining.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -56,16 +57,18 @@ class Amplification:
         rows: list[tuple[Any, ...]] = []
         for variant in variants:
             protocol = runs.protocols[variant.name]
-            for arm, interpolation in KINDS:
-                chosen = protocol.replaced({"interpolation": interpolation})
-                found = []
-                for trial in range(protocol.trials):
-                    levels = build_levels(chosen, lab.data, trial, lab.backend)
-                    x = runs.weights(variant.name, trial, COARSE)
-                    theta, _ = levels[0].training.split(x)
-                    found.append(_measure(levels[1].validation, starting_point(chosen, levels, arm, x, trial), theta))
-                means = [float(value) for value in np.mean(found, axis=0)]
-                rows.append((protocol.network, arm, interpolation, protocol.trials, *means))
+            found: dict[tuple[str, str], list[Measured]] = {kind: [] for kind in KINDS}
+            for trial in range(protocol.trials):
+                levels = build_levels(protocol, lab.data, trial, lab.backend)
+                x = runs.weights(variant.name, trial, COARSE)
+                theta, _ = levels[0].training.split(x)
+                for arm, interpolation in KINDS:
+                    chosen = dataclasses.replace(protocol, interpolation=interpolation)
+                    start = starting_point(chosen, levels, arm, x, trial)
+                    found[arm, interpolation].append(_measure(levels[1].validation, start, theta))
+            for kind, measured in found.items():
+                means = [float(value) for value in np.mean(measured, axis=0)]
+                rows.append((protocol.network, *kind, protocol.trials, *means))
         return Findings(COLUMNS, rows, list(_notes()))
 
 

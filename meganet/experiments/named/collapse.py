@@ -59,7 +59,8 @@ class Cause:
             for table in TABLES
             for name, changes in self.changes.items()
         }
-        found = lab.runs(list(variants.values())).histories()
+        runs = lab.runs(list(variants.values()))
+        found = runs.histories()
         rows: list[tuple[Any, ...]] = []
         first: dict[str, np.ndarray[Any, Any]] = {}
         for (name, table), variant in variants.items():
@@ -70,7 +71,7 @@ class Cause:
             rows.append(
                 (
                     name,
-                    "AB"[table == "4.2"],
+                    runs.protocols[variant.name].network,
                     len(difference),
                     *(float(value) for arm in ARMS for value in ends[arm].mean(axis=0)),
                     *(float(gaps[arm].mean()) for arm in ARMS),

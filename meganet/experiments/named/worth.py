@@ -13,6 +13,7 @@ from meganet.experiments.plan import COARSE, protocol_for
 from meganet.experiments.protocol import Protocol
 from meganet.experiments.variants import Variant, Variants
 from meganet.experiments.work import epoch_flop
+from meganet.optim import History
 
 FRACTIONS = (1.0, 0.1, 0.01)
 LONGER = 3
@@ -68,16 +69,29 @@ class Worth:
                 variants.append(Variant(f"{examples}-{arm}-{interpolation}", changes, arms=(arm,)))
                 keys.append((line, examples, arm))
         runs = lab.runs(variants)
-        coarse = self._curve(runs, variants[1].name, COARSE, "coarse network", 0, (0.0, 0.0))
+        histories = runs.histories()
+
+        def curve(variant: str, run: str, line: str, examples: int, spent: tuple[float, float]) -> Curve:
+            return self._curve(runs, histories[variant][run], variant, run, line, examples, spent)
+
+        coarse = curve(variants[1].name, COARSE, "coarse network", 0, (0.0, 0.0))
         yield coarse
         for variant, (line, examples, arm) in zip(variants, keys, strict=True):
             spent = (0.0, 0.0) if arm == "new" else (float(coarse.tflop[-1]), float(coarse.seconds[-1]))
-            yield self._curve(runs, variant.name, arm, line, examples, spent)
+            yield curve(variant.name, arm, line, examples, spent)
 
     @staticmethod
-    def _curve(runs: Variants, variant: str, run: str, line: str, examples: int, spent: tuple[float, float]) -> Curve:
+    def _curve(
+        runs: Variants,
+        histories: Sequence[History],
+        variant: str,
+        run: str,
+        line: str,
+        examples: int,
+        spent: tuple[float, float],
+    ) -> Curve:
         protocol: Protocol = runs.protocols[variant]
-        accuracy = np.array([h.column("validation_accuracy") for h in runs.histories()[variant][run]]) * 100
+        accuracy = np.array([h.column("validation_accuracy") for h in histories]) * 100
         seconds = np.mean([runs.seconds(variant, trial, run) for trial in range(protocol.trials)], axis=0)
         epochs = np.arange(accuracy.shape[1])
         flop = epoch_flop(protocol, coarse=run == COARSE)
