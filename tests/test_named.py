@@ -13,7 +13,7 @@ from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibrati
 from meganet.experiments.named.collapse import CAUSES
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
-from meganet.plotting import work_figure
+from meganet.plotting import findings_figure
 
 SIZES = {
     name: getattr(TINY, name)
@@ -42,7 +42,7 @@ def test_calibration_keeps_the_best_of_every_stage(lab):
     assert {(row["momentum"], row["data_scaling"]) for row in rows[4:]} == {(best["momentum"], best["data_scaling"])}
     assert f"W_std = {rows[4]['W_std']}" in found.notes[1] and not list(room.path.glob("**/coarse.npz"))
     lines.clear()
-    assert experiment.run(room).rows == found.rows and not lines
+    assert experiment.run(room).rows == found.rows and not lines and findings_figure(found) is None
     for name, values in (item for stage in calibration.STAGES for item in stage.items()):
         assert getattr(Protocol(), name) in values, "the defaults are one of the choices"
 
@@ -67,6 +67,26 @@ def test_a_cause_compares_with_its_first_variant(lab):
     # the coarse training of a net is shared: two trials of two nets, then two arms of each variant
     assert sum("coarse" in line for line in lines) == 4 and len(lines) == 4 + 2 * 2 * 2 * 2
     assert found.to_csv().count("\n") == 5 and "Multigrid 36.3" in found.notes[0]
+    canvas = findings_figure(found)
+    for ax, net in zip(canvas.axes, "AB", strict=True):
+        lengths = [bar.get_width() for bar in ax.patches]
+        assert lengths == [row[f"gap {arm}"] for arm in ("Transfer", "Multigrid") for row in rows if row["net"] == net]
+    assert [label.get_text() for label in canvas.axes[0].get_yticklabels()] == ["linear", "constant"]
+
+
+def test_causes_share_the_runs_that_they_have_in_common(lab):
+    room, lines = lab
+    base = EXPERIMENTS["interpolation"].run(room).rows[0]
+    lines.clear()
+    # two variants that the settings make the same are one run, and the one of the other experiment
+    room = dataclasses.replace(room, settings={**SIZES, "momentum": 0.0})
+    cause = dataclasses.replace(EXPERIMENTS["momentum"], changes={"0": {"momentum": 0.0}, "as set": {}})
+    rows = cause.run(room).rows
+    assert not lines and rows[0][1:-1] == rows[1][1:-1] == base[1:-1]
+    two = dataclasses.replace(EXPERIMENTS["momentum"], changes={"as set": {}, "0.5": {"momentum": 0.5}, "same": {}})
+    fresh = dataclasses.replace(room, path=room.path / "fresh", workers=Workers(2))
+    rows = two.run(fresh).rows
+    assert rows[0][1:-1] == rows[2][1:-1] and len(lines) == 2 * 4 + 2 * 2 * 2 * 2
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
@@ -92,7 +112,7 @@ def test_amplification_measures_every_start(lab):
 def test_worth_counts_all_the_work(lab):
     room, _ = lab
     found = EXPERIMENTS["worth"].run(room)
-    curves = {(curve.line, curve.examples): curve for curve in found.curves}
+    curves = {(curve.line, curve.examples): curve for curve in found.drawn}
     assert {line for line, _ in curves} == {
         "coarse network",
         "New",
@@ -106,8 +126,8 @@ def test_worth_counts_all_the_work(lab):
     assert transfer.tflop[0] == coarse.tflop[-1] and len(new.tflop) == 4 and new.tflop[0] == 0
     assert transfer.tflop[-1] - transfer.tflop[0] == pytest.approx(new.tflop[1])
     assert transfer.seconds[0] == coarse.seconds[-1] < transfer.seconds[-1]
-    canvas = work_figure(found.curves)
-    assert len(canvas.axes) == 2 * len({curve.examples for curve in found.curves if curve.examples})
+    canvas = findings_figure(found)
+    assert len(canvas.axes) == 2 * len({curve.examples for curve in found.drawn if curve.examples})
 
 
 def test_the_arithmetic_of_a_step():

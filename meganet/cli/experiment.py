@@ -11,7 +11,7 @@ from meganet.cli import options
 from meganet.document import Paragraph, Picture
 from meganet.experiments import protocol_for
 from meganet.experiments.named import EXPERIMENTS, Lab
-from meganet.plotting import to_png, work_figure
+from meganet.plotting import findings_figure, to_png
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,8 +45,9 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
             found = experiment.run(lab)
         document = found.to_document(experiment.question)
         document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
-        if found.curves:
-            picture = to_png(work_figure(found.curves))
+        figure = findings_figure(found)
+        if figure is not None:
+            picture = to_png(figure)
             lab.write("png", picture)
             document.add(Picture(f"{experiment.name}.png", picture, experiment.question))
         lab.write("csv", found.to_csv())

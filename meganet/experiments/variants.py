@@ -3,7 +3,7 @@
 ::
 
     coarse-1a2b3c4d/       coarse training, shared by all variants that differ on the fine grid only
-    GROUP/NAME/            results folder of each variant, see `store`
+    fine-5e6f7a8b/         results folder of a protocol, see `store`, shared by all variants that are the same
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
 
+FINE = "fine"
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -34,7 +36,7 @@ class Variant:
     Attributes
     ----------
     name : str
-        Of its folder and row.
+        Of its row.
     changes : mapping
         Settings of `Protocol` that differ from the base.
     table : str
@@ -59,8 +61,7 @@ class Variants:
     Parameters
     ----------
     path : str or Path
-        Groups of variants in one folder share their coarse training.
-    group : str
+        Whatever is run in one folder shares what it has in common.
     variants : sequence of Variant
     preset : {"small", "thesis"}
     settings : mapping
@@ -72,7 +73,6 @@ class Variants:
     def __init__(
         self,
         path: str | Path,
-        group: str,
         variants: Sequence[Variant],
         preset: str,
         settings: Mapping[str, Any],
@@ -81,18 +81,15 @@ class Variants:
     ) -> None:
         self.path, self.variants, self.data = Path(path).expanduser(), tuple(variants), data
         self.protocols = {variant.name: variant.protocol(preset, settings) for variant in variants}
-        self.folders: dict[str, ResultsFolder] = {}
-        self._coarse: dict[str, ResultsFolder] = {}
-        for name, protocol in self.protocols.items():
-            self.folders[name] = ResultsFolder(self.path / group / name, protocol, backend, data)
-            shared = protocol.coarse()
-            key = _digest(shared)
-            if key not in self._coarse:
-                self._coarse[key] = ResultsFolder(self.path / f"{COARSE}-{key}", shared, backend, data)
+        self._backend = backend
+        self._folders: dict[Path, ResultsFolder] = {}
+        for protocol in self.protocols.values():
+            self._coarse_of(protocol)
+            self._fine_of(protocol)
 
     def __enter__(self) -> Variants:
         self._entered = ExitStack()
-        for folder in (*self._coarse.values(), *self.folders.values()):
+        for folder in self._folders.values():
             self._entered.enter_context(folder)
         return self
 
@@ -100,26 +97,41 @@ class Variants:
         self._entered.close()
 
     def _coarse_of(self, protocol: Protocol) -> ResultsFolder:
-        return self._coarse[_digest(protocol.coarse())]
+        return self._folder(COARSE, protocol.coarse())
+
+    def _fine_of(self, protocol: Protocol) -> ResultsFolder:
+        return self._folder(FINE, protocol)
+
+    def _folder(self, kind: str, protocol: Protocol) -> ResultsFolder:
+        settings = {**dataclasses.asdict(protocol), "trials": 0}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        path = self.path / f"{kind}-{digest}"
+        if path not in self._folders:
+            self._folders[path] = ResultsFolder(path, protocol, self._backend, self.data)
+        return self._folders[path]
 
     def run(self, workers: Workers, *, progress: bool, report: Callable[[str], None]) -> None:
         """Run what is missing: first the coarse training, then the arms of all variants."""
-        jobs, coarse_jobs = [], {}
+        jobs: dict[Path, Trials] = {}
+        coarse_jobs: dict[Path, Trials] = {}
         for variant in self.variants:
             protocol = self.protocols[variant.name]
-            plan, coarse = stages((variant.table,), protocol, variant.arms), self._coarse_of(protocol)
-            jobs.append(Trials(protocol, self.data, self.folders[variant.name], coarse, tuple(plan)))
+            fine, coarse = self._fine_of(protocol), self._coarse_of(protocol)
+            plan = stages((variant.table,), protocol, variant.arms)
+            # one job for each folder: no two processes may write a trial's files
+            others = jobs[fine.path].plan if fine.path in jobs else ()
+            jobs[fine.path] = Trials(protocol, self.data, fine, coarse, tuple(dict.fromkeys((*others, *plan))))
             first = tuple(stage for stage in plan if stage.arm == COARSE)
             coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
-        tracked = [run for job in (*coarse_jobs.values(), *jobs) for run in job.runs()]
+        tracked = [run for part in (coarse_jobs, jobs) for job in part.values() for run in job.runs()]
         runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
-        for part in (coarse_jobs.values(), jobs):
+        for part in (coarse_jobs.values(), jobs.values()):
             missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
             run_all(missing, runs, workers, progress=progress, report=report)
 
     def _place(self, variant: str, run: str) -> ResultsFolder:
-        folder = self.folders[variant]
-        return self._coarse_of(folder.protocol) if run == COARSE else folder
+        protocol = self.protocols[variant]
+        return self._coarse_of(protocol) if run == COARSE else self._fine_of(protocol)
 
     def seconds(self, variant: str, trial: int, run: str) -> list[float]:
         """Return the seconds of each epoch of a run."""
@@ -133,11 +145,7 @@ class Variants:
         """Return the histories of the runs of each variant, one for each complete trial."""
         found = {}
         for variant in self.variants:
-            protocol, folder = self.protocols[variant.name], self.folders[variant.name]
-            found[variant.name] = histories(protocol, folder, (variant.table,), variant.arms, self._coarse_of(protocol))
+            protocol = self.protocols[variant.name]
+            fine, coarse = self._fine_of(protocol), self._coarse_of(protocol)
+            found[variant.name] = histories(protocol, fine, (variant.table,), variant.arms, coarse)
         return found
-
-
-def _digest(protocol: Protocol) -> str:
-    settings = {**dataclasses.asdict(protocol), "trials": 0}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -22,7 +22,7 @@ class Lab:
     Attributes
     ----------
     path : Path
-        Folder of this and of other experiments, which share coarse training.
+        Folder of this and of other experiments, which share the runs that they have in common.
     name : str
         Of the experiment, and of its files.
     preset : {"small", "thesis"}
@@ -46,7 +46,7 @@ class Lab:
 
     def runs(self, variants: Sequence[Variant]) -> Variants:
         """Run variants as far as they are missing and return them with their results."""
-        made = Variants(self.path, self.name, variants, self.preset, self.settings, self.backend, self.data)
+        made = Variants(self.path, variants, self.preset, self.settings, self.backend, self.data)
         with made:
             made.run(self.workers, progress=self.progress, report=self.line)
         return made
@@ -67,14 +67,14 @@ class Findings:
         Text or numbers; numbers are written exactly into the CSV and with four digits elsewhere.
     notes : list of str
         Sentences below the table.
-    curves : tuple
-        What a picture is drawn from, if there is one.
+    drawn : tuple
+        What a picture is drawn from, if there is one; see `plotting.findings_figure`.
     """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     notes: list[str] = field(default_factory=list)
-    curves: tuple[Any, ...] = ()
+    drawn: tuple[Any, ...] = ()
 
     def to_document(self, title: str) -> Document:
         """Return title, table and notes."""

@@ -1,0 +1,69 @@
+"""Gaps between training and validation, with and without a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meganet.experiments.named.collapse import ARMS, Gap, thesis_gap
+from meganet.experiments.plan import TABLES
+from meganet.plotting.axes import new_axes
+from meganet.plotting.convergence import STYLES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 0.36
+
+
+def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
+    """Draw the gap of Transfer and of Multigrid for each variant, and the thesis' gaps as dashed lines.
+
+    Parameters
+    ----------
+    gaps : sequence of Gap
+    table : {"4.1", "4.2"}
+        Which of them.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given. Bars are means over the trials, points the trials.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = new_axes((6, 3)) if ax is None else ax
+    variants = list(dict.fromkeys(gap.variant for gap in gaps))
+    for arm, side in zip(ARMS, (-0.5, 0.5), strict=True):
+        color, label = STYLES[arm]["color"], STYLES[arm]["label"]
+        chosen = {gap.variant: gap.values for gap in gaps if (gap.table, gap.arm) == (table, arm)}
+        places = np.arange(len(variants)) + side * WIDTH
+        ax.barh(places, [chosen[v].mean() for v in variants], WIDTH, color=color, alpha=0.6, label=label)
+        for place, variant in zip(places, variants, strict=True):
+            ax.plot(chosen[variant], np.full(len(chosen[variant]), place), ".", color="k", markersize=4)
+        ax.axvline(thesis_gap(table, arm), color=color, ls="--", lw=1, label=f"{label}, thesis")
+    ax.set(
+        yticks=range(len(variants)),
+        yticklabels=variants,
+        xlabel="training minus validation accuracy, points",
+        title=f"net {TABLES[table].network}",
+    )
+    ax.invert_yaxis()
+    ax.grid(alpha=0.3, axis="x")
+    return ax
+
+
+def gaps_figure(gaps: Sequence[Gap]) -> Figure:
+    """Return the figure of a cause: the nets side by side."""
+    from matplotlib.figure import Figure
+
+    tables = list(dict.fromkeys(gap.table for gap in gaps))
+    height = 1.6 + 0.5 * len({gap.variant for gap in gaps})
+    canvas = Figure(figsize=(5 * len(tables), height), layout="constrained")
+    axes = canvas.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for ax, table in zip(axes, tables, strict=True):
+        plot_gaps(gaps, table, ax)
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(ARMS))
+    return canvas
