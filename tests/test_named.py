@@ -9,7 +9,7 @@ from tiny import TINY, quadrants
 from meganet import Chain, ConvolutionLayer, PoolingLayer
 from meganet.backend import get_backend
 from meganet.experiments import Protocol, Workers
-from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibration
+from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibration, causes
 from meganet.experiments.named.collapse import CAUSES
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
@@ -87,6 +87,24 @@ def test_causes_share_the_runs_that_they_have_in_common(lab):
     fresh = dataclasses.replace(room, path=room.path / "fresh", workers=Workers(2))
     rows = two.run(fresh).rows
     assert rows[0][1:-1] == rows[2][1:-1] and len(lines) == 2 * 4 + 2 * 2 * 2 * 2
+
+
+def test_all_causes_in_one_table(lab, monkeypatch):
+    room, lines = lab
+    chosen = [cause for cause in CAUSES if cause.name in ("interpolation", "classifier-factor")]
+    monkeypatch.setattr(causes, "CAUSES", chosen)
+    found = EXPERIMENTS["causes"].run(room)
+    made = len(lines)
+    for cause in chosen:
+        single = cause.run(room)
+        for row in single.rows:
+            values = dict(zip(single.columns, row, strict=True))
+            (together,) = (r for r in found.rows if r[:2] == (cause.name, values["variant"]))
+            of_net = dict(zip(found.columns, together, strict=True))
+            assert of_net[f"net {values['net']}: gap Multigrid"] == values["gap Multigrid"]
+    assert len(lines) == made and len(found.rows) == 5 and len(found.notes) == 2
+    labels = [label.get_text() for label in findings_figure(found).axes[0].get_yticklabels()]
+    assert labels[0] == "interpolation: linear" and len(labels) == 5
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)

@@ -3,10 +3,11 @@
 from meganet.experiments.named.amplification import Amplification
 from meganet.experiments.named.base import Experiment, Findings, Lab
 from meganet.experiments.named.calibration import CALIBRATIONS
+from meganet.experiments.named.causes import Causes
 from meganet.experiments.named.collapse import CAUSES
 from meganet.experiments.named.worth import Worth
 
-_ALL: tuple[Experiment, ...] = (*CALIBRATIONS, Amplification(), *CAUSES, Worth())
+_ALL: tuple[Experiment, ...] = (*CALIBRATIONS, Amplification(), *CAUSES, Causes(), Worth())
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Findings", "Lab"]
