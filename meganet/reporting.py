@@ -17,7 +17,12 @@ FIGURES_OF = {"4.1": ("3.1", "4.1", "4.2", "4.3", "4.4"), "4.2": ("2.1", "4.5", 
 
 
 def write_report(
-    study: Study, tables: Iterable[str], command: str, progress: Callable[[str], None] = lambda line: None
+    study: Study,
+    tables: Iterable[str],
+    command: str,
+    progress: Callable[[str], None] = lambda line: None,
+    *,
+    landscapes: bool = False,
 ) -> Path:
     """Write tables and figures of a study, and the report that holds them; return the page's path.
 
@@ -30,13 +35,15 @@ def write_report(
     Parameters
     ----------
     study : Study
-        With at least one complete trial of each table. With all tables it has all figures, else those that are
-        drawn at once.
+        With at least one complete trial of each table.
     tables : iterable of str
+        The report has the figures that are drawn from their runs.
     command : str
         The command line that made it, for the record.
     progress : callable
         Gets a line of text for each figure.
+    landscapes : bool
+        Draw also the figures that take minutes, as the objective is evaluated again and again.
     """
     tables = tuple(tables)
     page = Document([Heading("Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun", 1)])
@@ -50,10 +57,9 @@ def write_report(
         write_file(study.path / f"{base}.csv", report.to_csv(result))
         write_file(study.path / f"{base}.json", json_text(report.to_json(result)))
     page.add(Heading("Figures"))
-    everything = set(tables) == set(TABLES)
     for number in sorted(number for table in tables for number in FIGURES_OF.get(table, ())):
         figure = FIGURES[number]
-        if not (figure.quick or everything):
+        if not (figure.quick or landscapes):
             continue
         progress(f"{figure.title} ...")
         canvas, lines = figure.make(study)

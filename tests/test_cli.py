@@ -9,6 +9,7 @@ from test_datasets import idx
 
 from meganet import cli
 from meganet.experiments.study import Study
+from meganet.plotting import figures as drawing
 
 FAST = [
     "--quiet",
@@ -161,6 +162,25 @@ def test_a_figure_of_stored_runs(mnist, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert cli.main(["figure", "2.1", *arguments[2:]]) == 2
     assert "results: expected a folder with runs of net B" in capsys.readouterr().err
+
+
+def test_a_report_of_stored_runs(mnist, tmp_path, capsys, monkeypatch):
+    assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
+    (tmp_path / "out" / "report.html").unlink()
+    usual = drawing.landscape
+    monkeypatch.setattr(drawing, "landscape", lambda *given: usual(*given, points=3, examples=4))
+    arguments = ["report", "--results", str(tmp_path / "out"), "--data", str(mnist)]
+    monkeypatch.setattr(sys, "argv", ["meganet", *arguments])
+    capsys.readouterr()
+    assert cli.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "Figure 4.3" in out and "trial 1" not in out and out.endswith("report.html\n")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Figure 4.3" in page and "meganet report<" in page and str(mnist) not in page
+    for state in (tmp_path / "out").rglob("new.npz"):
+        state.unlink()
+    assert cli.main(arguments) == 2
+    assert "out: expected a folder with a complete trial of a table" in capsys.readouterr().err
 
 
 def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):

@@ -37,7 +37,7 @@ def quick(monkeypatch):
 
 def test_the_report_has_every_table_and_figure(study, quick):
     lines = []
-    page = write_report(study, sorted(TABLES), "meganet reproduce all", lines.append)
+    page = write_report(study, sorted(TABLES), "meganet reproduce all", lines.append, landscapes=True)
     html, text = page.read_text(), (study.path / "report.md").read_text()
     for title in (*(f"Table {table}" for table in TABLES), *(figure.title for figure in FIGURES.values())):
         assert title in html and title in text
@@ -50,7 +50,7 @@ def test_the_report_has_every_table_and_figure(study, quick):
     assert plain["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
 
 
-def test_a_table_alone_has_the_figures_that_are_drawn_at_once(study):
+def test_figures_of_many_evaluations_are_drawn_where_they_are_wanted(study):
     text = write_report(study, ["4.1"], "meganet reproduce 4.1").with_suffix(".md").read_text()
     assert "Figure 4.1" in text and "Figure 4.3" not in text and "Figure 4.5" not in text and "Table 4.2" not in text
 
@@ -60,8 +60,21 @@ def test_a_study_is_opened_from_its_folder(study, monkeypatch):
     again = Study.open(study.path, None, get_backend())
     assert again.folders["B"].protocol == study.folders["B"].protocol
     np.testing.assert_array_equal(again.weights("A", 1, "new"), study.weights("A", 1, "new"))
-    (tables,) = again.results(["4.1"])
-    assert tables.cells == study.results(["4.1"])[0].cells
+    (table,) = again.results(["4.1"])
+    assert table.cells == study.results(["4.1"])[0].cells
+    spent = [again.folders["A"].seconds(trial) for trial in range(2)]
+    assert table.seconds == pytest.approx(sum(sum(sum(s) for s in runs.values()) for runs in spent))
+
+
+def test_a_table_counts_from_its_first_complete_trial(study, tmp_path):
+    assert study.complete() == tuple(sorted(TABLES))
+    few = Study(tmp_path, {"B": dataclasses.replace(TINY, network="B")}, get_backend(), study.data)
+    assert few.complete() == ()
+    (tmp_path / "net-B" / "trial-000").mkdir()
+    for file in (study.path / "net-B" / "trial-000").glob("*"):
+        if "classifier" not in file.name:
+            (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
+    assert few.complete() == ("4.2",) and few.results(["4.2"])[0].trials == 1
 
 
 def test_what_is_not_there_is_named(study, tmp_path):

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from meganet._validate import InputError
 from meganet._version import __version__
-from meganet.cli import experiment, figure, info, reproduce
+from meganet.cli import experiment, figure, info, report, reproduce
 from meganet.experiments import ResultsError
 
 
@@ -57,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"meganet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (reproduce, figure, experiment, info):
+    for module in (reproduce, report, figure, experiment, info):
         module.add(commands)
     return parser

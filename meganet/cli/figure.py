@@ -9,6 +9,7 @@ from pathlib import Path
 from meganet._files import write_atomic
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
+from meganet.cli import options
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -22,16 +23,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="; ".join(figure.title for figure in FIGURES.values()) + ".",
     )
     parser.add_argument("number", choices=sorted(FIGURES), help="the figure's number")
-    parser.add_argument(
-        "--results",
-        metavar="DIR",
-        default=str(Path("meganet-results", "small-seed-0")),
-        help="results folder of 'meganet reproduce' (default: %(default)s)",
-    )
+    options.add_stored(parser)
     parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
     parser.add_argument("--save", metavar="FILE", help="PNG to write (default: figure-NUMBER.png)")
-    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
-    parser.add_argument("--backend", help="numpy or cupy")
     parser.set_defaults(prepare=_prepare)
 
 

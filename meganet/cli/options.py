@@ -7,6 +7,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from meganet._validate import reject
@@ -31,13 +32,28 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
 
 def add_work(parser: argparse.ArgumentParser) -> None:
     """Add what says where and on what to run."""
-    parser.add_argument("--backend", help=f"numpy or cupy (default: {ENVIRONMENT_VARIABLE}, else numpy)")
-    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+    _add_tools(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials at a time, in processes of their own")
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_tools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", help=f"numpy or cupy (default: {ENVIRONMENT_VARIABLE}, else numpy)")
+    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+
+
+def add_stored(parser: argparse.ArgumentParser) -> None:
+    """Add what says where stored runs lie, and on what to work with them."""
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        default=str(Path("meganet-results", "small-seed-0")),
+        help="results folder of 'meganet reproduce' (default: %(default)s)",
+    )
+    _add_tools(parser)
 
 
 def numbers(given: argparse.Namespace) -> dict[str, int]:
@@ -78,7 +94,7 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
 
 def command() -> str:
     """Return the command line that is being run, without what says where files lie and who works."""
-    words, places = iter(sys.argv[1:]), ("--data", "--out", "--cluster")
+    words, places = iter(sys.argv[1:]), ("--data", "--out", "--results", "--cluster")
     kept = []
     for word in words:
         if word in places:

@@ -50,7 +50,7 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
             study.run(tables, workers=workers, progress=not given.quiet, line=print)
             for result in study.results(tables):
                 print(f"\n{report.to_text(result)}")
-            written = write_report(study, tables, options.command(), progress=print)
+            written = write_report(study, tables, options.command(), progress=print, landscapes=given.table == ALL)
         print(f"\nResults: {study.path}\nReport:  {written}")
 
     return job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from meganet._version import __version__
 from meganet.document import Block, Grid, Paragraph
-from meganet.experiments.plan import TABLES, classifier_stage, final_stage
+from meganet.experiments.plan import COARSE, TABLES, classifier_stage, final_stage
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.optim import History
 
@@ -100,6 +101,8 @@ class TableResult:
         Arm to the cells of its row.
     details : dict
         Arm to objective and validation loss at the end (means) and the median of the seconds of an epoch.
+    seconds : float
+        Of all training steps that the table is made of, coarse training included, evaluations not.
     """
 
     table: str
@@ -108,6 +111,7 @@ class TableResult:
     trials: int
     cells: dict[str, list[Cell]]
     details: dict[str, dict[str, float]]
+    seconds: float
 
     @property
     def name(self) -> str:
@@ -141,9 +145,10 @@ def results(
     """
     found = []
     for solver in TABLES[table].solvers or (None,):
-        cells, details = {}, {}
+        cells, details, runs = {}, {}, {COARSE}
         for arm in ARMS:
             names = {"network": final_stage(table, arm, solver), "classifier": classifier_stage(arm, str(solver))}
+            runs |= set(names.values())
             cells[arm] = [
                 _cell([100 * history[column.row][column.quantity] for history in histories[names[column.part]]], value)
                 for column, value in zip(columns(table), THESIS[table][arm], strict=True)
@@ -153,7 +158,8 @@ def results(
             details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
         trials = len(histories[final_stage(table, ARMS[0], solver)])
-        found.append(TableResult(table, solver, protocol, trials, cells, details))
+        total = sum(sum(spent) for trial in seconds for run, spent in trial.items() if run in runs)
+        found.append(TableResult(table, solver, protocol, trials, cells, details, total))
     return found
 
 
@@ -170,6 +176,10 @@ def to_document(result: TableResult) -> list[Block]:
         Grid(grid),
         Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
         Grid(more),
+        Paragraph(
+            f"Training steps took {datetime.timedelta(seconds=round(result.seconds))} in all trials together, coarse "
+            "training included, evaluations not."
+        ),
         Paragraph(f"Written by meganet {__version__}: {description(result)}."),
     ]
 
@@ -206,6 +216,7 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "columns": [column._asdict() for column in columns(result.table)],
         "percent": {arm: [cell._asdict() for cell in row] for arm, row in result.cells.items()},
         "end": result.details,
+        "seconds": result.seconds,
     }
 
 

@@ -85,6 +85,11 @@ class Study:
             line(f"Tables {', '.join(of_network)}: net {network}, {protocol.trials} trial(s), {folder.backend.name}")
             run(protocol, self.data, folder, of_network, workers=workers, progress=progress, report=line)
 
+    def complete(self) -> tuple[str, ...]:
+        """Return the tables that have at least one complete trial."""
+        known = (table for table, plan in TABLES.items() if plan.network in self.folders)
+        return tuple(table for table in known if all(self.histories(table).values()))
+
     def results(self, tables: Iterable[str]) -> list[TableResult]:
         """Return the tables from what is stored, over the trials that are complete."""
         found = []
