@@ -71,6 +71,8 @@ def test_a_cause_compares_with_its_first_variant(lab):
     for ax, net in zip(canvas.axes, "AB", strict=True):
         lengths = [bar.get_width() for bar in ax.patches]
         assert lengths == [row[f"gap {arm}"] for arm in ("Transfer", "Multigrid") for row in rows if row["net"] == net]
+        bottom, top = ax.get_ylim()
+        assert bottom > top, "the first variant stands above"
     assert [label.get_text() for label in canvas.axes[0].get_yticklabels()] == ["linear", "constant"]
 
 

@@ -47,10 +47,10 @@ def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
     ax.set(
         yticks=range(len(variants)),
         yticklabels=variants,
+        ylim=(len(variants) - 0.4, -0.6),
         xlabel="training minus validation accuracy, points",
         title=f"net {TABLES[table].network}",
     )
-    ax.invert_yaxis()
     ax.grid(alpha=0.3, axis="x")
     return ax
 
