@@ -1,5 +1,7 @@
 """The command: what it prints, and its exit status."""
 
+import json
+import shlex
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 from test_datasets import idx
 
 from meganet import cli
+from meganet.experiments import PRESETS, Protocol
 from meganet.experiments.study import Study
 from meganet.plotting import figures as drawing
 
@@ -44,6 +47,17 @@ def test_reproduce(table, mnist, tmp_path, capsys):
     assert "s/epoch" in text and str(tmp_path / "out") in text
     for name in ("report.md", "report.html", *(f"tables/table-{table}.{kind}" for kind in ("md", "csv", "json"))):
         assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_a_table_names_the_command_that_makes_it(mnist, tmp_path, capsys):
+    given = ["--trials", "1", "--seed", "3", "--set", "W_smoothing=2.5"]
+    assert reproduce(mnist, tmp_path / "out", *given) == 0
+    command = json.loads((tmp_path / "out" / "tables" / "table-4.1.json").read_text())["command"]
+    assert command.startswith("meganet reproduce 4.1 --preset thesis --trials 1 --seed 3 --set ")
+    capsys.readouterr()
+    again = [*shlex.split(command)[1:], "--quiet", "--data", str(mnist), "--out", str(tmp_path / "out")]
+    assert cli.main(again) == 0 and "trial 1/1" not in capsys.readouterr().out
+    assert Protocol(**PRESETS["small"], network="B", seed=7).nearest_preset() == ("small", {})
 
 
 def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):

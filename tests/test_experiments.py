@@ -175,7 +175,7 @@ def test_a_table_in_all_its_forms(tmp_path, data):
     cell = result.cells["transfer"][1]
     assert cell.mean == pytest.approx(np.mean(values))
     assert cell.std == pytest.approx(np.std(values, ddof=1)) and cell.thesis == 93.5
-    assert result.trials == 2 and result.details["new"]["objective"] == pytest.approx(
+    assert result.protocol.trials == 2 and result.details["new"]["objective"] == pytest.approx(
         np.mean([history[-1]["objective"] for history in found["new"]])
     )
     text = report.to_text(result)

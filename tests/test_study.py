@@ -47,7 +47,7 @@ def test_the_report_has_every_table_and_figure(study, quick):
         picture = matplotlib.image.imread(study.path / "figures" / f"figure-{number}.png")
         assert picture.std() > 0.02
     plain = json.loads((study.path / "tables" / "table-4.4-meganet.json").read_text())
-    assert plain["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
+    assert plain["protocol"]["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
 
 
 def test_figures_of_many_evaluations_are_drawn_where_they_are_wanted(study):
@@ -74,7 +74,7 @@ def test_a_table_counts_from_its_first_complete_trial(study, tmp_path):
     for file in (study.path / "net-B" / "trial-000").glob("*"):
         if "classifier" not in file.name:
             (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
-    assert few.complete() == ("4.2",) and few.results(["4.2"])[0].trials == 1
+    assert few.complete() == ("4.2",) and few.results(["4.2"])[0].protocol.trials == 1
 
 
 def test_what_is_not_there_is_named(study, tmp_path):

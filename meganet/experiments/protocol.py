@@ -161,6 +161,15 @@ class Protocol:
                 _validate.reject(name, {int: "an integer", float: "a number"}[kind], repr(text))
         return dataclasses.replace(self, **values)
 
+    def nearest_preset(self) -> tuple[str, dict[str, Any]]:
+        """Return the preset from which the fewest settings differ, and these; network, trials and seed do not count."""
+
+        def changes(preset: str) -> dict[str, Any]:
+            mine, other = (dataclasses.asdict(p) for p in (self, Protocol(**PRESETS[preset])))
+            return {k: v for k, v in mine.items() if v != other[k] and k not in ("network", "trials", "seed")}
+
+        return min(((preset, changes(preset)) for preset in PRESETS), key=lambda pair: len(pair[1]))
+
 
 FINE_ONLY = (
     "fine_examples",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -95,8 +96,7 @@ class TableResult:
     solver : str or None
         The Newton method it was made with; None where SGD alone trains.
     protocol : Protocol
-    trials : int
-        Trials that are complete.
+        Its `trials` are those that are complete.
     cells : dict
         Arm to the cells of its row.
     details : dict
@@ -108,7 +108,6 @@ class TableResult:
     table: str
     solver: str | None
     protocol: Protocol
-    trials: int
     cells: dict[str, list[Cell]]
     details: dict[str, dict[str, float]]
     seconds: float
@@ -122,6 +121,14 @@ class TableResult:
     def title(self) -> str:
         """Title with the solver in words."""
         return f"Table {self.table}" + ("" if self.solver is None else f", {SOLVER_TITLES[self.solver]}")
+
+    @property
+    def command(self) -> str:
+        """The command that makes it."""
+        preset, changes = self.protocol.nearest_preset()
+        numbers = f"--trials {self.protocol.trials} --seed {self.protocol.seed}"
+        words = [f"meganet reproduce {self.table} --preset {preset} {numbers}"]
+        return " ".join([*words, *(f"--set {shlex.quote(f'{name}={value}')}" for name, value in changes.items())])
 
 
 def columns(table: str) -> tuple[Column, ...]:
@@ -147,7 +154,9 @@ def results(
     for solver in TABLES[table].solvers or (None,):
         cells, details, runs = {}, {}, {COARSE}
         for arm in ARMS:
-            names = {"network": final_stage(table, arm, solver), "classifier": classifier_stage(arm, str(solver))}
+            names = {"network": final_stage(table, arm, solver)}
+            if solver is not None:
+                names["classifier"] = classifier_stage(arm, solver)
             runs |= set(names.values())
             cells[arm] = [
                 _cell([100 * history[column.row][column.quantity] for history in histories[names[column.part]]], value)
@@ -157,9 +166,9 @@ def results(
             spent = [s for trial in seconds for s in trial.get(names["network"], ())]
             details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
-        trials = len(histories[final_stage(table, ARMS[0], solver)])
-        total = sum(sum(spent) for trial in seconds for run, spent in trial.items() if run in runs)
-        found.append(TableResult(table, solver, protocol, trials, cells, details, total))
+        complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))
+        total = float(sum(sum(trial[run]) for trial in seconds if runs <= trial.keys() for run in runs))
+        found.append(TableResult(table, solver, complete, cells, details, total))
     return found
 
 
@@ -180,7 +189,8 @@ def to_document(result: TableResult) -> list[Block]:
             f"Training steps took {datetime.timedelta(seconds=round(result.seconds))} in all trials together, coarse "
             "training included, evaluations not."
         ),
-        Paragraph(f"Written by meganet {__version__}: {description(result)}."),
+        Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
+        Paragraph(result.command, code=True),
     ]
 
 
@@ -210,8 +220,8 @@ def to_json(result: TableResult) -> dict[str, Any]:
     return {
         "table": result.table,
         "solver": result.solver,
-        "trials": result.trials,
         "meganet": __version__,
+        "command": result.command,
         "protocol": dataclasses.asdict(result.protocol),
         "columns": [column._asdict() for column in columns(result.table)],
         "percent": {arm: [cell._asdict() for cell in row] for arm, row in result.cells.items()},
@@ -238,7 +248,8 @@ def description(result: TableResult) -> str:
 
 def trials_of(result: TableResult) -> str:
     """Return how many trials the numbers stand for."""
-    return f"mean ± standard deviation of {result.trials} trials" if result.trials > 1 else "one trial"
+    trials = result.protocol.trials
+    return f"mean ± standard deviation of {trials} trials" if trials > 1 else "one trial"
 
 
 def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
