@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meganet.document import Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments import TABLES, report
-from meganet.experiments.store import environment, json_text, write_file
+from meganet.experiments.store import json_text, write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -62,7 +62,7 @@ def write_report(
         if not (figure.quick or landscapes):
             continue
         progress(f"{figure.title} ...")
-        canvas, lines = figure.make(study)
+        canvas, lines = figure.make(study, study.first_trial(figure.networks))
         content = to_png(canvas)
         write_file(study.path / f"figures/figure-{number}.png", content)
         page.add(Heading(figure.title, 3), Picture(f"figures/figure-{number}.png", content, figure.title))
@@ -72,7 +72,8 @@ def write_report(
         settings = dataclasses.asdict(study.folders[network].protocol)
         page.add(Heading(f"Net {network}", 3))
         page.add(Grid([("setting", "value"), *((name, str(value)) for name, value in settings.items())]))
-    page.add(Heading("Machine"))
-    page.add(Grid([("what", "value"), ("data", study.data.name), *environment().items()]))
+        page.add(Paragraph("Where its first run was made:"))
+        where = {"data": study.data.name, "backend": study.folders[network].backend.name}
+        page.add(Grid([("what", "value"), *where.items(), *study.folders[network].environment.items()]))
     write_file(study.path / "report.md", page.to_markdown())
     return write_file(study.path / "report.html", page.to_html())

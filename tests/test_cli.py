@@ -209,6 +209,8 @@ def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
     page = (made / "interpolation.md").read_text()
     assert "meganet experiment interpolation" in page and str(mnist) not in page
     assert (made / "interpolation.csv").read_text().count("\n") == 5
+    assert cli.main([*arguments, "--set", "network=B"]) == 2
+    assert "--set: expected a setting that the command leaves open" in capsys.readouterr().err
 
 
 def test_info(capsys):

@@ -1,6 +1,8 @@
 """The named experiments on a tiny problem: what they run, what they say."""
 
+import csv
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tiny import TINY, quadrants
 from meganet import Chain, ConvolutionLayer, PoolingLayer
 from meganet.backend import get_backend
 from meganet.experiments import Protocol, Workers
-from meganet.experiments.named import EXPERIMENTS, Lab, amplification, calibration, causes
+from meganet.experiments.named import EXPERIMENTS, Findings, Lab, amplification, calibration, causes
 from meganet.experiments.named.collapse import CAUSES
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
@@ -67,6 +69,16 @@ def test_a_cause_compares_with_its_first_variant(lab):
     # the coarse training of a net is shared: two trials of two nets, then two arms of each variant
     assert sum("coarse" in line for line in lines) == 4 and len(lines) == 4 + 2 * 2 * 2 * 2
     assert found.to_csv().count("\n") == 5 and "Multigrid 36.3" in found.notes[0]
+    gaps = {(g.variant, g.table, g.arm): g.values for g in found.drawn}
+    for table, row in (("4.1", rows[1]), ("4.2", rows[3])):
+        linear, constant = (
+            gaps[variant, table, "multigrid"] - gaps[variant, table, "transfer"] for variant in ("linear", "constant")
+        )
+        change = constant - linear
+        assert row["std"] == pytest.approx(abs(constant[1] - constant[0]) / 2**0.5)
+        assert row["change from first"] == pytest.approx(change.mean())
+        if change[0] != change[1]:
+            assert row["effect size"] == pytest.approx(change.mean() * 2**0.5 / abs(change[1] - change[0]))
     canvas = findings_figure(found)
     for ax, net in zip(canvas.axes, "AB", strict=True):
         lengths = [bar.get_width() for bar in ax.patches]
@@ -107,6 +119,12 @@ def test_all_causes_in_one_table(lab, monkeypatch):
     assert len(lines) == made and len(found.rows) == 5 and len(found.notes) == 2
     labels = [label.get_text() for label in findings_figure(found).axes[0].get_yticklabels()]
     assert labels[0] == "interpolation: linear" and len(labels) == 5
+
+
+def test_a_csv_reads_back_whatever_the_names():
+    made = Findings(("line", "a, b"), [("Multigrid, linear P", 0.1), ('so "called"', float("nan"))])
+    read = list(csv.reader(io.StringIO(made.to_csv())))
+    assert read == [["line", "a, b"], ["Multigrid, linear P", "0.1"], ['so "called"', "nan"]]
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)

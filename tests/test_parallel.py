@@ -14,6 +14,7 @@ from tiny import TINY, quadrants, results
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, Workers, run
+from meganet.experiments.store import trial_lock
 
 PROTOCOL = dataclasses.replace(TINY, trials=4, coarse_epochs=30)
 
@@ -58,14 +59,14 @@ def start(*command):
 
 
 @contextmanager
-def cluster(workers, folder):
+def cluster(workers, folder, threads=1):
     """A Dask scheduler and some workers on this machine: its address and their processes."""
     pytest.importorskip("distributed", reason="needs the extra cluster")
     scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     processes = [scheduler]
     try:
         address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at" in line)
-        options = ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", str(folder)]
+        options = ["--nthreads", str(threads), "--no-dashboard", "--no-nanny", "--local-directory", str(folder)]
         processes += [start("distributed.cli.dask_worker", address, *options) for _ in range(workers)]
         yield address, processes[1:]
     finally:
@@ -78,6 +79,26 @@ def test_a_single_worker_does_the_work(tmp_path):
     with cluster(1, tmp_path) as (address, (worker,)):
         assert list(Workers(cluster=address).map(abs, [-1, 2])) == [1, 2]
         assert set(Workers(cluster=address).map(eval, ["__import__('os').getpid()"] * 2)) == {worker.pid}
+
+
+def test_a_worker_of_several_threads_keeps_to_the_limit(tmp_path):
+    """Two items at a time in one process: the one that ends first leaves the other its number of threads."""
+    code = "[__import__('time').sleep({}), __import__('meganet._threads')._threads.thread_count()][1]"
+    with cluster(1, tmp_path, threads=2) as (address, _):
+        assert list(Workers(cluster=address).map(eval, [code.format(0.2), code.format(1.0)])) == [1, 1]
+
+
+def test_a_trial_has_one_writer(tmp_path, data):
+    """A worker that outlived its command still holds its trial: the same command waits for it."""
+    with ResultsFolder(tmp_path, PROTOCOL, get_backend(), data):
+        pass
+    thread = threading.Thread(target=execute, args=(tmp_path, data, Workers()))
+    with trial_lock(tmp_path, 1):
+        thread.start()
+        time.sleep(2)
+        assert thread.is_alive() and not list(tmp_path.glob("trial-001/*.npz"))
+    thread.join(60)
+    assert not thread.is_alive() and len(list(tmp_path.glob("trial-*/*.npz"))) == 16
 
 
 def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alone):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import matplotlib.image
 import numpy as np
@@ -10,7 +11,7 @@ from tiny import TINY, quadrants
 
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.experiments import TABLES, ResultsError, Workers
+from meganet.experiments import TABLES, ResultsError, Workers, problems
 from meganet.experiments import study as module
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, plot_convergence, plot_landscape, plot_mosaic
@@ -41,7 +42,7 @@ def test_the_report_has_every_table_and_figure(study, quick):
     html, text = page.read_text(), (study.path / "report.md").read_text()
     for title in (*(f"Table {table}" for table in TABLES), *(figure.title for figure in FIGURES.values())):
         assert title in html and title in text
-    assert html.count("<img") == text.count("![Figure") == len(FIGURES) == len(lines) and "http" not in html
+    assert html.count("<img") == text.count("![Figure") == len(FIGURES) == len(lines) and "://" not in html
     assert "meganet reproduce all" in text and "batch_size | 8" in text and "numpy" in text
     for number in FIGURES:
         picture = matplotlib.image.imread(study.path / "figures" / f"figure-{number}.png")
@@ -85,6 +86,30 @@ def test_what_is_not_there_is_named(study, tmp_path):
     alone = Study(tmp_path / "alone", {"A": TINY}, get_backend(), study.data)
     with pytest.raises(ResultsError, match="expected a folder with results of net B"):
         alone.levels("B", 0)
+
+
+def test_weights_are_those_of_the_end(study, tmp_path):
+    """An interrupted run has none yet, and the report draws the first trial that has all of them."""
+    few = Study(tmp_path, {"A": dataclasses.replace(TINY, network="A")}, get_backend(), study.data)
+    shutil.copytree(study.path / "net-A" / "trial-001", tmp_path / "net-A" / "trial-001")
+    assert few.first_trial("A") == 1
+    settings = json.loads((study.path / "net-A" / "settings.json").read_text())
+    settings["protocol"]["fine_epochs"] += 1
+    (tmp_path / "net-A" / "settings.json").write_text(json.dumps(settings))
+    longer = Study(tmp_path, {"A": dataclasses.replace(TINY, fine_epochs=3)}, get_backend(), study.data)
+    np.testing.assert_array_equal(longer.weights("A", 1, "coarse"), study.weights("A", 1, "coarse"))
+    with pytest.raises(ResultsError, match="expected a folder with the run new of trial 2, net A, at its end"):
+        longer.weights("A", 1, "new")
+    with pytest.raises(ResultsError, match="expected a folder with a trial that is complete"):
+        longer.first_trial("A")
+
+
+def test_figure_3_1_shows_the_classifier_that_training_starts_from(study):
+    _, (line,) = FIGURES["3.1"].make(study, 1)
+    coarse, _ = study.levels("A", 1)
+    x = problems.coarse_start(study.folders["A"].protocol, coarse, 1)
+    kernel = coarse.training.parameters.view(x)["W.kernel"].reshape(4, 64, -1)[:, :2]
+    assert line.endswith(f"{kernel.std():.3g} after")
 
 
 def test_plots_draw_on_axes_that_are_given(study):

@@ -33,7 +33,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     experiment = EXPERIMENTS[given.name]
-    base = options.changed(protocol_for("4.1", given.preset, **options.numbers(given)), given, fixed={})
+    base = options.changed(
+        protocol_for("4.1", given.preset, **options.numbers(given)), given, fixed={"network": "set by the experiment"}
+    )
     backend, data, workers = options.tools(given, [base])
     settings = {name: getattr(base, name) for name in options.names(given)}
     folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,7 +17,7 @@ from meganet.experiments.plan import COARSE, Stage, stages
 from meganet.experiments.problems import Level, build_levels, coarse_start, starting_point
 from meganet.experiments.progress import Progress, Tracked, work_of_epoch
 from meganet.experiments.protocol import ARMS, Protocol
-from meganet.experiments.store import ResultsFolder
+from meganet.experiments.store import ResultsFolder, trial_lock
 from meganet.experiments.training import Job, train
 from meganet.optim import History, SGDState
 
@@ -110,7 +111,11 @@ class Trials:
     def __call__(self, trials: list[int]) -> list[str]:
         """Run the trials and return a line of text for each run that was not there before."""
         # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
-        with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend):
+        with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend), ExitStack() as held:
+            # a worker may outlive the process that sent it and still be busy with a trial: wait for its end
+            for place in dict.fromkeys((self.folder.path, self.coarse.path)):
+                for trial in trials:
+                    held.enter_context(trial_lock(place, trial))
             levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
             lines = []

@@ -79,8 +79,9 @@ class Workers:
 
 
 def _limited(function: Callable[[Item], Result], threads: int, item: Item) -> Result:
-    with threadpool_limits(threads):
-        return function(item)
+    # for good: this process does nothing else, and another item beside this one must find the same limit
+    threadpool_limits(threads)
+    return function(item)
 
 
 @contextmanager

@@ -141,6 +141,10 @@ class Protocol:
         """Return the learning rate of an epoch, which counts from 1."""
         return self.learning_rate / (0.5 * epoch) ** 0.5
 
+    def sgd_epochs(self, run: str) -> int:
+        """Return the epochs of coarse training, "coarse", or of an arm's retraining by SGD."""
+        return self.coarse_epochs if run == "coarse" else self.fine_epochs
+
     def coarse(self) -> Protocol:
         """Return the protocol whose coarse training this one shares: what matters on the fine grid alone is default.
 

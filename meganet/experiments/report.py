@@ -167,9 +167,15 @@ def results(
             details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
         complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))
-        total = float(sum(sum(trial[run]) for trial in seconds if runs <= trial.keys() for run in runs))
+        total = _seconds([{run: trial.get(run, ()) for run in runs} for trial in seconds], histories)
         found.append(TableResult(table, solver, complete, cells, details, total))
     return found
+
+
+def _seconds(trials: Sequence[Mapping[str, Sequence[float]]], histories: Histories) -> float:
+    """Return the seconds of all runs in the trials that are complete: as many epochs as the histories have."""
+    complete = [t for t in trials if all(len(spent) == histories[run][0][-1]["epoch"] for run, spent in t.items())]
+    return float(sum(sum(spent) for trial in complete for spent in trial.values()))
 
 
 def _cell(values: Sequence[float], thesis: float) -> Cell:

@@ -38,7 +38,7 @@ from meganet.datasets import ImageSet
 from meganet.experiments.protocol import Protocol
 from meganet.optim import History, SGDState
 
-SETTINGS, TIMINGS = "settings.json", "timings.csv"
+SETTINGS, TIMINGS, LOCK = "settings.json", "timings.csv", ".lock"
 
 
 class ResultsError(_validate.InputError):
@@ -82,7 +82,7 @@ class ResultsFolder:
             refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
 
     def __enter__(self) -> ResultsFolder:
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = FileLock(self.path / LOCK)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -100,6 +100,15 @@ class ResultsFolder:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the lock to the process that has it: the others work for that one."""
         return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions, machine and cores of the first run, as they are stored."""
+        try:
+            stored: dict[str, str] = json.loads((self.path / SETTINGS).read_text())["environment"]
+            return {str(name): str(value) for name, value in stored.items()}
+        except (OSError, ValueError, KeyError, AttributeError):
+            refuse("a results folder", repr(str(self.path)))
 
     def _identity(self) -> dict[str, Any]:
         protocol = dataclasses.asdict(self.protocol)
@@ -160,12 +169,12 @@ class ResultsFolder:
             self._refuse_state(path)
         return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch])
 
-    def state(self, trial: int, run: str) -> SGDState:
-        """Return the stored state of a training run that must have begun."""
+    def state(self, trial: int, run: str, epochs: int) -> SGDState:
+        """Return the stored state of a training run that must have ended after so many epochs."""
         state = self.load(trial, run)
-        if state is None:
+        if state is None or state.epoch < epochs:
             net = self.protocol.network
-            refuse(f"a folder with the run {run} of trial {trial + 1}, net {net}", repr(str(self.path)))
+            refuse(f"a folder with the run {run} of trial {trial + 1}, net {net}, at its end", repr(str(self.path)))
         return state
 
     @staticmethod
@@ -195,6 +204,13 @@ class ResultsFolder:
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file of the folder and return its path."""
         return self.write(name, json_text(content))
+
+
+def trial_lock(folder: Path, trial: int) -> FileLock:
+    """Return the lock that whoever writes a trial's files holds, as a context; others wait for it."""
+    place = folder / f"trial-{trial:03d}"
+    place.mkdir(parents=True, exist_ok=True)
+    return FileLock(place / LOCK)
 
 
 def write_file(path: Path, content: str | bytes) -> Path:

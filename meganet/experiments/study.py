@@ -18,9 +18,9 @@ from meganet.datasets import ImageSet
 from meganet.experiments import report
 from meganet.experiments.coarse_to_fine import histories, run
 from meganet.experiments.parallel import Workers
-from meganet.experiments.plan import TABLES
+from meganet.experiments.plan import COARSE, TABLES
 from meganet.experiments.problems import Level, build_levels, load_data
-from meganet.experiments.protocol import Protocol
+from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.report import TableResult
 from meganet.experiments.store import ResultsFolder, read_protocol, refuse
 from meganet.optim import History
@@ -105,14 +105,30 @@ class Study:
         return build_levels(folder.protocol, self.data, trial, folder.backend)
 
     def weights(self, network: str, trial: int, run: str) -> Array:
-        """Return the weights ``[theta; W]`` at the end of a stored run.
+        """Return the weights ``[theta; W]`` at the end of coarse training, "coarse", or of an arm's SGD.
 
         Raises
         ------
         ResultsError
-            If it has not been made.
+            If the run has not been made to its end.
         """
-        return self._folder(network).state(trial, run).x
+        folder = self._folder(network)
+        return folder.state(trial, run, folder.protocol.sgd_epochs(run)).x
+
+    def first_trial(self, networks: Iterable[str]) -> int:
+        """Return the first trial in which coarse training and the arms' SGD are complete, for every network.
+
+        Raises
+        ------
+        ResultsError
+            If there is none.
+        """
+        folders = [self._folder(network) for network in networks]
+        for trial in range(min(folder.protocol.trials for folder in folders)):
+            runs = ((f.epochs(trial, run), f.protocol.sgd_epochs(run)) for f in folders for run in (COARSE, *ARMS))
+            if all(done >= needed for done, needed in runs):
+                return trial
+        refuse("a folder with a trial that is complete", repr(str(self.path)))
 
     def histories(self, table: str) -> dict[str, list[History]]:
         """Return the histories of a table's runs over the trials that are complete."""

@@ -122,7 +122,8 @@ class Variants:
             others = jobs[fine.path].plan if fine.path in jobs else ()
             jobs[fine.path] = Trials(protocol, self.data, fine, coarse, tuple(dict.fromkeys((*others, *plan))))
             first = tuple(stage for stage in plan if stage.arm == COARSE)
-            coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
+            if first:
+                coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
         tracked = [run for part in (coarse_jobs, jobs) for job in part.values() for run in job.runs()]
         runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
         for part in (coarse_jobs.values(), jobs.values()):
@@ -138,8 +139,8 @@ class Variants:
         return self._place(variant, run).seconds(trial)[run]
 
     def weights(self, variant: str, trial: int, run: str) -> Array:
-        """Return the weights at the end of a run."""
-        return self._place(variant, run).state(trial, run).x
+        """Return the weights at the end of coarse training or of an arm's SGD."""
+        return self._place(variant, run).state(trial, run, self.protocols[variant].sgd_epochs(run)).x
 
     def histories(self) -> dict[str, dict[str, list[History]]]:
         """Return the histories of the runs of each variant, one for each complete trial."""

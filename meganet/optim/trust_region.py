@@ -66,8 +66,8 @@ def trust_region(
 
     Notes
     -----
-    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 4.1 with 7.2: the method of the thesis' section
-    3.3.2, equation (3.7).
+    Nocedal and Wright, *Numerical Optimization* (2006), algorithm 4.1 with 7.2: the method of the thesis' equation
+    (3.7).
     """
     _validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
     if subproblem == "gmres" and preconditioner is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,8 @@ import numpy as np
 from meganet.backend import random_stream
 from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
-from meganet.experiments.problems import COARSE_WEIGHTS, starting_point
+from meganet.experiments.problems import coarse_start, starting_point
 from meganet.experiments.study import Study
-from meganet.layers import smoothed_normal
 from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.landscape import plot_landscape
 from meganet.plotting.mosaic import plot_mosaic
@@ -50,7 +50,7 @@ class Figure:
     draw: Callable[[Study, int, Any], list[str]]
     quick: bool = True
 
-    def make(self, study: Study, trial: int = 0) -> tuple[Canvas, list[str]]:
+    def make(self, study: Study, trial: int) -> tuple[Canvas, list[str]]:
         """Return the figure, drawn from a trial of a study, and its lines of text."""
         from matplotlib.figure import Figure as Canvas
 
@@ -79,11 +79,11 @@ def _smoothing(study: Study, trial: int, canvas: Canvas) -> list[str]:
     """Figure 3.1: twenty blocks of the initial coarse classifier before and after smoothing."""
     folder = study.folders["A"]
     protocol, (coarse, _) = folder.protocol, study.levels("A", trial)
-    classifier, blocks = coarse.training.classifier, []
+    blocks = []
     for smoothing in (0.0, protocol.W_smoothing):
-        rng = random_stream(protocol.seed, trial, COARSE_WEIGHTS)
-        w = smoothed_normal(classifier, rng, protocol.W_std, protocol.W_clip, smoothing)
-        blocks.append(folder.backend.to_host(classifier.parameters.view(w)["kernel"])[:, :2])
+        _, w = coarse.training.split(coarse_start(dataclasses.replace(protocol, W_smoothing=smoothing), coarse, trial))
+        kernel = coarse.training.classifier.parameters.view(w)["kernel"]
+        blocks.append(folder.backend.to_host(kernel)[:, :2])
     for ax, found, title in zip(canvas.subplots(1, 2), blocks, ("before", "after"), strict=True):
         plot_mosaic(list(found), ax, common_scale=True)
         ax.set_title(title)
@@ -120,7 +120,8 @@ def _landscapes(network: str, study: Study, trial: int, canvas: Canvas) -> list[
         points.append((f"{STYLES[arm]['label']}, before retraining", fine.training, start))
     lines = []
     for column, (title, fun, point) in enumerate(points):
-        rng = random_stream(protocol.seed, trial, DIRECTIONS, column)
+        # the same random numbers for all, so that both transferred points are seen in like directions
+        rng = random_stream(protocol.seed, trial, DIRECTIONS)
         found = landscape(fun, point, rng)
         top = canvas.add_subplot(2, 3, column + 1)
         plot_landscape(found, top).set_title(title)

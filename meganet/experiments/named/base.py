@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
@@ -79,12 +82,15 @@ class Findings:
     def to_document(self, title: str) -> Document:
         """Return title, table and notes."""
         rows = [self.columns, *(tuple(map(_text, row)) for row in self.rows)]
-        return Document([Heading(title, 1), Grid(rows), *map(Paragraph, self.notes)])
+        written = Paragraph(f"Written by meganet {__version__}.")
+        return Document([Heading(title, 1), Grid(rows), *map(Paragraph, self.notes), written])
 
     def to_csv(self) -> str:
         """Return the table as CSV; every number reads back exactly."""
-        cells = [[v if isinstance(v, str) else repr(v) for v in row] for row in self.rows]
-        return "\n".join([",".join(self.columns), *(",".join(row) for row in cells), ""])
+        text = io.StringIO()
+        # the writer gives floats by their repr
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
+        return text.getvalue()
 
 
 class Experiment(Protocol):

@@ -17,7 +17,7 @@ from meganet.optim import History
 
 FRACTIONS = (1.0, 0.1, 0.01)
 LONGER = 3
-"""New trains so many times as long as the others, which have coarse training behind them."""
+"""New trains so many times as long as the others: as much work as theirs in all, if there are all fine examples."""
 LINES = {
     "New": ("new", "linear"),
     "Transfer": ("transfer", "linear"),
@@ -60,8 +60,8 @@ class Worth:
         """Yield the coarse network's curve, then one for each line and number of fine examples."""
         base = protocol_for("4.1", lab.preset, **lab.settings)
         variants, keys = [], []
-        for fraction in FRACTIONS:
-            examples = max(round(fraction * base.fine_examples), base.batch_size)
+        sizes = (max(round(fraction * base.fine_examples), base.batch_size) for fraction in FRACTIONS)
+        for examples in dict.fromkeys(sizes):
             for line, (arm, interpolation) in LINES.items():
                 changes: dict[str, Any] = {"fine_examples": examples, "interpolation": interpolation}
                 if arm == "new":
@@ -113,7 +113,8 @@ def _answers(curves: Sequence[Curve]) -> Iterator[str]:
         "are those of the training steps, without evaluations."
     )
     for examples in sorted({curve.examples for curve in curves if curve.examples}, reverse=True):
-        ends = {curve.line: float(curve.accuracy[-1]) for curve in curves if curve.examples == examples}
-        text = ", ".join(f"{line} {value:.1f} %" for line, value in ends.items())
-        best = max(ends, key=lambda line: ends[line])
-        yield f"{examples} fine examples, at the end: {text}; best: {best}."
+        # the coarse network is there for all of them
+        ends = [curve for curve in curves if curve.examples in (0, examples)]
+        text = ", ".join(f"{c.line} {c.accuracy[-1]:.1f} % ({c.tflop[-1]:.3g} TFLOP)" for c in ends)
+        best = max(ends, key=lambda curve: float(curve.accuracy[-1]))
+        yield f"{examples} fine examples, at the end: {text}; highest: {best.line}."
