@@ -112,10 +112,7 @@ class Trials:
         """Run the trials and return a line of text for each run that was not there before."""
         # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
         with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend), ExitStack() as held:
-            # a worker may outlive the process that sent it and still be busy with a trial: wait for its end
-            for place in dict.fromkeys((self.folder.path, self.coarse.path)):
-                for trial in trials:
-                    held.enter_context(trial_lock(place, trial))
+            self._hold(held, self.folder, trials)
             levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
             lines = []
@@ -127,13 +124,22 @@ class Trials:
 
     def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> list[str]:
         folder = self._folder(jobs[0].stage)
-        known = [folder.epochs(job.trial, job.stage.name) for job in jobs]
         lines = []
-        for job, before, state in zip(jobs, known, train(self.protocol, folder, jobs), strict=True):
-            ends[job.trial, job.stage.name] = state
-            if before < job.stage.epochs:
-                lines.append(f"trial {job.trial + 1}/{self.protocol.trials} {job.stage.name}: {_summary(state)}")
+        with ExitStack() as held:
+            if folder.path != self.folder.path:
+                self._hold(held, folder, [job.trial for job in jobs])
+            known = [folder.epochs(job.trial, job.stage.name) for job in jobs]
+            for job, before, state in zip(jobs, known, train(self.protocol, folder, jobs), strict=True):
+                ends[job.trial, job.stage.name] = state
+                if before < job.stage.epochs:
+                    lines.append(f"trial {job.trial + 1}/{self.protocol.trials} {job.stage.name}: {_summary(state)}")
         return lines
+
+    @staticmethod
+    def _hold(held: ExitStack, folder: ResultsFolder, trials: list[int]) -> None:
+        """Wait for whoever writes the trials' files: a worker may outlive the process that sent it."""
+        for trial in trials:
+            held.enter_context(trial_lock(folder.path, trial))
 
     def _job(self, levels: tuple[Level, Level], ends: dict[tuple[int, str], SGDState], trial: int, stage: Stage) -> Job:
         coarse, fine = levels

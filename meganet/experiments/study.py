@@ -125,8 +125,8 @@ class Study:
         """
         folders = [self._folder(network) for network in networks]
         for trial in range(min(folder.protocol.trials for folder in folders)):
-            runs = ((f.epochs(trial, run), f.protocol.sgd_epochs(run)) for f in folders for run in (COARSE, *ARMS))
-            if all(done >= needed for done, needed in runs):
+            runs = ((f.load(trial, run), f.protocol.sgd_epochs(run)) for f in folders for run in (COARSE, *ARMS))
+            if all(state is not None and state.epoch == epochs for state, epochs in runs):
                 return trial
         refuse("a folder with a trial that is complete", repr(str(self.path)))
 

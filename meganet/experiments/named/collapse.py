@@ -177,6 +177,11 @@ CAUSES = (
         {"as preset": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
     ),
     Cause(
+        "coarse-training",
+        "Is coarse training too short for R(theta) to smooth the stencils?",
+        {"as preset": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
+    ),
+    Cause(
         "combined",
         "Weak regularisation and interpolated training images together?",
         {
