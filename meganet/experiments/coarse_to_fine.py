@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -183,12 +183,25 @@ def histories(
     """
     plan = stages(tables, protocol, arms)
     result: dict[str, list[History]] = {stage.name: [] for stage in plan}
-    for trial in range(protocol.trials):
-        ends = _ends(trial, plan, folder, folder if coarse is None else coarse)
-        if len(ends) == len(plan):
-            for name, state in ends.items():
-                result[name].append(state.history)
+    for _, ends in _complete(protocol, plan, folder, folder if coarse is None else coarse):
+        for name, state in ends.items():
+            result[name].append(state.history)
     return result
+
+
+def complete_trials(protocol: Protocol, folder: ResultsFolder, tables: tuple[str, ...]) -> list[int]:
+    """Return the numbers of the trials in which all runs of some tables are complete."""
+    return [trial for trial, _ in _complete(protocol, stages(tables, protocol), folder, folder)]
+
+
+def _complete(
+    protocol: Protocol, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder
+) -> Iterator[tuple[int, dict[str, SGDState]]]:
+    """Yield each complete trial with the ends of its runs."""
+    for trial in range(protocol.trials):
+        ends = _ends(trial, plan, folder, coarse)
+        if len(ends) == len(plan):
+            yield trial, ends
 
 
 def _ends(trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder) -> dict[str, SGDState]:

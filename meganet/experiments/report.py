@@ -148,7 +148,7 @@ def results(
     histories : mapping
         Run to the histories of all trials, as `coarse_to_fine.histories` returns them.
     seconds : sequence of mapping
-        For each trial the seconds of the epochs of each run, as `ResultsFolder.seconds` returns them.
+        For each of these trials the seconds of the epochs of each run, as `ResultsFolder.seconds` returns them.
     """
     found = []
     for solver in TABLES[table].solvers or (None,):
@@ -167,15 +167,9 @@ def results(
             details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
         complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))
-        total = _seconds([{run: trial.get(run, ()) for run in runs} for trial in seconds], histories)
+        total = float(sum(sum(trial.get(run, ())) for trial in seconds for run in runs))
         found.append(TableResult(table, solver, complete, cells, details, total))
     return found
-
-
-def _seconds(trials: Sequence[Mapping[str, Sequence[float]]], histories: Histories) -> float:
-    """Return the seconds of all runs in the trials that are complete: as many epochs as the histories have."""
-    complete = [t for t in trials if all(len(spent) == histories[run][0][-1]["epoch"] for run, spent in t.items())]
-    return float(sum(sum(spent) for trial in complete for spent in trial.values()))
 
 
 def _cell(values: Sequence[float], thesis: float) -> Cell:

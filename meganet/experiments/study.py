@@ -16,7 +16,7 @@ from pathlib import Path
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
 from meganet.experiments import report
-from meganet.experiments.coarse_to_fine import histories, run
+from meganet.experiments.coarse_to_fine import complete_trials, histories, run
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, TABLES
 from meganet.experiments.problems import Level, build_levels, load_data
@@ -87,15 +87,16 @@ class Study:
 
     def complete(self) -> tuple[str, ...]:
         """Return the tables that have at least one complete trial."""
-        known = (table for table, plan in TABLES.items() if plan.network in self.folders)
-        return tuple(table for table in known if all(self.histories(table).values()))
+        known = ((table, self.folders.get(plan.network)) for table, plan in TABLES.items())
+        return tuple(table for table, folder in known if folder and complete_trials(folder.protocol, folder, (table,)))
 
     def results(self, tables: Iterable[str]) -> list[TableResult]:
         """Return the tables from what is stored, over the trials that are complete."""
         found = []
         for table in tables:
             folder = self._folder(TABLES[table].network)
-            seconds = [folder.seconds(trial) for trial in range(folder.protocol.trials)]
+            trials = complete_trials(folder.protocol, folder, (table,))
+            seconds = [folder.seconds(trial) for trial in trials]
             found += report.results(table, folder.protocol, self.histories(table), seconds)
         return found
 
