@@ -209,6 +209,9 @@ def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
     page = (made / "interpolation.md").read_text()
     assert "meganet experiment interpolation" in page and str(mnist) not in page
     assert (made / "interpolation.csv").read_text().count("\n") == 5
+    arguments[1] = "fine-examples"
+    assert cli.main([*arguments, "--out", str(tmp_path / "other")]) == 2
+    assert "examples: expected at most the 220 of MNIST, got 1146 in the variant" in capsys.readouterr().err
     assert cli.main([*arguments, "--set", "network=B"]) == 2
     assert "--set: expected a setting that the command leaves open" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from meganet.backend import get_backend
 from meganet.experiments import Protocol, Workers
 from meganet.experiments.named import EXPERIMENTS, Findings, Lab, amplification, calibration, causes
 from meganet.experiments.named.collapse import CAUSES
+from meganet.experiments.variants import SettingsError
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
 from meganet.plotting import findings_figure
@@ -119,6 +120,12 @@ def test_all_causes_in_one_table(lab, monkeypatch):
     assert len(lines) == made and len(found.rows) == 5 and len(found.notes) == 2
     labels = [label.get_text() for label in findings_figure(found).axes[0].get_yticklabels()]
     assert labels[0] == "interpolation: linear" and len(labels) == 5
+
+
+def test_settings_that_do_not_go_with_a_variant_are_named(lab):
+    room = dataclasses.replace(lab[0], settings={**SIZES, "coarse_examples": 400, "batch_size": 400})
+    with pytest.raises(SettingsError, match="batch_size: expected at most the 300 .*, in the variant '300-table-4.1'"):
+        dataclasses.replace(CAUSES[0], changes={"300": {"fine_examples": 300}}).run(room)
 
 
 def test_a_csv_reads_back_whatever_the_names():

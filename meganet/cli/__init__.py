@@ -12,6 +12,7 @@ from meganet._validate import InputError
 from meganet._version import __version__
 from meganet.cli import experiment, figure, info, report, reproduce
 from meganet.experiments import ResultsError
+from meganet.experiments.variants import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(error)
         job()
         sys.stdout.flush()
-    except ResultsError as error:
+    except (ResultsError, SettingsError) as error:
         return _complain(error)
     except KeyboardInterrupt:
         print("\nmeganet: interrupted; the same command continues", file=sys.stderr)

@@ -86,7 +86,7 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
     if backend.takes_stacks and not workers.local:
         reject("jobs", "1 and no cluster on a GPU, where all trials run together", f"{given.jobs}, {given.cluster}")
     data = load_data(protocols[0], given.data, progress=not given.quiet)
-    needed = max(p.coarse_examples + p.fine_examples + p.validation_examples for p in protocols)
+    needed = max(protocol.examples for protocol in protocols)
     if needed > len(data):
         reject("examples", f"at most the {len(data)} of {data.name}", str(needed))
     return backend, data, workers

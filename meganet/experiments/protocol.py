@@ -137,6 +137,11 @@ class Protocol:
         """The dtype of images and weights."""
         return np.dtype(self.dtype)
 
+    @property
+    def examples(self) -> int:
+        """Examples that a trial needs."""
+        return self.coarse_examples + self.fine_examples + self.validation_examples
+
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, which counts from 1."""
         return self.learning_rate / (0.5 * epoch) ** 0.5

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
 from meganet.experiments.coarse_to_fine import Trials, histories, run_all
@@ -27,6 +28,10 @@ from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
 
 FINE = "fine"
+
+
+class SettingsError(_validate.InputError):
+    """Settings that a user chose do not go with those that an experiment changes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,17 @@ class Variant:
     arms: tuple[str, ...] = ARMS
 
     def protocol(self, preset: str, settings: Mapping[str, Any]) -> Protocol:
-        """Return the protocol; its own changes have the last word over `settings`."""
-        return protocol_for(self.table, preset, **{**settings, **self.changes})
+        """Return the protocol; its own changes have the last word over `settings`.
+
+        Raises
+        ------
+        SettingsError
+            If they do not go together.
+        """
+        try:
+            return protocol_for(self.table, preset, **{**settings, **self.changes})
+        except _validate.InputError as error:
+            raise SettingsError(f"{error}, in the variant {self.name!r}") from error
 
 
 class Variants:
@@ -68,6 +82,11 @@ class Variants:
         Changes common to all, such as the number of trials.
     backend : Backend
     data : ImageSet
+
+    Raises
+    ------
+    SettingsError
+        If the settings do not go with a variant, or there are not enough images for it.
     """
 
     def __init__(
@@ -81,6 +100,10 @@ class Variants:
     ) -> None:
         self.path, self.variants, self.data = Path(path).expanduser(), tuple(variants), data
         self.protocols = {variant.name: variant.protocol(preset, settings) for variant in variants}
+        for name, protocol in self.protocols.items():
+            if protocol.examples > len(data):
+                expected = f"at most the {len(data)} of {data.name}"
+                _validate.reject("examples", expected, f"{protocol.examples} in the variant {name!r}", SettingsError)
         self._backend = backend
         self._folders: dict[Path, ResultsFolder] = {}
         for protocol in self.protocols.values():
