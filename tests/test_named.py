@@ -124,7 +124,9 @@ def test_all_causes_in_one_table(lab, monkeypatch):
 
 def test_settings_that_do_not_go_with_a_variant_are_named(lab):
     room = dataclasses.replace(lab[0], settings={**SIZES, "coarse_examples": 400, "batch_size": 400})
-    with pytest.raises(SettingsError, match="batch_size: expected at most the 300 .*, in the variant '300-table-4.1'"):
+    with pytest.raises(
+        SettingsError, match=r"settings: expected some that go with {'fine_examples': 300}, got \(batch_size"
+    ):
         dataclasses.replace(CAUSES[0], changes={"300": {"fine_examples": 300}}).run(room)
 
 

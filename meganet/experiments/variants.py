@@ -66,7 +66,7 @@ class Variant:
         try:
             return protocol_for(self.table, preset, **{**settings, **self.changes})
         except _validate.InputError as error:
-            raise SettingsError(f"{error}, in the variant {self.name!r}") from error
+            _validate.reject("settings", f"some that go with {dict(self.changes)}", f"({error})", SettingsError)
 
 
 class Variants:
