@@ -11,6 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 from tiny import TINY, quadrants, results
 
+from meganet._files import TEMPORARY
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, Workers, run
@@ -93,12 +94,15 @@ def test_a_trial_has_one_writer(tmp_path, data):
     with ResultsFolder(tmp_path, PROTOCOL, get_backend(), data):
         pass
     thread = threading.Thread(target=execute, args=(tmp_path, data, Workers()))
+    half = tmp_path / "trial-001" / f".new.npz.0123{TEMPORARY}"
     with trial_lock(tmp_path, 1):
+        half.write_bytes(b"")
         thread.start()
         time.sleep(2)
         assert thread.is_alive() and not list(tmp_path.glob("trial-001/*.npz"))
     thread.join(60)
     assert not thread.is_alive() and len(list(tmp_path.glob("trial-*/*.npz"))) == 16
+    assert not half.exists()
 
 
 def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alone):

@@ -21,6 +21,8 @@ import io
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile
@@ -87,8 +89,7 @@ class ResultsFolder:
             self._lock.acquire(timeout=0)
         except Timeout:
             refuse("a folder in which no other process works", repr(str(self.path)))
-        for left_over in self.path.rglob(f".*{TEMPORARY}"):
-            left_over.unlink()
+        _clear(self.path)
         if not (self.path / SETTINGS).exists():
             self.write_json(SETTINGS, {**self._identity(), "environment": environment()})
         return self
@@ -206,11 +207,20 @@ class ResultsFolder:
         return self.write(name, json_text(content))
 
 
-def trial_lock(folder: Path, trial: int) -> FileLock:
-    """Return the lock that whoever writes a trial's files holds, as a context; others wait for it."""
+@contextmanager
+def trial_lock(folder: Path, trial: int) -> Iterator[None]:
+    """Wait until nobody else writes a trial's files, clear what a killed writer left, keep others waiting inside."""
     place = folder / f"trial-{trial:03d}"
     place.mkdir(parents=True, exist_ok=True)
-    return FileLock(place / LOCK)
+    with FileLock(place / LOCK):
+        _clear(place)
+        yield
+
+
+def _clear(folder: Path) -> None:
+    """Delete the files of a folder that were not written to their end."""
+    for left_over in folder.glob(f".*{TEMPORARY}"):
+        left_over.unlink()
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
