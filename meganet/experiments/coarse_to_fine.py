@@ -183,25 +183,20 @@ def histories(
     """
     plan = stages(tables, protocol, arms)
     result: dict[str, list[History]] = {stage.name: [] for stage in plan}
-    for _, ends in _complete(protocol, plan, folder, folder if coarse is None else coarse):
+    for ends in complete_trials(protocol, plan, folder, folder if coarse is None else coarse):
         for name, state in ends.items():
             result[name].append(state.history)
     return result
 
 
-def complete_trials(protocol: Protocol, folder: ResultsFolder, tables: tuple[str, ...]) -> list[int]:
-    """Return the numbers of the trials in which all runs of some tables are complete."""
-    return [trial for trial, _ in _complete(protocol, stages(tables, protocol), folder, folder)]
-
-
-def _complete(
+def complete_trials(
     protocol: Protocol, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder
-) -> Iterator[tuple[int, dict[str, SGDState]]]:
-    """Yield each complete trial with the ends of its runs."""
+) -> Iterator[dict[str, SGDState]]:
+    """Yield the last state of every stage, by name, for each trial in which all are complete."""
     for trial in range(protocol.trials):
         ends = _ends(trial, plan, folder, coarse)
         if len(ends) == len(plan):
-            yield trial, ends
+            yield ends
 
 
 def _ends(trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder) -> dict[str, SGDState]:

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from meganet.datasets import ImageSet
 from meganet.experiments import report
 from meganet.experiments.coarse_to_fine import complete_trials, histories, run
 from meganet.experiments.parallel import Workers
-from meganet.experiments.plan import COARSE, TABLES
+from meganet.experiments.plan import COARSE, TABLES, stages
 from meganet.experiments.problems import Level, build_levels, load_data
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.report import TableResult
 from meganet.experiments.store import ResultsFolder, read_protocol, refuse
-from meganet.optim import History
+from meganet.optim import History, SGDState
 
 
 def networks_of(tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -87,18 +88,25 @@ class Study:
 
     def complete(self) -> tuple[str, ...]:
         """Return the tables that have at least one complete trial."""
-        known = ((table, self.folders.get(plan.network)) for table, plan in TABLES.items())
-        return tuple(table for table, folder in known if folder and complete_trials(folder.protocol, folder, (table,)))
+        known = (table for table, plan in TABLES.items() if plan.network in self.folders)
+        return tuple(table for table in known if next(self._trials(table), None) is not None)
 
     def results(self, tables: Iterable[str]) -> list[TableResult]:
         """Return the tables from what is stored, over the trials that are complete."""
         found = []
         for table in tables:
-            folder = self._folder(TABLES[table].network)
-            trials = complete_trials(folder.protocol, folder, (table,))
-            seconds = [folder.seconds(trial) for trial in trials]
-            found += report.results(table, folder.protocol, self.histories(table), seconds)
+            runs: dict[str, list[History]] = defaultdict(list)
+            seconds = []
+            for ends in self._trials(table):
+                seconds.append({name: state.seconds for name, state in ends.items()})
+                for name, state in ends.items():
+                    runs[name].append(state.history)
+            found += report.results(table, self._folder(TABLES[table].network).protocol, runs, seconds)
         return found
+
+    def _trials(self, table: str) -> Iterator[dict[str, SGDState]]:
+        folder = self._folder(TABLES[table].network)
+        return complete_trials(folder.protocol, stages((table,), folder.protocol), folder, folder)
 
     def levels(self, network: str, trial: int) -> tuple[Level, Level]:
         """Return the coarse and the fine problem of a trial."""
