@@ -152,12 +152,12 @@ def results(
     """
     found = []
     for solver in TABLES[table].solvers or (None,):
-        cells, details, runs = {}, {}, {COARSE}
+        cells, details, runs = {}, {}, [COARSE]
         for arm in ARMS:
             names = {"network": final_stage(table, arm, solver)}
             if solver is not None:
                 names["classifier"] = classifier_stage(arm, solver)
-            runs |= set(names.values())
+            runs += names.values()
             cells[arm] = [
                 _cell([100 * history[column.row][column.quantity] for history in histories[names[column.part]]], value)
                 for column, value in zip(columns(table), THESIS[table][arm], strict=True)
