@@ -319,6 +319,7 @@ def test_a_setting_reaches_its_place(name, data):
         {"training_images": "original"},
         {"validation_images": "constant"},
         {"W_neighbours": "vec"},
+        {"W_transfer": "vec"},
     ],
     ids=lambda change: next(iter(change)),
 )

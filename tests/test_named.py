@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ from tiny import TINY, quadrants
 from meganet import Chain, ConvolutionLayer, PoolingLayer
 from meganet.backend import get_backend
 from meganet.experiments import Protocol, Workers
-from meganet.experiments.named import EXPERIMENTS, Findings, Lab, amplification, calibration, causes
+from meganet.experiments.named import (
+    EXPERIMENTS,
+    Findings,
+    Lab,
+    amplification,
+    calibration,
+    causes,
+    new_classifier,
+    validation_set,
+)
 from meganet.experiments.named.collapse import CAUSES
 from meganet.experiments.variants import SettingsError
 from meganet.experiments.work import epoch_flop, step_flop
@@ -107,7 +117,7 @@ def test_causes_share_the_runs_that_they_have_in_common(lab):
 def test_all_causes_in_one_table(lab, monkeypatch):
     room, lines = lab
     chosen = [cause for cause in CAUSES if cause.name in ("interpolation", "classifier-factor")]
-    monkeypatch.setattr(causes, "CAUSES", chosen)
+    monkeypatch.setattr(causes, "CANDIDATES", chosen)
     found = EXPERIMENTS["causes"].run(room)
     made = len(lines)
     for cause in chosen:
@@ -141,6 +151,63 @@ def test_every_cause_has_variants_that_differ(cause):
     changes = cause.changes
     assert len(changes) > 1 and len({str(sorted(change.items())) for change in changes.values()}) == len(changes)
     assert EXPERIMENTS[cause.name] is cause and cause.question.endswith("?")
+
+
+def test_the_validation_set_changes_validation_alone(lab):
+    room, _ = lab
+    found = EXPERIMENTS["validation-set"].run(room)
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    sets = validation_set.SETS
+    assert [(row["net"], row["variant"]) for row in rows] == [(net, name) for net in "AB" for name in sets]
+    # the calibrated momentum is 0
+    stored = EXPERIMENTS["momentum"].run(room).rows
+    for net in "AB":
+        base, *others = (row for row in rows if row["net"] == net)
+        (kept,) = (row for row in stored if row[:2] == ("0", net))
+        assert tuple(base.values())[2:-1] == kept[2:-1]
+        for row in others:
+            assert row["Transfer train"] == base["Transfer train"] and row["Multigrid train"] == base["Multigrid train"]
+        # ten images are all there are
+        few = [row for row in others if "images of it" in row["variant"]]
+        assert len(few) == 2 and all(row["gap Transfer"] == base["gap Transfer"] for row in few)
+
+
+def test_the_sets_of_images_are_what_they_are_called():
+    images = np.random.default_rng(1).random((1200, 1, 4, 4), dtype=np.float32)
+    made = {name: change(images, np.random.default_rng(0)) for name, change in validation_set.SETS.items()}
+    assert all(array.dtype == np.float32 for array in made.values())
+    np.testing.assert_array_equal(made["as it is"], images)
+    np.testing.assert_allclose(made["each image standardised"].mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    np.testing.assert_allclose(made["255 times as bright"], 255 * images, rtol=1e-6)
+    np.testing.assert_array_equal(made["shifted by a pixel"][..., 1:], images[..., :-1])
+    assert np.std(made["with noise of 0.1"] - images) == pytest.approx(0.1, rel=0.05)
+    assert len(made["1000 images of it"]) == 1000 and len(made["100 images of it"]) == 100
+
+
+def test_the_classifier_of_new_by_both_methods(lab):
+    room, lines = lab
+    found = EXPERIMENTS["new-classifier"].run(room)
+    rows = {row[:2]: dict(zip(found.columns, row, strict=True)) for row in found.rows}
+    assert [*rows] == [(name, solver) for name in new_classifier.CHANGES for solver in ("steihaug", "meganet")]
+    # fresh weights alone: the classifier and then all, by both methods, in both trials
+    assert not any("coarse" in line for line in lines) and len(lines) == len(new_classifier.CHANGES) * 2 * 2 * 2
+    assert "table 4.3: 32.5, 34.1, 75.3; table 4.4: 51.8, 50.3, 76.6" in found.notes[0]
+    usual = rows["as preset", "steihaug"]
+    assert rows["W_std 0.01", "steihaug"]["loss at the start"] < usual["loss at the start"]
+    stored = {}
+    for path in room.path.glob("fine-*/settings.json"):
+        protocol = json.loads(path.read_text())["protocol"]
+        key = tuple(protocol[name] for name in ("trust_radius", "classifier_epochs", "W_std"))
+        trial = path.parent / "trial-000"
+        stored[key] = [
+            History.from_csv((trial / f"new-classifier-{s}.csv").read_text()) for s in ("steihaug", "meganet")
+        ]
+    usual, small, large = (stored[radius, 5, 0.1] for radius in (1.0, 0.25, 4.0))
+    for radius, (own, other) in ((1.0, usual), (0.25, small), (4.0, large)):
+        # a first step that is not taken has length 0
+        assert own[1]["step"] <= radius * (1 + 1e-6) and other.to_csv() == usual[1].to_csv()
+    assert small[0].to_csv() != usual[0].to_csv() != large[0].to_csv()
+    assert [list(h)[:6] for h in stored[1.0, 20, 0.1]] == [list(h) for h in usual]
 
 
 def test_amplification_measures_every_start(lab):

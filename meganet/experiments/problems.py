@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from meganet import _validate
-from meganet.backend import Array, Backend, random_stream
+from meganet.backend import Array, Backend, backend_of, random_stream
 from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images, split
 from meganet.experiments.protocol import Protocol, build_network
 from meganet.layers import ConnectorLayer, DenseLayer, clipped_normal, he_normal, smoothed_normal
@@ -20,7 +20,7 @@ from meganet.objective import Objective
 from meganet.regularizers import Tikhonov
 
 # numbers of the random streams within a trial; the arms share the order of the fine examples
-SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
+SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER, NOISE = range(6)
 KERNELS = {"transfer": "copy", "multigrid": "galerkin"}
 """How the stencils of the arms that go on with coarse weights are carried to the fine grid."""
 FEATURES_AT_ONCE = 256
@@ -137,6 +137,9 @@ def starting_point(protocol: Protocol, levels: tuple[Level, Level], arm: str, x:
     if arm == "new":
         return fine.initial(random_stream(protocol.seed, trial, FINE_WEIGHTS), protocol)
     theta, w = coarse.training.split(x)
+    as_vec = protocol.W_transfer == "vec"
+    if as_vec:
+        w = _permuted(_vec_as_images_of(coarse, protocol), w)
     result = prolongate(
         coarse.training.network,
         theta,
@@ -145,4 +148,17 @@ def starting_point(protocol: Protocol, levels: tuple[Level, Level], arm: str, x:
         kernels=KERNELS[arm],
         classifier_scaling=protocol.classifier_scaling,
     )
-    return fine.training.backend.xp.concatenate([result.theta, result.W])
+    fine_w = _permuted(_vec_as_images_of(fine, protocol).T, result.W) if as_vec else result.W
+    return fine.training.backend.xp.concatenate([result.theta, fine_w])
+
+
+def _vec_as_images_of(level: Level, protocol: Protocol) -> LinearOperator:
+    kernel = level.training.classifier.parameters[0]
+    return _vec_as_images(kernel.shape, protocol.float_dtype, level.training.backend)
+
+
+def _permuted(order: LinearOperator, w: Array) -> Array:
+    """Return a classifier's weights with those of its kernel in another order, and the bias as it is."""
+    size = order.shape[1]
+    kernel = order @ w[:size].reshape(order.domain_shape)
+    return backend_of(w).xp.concatenate([kernel.reshape(-1), w[size:]])

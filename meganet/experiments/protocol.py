@@ -65,8 +65,12 @@ class Protocol:
     W_neighbours : {"pixels", "vec"}
         What R(W) takes for neighbours: pixels of one class and channel; or what lies side by side in the original's
         vector of weights, see `problems`.
+    W_transfer : {"pixels", "vec"}
+        What P takes for the image of a class and channel, when the classifier goes to the fine grid.
     newton_products : int
         Products with the Hessian in one step of a Newton method, at most (†; Meganet's default).
+    trust_radius : float
+        First radius of the trust region of CG-Steihaug (†); the original's variant has none.
     theta_init : {"he", "meganet"}
         Initial stencils, `layers.he_normal` or `layers.clipped_normal` (†).
     W_std, W_clip, W_smoothing : float
@@ -97,7 +101,9 @@ class Protocol:
     W_alpha_coarse: float = 4 * 2.0**-5
     mesh_width: float = 1.0
     W_neighbours: str = "pixels"
+    W_transfer: str = "pixels"
     newton_products: int = 10
+    trust_radius: float = 1.0
     theta_init: str = "meganet"
     W_std: float = 0.1
     W_clip: float = 0.2
@@ -115,6 +121,7 @@ class Protocol:
             "classifier_scaling": tuple(CLASSIFIER_SCALINGS),
             "theta_init": STENCILS,
             "W_neighbours": NEIGHBOURS,
+            "W_transfer": NEIGHBOURS,
         }
         for name, allowed in choices.items():
             _validate.choice(name, getattr(self, name), allowed)
@@ -123,7 +130,7 @@ class Protocol:
             if kind is int:
                 _validate.integer(name, value, minimum=0 if name == "seed" else 1)
             elif kind is float:
-                positive = name in ("learning_rate", "mesh_width", "W_clip")
+                positive = name in ("learning_rate", "mesh_width", "trust_radius", "W_clip")
                 bounds = {"above": 0.0} if positive else {"minimum": 0.0}
                 object.__setattr__(self, name, _validate.real(name, value, **bounds))
         if self.momentum >= 1:
@@ -189,7 +196,9 @@ FINE_ONLY = (
     "validation_images",
     "classifier_scaling",
     "W_alpha",
+    "W_transfer",
     "newton_products",
+    "trust_radius",
 )
 """Settings without influence on coarse training."""
 

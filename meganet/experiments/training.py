@@ -32,11 +32,12 @@ from meganet.stacked import StackedObjective
 
 EXAMPLES_AT_ONCE = 128
 """In gradients and products over the whole data set."""
-SOLVERS: dict[str, tuple[Callable[..., Result], str]] = {
-    "steihaug": (trust_region, "radius"),
-    "meganet": (meganet_newton, "mu"),
+SOLVERS: dict[str, tuple[Callable[..., Result], str, Callable[[Protocol], float]]] = {
+    "steihaug": (trust_region, "radius", lambda protocol: protocol.trust_radius),
+    "meganet": (meganet_newton, "mu", lambda protocol: 1.0),
 }
-"""Newton methods with the argument that a continued run needs: radius of the trust region, first step of the search."""
+"""Newton methods with the argument that a continued run needs, radius of the trust region or first step of the search,
+and its value at the start."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
     state = folder.load(job.trial, stage.name)
     if state is not None and state.epoch == stage.epochs:
         return state
-    method, memory_name = SOLVERS[stage.method]
+    method, memory_name, first = SOLVERS[stage.method]
     theta, w = job.level.training.split(job.x0 if state is None else state.x)
     level, x = (job.level.of_classifier(job.x0), w) if stage.classifier_only else (job.level, job.x0)
     xp, observe = level.training.backend.xp, observer(*level)
@@ -113,7 +114,7 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
         folder.save(job.trial, stage.name, state)
         clock = time.perf_counter()
 
-    memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else 1.0
+    memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else first(protocol)
     # the classifier alone keeps no more than its features, which are there anyway
     batch_size = None if stage.classifier_only else EXAMPLES_AT_ONCE
     result = method(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meganet.experiments.named.collapse import ARMS, Gap, thesis_gap
+from meganet.experiments.named.gaps import ARMS, Gap, thesis_gap
 from meganet.experiments.plan import TABLES
 from meganet.plotting.axes import new_axes
 from meganet.plotting.convergence import STYLES

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from meganet.experiments.named import Findings
-from meganet.experiments.named.collapse import Gap
+from meganet.experiments.named.gaps import Gap
 from meganet.experiments.named.worth import Curve
 from meganet.plotting.causes import gaps_figure
 from meganet.plotting.worth import work_figure

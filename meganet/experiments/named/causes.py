@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.collapse import CAUSES, Gap
+from meganet.experiments.named.base import Experiment, Findings, Lab
+from meganet.experiments.named.collapse import CAUSES
+from meganet.experiments.named.gaps import Gap
+from meganet.experiments.named.validation_set import ValidationSet
 
+CANDIDATES: tuple[Experiment, ...] = (*CAUSES, ValidationSet())
 COLUMNS = ("gap Transfer", "gap Multigrid", "effect size")
 
 
@@ -21,7 +24,7 @@ class Causes:
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         drawn: list[Gap] = []
         notes: dict[str, None] = {}
-        for cause in CAUSES:
+        for cause in CANDIDATES:
             found = cause.run(lab)
             for values in (dict(zip(found.columns, row, strict=True)) for row in found.rows):
                 row = rows.setdefault((cause.name, values["variant"]), {"trials": values["trials"]})

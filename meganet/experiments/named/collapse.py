@@ -7,43 +7,13 @@ while that of Transfer stays small, less so with pooling (net B).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.report import THESIS
+from meganet.experiments.named.gaps import ARMS, WITH_GAP, compare, ends
 from meganet.experiments.variants import Variant
-from meganet.optim import History
-
-TABLES = ("4.1", "4.2")
-ARMS = ("transfer", "multigrid")
-COLUMNS = (
-    "variant",
-    "net",
-    "trials",
-    "Transfer train",
-    "Transfer val.",
-    "Multigrid train",
-    "Multigrid val.",
-    "gap Transfer",
-    "gap Multigrid",
-    "gap difference",
-    "std",
-    "change from first",
-    "effect size",
-)
-
-
-class Gap(NamedTuple):
-    """Training minus validation accuracy of an arm at the end, in percent, one value for each trial."""
-
-    variant: str
-    table: str
-    arm: str
-    values: np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -65,65 +35,11 @@ class Cause:
         """Run all variants on both nets; a row for each, with the gaps to draw."""
         variants = {
             (name, table): Variant(f"{name}-table-{table}", changes, table, ARMS)
-            for table in TABLES
+            for table in WITH_GAP
             for name, changes in self.changes.items()
         }
-        runs = lab.runs(list(variants.values()))
-        found = runs.histories()
-        rows: list[tuple[Any, ...]] = []
-        drawn: list[Gap] = []
-        first: dict[str, np.ndarray[Any, Any]] = {}
-        for (name, table), variant in variants.items():
-            ends = {arm: _ends(found[variant.name][arm]) for arm in ARMS}
-            gaps = {arm: ends[arm][:, 0] - ends[arm][:, 1] for arm in ARMS}
-            drawn += [Gap(name, table, arm, values) for arm, values in gaps.items()]
-            difference = gaps["multigrid"] - gaps["transfer"]
-            base = first.setdefault(table, difference)
-            rows.append(
-                (
-                    name,
-                    runs.protocols[variant.name].network,
-                    len(difference),
-                    *(float(value) for arm in ARMS for value in ends[arm].mean(axis=0)),
-                    *(float(gaps[arm].mean()) for arm in ARMS),
-                    float(difference.mean()),
-                    _std(difference),
-                    float((difference - base).mean()),
-                    _effect(difference - base),
-                )
-            )
-        thesis = [
-            f"table {table}: Transfer {thesis_gap(table, 'transfer'):.1f}, "
-            f"Multigrid {thesis_gap(table, 'multigrid'):.1f}"
-            for table in TABLES
-        ]
-        notes = [
-            f"Gaps of the thesis, in points: {'; '.join(thesis)}.",
-            "Gap difference: that of Multigrid minus that of Transfer, mean and standard deviation over the trials. "
-            "Effect size: the change from the first variant, of the same trials, over its standard deviation.",
-        ]
-        return Findings(COLUMNS, rows, notes, tuple(drawn))
-
-
-def _ends(histories: Sequence[History]) -> np.ndarray[Any, Any]:
-    """Return training and validation accuracy at the end, in percent, (trials, 2)."""
-    return np.array([[100 * h[-1]["accuracy"], 100 * h[-1]["validation_accuracy"]] for h in histories])
-
-
-def _std(values: np.ndarray[Any, Any]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
-def _effect(change: np.ndarray[Any, Any]) -> float:
-    """Return Cohen's d of paired differences; nan where it has none."""
-    spread = _std(change)
-    return float(change.mean() / spread) if spread > 0 else float("nan")
-
-
-def thesis_gap(table: str, arm: str) -> float:
-    """Return the gap at the end that the thesis' table shows."""
-    _, _, training, validation = THESIS[table][arm]
-    return training - validation
+        found = lab.runs(list(variants.values())).histories()
+        return compare({key: {arm: ends(found[v.name][arm]) for arm in ARMS} for key, v in variants.items()})
 
 
 CAUSES = (
@@ -169,7 +85,11 @@ CAUSES = (
     Cause(
         "ordering",
         "Does the gradient regulariser see the wrong neighbours, as in the original's MNIST example?",
-        {name: {"W_neighbours": name} for name in ("pixels", "vec")},
+        {
+            "pixels": {"W_neighbours": "pixels", "W_transfer": "pixels"},
+            "vec": {"W_neighbours": "vec", "W_transfer": "pixels"},
+            "vec, transfer too": {"W_neighbours": "vec", "W_transfer": "vec"},
+        },
     ),
     Cause(
         "fine-examples",
