@@ -242,6 +242,11 @@ def test_worth_counts_all_the_work(lab):
     assert transfer.seconds[0] == coarse.seconds[-1] < transfer.seconds[-1]
     canvas = findings_figure(found)
     assert len(canvas.axes) == 2 * len({curve.examples for curve in found.drawn if curve.examples})
+    for path in room.path.glob("coarse-*/trial-000/timings.csv"):
+        path.unlink()
+    untimed = {(curve.line, curve.examples): curve for curve in EXPERIMENTS["worth"].run(room).drawn}
+    for key, curve in untimed.items():
+        assert np.isnan(curve.seconds[-1]) == (key[0] != "New") and (curve.tflop == curves[key].tflop).all()
 
 
 def test_the_arithmetic_of_a_step():

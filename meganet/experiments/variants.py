@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -158,8 +159,10 @@ class Variants:
         return self._coarse_of(protocol) if run == COARSE else self._fine_of(protocol)
 
     def seconds(self, variant: str, trial: int, run: str) -> list[float]:
-        """Return the seconds of each epoch of a run."""
-        return self._place(variant, run).seconds(trial)[run]
+        """Return the seconds of each epoch of a run; nan if they are not all known, since timings may be deleted."""
+        epochs = self.protocols[variant].sgd_epochs(run)
+        known = self._place(variant, run).seconds(trial).get(run, [])
+        return known if len(known) == epochs else [math.nan] * epochs
 
     def weights(self, variant: str, trial: int, run: str) -> Array:
         """Return the weights at the end of coarse training or of an arm's SGD."""
