@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tiny import TINY, quadrants
 
-from meganet import Chain, ConvolutionLayer, PoolingLayer
-from meganet.backend import get_backend
+from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
+from meganet.backend import get_backend, random_stream
 from meganet.experiments import Protocol, Workers
+from meganet.experiments.landscape import filter_normalized
 from meganet.experiments.named import (
     EXPERIMENTS,
     Findings,
@@ -23,7 +24,8 @@ from meganet.experiments.named import (
     validation_set,
 )
 from meganet.experiments.named.collapse import CAUSES
-from meganet.experiments.variants import SettingsError
+from meganet.experiments.problems import DIRECTIONS, build_levels
+from meganet.experiments.variants import SettingsError, Variant
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
 from meganet.plotting import findings_figure
@@ -208,6 +210,36 @@ def test_the_classifier_of_new_by_both_methods(lab):
         assert own[1]["step"] <= radius * (1 + 1e-6) and other.to_csv() == usual[1].to_csv()
     assert small[0].to_csv() != usual[0].to_csv() != large[0].to_csv()
     assert [list(h)[:6] for h in stored[1.0, 20, 0.1]] == [list(h) for h in usual]
+
+
+def test_sharpness_compares_the_arms_before_and_after(lab):
+    room, _ = lab
+    found = EXPERIMENTS["sharpness"].run(room)
+    rows = {row[:2]: dict(zip(found.columns, row, strict=True)) for row in found.rows}
+    assert [*rows] == [(net, moment) for net in "AB" for moment in ("before retraining", "after")]
+    for net, table in (("A", "4.1"), ("B", "4.2")):
+        row = rows[net, "after"]
+        (kept,) = (r for r in EXPERIMENTS["momentum"].run(room).rows if r[:2] == ("0", net))
+        assert (row["gap Transfer"], row["gap Multigrid"]) == pytest.approx(kept[7:9])
+        assert row["lowest ratio"] <= row["ratio"] <= row["highest ratio"]
+        # by hand
+        variant = Variant("by hand", {}, table, ("transfer", "multigrid"))
+        runs, curvatures = room.runs([variant]), []
+        for trial in range(2):
+            level = build_levels(runs.protocols["by hand"], room.data, trial, room.backend)[1]
+            values = []
+            for arm in variant.arms:
+                rng = random_stream(0, trial, DIRECTIONS)
+                bare = Objective(
+                    *(getattr(level.training, name) for name in ("network", "classifier", "images", "labels"))
+                )
+                x = runs.weights("by hand", trial, arm)
+                drawn = [filter_normalized(bare, x, rng) for _ in range(8)]
+                values.append(np.mean([np.vdot(d, bare.hessian(x) @ d) for d in drawn]))
+            curvatures.append(values)
+        expected = np.mean(curvatures, axis=0)
+        assert (row["curvature Transfer"], row["curvature Multigrid"]) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+        assert max(expected) > 1e-6
 
 
 def test_amplification_measures_every_start(lab):

@@ -108,6 +108,23 @@ def landscape(
     )
 
 
+def loss_curvature(
+    fun: Objective, x: Array, rng: np.random.Generator, *, directions: int = 2, examples: int = 256
+) -> float:
+    """Return the mean of ``<d, H d>`` over random directions, with the Gauss-Newton Hessian of the loss alone.
+
+    Parameters
+    ----------
+    fun, x, rng, examples
+        As for `landscape`.
+    directions : int
+        How many are drawn, see `filter_normalized`.
+    """
+    bare = _first(fun, min(_validate.integer("examples", examples), fun.examples), regularized=False)
+    drawn = [filter_normalized(bare, x, rng) for _ in range(_validate.integer("directions", directions))]
+    return _curvature(bare, x, drawn)
+
+
 def _first(fun: Objective, count: int, *, regularized: bool = True) -> Objective:
     regularizers: dict[str, Any] = (
         {"theta_regularizer": fun.theta_regularizer, "W_regularizer": fun.W_regularizer} if regularized else {}

@@ -20,7 +20,9 @@ from meganet.objective import Objective
 from meganet.regularizers import Tikhonov
 
 # numbers of the random streams within a trial; the arms share the order of the fine examples
-SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER, NOISE = range(6)
+SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
+# the same of what is measured and drawn afterwards
+NOISE, CHANNELS, BLOCKS, DIRECTIONS = range(9, 13)
 KERNELS = {"transfer": "copy", "multigrid": "galerkin"}
 """How the stencils of the arms that go on with coarse weights are carried to the fine grid."""
 FEATURES_AT_ONCE = 256

@@ -13,7 +13,7 @@ import numpy as np
 from meganet.backend import random_stream
 from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
-from meganet.experiments.problems import coarse_start, starting_point
+from meganet.experiments.problems import BLOCKS, CHANNELS, DIRECTIONS, coarse_start, starting_point
 from meganet.experiments.study import Study
 from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.landscape import plot_landscape
@@ -22,8 +22,6 @@ from meganet.plotting.mosaic import plot_mosaic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-# numbers of the random streams of the figures, apart from those of the training
-CHANNELS, BLOCKS, DIRECTIONS = 10, 11, 12
 ROWS_OF_FIGURE_4_4 = ("new", "multigrid", "transfer")
 
 

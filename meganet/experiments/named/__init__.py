@@ -5,9 +5,18 @@ from meganet.experiments.named.base import Experiment, Findings, Lab
 from meganet.experiments.named.calibration import CALIBRATIONS
 from meganet.experiments.named.causes import CANDIDATES, Causes
 from meganet.experiments.named.new_classifier import NewClassifier
+from meganet.experiments.named.sharpness import Sharpness
 from meganet.experiments.named.worth import Worth
 
-_ALL: tuple[Experiment, ...] = (*CALIBRATIONS, Amplification(), *CANDIDATES, Causes(), NewClassifier(), Worth())
+_ALL: tuple[Experiment, ...] = (
+    *CALIBRATIONS,
+    Amplification(),
+    *CANDIDATES,
+    Causes(),
+    Sharpness(),
+    NewClassifier(),
+    Worth(),
+)
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Findings", "Lab"]
