@@ -21,13 +21,14 @@ from meganet.experiments import (
     ResultsFolder,
     build_network,
     histories,
+    problems,
     protocol_for,
     report,
     run,
     training,
 )
-from meganet.experiments.problems import build_levels, starting_point
-from meganet.multigrid import galerkin_matrix
+from meganet.experiments.problems import build_levels, coarse_start, starting_point
+from meganet.multigrid import galerkin_matrix, prolongate_images
 from meganet.objective import observer
 from meganet.optim import History, Momentum
 
@@ -282,6 +283,49 @@ def test_a_run_that_diverges_says_so(tmp_path, data):
     folder, found = execute(tmp_path, protocol, data, report=lines.append)
     assert all("diverged, the objective is not finite" in line for line in lines)
     assert np.isnan(found["new"][0][-1]["accuracy"]) and np.isnan(table_of(folder, found).cells["new"][2].mean)
+
+
+def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data):
+    folder, _ = execute(tmp_path, TINY, data)
+    path = folder.path / "settings.json"
+    stored = json.loads(path.read_text())
+    del stored["protocol"]["trust_radius"]
+    path.write_text(json.dumps(stored))
+    before = results(folder.path)
+    lines = []
+    execute(tmp_path, TINY, data, report=lines.append)
+    assert not lines and results(folder.path) == before
+    with pytest.raises(ResultsError, match=r"with trust_radius = 1.0 \(now 2.0\)"):
+        execute(tmp_path, dataclasses.replace(TINY, trust_radius=2.0), data)
+
+
+def test_the_order_of_vec_is_that_of_the_original():
+    """W is a matrix, classes by features; its columns one below the other, taken for images of rows x columns."""
+    classes, channels, height, width = shape = (2, 3, 2, 4)
+    weights = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    # MATLAB's features: rows run fastest, then columns, then channels
+    matrix = weights.transpose(0, 1, 3, 2).reshape(classes, -1)
+    images = matrix.reshape(-1, order="F").reshape((height, width, channels * classes), order="F")
+    order = problems._vec_as_images(shape, np.float64, get_backend())
+    np.testing.assert_array_equal((order @ weights).reshape(-1, height, width), np.moveaxis(images, 2, 0))
+    np.testing.assert_array_equal(order.T @ (order @ weights), weights)
+
+
+def test_the_slip_in_the_transfer_moves_the_kernel_alone(data):
+    levels = build_levels(TINY, data, 0, get_backend())
+    x = coarse_start(TINY, levels[0], 0)
+    usual, moved = (
+        starting_point(dataclasses.replace(TINY, W_transfer=order), levels, "transfer", x, 0)
+        for order in ("pixels", "vec")
+    )
+    views = [levels[1].training.parameters.view(start) for start in (usual, moved)]
+    for name in views[0]:
+        assert np.array_equal(views[0][name], views[1][name]) == (name != "W.kernel")
+    # by hand: coarse weights to images, P, back
+    coarse, fine = (problems._vec_as_images_of(level, TINY) for level in levels)
+    w = levels[0].training.parameters.view(x)["W.kernel"]
+    expected = fine.T @ (0.25 * prolongate_images((coarse @ w), "linear"))
+    np.testing.assert_allclose(views[1]["W.kernel"], expected, rtol=1e-5, atol=1e-7)
 
 
 SETTINGS = {

@@ -15,6 +15,7 @@ from meganet.layers import ConvolutionLayer, Layer, PoolingLayer
 from meganet.multigrid.network import CLASSIFIER_SCALINGS
 from meganet.multigrid.transfer import INTERPOLATIONS
 from meganet.networks import Chain
+from meganet.optim.trust_region import LARGEST_RADIUS
 
 ARMS = ("new", "transfer", "multigrid")
 """The fine networks compared: fresh weights; copied stencils; Galerkin stencils (classifier prolongated in both)."""
@@ -30,7 +31,8 @@ IMAGES = ("original", *INTERPOLATIONS)
 class Protocol:
     """Coarse-to-fine training, chapter 4 of the thesis; every setting of one run.
 
-    Where the thesis is silent the default is our choice (marked †); the settings are there to be changed.
+    Where the thesis is silent the default is our choice (marked †); the settings are there to be changed. The default
+    of a new setting is what was done before there was one, so that stored results stay what they are.
 
     Attributes
     ----------
@@ -47,10 +49,10 @@ class Protocol:
     data_scaling : {"standardize", "unit"}
         See `datasets.scale_images` (†).
     interpolation : {"linear", "constant"}
-        The choice of P.
+        The choice of P (†).
     training_images, validation_images : {"original", "linear", "constant"}
         The fine images to retrain on and to validate with: as they are, or ``P R x`` with this P, which hold no more
-        than the coarse images do (equation (3.3) of the thesis).
+        than the coarse images do (†; equation (3.3) of the thesis has both).
     classifier_scaling : {"logits", "none", "thesis"}
         The factor on the classifier, see `multigrid.prolongate_classifier` (†).
     learning_rate : float
@@ -63,14 +65,15 @@ class Protocol:
     mesh_width : float
         h of the finite differences in R(W) (†).
     W_neighbours : {"pixels", "vec"}
-        What R(W) takes for neighbours: pixels of one class and channel; or what lies side by side in the original's
-        vector of weights, see `problems`.
+        What R(W) takes for neighbours: pixels of one class and channel; or, as the original's MNIST example does, what
+        lies side by side in ``vec(W)``, in which the classes run fastest. The start is smoothed over pixels always.
     W_transfer : {"pixels", "vec"}
-        What P takes for the image of a class and channel, when the classifier goes to the fine grid.
+        What P interpolates between when the classifier goes to the fine grid: the same choice. "vec" is a slip, which
+        leaves no weight in its place.
     newton_products : int
         Products with the Hessian in one step of a Newton method, at most (†; Meganet's default).
     trust_radius : float
-        First radius of the trust region of CG-Steihaug (†); the original's variant has none.
+        First radius of the trust region of CG-Steihaug, at most 1000 (†); the original's variant has none.
     theta_init : {"he", "meganet"}
         Initial stencils, `layers.he_normal` or `layers.clipped_normal` (†).
     W_std, W_clip, W_smoothing : float
@@ -133,6 +136,8 @@ class Protocol:
                 positive = name in ("learning_rate", "mesh_width", "trust_radius", "W_clip")
                 bounds = {"above": 0.0} if positive else {"minimum": 0.0}
                 object.__setattr__(self, name, _validate.real(name, value, **bounds))
+        if self.trust_radius > LARGEST_RADIUS:
+            _validate.reject("trust_radius", f"at most {LARGEST_RADIUS:g}, the largest radius", repr(self.trust_radius))
         if self.momentum >= 1:
             _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
         fewest = min(self.coarse_examples, self.fine_examples)

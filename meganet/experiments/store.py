@@ -119,8 +119,11 @@ class ResultsFolder:
     def _check_settings(self, path: Path) -> None:
         try:
             stored = json.loads(path.read_text())
+            # results older than a setting were made with what is its default now
+            defaults = {f.name: f.default for f in dataclasses.fields(Protocol) if f.name != "trials"}
             then, now = (
-                {**s["protocol"], "backend": s["backend"], "data": s["data"]} for s in (stored, self._identity())
+                {**defaults, **s["protocol"], "backend": s["backend"], "data": s["data"]}
+                for s in (stored, self._identity())
             )
         except (ValueError, KeyError, TypeError):
             refuse("a results folder", f"{str(path)!r}, which cannot be read")

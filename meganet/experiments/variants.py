@@ -127,7 +127,11 @@ class Variants:
         return self._folder(FINE, protocol)
 
     def _folder(self, kind: str, protocol: Protocol) -> ResultsFolder:
-        settings = {**dataclasses.asdict(protocol), "trials": 0}
+        settings = {
+            f.name: getattr(protocol, f.name)
+            for f in dataclasses.fields(protocol)
+            if f.name != "trials" and getattr(protocol, f.name) != f.default
+        }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         path = self.path / f"{kind}-{digest}"
         if path not in self._folders:

@@ -13,6 +13,7 @@ from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Re
 from meganet.optim.steihaug import Preconditioner, Subproblem, steihaug
 
 Solver = Callable[..., Subproblem]
+LARGEST_RADIUS = 1e3
 SMALLEST_RADIUS = 1e-14
 """Relative to the first radius."""
 
@@ -24,7 +25,7 @@ def trust_region(
     *,
     subproblem: str = "steihaug",
     radius: float = 1.0,
-    max_radius: float = 1e3,
+    max_radius: float = LARGEST_RADIUS,
     accept: float = 1e-4,
     max_products: int | None = None,
     preconditioner: Preconditioner | None = None,

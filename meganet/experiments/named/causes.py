@@ -1,35 +1,116 @@
-"""All candidate causes of Multigrid's failure on validation in one table."""
+"""Why does Multigrid fall to 63 % on validation? One small experiment for each candidate cause.
+
+Each compares variants of the protocol, on net A and on net B, over several trials: the *gap* of an arm is its training
+minus its validation accuracy at the end. A cause reproduces the thesis' pattern if the gap of Multigrid becomes large
+while that of Transfer stays small, less so with pooling (net B).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from meganet.experiments.named.base import Experiment, Findings, Lab
-from meganet.experiments.named.collapse import CAUSES
-from meganet.experiments.named.gaps import Gap
-from meganet.experiments.named.validation_set import ValidationSet
-
-CANDIDATES: tuple[Experiment, ...] = (*CAUSES, ValidationSet())
-COLUMNS = ("gap Transfer", "gap Multigrid", "effect size")
+from meganet.experiments.named.base import Findings, Lab
+from meganet.experiments.named.gaps import ARMS, WITH_GAP, compare, ends
+from meganet.experiments.variants import Variant
 
 
-class Causes:
-    """Run every candidate cause and show them side by side; runs that several have in common are made once."""
+@dataclass(frozen=True)
+class Cause:
+    """A comparison of settings.
 
-    name = "causes"
-    question = "Which of the candidate causes makes Multigrid fail on validation?"
+    Attributes
+    ----------
+    name, question : str
+    changes : mapping
+        Name of each variant to its settings; the first one is what the others are compared with.
+    """
+
+    name: str
+    question: str
+    changes: Mapping[str, Mapping[str, Any]]
 
     def run(self, lab: Lab) -> Findings:
-        """Run what is missing; a row for each variant of each cause, the nets side by side."""
-        rows: dict[tuple[str, str], dict[str, Any]] = {}
-        drawn: list[Gap] = []
-        notes: dict[str, None] = {}
-        for cause in CANDIDATES:
-            found = cause.run(lab)
-            for values in (dict(zip(found.columns, row, strict=True)) for row in found.rows):
-                row = rows.setdefault((cause.name, values["variant"]), {"trials": values["trials"]})
-                row |= {f"net {values['net']}: {column}": values[column] for column in COLUMNS}
-            drawn += [gap._replace(variant=f"{cause.name}: {gap.variant}") for gap in found.drawn]
-            notes |= dict.fromkeys(found.notes)
-        columns = ("cause", "variant", *next(iter(rows.values())))
-        return Findings(columns, [(*key, *row.values()) for key, row in rows.items()], list(notes), tuple(drawn))
+        """Run all variants on both nets; a row for each, with the gaps to draw."""
+        variants = {
+            (name, table): Variant(f"{name}-table-{table}", changes, table, ARMS)
+            for table in WITH_GAP
+            for name, changes in self.changes.items()
+        }
+        found = lab.runs(list(variants.values())).histories()
+        return compare({key: {arm: ends(found[v.name][arm]) for arm in ARMS} for key, v in variants.items()})
+
+
+CAUSES = (
+    Cause(
+        "training-images",
+        "Are the fine training images interpolated from coarse ones, and the validation images not?",
+        {
+            "original": {"training_images": "original"},
+            "linear": {"training_images": "linear"},
+            "constant": {"training_images": "constant"},
+        },
+    ),
+    Cause(
+        "validation-images",
+        "Do the validation images differ in their high frequencies from the training images?",
+        {
+            "as training": {"training_images": "original"},
+            "linear": {"training_images": "original", "validation_images": "linear"},
+            "constant": {"training_images": "original", "validation_images": "constant"},
+            "both linear": {"training_images": "linear", "validation_images": "linear"},
+        },
+    ),
+    Cause(
+        "theta-regularisation",
+        "Is the regularisation of theta weaker than printed?",
+        {"2^-3, printed": {"theta_alpha": 2.0**-3}, "2^-6": {"theta_alpha": 2.0**-6}, "0": {"theta_alpha": 0.0}},
+    ),
+    Cause(
+        "interpolation",
+        "Which P?",
+        {"linear": {"interpolation": "linear"}, "constant": {"interpolation": "constant"}},
+    ),
+    Cause(
+        "classifier-factor",
+        "Which factor on the classifier?",
+        {name: {"classifier_scaling": name} for name in ("logits", "none", "thesis")},
+    ),
+    Cause(
+        "smoothing",
+        "Is the initial classifier smoothed too little?",
+        {name: {"W_smoothing": float(name)} for name in ("1", "10", "0.1")},
+    ),
+    Cause(
+        "ordering",
+        "Does the gradient regulariser see the wrong neighbours, as in the original's MNIST example?",
+        {
+            "pixels": {"W_neighbours": "pixels", "W_transfer": "pixels"},
+            "vec": {"W_neighbours": "vec", "W_transfer": "pixels"},
+            "vec, transfer too": {"W_neighbours": "vec", "W_transfer": "vec"},
+        },
+    ),
+    Cause(
+        "fine-examples",
+        "Are there too few fine examples?",
+        {"as preset": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
+    ),
+    Cause(
+        "coarse-training",
+        "Is coarse training too short for R(theta) to smooth the stencils?",
+        {"as preset": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
+    ),
+    Cause(
+        "combined",
+        "Weak regularisation and interpolated training images together?",
+        {
+            "neither": {"theta_alpha": 2.0**-3, "training_images": "original"},
+            "weak": {"theta_alpha": 0.0, "training_images": "original"},
+            "interpolated": {"theta_alpha": 2.0**-3, "training_images": "linear"},
+            "both": {"theta_alpha": 0.0, "training_images": "linear"},
+        },
+    ),
+    Cause("momentum", "Does momentum matter?", {"0": {"momentum": 0.0}, "0.9": {"momentum": 0.9}}),
+)
+"""One experiment for each candidate of why Multigrid does not generalise."""
