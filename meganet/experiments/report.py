@@ -100,7 +100,7 @@ class TableResult:
     cells : dict
         Arm to the cells of its row.
     details : dict
-        Arm to objective and validation loss at the end (means) and the median of the seconds of an epoch.
+        Arm to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch.
     seconds : float
         Of all training steps that the table is made of, coarse training included, evaluations not.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meganet.experiments.named.gaps import ARMS, Gap, thesis_gap
+from meganet.experiments.named.gaps import CARRIED, Gap, thesis_gap
 from meganet.experiments.plan import TABLES
 from meganet.plotting.axes import new_axes
 from meganet.plotting.convergence import STYLES
@@ -36,7 +36,7 @@ def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes((6, 3)) if ax is None else ax
     variants = list(dict.fromkeys(gap.variant for gap in gaps))
-    for arm, side in zip(ARMS, (-0.5, 0.5), strict=True):
+    for arm, side in zip(CARRIED, (-0.5, 0.5), strict=True):
         color, label = STYLES[arm]["color"], STYLES[arm]["label"]
         chosen = {gap.variant: gap.values for gap in gaps if (gap.table, gap.arm) == (table, arm)}
         places = np.arange(len(variants)) + side * WIDTH
@@ -65,5 +65,5 @@ def gaps_figure(gaps: Sequence[Gap]) -> Figure:
     axes = canvas.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for ax, table in zip(axes, tables, strict=True):
         plot_gaps(gaps, table, ax)
-    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(ARMS))
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(CARRIED))
     return canvas

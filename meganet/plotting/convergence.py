@@ -9,6 +9,7 @@ import numpy as np
 
 from meganet.experiments.plan import COARSE
 from meganet.optim import History
+from meganet.plotting.axes import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +41,7 @@ def plot_convergence(
     -------
     matplotlib Axes
     """
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(7, 4.5), layout="constrained").subplots()
+    ax = new_axes((7, 4.5)) if ax is None else ax
     start = histories[COARSE][0].column("epoch")[-1]
     for name, style in STYLES.items():
         epochs = np.array(histories[name][0].column("epoch"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.experiments.named.base import Experiment, Findings, Lab
-from meganet.experiments.named.collapse import CAUSES
+from meganet.experiments.named.causes import CAUSES
 from meganet.experiments.named.gaps import Gap
 from meganet.experiments.named.validation_set import ValidationSet
 

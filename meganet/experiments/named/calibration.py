@@ -31,7 +31,7 @@ STAGES: tuple[Mapping[str, Sequence[Any]], ...] = (
     {"W_smoothing": (10.0, 1.0, 100.0)},
     {"W_std": (0.1, 1.0)},
 )
-"""Settings, with candidates, that are fitted together; the thesis' text allows each of these readings."""
+"""Settings, with candidates, that are fitted together; the thesis' text or equations allow each of these readings."""
 DOUBTED: tuple[Mapping[str, Sequence[Any]], ...] = ({"theta_alpha": (2.0**-3, 2.0**-6, 0.0)},)
 """A setting that the text does print, but that lets no network fit its data as well as the thesis' tables say."""
 TARGET = THESIS["4.1"]["new"]

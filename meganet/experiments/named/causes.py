@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.gaps import ARMS, WITH_GAP, compare, ends
+from meganet.experiments.named.gaps import CARRIED, SGD_TABLES, compare, ends
 from meganet.experiments.variants import Variant
 
 
@@ -34,12 +34,12 @@ class Cause:
     def run(self, lab: Lab) -> Findings:
         """Run all variants on both nets; a row for each, with the gaps to draw."""
         variants = {
-            (name, table): Variant(f"{name}-table-{table}", changes, table, ARMS)
-            for table in WITH_GAP
+            (name, table): Variant(f"{name}-table-{table}", changes, table, CARRIED)
+            for table in SGD_TABLES
             for name, changes in self.changes.items()
         }
         found = lab.runs(list(variants.values())).histories()
-        return compare({key: {arm: ends(found[v.name][arm]) for arm in ARMS} for key, v in variants.items()})
+        return compare({key: {arm: ends(found[v.name][arm]) for arm in CARRIED} for key, v in variants.items()})
 
 
 CAUSES = (
@@ -84,29 +84,30 @@ CAUSES = (
     ),
     Cause(
         "ordering",
-        "Does the gradient regulariser see the wrong neighbours, as in the original's MNIST example?",
+        "Do the gradient regulariser, as in the original's MNIST example, or the transfer see the wrong neighbours?",
         {
             "pixels": {"W_neighbours": "pixels", "W_transfer": "pixels"},
-            "vec": {"W_neighbours": "vec", "W_transfer": "pixels"},
-            "vec, transfer too": {"W_neighbours": "vec", "W_transfer": "vec"},
+            "vec, regulariser alone": {"W_neighbours": "vec", "W_transfer": "pixels"},
+            "vec, transfer alone": {"W_neighbours": "pixels", "W_transfer": "vec"},
+            "vec, both": {"W_neighbours": "vec", "W_transfer": "vec"},
         },
     ),
     Cause(
         "fine-examples",
         "Are there too few fine examples?",
-        {"as preset": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
+        {"as set": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
     ),
     Cause(
         "coarse-training",
         "Is coarse training too short for R(theta) to smooth the stencils?",
-        {"as preset": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
+        {"as set": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
     ),
     Cause(
         "combined",
-        "Weak regularisation and interpolated training images together?",
+        "No R(theta) and interpolated training images together?",
         {
             "neither": {"theta_alpha": 2.0**-3, "training_images": "original"},
-            "weak": {"theta_alpha": 0.0, "training_images": "original"},
+            "no R(theta)": {"theta_alpha": 0.0, "training_images": "original"},
             "interpolated": {"theta_alpha": 2.0**-3, "training_images": "linear"},
             "both": {"theta_alpha": 0.0, "training_images": "linear"},
         },

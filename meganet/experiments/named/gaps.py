@@ -9,12 +9,15 @@ import numpy as np
 
 from meganet.experiments.named.base import Findings
 from meganet.experiments.plan import TABLES
+from meganet.experiments.problems import KERNELS
 from meganet.experiments.report import THESIS
+from meganet.experiments.variants import Variant
 from meganet.optim import History
 
-WITH_GAP = ("4.1", "4.2")
-"""The tables whose gaps are compared: without and with pooling."""
-ARMS = ("transfer", "multigrid")
+SGD_TABLES = ("4.1", "4.2")
+"""The tables that SGD alone trains, without and with pooling: their gaps are compared."""
+CARRIED = tuple(KERNELS)
+"""The arms that go on with coarse weights."""
 COLUMNS = (
     "variant",
     "net",
@@ -41,6 +44,11 @@ class Gap(NamedTuple):
     values: np.ndarray[Any, Any]
 
 
+def as_set() -> dict[str, Variant]:
+    """Return, for each table, the arms that go on with coarse weights, without any change of the settings."""
+    return {table: Variant(f"table-{table}", {}, table, CARRIED) for table in SGD_TABLES}
+
+
 def ends(histories: Sequence[History]) -> np.ndarray[Any, Any]:
     """Return training and validation accuracy at the end, in percent, (trials, 2)."""
     return np.array([[100 * h[-1]["accuracy"], 100 * h[-1]["validation_accuracy"]] for h in histories])
@@ -59,7 +67,7 @@ def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, An
     drawn: list[Gap] = []
     first: dict[str, np.ndarray[Any, Any]] = {}
     for (name, table), of_arm in accuracies.items():
-        gaps = {arm: of_arm[arm][:, 0] - of_arm[arm][:, 1] for arm in ARMS}
+        gaps = {arm: of_arm[arm][:, 0] - of_arm[arm][:, 1] for arm in CARRIED}
         drawn += [Gap(name, table, arm, values) for arm, values in gaps.items()]
         difference = gaps["multigrid"] - gaps["transfer"]
         base = first.setdefault(table, difference)
@@ -68,8 +76,8 @@ def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, An
                 name,
                 TABLES[table].network,
                 len(difference),
-                *(float(value) for arm in ARMS for value in of_arm[arm].mean(axis=0)),
-                *(float(gaps[arm].mean()) for arm in ARMS),
+                *(float(value) for arm in CARRIED for value in of_arm[arm].mean(axis=0)),
+                *(float(gaps[arm].mean()) for arm in CARRIED),
                 float(difference.mean()),
                 _std(difference),
                 float((difference - base).mean()),
@@ -78,12 +86,13 @@ def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, An
         )
     thesis = [
         f"table {table}: Transfer {thesis_gap(table, 'transfer'):.1f}, Multigrid {thesis_gap(table, 'multigrid'):.1f}"
-        for table in WITH_GAP
+        for table in SGD_TABLES
     ]
     notes = [
         f"Gaps of the thesis, in points: {'; '.join(thesis)}.",
         "Gap difference: that of Multigrid minus that of Transfer, mean and standard deviation over the trials. "
-        "Effect size: the change from the first variant, of the same trials, over its standard deviation.",
+        "Effect size: the change from the first variant, of the same trials, over its standard deviation, which a few "
+        "trials give roughly.",
     ]
     return Findings(COLUMNS, rows, notes, tuple(drawn))
 

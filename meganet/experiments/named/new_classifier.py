@@ -14,7 +14,7 @@ from meganet.experiments.variants import Variant
 
 TABLE = "4.3"
 CHANGES: dict[str, Mapping[str, Any]] = {
-    "as preset": {},
+    "as set": {},
     "first radius 1/4": {"trust_radius": 0.25},
     "first radius 4": {"trust_radius": 4.0},
     "20 steps": {"classifier_epochs": 20},

@@ -1,7 +1,8 @@
 """Is it the validation set? The networks at the end of retraining, validated on other images or on fewer.
 
-No training of its own: the weights are those that *Transfer* and *Multigrid* have at the end, and each set is made from
-the validation images of the trial. Images without their oscillating part are the cause "validation-images".
+The weights are those that *Transfer* and *Multigrid* have at the end, the same for every set, and each set is made from
+the validation images of the trial, as the protocol scales them. Images without their oscillating part are the cause
+"validation-images".
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import numpy as np
 from meganet.backend import random_stream
 from meganet.datasets import scale_images
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.gaps import ARMS, WITH_GAP, compare, ends
+from meganet.experiments.named.gaps import CARRIED, as_set, compare, ends
 from meganet.experiments.problems import NOISE, Level, build_levels
-from meganet.experiments.variants import Variant
 from meganet.objective import Objective
 
 Images = np.ndarray[Any, Any]
@@ -42,12 +42,12 @@ def _noisy(images: Images, rng: np.random.Generator) -> Images:
     return (images + 0.1 * rng.standard_normal(images.shape)).astype(images.dtype)
 
 
-def _first_1000(images: Images, rng: np.random.Generator) -> Images:
-    return images[:1000]
+def _tenth(images: Images, rng: np.random.Generator) -> Images:
+    return images[: max(len(images) // 10, 1)]
 
 
-def _first_100(images: Images, rng: np.random.Generator) -> Images:
-    return images[:100]
+def _hundredth(images: Images, rng: np.random.Generator) -> Images:
+    return images[: max(len(images) // 100, 1)]
 
 
 SETS: dict[str, Callable[[Images, np.random.Generator], Images]] = {
@@ -56,8 +56,8 @@ SETS: dict[str, Callable[[Images, np.random.Generator], Images]] = {
     "255 times as bright": _brighter,
     "shifted by a pixel": _shifted,
     "with noise of 0.1": _noisy,
-    "1000 images of it": _first_1000,
-    "100 images of it": _first_100,
+    "a tenth of it": _tenth,
+    "a hundredth of it": _hundredth,
 }
 """How a validation set is made from the images of a trial; the first is what the others are compared with."""
 
@@ -69,17 +69,17 @@ class ValidationSet:
     question = "Are the validation images scaled otherwise, shifted, noisy, or too few?"
 
     def run(self, lab: Lab) -> Findings:
-        """Run what the settings as they are have not run yet; a row for each set, with the gaps to draw."""
-        variants = {table: Variant(f"table-{table}", {}, table, ARMS) for table in WITH_GAP}
+        """Make the runs that are missing; a row for each set, with the gaps to draw."""
+        variants = as_set()
         runs = lab.runs(list(variants.values()))
         histories = runs.histories()
         result: dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]] = {}
         for table, variant in variants.items():
             protocol = runs.protocols[variant.name]
-            found = {name: {arm: ends(histories[variant.name][arm]) for arm in ARMS} for name in SETS}
+            found = {name: {arm: ends(histories[variant.name][arm]) for arm in CARRIED} for name in SETS}
             for trial in range(protocol.trials):
                 _, fine = build_levels(protocol, lab.data, trial, lab.backend)
-                weights = {arm: runs.weights(variant.name, trial, arm) for arm in ARMS}
+                weights = {arm: runs.weights(variant.name, trial, arm) for arm in CARRIED}
                 for name, validation in _validations(fine, protocol.seed, trial):
                     for arm, x in weights.items():
                         found[name][arm][trial, 1] = 100 * validation.evaluate(x).accuracy
