@@ -308,8 +308,7 @@ def test_worth_counts_all_the_work(lab):
     coarse, new, transfer = (curves[key] for key in (("coarse network", 0), ("New", 16), ("Transfer", 16)))
     protocol = dataclasses.replace(TINY, **SIZES)
     assert coarse.tflop[-1] == pytest.approx(epoch_flop(protocol, coarse=True) / 1e12)
-    assert transfer.tflop[0] == coarse.tflop[-1] and new.tflop[0] == 0
-    assert abs(new.tflop[-1] - transfer.tflop[-1]) <= new.tflop[1] / 2, "as much work, but for a part of an epoch"
+    assert transfer.tflop[0] == coarse.tflop[-1] and len(new.tflop) == 4 and new.tflop[0] == 0
     assert transfer.tflop[-1] - transfer.tflop[0] == pytest.approx(new.tflop[1])
     assert transfer.seconds[0] == coarse.seconds[-1] < transfer.seconds[-1]
     canvas = findings_figure(found)
