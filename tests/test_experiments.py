@@ -195,6 +195,7 @@ def test_a_table_in_all_its_forms(tmp_path, data):
         ({"seed": -1}, "seed: expected an integer of at least 0, got -1"),
         ({"network": "C"}, "network: expected one of 'A', 'B', got 'C'"),
         ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), got 1.0"),
+        ({"trust_radius": 2e3}, "trust_radius: expected at most 1000, the largest radius, got 2000.0"),
         ({"learning_rate": 0.0}, "learning_rate: expected a finite number above 0.0, got 0.0"),
         ({"dtype": "float16"}, "dtype: expected one of 'float32', 'float64', got 'float16'"),
         (
