@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.gaps import CARRIED, SGD_TABLES, compare, ends
+from meganet.experiments.named.gaps import CARRIED, SGD_TABLES, accuracies_at, compare
 from meganet.experiments.variants import Variant
 
 
@@ -39,7 +39,9 @@ class Cause:
             for name, changes in self.changes.items()
         }
         found = lab.runs(list(variants.values())).histories()
-        return compare({key: {arm: ends(found[v.name][arm]) for arm in CARRIED} for key, v in variants.items()})
+        return compare(
+            {key: {arm: accuracies_at(found[v.name][arm]) for arm in CARRIED} for key, v in variants.items()}
+        )
 
 
 CAUSES = (

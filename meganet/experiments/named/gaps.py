@@ -49,9 +49,14 @@ def as_set() -> dict[str, Variant]:
     return {table: Variant(f"table-{table}", {}, table, CARRIED) for table in SGD_TABLES}
 
 
-def ends(histories: Sequence[History]) -> np.ndarray[Any, Any]:
-    """Return training and validation accuracy at the end, in percent, (trials, 2)."""
-    return np.array([[100 * h[-1]["accuracy"], 100 * h[-1]["validation_accuracy"]] for h in histories])
+def accuracies_at(histories: Sequence[History], row: int = -1) -> np.ndarray[Any, Any]:
+    """Return training and validation accuracy in a row of the histories (default: the last), percent, (trials, 2)."""
+    return np.array([[100 * h[row]["accuracy"], 100 * h[row]["validation_accuracy"]] for h in histories])
+
+
+def std(values: np.ndarray[Any, Any]) -> float:
+    """Return the standard deviation over the trials; nan for a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, Any]]]) -> Findings:
@@ -79,7 +84,7 @@ def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, An
                 *(float(value) for arm in CARRIED for value in of_arm[arm].mean(axis=0)),
                 *(float(gaps[arm].mean()) for arm in CARRIED),
                 float(difference.mean()),
-                _std(difference),
+                std(difference),
                 float((difference - base).mean()),
                 _effect(difference - base),
             )
@@ -97,13 +102,9 @@ def compare(accuracies: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, An
     return Findings(COLUMNS, rows, notes, tuple(drawn))
 
 
-def _std(values: np.ndarray[Any, Any]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
 def _effect(change: np.ndarray[Any, Any]) -> float:
     """Return Cohen's d of paired differences; nan where it has none."""
-    spread = _std(change)
+    spread = std(change)
     return float(change.mean() / spread) if spread > 0 else float("nan")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from meganet.experiments.named.base import Findings, Lab
+from meganet.experiments.named.gaps import accuracies_at, std
 from meganet.experiments.plan import TABLES, classifier_stage
 from meganet.experiments.report import THESIS
 from meganet.experiments.variants import Variant
@@ -40,12 +41,9 @@ class NewClassifier:
             for solver in TABLES[TABLE].solvers:
                 histories = found[name][classifier_stage("new", solver)]
                 loss = float(np.mean([h[0]["loss"] for h in histories]))
-                ends = [
-                    (h[1]["accuracy"], h[1]["validation_accuracy"], h[-1]["validation_accuracy"]) for h in histories
-                ]
-                accuracies = 100 * np.array(ends)
-                std = float(accuracies[:, -1].std(ddof=1)) if len(histories) > 1 else float("nan")
-                rows.append((name, solver, len(histories), loss, *map(float, accuracies.mean(axis=0)), std))
+                initial, after = accuracies_at(histories, 1).mean(axis=0), accuracies_at(histories)[:, 1]
+                numbers = (*map(float, initial), float(after.mean()), std(after))
+                rows.append((name, solver, len(histories), loss, *numbers))
         with_newton = [table for table, plan in TABLES.items() if plan.solvers]
         thesis = [f"table {table}: {', '.join(map(str, THESIS[table]['new'][:3]))}" for table in with_newton]
         notes = [f"Accuracies in percent, means over the trials. The same of the thesis, {'; '.join(thesis)}."]

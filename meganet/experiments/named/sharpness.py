@@ -5,7 +5,7 @@ Figures 4.3 and 4.5 show one trial in one pair of directions, before retraining;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,9 @@ import numpy as np
 from meganet.backend import random_stream
 from meganet.experiments.landscape import loss_curvature
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.gaps import CARRIED, as_set
+from meganet.experiments.named.gaps import CARRIED, accuracies_at, as_set
 from meganet.experiments.plan import COARSE
 from meganet.experiments.problems import DIRECTIONS, build_levels, starting_point
-from meganet.optim import History
 
 HOW_MANY = 8
 MOMENTS = ("before retraining", "after")
@@ -55,15 +54,16 @@ class Sharpness:
                 starts = [starting_point(protocol, levels, arm, coarse, trial) for arm in CARRIED]
                 ends = [runs.weights(variant.name, trial, arm) for arm in CARRIED]
                 # the same random numbers for all points of a trial
-                rngs = [random_stream(protocol.seed, trial, DIRECTIONS) for _ in (*starts, *ends)]
-                points = zip((*starts, *ends), rngs, strict=True)
-                measured.append([loss_curvature(levels[1].training, x, rng, directions=HOW_MANY) for x, rng in points])
+                stream = partial(random_stream, protocol.seed, trial, DIRECTIONS)
+                curvature = partial(loss_curvature, levels[1].training, directions=HOW_MANY)
+                measured.append([curvature(x, stream()) for x in (*starts, *ends)])
             curvatures = np.array(measured).T.reshape(len(MOMENTS), len(CARRIED), protocol.trials)
             for moment, (name, place) in enumerate(zip(MOMENTS, (0, -1), strict=True)):
                 transfer, multigrid = curvatures[moment]
                 with np.errstate(divide="ignore", invalid="ignore"):
                     ratio = multigrid / transfer
-                gaps = [_gap(histories[variant.name][arm], place) for arm in CARRIED]
+                accuracies = [accuracies_at(histories[variant.name][arm], place) for arm in CARRIED]
+                gaps = [(of_arm[:, 0] - of_arm[:, 1]).mean() for of_arm in accuracies]
                 numbers = (transfer.mean(), multigrid.mean(), np.median(ratio), ratio.min(), ratio.max(), *gaps)
                 rows.append((protocol.network, name, protocol.trials, *map(float, numbers)))
         notes = [
@@ -73,7 +73,3 @@ class Sharpness:
             "training minus validation accuracy, in points."
         ]
         return Findings(COLUMNS, rows, notes)
-
-
-def _gap(histories: Sequence[History], place: int) -> float:
-    return float(np.mean([100 * (h[place]["accuracy"] - h[place]["validation_accuracy"]) for h in histories]))

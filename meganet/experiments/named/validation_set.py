@@ -15,7 +15,7 @@ import numpy as np
 from meganet.backend import random_stream
 from meganet.datasets import scale_images
 from meganet.experiments.named.base import Findings, Lab
-from meganet.experiments.named.gaps import CARRIED, as_set, compare, ends
+from meganet.experiments.named.gaps import CARRIED, accuracies_at, as_set, compare
 from meganet.experiments.problems import NOISE, Level, build_levels
 from meganet.objective import Objective
 
@@ -76,7 +76,7 @@ class ValidationSet:
         result: dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]] = {}
         for table, variant in variants.items():
             protocol = runs.protocols[variant.name]
-            found = {name: {arm: ends(histories[variant.name][arm]) for arm in CARRIED} for name in SETS}
+            found = {name: {arm: accuracies_at(histories[variant.name][arm]) for arm in CARRIED} for name in SETS}
             for trial in range(protocol.trials):
                 _, fine = build_levels(protocol, lab.data, trial, lab.backend)
                 weights = {arm: runs.weights(variant.name, trial, arm) for arm in CARRIED}
