@@ -16,6 +16,7 @@ settings.load_profile("repeatable")
 
 def pytest_addoption(parser):
     parser.addoption("--gpu", action="store_true", help="run the tests on the CuPy backend too")
+    parser.addoption("--faults", type=int, metavar="N", help="damage so many files in each test of tests/faults")
 
 
 @pytest.fixture(params=["numpy", "guard", "cupy"])
