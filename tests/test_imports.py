@@ -8,6 +8,7 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
     "_version _validate _files _threads _cuda document",
+    "_npz",
     "backend",
     "datasets",
     "linop",

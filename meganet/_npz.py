@@ -1,0 +1,215 @@
+"""NPZ files of known content: directory and headers are checked before anything is allocated for the data.
+
+What may be in the file is said by the caller, so that neither a damaged file nor one made to do harm costs more memory
+than the data that were expected. Nothing is unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from meganet import _validate
+
+MAGIC = b"\x93NUMPY"
+HEADER = re.compile(
+    rb"\{'descr': '([<>|][biufcSU]\d{1,10})', 'fortran_order': (False|True), "
+    rb"'shape': \(((?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n"
+)
+"""What `numpy.save` writes of arrays without fields."""
+LONGEST_HEADER = 1024
+ROOM = 2048
+"""Bytes that a member needs at most besides its data: NumPy's header, ZIP's two headers."""
+RATIO = 1032
+"""Deflate makes no more bytes than this of one."""
+BLOCK = 2**18
+END = struct.Struct("<4s4H2LH")
+END_64 = b"PK\x06\x07"
+LARGE = 2**31 - 1
+"""From this size on ZIP files have a second, larger record at their end."""
+ENCRYPTED = 0x2041
+TEXT = "str"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an array of an NPZ file must be.
+
+    Attributes
+    ----------
+    dtype : str
+        Name of a NumPy dtype of fixed size, such as ``"float32"``; or ``"str"``.
+    shape : tuple of int or None
+        None stands for any size along an axis.
+    largest : int, optional
+        Most bytes of data. Needed if `shape` leaves a size open, and for text, which takes four bytes a character.
+    optional : bool
+        The array may be missing.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+    largest: int | None = None
+    optional: bool = False
+
+    @property
+    def limit(self) -> int:
+        """Most bytes of data."""
+        if self.largest is not None:
+            return self.largest
+        # an open size without a limit is a bug of the caller: None cannot be multiplied
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        sizes = ", ".join("any" if n is None else str(n) for n in self.shape)
+        return f"{self.dtype} of shape ({sizes}{',' * (len(self.shape) == 1)})"
+
+    def accepts(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+        """Whether an array may have this dtype, in any byte order, and this shape."""
+        right = dtype.kind == "U" if self.dtype == TEXT else dtype.newbyteorder("=") == np.dtype(self.dtype)
+        fits = len(shape) == len(self.shape) and all(e in (None, n) for e, n in zip(self.shape, shape, strict=True))
+        return right and fits and math.prod(shape) * dtype.itemsize <= self.limit
+
+
+def read_npz(path: str | os.PathLike[str], expected: Mapping[str, Expected]) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a file that `write_npz` or ``numpy.savez`` has written, plain or compressed.
+
+    Parameters
+    ----------
+    path : path
+    expected : mapping from str to Expected
+        The arrays that the file must hold; it may hold no others.
+
+    Returns
+    -------
+    dict from str to ndarray
+        In native byte order. Text is an array of dtype kind "U"; its characters are valid.
+
+    Raises
+    ------
+    InputError
+        With the path, for whatever is wrong with the file: it is missing, cut, damaged, holds other arrays than
+        `expected`, or more than they may take.
+    """
+    try:
+        # asked first: opening a pipe would wait for somebody who writes to it
+        if not Path(path).is_file():
+            _validate.reject(str(path), "a file", "a folder or a device" if Path(path).exists() else "none")
+        with open(path, "rb") as file:
+            _check_end(str(path), file, os.fstat(file.fileno()).st_size, expected)
+            with zipfile.ZipFile(file) as archive:
+                members = _directory(str(path), archive, expected)
+                return {name: _array(path, name, archive, info, expected[name]) for name, info in members.items()}
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        NotImplementedError,  # a method of compression
+        UnicodeDecodeError,  # a name
+    ) as error:
+        _validate.reject(str(path), "a readable NPZ file", f"{type(error).__name__}: {error}")
+
+
+def write_npz(arrays: Mapping[str, Any], *, compressed: bool = False) -> bytes:
+    """Return the content of an NPZ file: the same arrays give the same bytes."""
+    packed, values = io.BytesIO(), {name: np.asarray(array) for name, array in arrays.items()}
+    (np.savez_compressed if compressed else np.savez)(packed, **values)  # type: ignore[arg-type]
+    return packed.getvalue()
+
+
+def _check_end(path: str, file: IO[bytes], size: int, expected: Mapping[str, Expected]) -> None:
+    """Check the record at the end of the file: Python's reader trusts its number of members."""
+    # a byte in 1,000 is more than deflate adds to what it cannot compress
+    most = sum(e.limit + e.limit // 1000 + ROOM for e in expected.values())
+    if size > most:
+        _validate.reject(path, f"an NPZ file of at most {most:,} bytes", f"{size:,} bytes")
+    start = max(size - END.size, 0)
+    file.seek(max(start - 20, 0))
+    tail = file.read()
+    end = tail[-END.size :]
+    if len(end) < END.size or not end.startswith(b"PK\x05\x06"):
+        _validate.reject(path, "an NPZ file that is whole", f"{size:,} bytes without the record at the end")
+    _, _, _, here, members, length, _, _ = END.unpack(end)
+    larger = tail.startswith(END_64) and size < LARGE
+    if not members == here <= len(expected) or length > members * ROOM or larger:
+        got = f"{members} members, whose list takes {length:,} bytes"
+        _validate.reject(path, f"an NPZ file of {len(expected)} arrays", got)
+
+
+def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expected]) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name, in the order of `expected`, each of them possible and none missing."""
+    infos = archive.infolist()
+    found = {info.filename.removesuffix(".npy"): info for info in infos if info.filename.endswith(".npy")}
+    needed = [name for name, e in expected.items() if not e.optional]
+    if len(found) != len(infos) or not set(needed) <= set(found) <= set(expected):
+        names = [repr(info.filename.removesuffix(".npy")) for info in infos]
+        _validate.reject(path, f"the arrays {', '.join(map(repr, expected))}", ", ".join(names) or "none")
+    free = archive.start_dir
+    for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
+        name = info.filename.removesuffix(".npy")
+        packed, size = info.compress_size, info.file_size
+        possible = {zipfile.ZIP_STORED: packed == size, zipfile.ZIP_DEFLATED: size <= RATIO * packed}
+        if info.flag_bits & ENCRYPTED or not possible.get(info.compress_type, False):
+            got = f"{size:,} bytes in {packed:,}, method {info.compress_type}, flags {info.flag_bits:#x}"
+            _validate.reject(path, f"the array {name!r} as NumPy writes it", got)
+        if size > expected[name].limit + LONGEST_HEADER + len(MAGIC) + 6:
+            _validate.reject(path, f"the array {name!r}, {expected[name]}", f"{size:,} bytes")
+        if info.header_offset < 0 or info.header_offset + packed > free:
+            _validate.reject(path, f"the array {name!r} in a place of its own", f"byte {info.header_offset:,}")
+        free = info.header_offset
+    return {name: found[name] for name in expected if name in found}
+
+
+def _array(path: Any, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, expected: Expected) -> Any:
+    """Return an array whose header fits `expected`; Python's reader checks the CRC at the last byte."""
+    with archive.open(info) as stream:
+        dtype, shape, fortran, length = _header(path, name, stream)
+        if not expected.accepts(dtype, shape):
+            _validate.reject(str(path), f"the array {name!r}, {expected}", f"{dtype} of shape {shape}")
+        if length + math.prod(shape) * dtype.itemsize != info.file_size:
+            got = f"{info.file_size - length:,} bytes"
+            _validate.reject(str(path), f"{math.prod(shape) * dtype.itemsize:,} bytes of the array {name!r}", got)
+        data = np.empty(math.prod(shape), dtype)
+        into, done = data.reshape(-1).view(np.uint8), 0
+        # an array without data has its CRC checked too
+        while block := stream.read(BLOCK):
+            into[done : done + len(block)] = np.frombuffer(block, np.uint8)
+            done += len(block)
+        if done != data.nbytes:
+            _validate.reject(str(path), f"{data.nbytes:,} bytes of the array {name!r}", f"{done:,}")
+    if dtype.kind == "U":
+        codes = data.view(np.uint32 if dtype.isnative else np.dtype(np.uint32).newbyteorder())
+        if np.any((codes > 0x10FFFF) | (codes >> 11 == 0xD800 >> 11)):
+            _validate.reject(str(path), f"text in the array {name!r}", "what are no characters")
+    if not dtype.isnative:
+        data = data.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return data.reshape(shape[::-1]).T if fortran else data.reshape(shape)
+
+
+def _header(path: Any, name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Return dtype, shape, whether the first index runs fastest, and the length of a NumPy header."""
+    start = stream.read(len(MAGIC) + 4)
+    text = b""
+    if len(start) == len(MAGIC) + 4 and start.startswith(MAGIC + b"\x01\x00"):
+        text = stream.read(min(int.from_bytes(start[-2:], "little"), LONGEST_HEADER))
+    match = HEADER.fullmatch(text)
+    try:
+        if match:
+            shape = tuple(int(n) for n in match[3].replace(b",", b" ").split())
+            return np.dtype(match[1].decode()), shape, match[2] == b"True", len(start) + len(text)
+    except (TypeError, ValueError):  # no such dtype
+        pass
+    _validate.reject(str(path), f"a NumPy header of numbers or text for the array {name!r}", repr((start + text)[:80]))
