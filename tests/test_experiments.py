@@ -12,7 +12,7 @@ from tiny import TINY, quadrants, results
 
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.datasets import ImageSet
+from meganet.datasets import ImageSet, scale_images
 from meganet.document import Document
 from meganet.experiments import (
     ARMS,
@@ -28,7 +28,7 @@ from meganet.experiments import (
     training,
 )
 from meganet.experiments.problems import build_levels, coarse_start, starting_point
-from meganet.multigrid import galerkin_matrix, prolongate_images
+from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
 from meganet.objective import observer
 from meganet.optim import History, Momentum
 
@@ -100,7 +100,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from test_experiments import TINY, execute
-from meganet.datasets import ImageSet
+from meganet.datasets import ImageSet, scale_images
 rng = np.random.default_rng(0)
 data = ImageSet("noise", rng.integers(0, 256, (60, 1, 8, 8)).astype(np.uint8), rng.integers(0, 4, 60), "drawn")
 import dataclasses
@@ -161,6 +161,53 @@ def test_levels_and_arms_are_what_the_thesis_says(data):
     np.testing.assert_allclose(stencils @ galerkin_matrix(3).T, theta.reshape(-1, 9), atol=1e-5)
     assert points["new"].dtype == np.float32 and not np.array_equal(parts["new"][0], theta)
     assert TINY.rate(1) == pytest.approx(0.003 / 0.5**0.5) and TINY.rate(8) == pytest.approx(0.0015)
+
+
+def sets_of(data, protocol, trial=0):
+    """Return which images each part of a trial has: validation coarse and fine, training coarse and fine."""
+    coarse, fine = build_levels(protocol, data, trial, get_backend())
+
+    def keys(images):
+        small = images if images.shape[-1] == 6 else restrict_images(images)
+        return [tuple(np.rint(4 * 255 * image)) for image in small.reshape(len(small), -1)]
+
+    known = {key: number for number, key in enumerate(keys(scale_images(data.images, "unit")))}
+    parts = (coarse.validation, fine.validation, coarse.training, fine.training)
+    return [[known[key] for key in keys(part.images)] for part in parts]
+
+
+SMALLER = {"fine_examples": 8, "coarse_examples": 12, "validation_examples": 4}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, *({name: size} for name, size in SMALLER.items()), SMALLER, {"network": "B"}, {"seed": 0}],
+)
+def test_runs_of_a_seed_validate_on_the_same_images_whatever_they_train_on(data, change):
+    usual = dataclasses.replace(TINY, training_images="original")
+    base, other = sets_of(data, usual), sets_of(data, dataclasses.replace(usual, **change))
+    for validation, again, coarse, fine in (base, other):
+        assert validation == again, "both grids of a trial validate on the same images"
+        assert len({*validation, *coarse, *fine}) == len(validation) + len(coarse) + len(fine)
+    if "validation_examples" not in change:
+        assert base[0] == other[0]
+        assert other[2] == base[2][: len(other[2])]
+    assert other[0] == base[0][: len(other[0])]
+    if set(change) <= {"fine_examples", "network", "seed"}:
+        assert base[2] == other[2] and other[3] == base[3][: len(other[3])]
+
+
+def test_coarse_training_validates_on_the_images_of_the_arms(data):
+    """Experiments store it with another number of fine examples, see `Protocol.coarse`."""
+    (own, _), (shared, _) = (build_levels(p, data, 0, get_backend()) for p in (TINY, TINY.coarse()))
+    for mine, other in zip(own, shared, strict=True):
+        np.testing.assert_array_equal(mine.images, other.images)
+        np.testing.assert_array_equal(mine.labels, other.labels)
+    validation, _, _, fine = sets_of(data, dataclasses.replace(TINY, training_images="original"))
+    assert not set(validation) & set(fine)
+    for trial, seed in ((1, 0), (0, 1)):
+        original = dataclasses.replace(TINY, training_images="original", seed=seed)
+        assert set(sets_of(data, original, trial)[0]) != set(validation)
 
 
 def test_networks_of_the_thesis():

@@ -46,6 +46,8 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
 def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
     """Return disjoint random sets of the numbers 0 to `count` - 1, of the given sizes.
 
+    A set does not depend on the sizes of those after it, and a smaller last set is part of a larger one.
+
     Examples
     --------
     >>> import numpy as np

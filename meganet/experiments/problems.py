@@ -79,19 +79,22 @@ def load_data(protocol: Protocol, folder: str | None = None, progress: bool = Tr
 def build_levels(protocol: Protocol, data: ImageSet, trial: int, backend: Backend) -> tuple[Level, Level]:
     """Return the coarse and the fine training problem of one trial.
 
-    Images are scaled once on the fine grid; the coarse ones are ``R x``. The three sets of examples are disjoint.
+    Images are scaled once on the fine grid; the coarse ones are ``R x``. The three sets of examples are disjoint and
+    drawn in an order, validation, coarse, fine, in which none depends on the sizes of those after it: runs of one seed
+    and trial that differ in their training examples validate on the same images, and of two sizes of a set the smaller
+    set is part of the larger one.
     """
-    sizes = (protocol.coarse_examples, protocol.fine_examples, protocol.validation_examples)
+    sizes = (protocol.validation_examples, protocol.coarse_examples, protocol.fine_examples)
     parts = split(len(data), sizes, random_stream(protocol.seed, trial, SPLIT))
-    coarse_images, training, validation = (
+    validation, coarse, fine = (
         backend.asarray(scale_images(data.images[part], protocol.data_scaling, protocol.float_dtype)) for part in parts
     )
     labels = [data.labels[part] for part in parts]
     level = partial(_level, protocol, data.classes, backend)
-    coarse_sets = (restrict_images(coarse_images), labels[0]), (restrict_images(validation), labels[2])
+    coarse_sets = (restrict_images(coarse), labels[1]), (restrict_images(validation), labels[0])
     fine_sets = (
-        (_seen(training, protocol.training_images), labels[1]),
-        (_seen(validation, protocol.validation_images), labels[2]),
+        (_seen(fine, protocol.training_images), labels[2]),
+        (_seen(validation, protocol.validation_images), labels[0]),
     )
     return level(protocol.W_alpha_coarse, coarse_sets), level(protocol.W_alpha, fine_sets)
 
