@@ -16,6 +16,7 @@ from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss, SoftmaxCrossEntropy
+from meganet.networks.finite import bad_names, first_non_finite, in_order, is_finite
 from meganet.regularizers import Regularizer
 
 
@@ -265,6 +266,55 @@ class Objective:
         known = math.isfinite(loss) and hits[0] is not None
         accuracy = self._fetch(hits).mean() if known else math.nan
         return Metrics(float(loss + penalty), float(loss), float(accuracy))
+
+    def first_non_finite(self, x: Array, indices: Array | None = None, *, batch_size: int = 128) -> str | None:
+        """Say where the first number that is not finite arises at `x`, in the order of the forward pass.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        indices : array of int, optional
+            Numbers of the examples, on the backend; all if not given.
+        batch_size : int
+            Examples at a time, as in `evaluate`.
+
+        Returns
+        -------
+        str, optional
+            The layer, and whether it is among its weights or in its output; after the layers the loss, a regulariser,
+            or the gradient. None if value and gradient are finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from meganet import DenseLayer, Objective
+        >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+        >>> x = np.zeros(fun.parameters.size)
+        >>> fun.first_non_finite(x)
+        >>> x[:] = np.nan
+        >>> fun.first_non_finite(x)
+        'layer theta (DenseLayer, (2,) -> (3,)) has weights that are not finite (theta.kernel)'
+        """
+        self._check(x)
+        self._check_indices(indices)
+        examples = self.examples if indices is None else int(indices.shape[0])
+        size = examples if self.network.couples_examples else _validate.integer("batch_size", batch_size)
+        shares = [slice(start, start + size) for start in range(0, examples, size)]
+        theta, w = self.split(x)
+        layers = [*in_order("theta", self.network, theta), *in_order("W", self.classifier, w)]
+        batches = (self.images[share if indices is None else indices[share]] for share in shares)
+        found = first_non_finite(layers, batches)
+        if found is not None:
+            return found
+        for penalty, part in self._regularizers():
+            if not all(is_finite(self.backend, result) for result in self._penalty(penalty, x[part])):
+                return f"the regulariser of {'theta' if part.start is None else 'W'} ({penalty!r}), from finite weights"
+        value, gradient = self(x, indices, batch_size=None if self.network.couples_examples else size)
+        if not is_finite(self.backend, value):
+            return "the loss, from finite outputs of the classifier"
+        bad = bad_names(self.backend, self.parameters, gradient)
+        # backpropagation comes to the last layer first
+        return f"the gradient ({bad[-1]}), from finite outputs" if bad else None
 
     def _fetch(self, parts: list[Array]) -> np.ndarray[Any, Any]:
         return self.backend.to_host(self.backend.xp.concatenate(parts)).astype(np.float64)

@@ -83,6 +83,7 @@ def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> li
         "learning_rate": protocol.rate,
         "batch_size": protocol.batch_size,
         "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
+        "on_divergence": "continue",
     }
     if len(runs) == 1:
         return [sgd(**vars(runs[0]), examples=examples, **settings)]

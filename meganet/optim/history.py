@@ -40,6 +40,13 @@ class History:
             _validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
         self._rows.append({name: int(v) if isinstance(v, Integral) else float(v) for name, v in row.items()})
 
+    def copy(self) -> History:
+        """Return a table of its own with the same rows."""
+        other = History()
+        # rows are never changed, so both may hold them
+        other._rows = list(self._rows)
+        return other
+
     def column(self, name: str) -> list[float]:
         """Return one column."""
         return [row[name] for row in self._rows]
@@ -48,10 +55,10 @@ class History:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[dict[str, float]]:
-        return iter(self._rows)
+        return map(dict, self._rows)
 
     def __getitem__(self, number: int) -> dict[str, float]:
-        return self._rows[number]
+        return dict(self._rows[number])
 
     def __str__(self) -> str:
         """Return the table as aligned text."""

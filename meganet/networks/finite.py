@@ -1,0 +1,77 @@
+"""Which layer of a network gives the first number that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from meganet.backend import Array, Backend
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameters
+from meganet.networks.chain import Chain
+
+
+class Part(NamedTuple):
+    """A layer with what it is called in the names of the weights, and its weights."""
+
+    name: str
+    layer: Layer
+    theta: Array
+
+    def __str__(self) -> str:
+        shapes = f"{self.layer.domain_shape} -> {self.layer.range_shape}"
+        return f"layer {self.name} ({type(self.layer).__name__}, {shapes})"
+
+
+def in_order(name: str, layer: Layer, theta: Array) -> Iterator[Part]:
+    """Yield the layers in the order in which examples go through them; a chain within a chain is taken apart."""
+    if not isinstance(layer, Chain):
+        yield Part(name, layer, theta)
+        return
+    for k, (inner, view) in enumerate(zip(layer.layers, layer._parts(theta), strict=True)):
+        yield from in_order(f"{name}.{layer.names[k]}", inner, view)
+
+
+def first_non_finite(chain: Iterable[Part], batches: Iterable[Array]) -> str | None:
+    """Say which layer has or gives the first number that is not finite, in the order of the forward pass.
+
+    Parameters
+    ----------
+    chain : iterable of Part
+        The layers in order.
+    batches : iterable of array
+        Examples of the first layer's domain, batch by batch.
+
+    Returns
+    -------
+    str, optional
+        Whether it is among the layer's weights or in its output; None if all numbers are finite.
+    """
+    sound: list[Part] = []
+    found = None
+    for part in chain:
+        bad = bad_names(part.layer.backend, part.layer.parameters, part.theta)
+        if bad:
+            found = f"{part} has weights that are not finite ({part.name}.{bad[0]})"
+            break
+        sound.append(part)
+    for batch in batches:
+        x = batch
+        for k, part in enumerate(sound):
+            x = part.layer(part.theta, x)
+            if not is_finite(part.layer.backend, x):
+                found = f"{part} gives the first number that is not finite, from finite weights"
+                # of the other batches only the layers before matter
+                del sound[k:]
+                break
+    return found
+
+
+def bad_names(backend: Backend, parameters: Parameters, theta: Array) -> list[str]:
+    """Return the names of the arrays within a flat vector that hold a number that is not finite."""
+    return [name for name, view in parameters._view(theta).items() if not is_finite(backend, view)]
+
+
+def is_finite(backend: Backend, x: Array) -> bool:
+    """Whether all numbers of an array are finite."""
+    return bool(backend.to_host(backend.xp.isfinite(x).all()))

@@ -1,0 +1,59 @@
+"""When a run has diverged, and how it is said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from meganet.backend import Array, backend_of
+
+VALUES = ("objective", "loss", "value")
+"""Observed columns that are finite unless a run diverges; others, such as an accuracy, may have no value."""
+
+
+class DivergenceWarning(RuntimeWarning):
+    """A run has diverged: its point, or the observed value there, is not finite."""
+
+
+class Divergence(NamedTuple):
+    """When and where a run met the first number that is not finite.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch, which counts from 1; 0 for the start.
+    where : str
+        What it was, for an `Objective` the layer. Empty if that is not known.
+
+    Examples
+    --------
+    >>> from meganet.optim import Divergence
+    >>> print(Divergence(3, "x is not finite"))
+    epoch 3: x is not finite
+    """
+
+    epoch: int
+    where: str = ""
+
+    def __str__(self) -> str:
+        when = f"epoch {self.epoch}" if self.epoch else "start"
+        return f"{when}: {self.where or 'not finite'}"
+
+
+def finite(x: Array) -> bool:
+    """Whether all numbers of an array are finite."""
+    backend = backend_of(x)
+    return bool(backend.to_host(backend.xp.isfinite(x).all()))
+
+
+def row_is_finite(row: Mapping[str, float]) -> bool:
+    """Whether the observed values of a row of the history are finite, as far as they are there."""
+    return all(math.isfinite(row[name]) for name in VALUES if name in row)
+
+
+def described(fun: Any, x: Array, *indices: Any) -> str:
+    """Say what is not finite at a point; in detail for a function that knows its parts."""
+    locate: Callable[..., str | None] | None = getattr(fun, "first_non_finite", None)
+    found = locate(x, *indices) if locate is not None else None
+    return found or ("the value is not finite" if finite(x) else "x is not finite")

@@ -1,0 +1,324 @@
+"""The engine of `sgd`: epochs of mini-batch steps of one run, or of several side by side."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from meganet import _validate
+from meganet.backend import Array, Backend, backend_of, host, random_stream
+from meganet.optim import functions
+from meganet.optim.divergence import Divergence, DivergenceWarning, described, finite, row_is_finite
+from meganet.optim.history import History
+from meganet.optim.rules import Momentum, Rule
+
+Function = Callable[[Array, Array], tuple[Any, Array]]
+"""``fun(x, indices) -> value, gradient`` over the numbered examples.
+
+An attribute ``recordable = True`` says that its work depends on the arguments alone, that it leaves them as they are
+and returns new arrays, and that it reads nothing back from a device: on a GPU a step is then recorded once in an epoch
+and launched as a whole. Others get copies of the point. A method ``first_non_finite(x, indices)`` says in words where a
+run that diverges meets the first number that is not finite, or returns None; see `Objective.first_non_finite`.
+"""
+Order = int | Callable[[int], np.ndarray[Any, Any]]
+Observer = Callable[[Array], Mapping[str, float]]
+OWN = ("epoch", "learning_rate", "step")
+"""Columns of the history beside those of `observe`."""
+State = tuple[Array, ...]
+"""The point and what the rule remembers."""
+
+
+@dataclass
+class SGDState:
+    """Where a run stands after an epoch: enough to continue it to the bit.
+
+    Attributes
+    ----------
+    x : array
+        The point.
+    memory : tuple of array
+        What the rule remembers.
+    epoch : int
+        Epochs done.
+    history : History
+        A row for the start (epoch 0) and for each epoch: epoch, learning_rate, step (distance moved in the epoch), and
+        what `observe` reported.
+    seconds : list of float
+        Time of each epoch, without `observe`; apart from the history, which the same seed repeats to the bit.
+    divergence : Divergence, optional
+        The epoch in which the run diverged, and where the first number arose that is not finite; None if it has not.
+    """
+
+    x: Array
+    memory: tuple[Array, ...] = ()
+    epoch: int = 0
+    history: History = field(default_factory=History)
+    seconds: list[float] = field(default_factory=list)
+    divergence: Divergence | None = None
+
+    def copy(self) -> SGDState:
+        """Return the state with arrays, history and seconds of its own."""
+        memory = tuple(part.copy() for part in self.memory)
+        return replace(self, x=self.x.copy(), memory=memory, history=self.history.copy(), seconds=list(self.seconds))
+
+
+@dataclass
+class Run:
+    """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ."""
+
+    fun: Function
+    x0: Array
+    order: Order = 0
+    observe: Observer | None = None
+    callback: Callable[[SGDState], None] | None = None
+    state: SGDState | None = None
+
+
+class Shared:
+    """What is common to the runs, and the epoch that they make together."""
+
+    def __init__(
+        self,
+        examples: int,
+        epochs: int,
+        learning_rate: float | Callable[[int], float],
+        batch_size: int,
+        rule: Rule | None,
+        project: Callable[[Array], Array] | None,
+        stack: Callable[[Any], Function] | None,
+        on_divergence: str,
+    ) -> None:
+        self.learning_rate = learning_rate if callable(learning_rate) else self._rate(learning_rate)
+        self.project, self.stack = project, stack
+        self.examples = _validate.integer("examples", examples)
+        self.epochs = _validate.integer("epochs", epochs)
+        self.batch_size = _validate.integer("batch_size", batch_size)
+        if self.batch_size > self.examples:
+            _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
+        self.batches = self.examples // self.batch_size
+        self.rule = rule if rule is not None else Momentum()
+        if not all(hasattr(self.rule, name) for name in ("counts_steps", "start", "look", "step")):
+            _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
+        functions.optional("project", project)
+        self.on_divergence = _validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
+
+    def start(self, run: Run) -> SGDState:
+        """Return the state at the start, or a copy of a given one."""
+        functions.required("fun", run.fun)
+        functions.optional("observe", run.observe)
+        functions.optional("callback", run.callback)
+        if not callable(run.order):
+            _validate.integer("order", run.order, minimum=0)
+        backend, x0, state = backend_of(run.x0), run.x0, run.state
+        backend.require("x0", x0)
+        _validate.array_shape("x0", x0, ("n",))
+        _validate.float_dtype("dtype of x0", x0.dtype)
+        if state is None:
+            x = x0.copy() if self.project is None else self.projected_alone(x0.copy())
+            state = SGDState(x, self.rule.start(backend, x))
+            state.history.append(_row(0, 0.0, 0.0, x, run.observe))
+        else:
+            self._check_state(state, backend, x0)
+            state = state.copy()
+        return self._with_divergence(state, run.fun)
+
+    def _check_state(self, state: SGDState, backend: Backend, x0: Array) -> None:
+        if not isinstance(state, SGDState):
+            _validate.reject("state", "an SGDState or None", repr(state))
+        backend.require("state.x", state.x)
+        _validate.array_shape("state.x", state.x, tuple(x0.shape))
+        _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
+        expected = self.rule.start(backend, x0)
+        if len(state.memory) != len(expected):
+            _validate.reject("state.memory", f"{len(expected)} arrays, as the rule remembers", str(len(state.memory)))
+        for k, (have, like) in enumerate(zip(state.memory, expected, strict=True)):
+            functions.vector(f"state.memory[{k}]", backend, have, like)
+        if state.history.columns and state.history.columns[: len(OWN)] != OWN:
+            _validate.reject("state.history", f"the columns {', '.join(OWN)} first", repr(state.history.columns))
+
+    def _with_divergence(self, state: SGDState, fun: Function) -> SGDState:
+        """Find out whether a state at which a run starts has diverged already, from its history if it does not say."""
+        sound = finite(state.x)
+        if state.divergence is None and not (sound and all(map(row_is_finite, state.history))):
+            epochs = [
+                int(row["epoch"])
+                for row in state.history
+                if not row_is_finite(row) or (not sound and not math.isfinite(row["step"]))
+            ]
+            state.divergence = Divergence(min(epochs, default=state.epoch), described(fun, state.x))
+        if state.divergence is not None:
+            self.report(state.divergence)
+        return state
+
+    def report(self, divergence: Divergence) -> None:
+        """Say that a run has diverged, if that is wanted."""
+        if self.on_divergence == "warn":
+            warnings.warn(f"the run has diverged; {divergence}", DivergenceWarning, stacklevel=5)
+
+    def ended(self, state: SGDState) -> bool:
+        """Whether a run has made its epochs, or stops because it has diverged."""
+        return state.epoch >= self.epochs or (self.on_divergence == "stop" and state.divergence is not None)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch; asked for once an epoch, for a schedule may have a state."""
+        return self._rate(self.learning_rate(epoch) if callable(self.learning_rate) else self.learning_rate)
+
+    @staticmethod
+    def _rate(rate: Any) -> float:
+        return _validate.real("learning_rate", rate, above=0)
+
+    def indices(self, order: Order, epoch: int) -> np.ndarray[Any, Any]:
+        """Return the numbers of the examples in the mini-batches of an epoch, (batches, batch_size)."""
+        n = self.examples
+        given = order(epoch) if callable(order) else random_stream(order, epoch).permutation(n)
+        try:
+            indices = np.array(host(given))
+        except ValueError:
+            indices = np.zeros(0)
+        whole = indices.shape == (n,) and indices.dtype.kind in "iu" and np.array_equal(np.sort(indices), np.arange(n))
+        if not whole:
+            _validate.reject("order", f"a permutation of 0 to {n - 1} for epoch {epoch}", repr(given))
+        return indices[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
+
+    def projected(self, x: Array) -> Array:
+        """Return the projection of a point or a stack; no memory of it is shared with the caller's function."""
+        if self.project is None:
+            return x
+        return functions.vector("project", backend_of(x), self.project(x), x).copy()
+
+    def projected_alone(self, x: Array) -> Array:
+        """Return the projection of one point; a function for stacks gets it as a stack of one."""
+        return self.projected(x) if self.stack is None else self.projected(x[None])[0]
+
+    def step(
+        self, fun: Function, project: Callable[[Array], Array], rate: float, steps: int, epoch: int
+    ) -> Callable[[State, Array], State]:
+        """Return the step from one state to the next, which may be stacks, over the examples of a mini-batch."""
+        trusted = getattr(fun, "recordable", False)
+
+        def step(state: State, indices: Array) -> State:
+            x, *memory = state
+            backend = backend_of(x)
+            point = self.rule.look(x, tuple(memory))
+            result = fun(point if trusted else point.copy(), indices)
+            gradient = functions.pair(backend, result, x)[1]
+            gradient = gradient if trusted else gradient.copy()
+            x, remembered = self.rule.step(backend, x, gradient, tuple(memory), rate, steps, epoch)
+            return project(x), *remembered
+
+        return step
+
+    def train_epoch(
+        self, fun: Function, state: State, batches: Array, rate: float, epoch: int, advance: Callable[[], Any]
+    ) -> State:
+        """Return the point and the memory after an epoch; both may be stacks."""
+        backend, steps = backend_of(state[0]), (epoch - 1) * self.batches
+        if self.rule.counts_steps or self.project is not None or not getattr(fun, "recordable", False):
+            for number in range(self.batches):
+                steps += 1
+                state = self.step(fun, self.projected, rate, steps, epoch)(state, batches[number])
+                advance()
+        else:
+            state = backend.iterate(self.step(fun, self.projected, rate, steps, epoch), state, batches, advance)
+        backend.synchronize()
+        return state
+
+    def located(self, fun: Function, state: State, batches: Array, rate: float, epoch: int, end: Array) -> str:
+        """Say where the epoch from `state` to `end` met the first number that is not finite.
+
+        Where the function can tell, the epoch is made once more, step by step: at its end all weights may be NaN.
+        """
+        steps = (epoch - 1) * self.batches
+        if not hasattr(fun, "first_non_finite") or finite(end):
+            return described(fun, end)
+        for number in range(self.batches):
+            steps += 1
+            step = self.step(fun, self.projected_alone, rate, steps, epoch)
+            new = step(state, batches[number])
+            if not finite(new[0]):
+                found = fun.first_non_finite(self.rule.look(state[0], state[1:]), batches[number])
+                what = found or f"a step too long, from finite weights along a finite gradient (learning_rate={rate:g})"
+                return f"step {number + 1}: {what}"
+            state = new
+        return described(fun, end)
+
+
+def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
+    """Make the runs; without a stack it is one."""
+    states = [shared.start(run) for run in runs]
+    done = sum(state.epoch for state in states) * shared.batches
+    total = len(runs) * shared.epochs * shared.batches
+    numbers: list[int] = []
+    with tqdm(total=total, initial=done, desc=progress, disable=progress is None, leave=False) as bar:
+        while going := [number for number, state in enumerate(states) if not shared.ended(state)]:
+            last = min(states[number].epoch for number in going)
+            behind = [number for number in going if states[number].epoch == last]
+            if behind != numbers:
+                numbers = behind
+                funs = [runs[number].fun for number in numbers]
+                fun = funs[0] if shared.stack is None else shared.stack(funs)
+            group = [(runs[number], states[number]) for number in numbers]
+            _advance(shared, fun, group, last + 1, partial(bar.update, len(group)))
+    return states
+
+
+def _advance(
+    shared: Shared,
+    fun: Function,
+    group: list[tuple[Run, SGDState]],
+    epoch: int,
+    advance: Callable[[], Any],
+) -> None:
+    """Make an epoch of some runs, which stand at the same one."""
+    states = [state for _, state in group]
+    backend, rate = backend_of(states[0].x), shared.rate(epoch)
+    batches = [shared.indices(run.order, epoch) for run, _ in group]
+    clock = time.perf_counter()
+    if shared.stack is not None:
+        parts = tuple(backend.xp.stack(list(part)) for part in zip(*map(_arrays, states), strict=True))
+        indices = backend.asarray(np.stack(batches, axis=1))
+        parts = shared.train_epoch(fun, parts, indices, rate, epoch, advance)
+        results = [tuple(part[t].copy() for part in parts) for t in range(len(group))]
+    else:
+        indices = backend.asarray(batches[0])
+        results = [shared.train_epoch(fun, _arrays(states[0]), indices, rate, epoch, advance)]
+    seconds = (time.perf_counter() - clock) / len(group)
+    for (run, state), (x, *memory), own in zip(group, results, batches, strict=True):
+        step = _distance(backend, x, state.x)
+        row = _row(epoch, rate, step, x, run.observe)
+        diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or finite(x)))
+        if diverged:
+            with np.errstate(over="ignore", invalid="ignore"):
+                where = shared.located(run.fun, _arrays(state), backend.asarray(own), rate, epoch, x)
+            state.divergence = Divergence(epoch, where)
+        state.x, state.memory, state.epoch = x, tuple(memory), epoch
+        state.seconds.append(seconds)
+        state.history.append(row)
+        if run.callback is not None:
+            run.callback(state.copy())
+        if diverged and state.divergence is not None:
+            shared.report(state.divergence)
+
+
+def _distance(backend: Backend, x: Array, before: Array) -> float:
+    # of a run that has diverged it is not finite, which its divergence says
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = x - before
+        return math.sqrt(float(backend.to_host((moved * moved).sum())))
+
+
+def _arrays(state: SGDState) -> State:
+    return (state.x, *state.memory)
+
+
+def _row(epoch: int, rate: float, step: float, x: Array, observe: Observer | None) -> dict[str, float]:
+    row: dict[str, float] = {"epoch": epoch, "learning_rate": rate, "step": step}
+    return row if observe is None else row | functions.columns(backend_of(x), observe(x.copy()), OWN)

@@ -1,0 +1,83 @@
+"""The functions that a caller hands in: that they are functions, and that they return what was agreed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend
+
+
+def required(argument: str, function: Any, expected: str = "a function") -> None:
+    """Refuse what cannot be called."""
+    if not callable(function):
+        _validate.reject(argument, expected, repr(function))
+
+
+def optional(argument: str, function: Any) -> None:
+    """Refuse what is neither None nor can be called."""
+    if function is not None:
+        required(argument, function, "a function or None")
+
+
+def pair(backend: Backend, result: Any, like: Array) -> tuple[Any, Array]:
+    """Return value and gradient as ``fun(x)`` gave them, for one x or a stack `like` it; nothing is read back."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        _validate.reject("fun", "a pair of value and gradient from it", _described(result))
+    value, gradient = result
+    _real("value", backend, value, tuple(like.shape[:-1]))
+    vector("gradient", backend, gradient, like)
+    return value, gradient
+
+
+def vector(argument: str, backend: Backend, result: Any, like: Array) -> Array:
+    """Return what a function of vectors gave, an array of the shape and dtype of `like`."""
+    backend.require(argument, result)
+    _validate.array_shape(argument, result, tuple(like.shape))
+    _validate.same_dtype(argument, result, like.dtype, "x0")
+    return result
+
+
+def number(argument: str, backend: Backend, value: Any) -> float:
+    """Return a real number, or an array of shape () on the backend or the host, as a ``float``; it may be infinite."""
+    _real(argument, backend, value, ())
+    return float(backend.to_host(value) if backend.owns(value) else value)
+
+
+def columns(backend: Backend, row: Any, own: Iterable[str]) -> dict[str, float]:
+    """Return what `observe` gave as numbers by name, none of which is one of the optimiser's `own`."""
+    if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
+        _validate.reject("observe", "a dict from names to numbers from it", _described(row))
+    taken = [name for name in row if name in own]
+    if taken:
+        _validate.reject("observe", f"other names than {', '.join(own)}, the optimiser's own columns", repr(taken[0]))
+    return {name: _entry(backend, name, value) for name, value in row.items()}
+
+
+def _entry(backend: Backend, name: str, value: Any) -> float:
+    if isinstance(value, Integral):
+        return int(value)
+    return number(f"observe, {name}", backend, value)
+
+
+def _real(argument: str, backend: Backend, value: Any, shape: tuple[int, ...]) -> None:
+    """Refuse what is no real number, or no array of them of the given shape."""
+    expected = "a real number" if not shape else f"real numbers, an array of shape {shape}"
+    if backend.owns(value) or isinstance(value, (np.ndarray, np.generic)):
+        if tuple(value.shape) != shape or value.dtype.kind not in "fiub":
+            _validate.reject(argument, expected, _described(value))
+    elif shape or not isinstance(value, Real):
+        _validate.reject(argument, expected, _described(value))
+
+
+def _described(value: Any) -> str:
+    """Return what came in a few words: arrays by shape and dtype."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)}, {value.dtype}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return repr(value) if value is None or isinstance(value, (str, complex)) else f"a {type(value).__name__}"
