@@ -1,0 +1,140 @@
+"""The documentation as a reader sees it: the built pages hold every formula, cell and link of their sources."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx", reason="building the pages takes the extra docs")
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted((ROOT / "docs" / "results").rglob("*.md"))]
+
+
+class Page(HTMLParser):
+    """What the tests want to know of a page: the text of its code, its tables, links, pictures and anchors."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.code, self.tables, self.links, self.anchors = [], [], [], set()
+        self._open = Counter()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self._open[tag] += 1
+        given = dict(attributes)
+        if tag == "code":
+            self.code.append("")
+        elif tag == "table":
+            self.tables.append([])
+        elif tag == "tr" and self.tables:
+            self.tables[-1].append([])
+        elif tag in ("td", "th") and self.tables:
+            self.tables[-1][-1].append("")
+        self.links += [given[name] for name in ("href", "src") if given.get(name)]
+        self.anchors |= {given["id"]} if "id" in given else set()
+
+    def handle_endtag(self, tag):
+        self._open[tag] -= 1
+
+    def handle_data(self, data):
+        if self._open["code"]:
+            self.code[-1] += data
+        if self._open["td"] or self._open["th"]:
+            self.tables[-1][-1][-1] += data
+
+
+def prose(text):
+    """Return the source without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def spans(text):
+    """Return the code inside text, as it is meant: in a table a bar is written ``\\|``."""
+    found = []
+    rows, rest = (re.findall(pattern, prose(text), flags=re.MULTILINE) for pattern in (r"^\|.*$", r"^(?!\|).*$"))
+    for row in rows:
+        found += [code.replace("\\|", "|") for _, code in re.findall(r"(`+)(.+?)\1(?!`)", row)]
+    for paragraph in "\n".join(rest).split("\n\n"):
+        found += [code for _, code in re.findall(r"(`+)(.+?)\1(?!`)", paragraph, flags=re.DOTALL)]
+    return [plain(code) for code in found]
+
+
+def plain(text):
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def tables(text):
+    """Return the tables of a source as rows of cells; an escaped bar belongs to its cell."""
+    found = [[]]
+    for line in prose(text).splitlines():
+        if line.startswith("|"):
+            found[-1].append(re.split(r"(?<!\\)\|", line.strip())[1:-1])
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def check(text, page):
+    shown = {plain(code) for code in page.code}
+    assert [code for code in spans(text) if code not in shown] == []
+    for rows in tables(text):
+        assert {len(row) for row in rows} == {len(rows[0])}, rows[0]
+    assert len(page.tables) >= len(tables(text))
+    for rows in page.tables:
+        assert {len(row) for row in rows} == {len(rows[0])}, rows[0]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The folder of the pages, built from scratch with warnings as errors, as the command in CONTRIBUTING does."""
+    folder = tmp_path_factory.mktemp("docs")
+    # in a process of its own: Sphinx and its extensions warn of one another, and change how NumPy's scalars are printed
+    command = [sys.executable, "-W", "ignore", "-m", "sphinx", "-q", "-W", "-E", "-d", folder / "trees"]
+    done = subprocess.run([*command, ROOT / "docs", folder / "pages"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "pages"
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda page: page.name)
+def test_a_built_page_holds_all_of_its_source(built, source):
+    check(source.read_text(), Page((built / f"{source.stem}.html").read_text()))
+
+
+@pytest.mark.parametrize("source", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_plain_markdown_holds_all_of_its_source(source):
+    text = source.read_text()
+    check(text, Page(MarkdownIt("commonmark").enable("table").render(text)))
+
+
+def test_links_of_the_built_pages_lead_somewhere(built):
+    pages = {path.name: Page(path.read_text()) for path in built.glob("*.html")}
+    assert len(pages) > len(PAGES)
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            target, _, anchor = link.partition("#")
+            if "://" in link or link.startswith("data:"):
+                continue
+            target = target.partition("?")[0]
+            there = os.path.exists(built / (target or name))
+            if anchor and there and (target or name) in pages:
+                there = anchor in pages[target or name].anchors
+            if not there:
+                broken.append((name, link))
+    assert broken == []
+
+
+def test_a_bar_that_splits_a_cell_is_seen():
+    text = "| formula | where |\n|---|---|\n| `a/2 ||x||` | here |\n"
+    with pytest.raises(AssertionError):
+        check(text, Page(MarkdownIt("commonmark").enable("table").render(text)))
