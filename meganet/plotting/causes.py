@@ -25,6 +25,7 @@ def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     gaps : sequence of Gap
+        Variants, and which of the two arms, may differ from table to table.
     table : {"4.1", "4.2"}
         Which of them.
     ax : matplotlib Axes, optional
@@ -39,10 +40,11 @@ def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
     for arm, side in zip(CARRIED, (-0.5, 0.5), strict=True):
         color, label = STYLES[arm]["color"], STYLES[arm]["label"]
         chosen = {gap.variant: gap.values for gap in gaps if (gap.table, gap.arm) == (table, arm)}
-        places = np.arange(len(variants)) + side * WIDTH
-        ax.barh(places, [chosen[v].mean() for v in variants], WIDTH, color=color, alpha=0.6, label=label)
-        for place, variant in zip(places, variants, strict=True):
-            ax.plot(chosen[variant], np.full(len(chosen[variant]), place), ".", color="k", markersize=4)
+        places = [place + side * WIDTH for place, variant in enumerate(variants) if variant in chosen]
+        values = [chosen[variant] for variant in variants if variant in chosen]
+        ax.barh(places, [v.mean() for v in values], WIDTH, color=color, alpha=0.6, label=label)
+        for place, trials in zip(places, values, strict=True):
+            ax.plot(trials, np.full(len(trials), place), ".", color="k", markersize=4)
         ax.axvline(thesis_gap(table, arm), color=color, ls="--", lw=1, label=f"{label}, thesis")
     ax.set(
         yticks=range(len(variants)),

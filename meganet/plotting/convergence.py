@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meganet import _validate
 from meganet.experiments.plan import COARSE
 from meganet.optim import History
 from meganet.plotting.axes import new_axes
@@ -23,37 +24,86 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def plot_convergence(
-    histories: Mapping[str, Sequence[History]], column: str = "objective", ax: Axes | None = None
+    histories: Mapping[str, History | Sequence[History]], column: str = "objective", ax: Axes | None = None
 ) -> Axes:
-    """Draw a column of the histories over the epochs of coarse training and of the three arms, as figure 4.1.
+    """Draw a column of the histories over the epochs of coarse training and of what follows it, as figure 4.1.
 
     Parameters
     ----------
     histories : mapping
-        "coarse", "new", "transfer", "multigrid" to the histories of all trials. Lines are means over the trials,
-        bands go from the smallest to the largest.
+        Names of runs to the history of one, or to those of several trials. The runs but "coarse" begin where that one
+        ends, if it is there. Lines are means over the trials that have reached the epoch, bands go from the smallest to
+        the largest; what is not finite, as after a divergence, is left out. "coarse" and the thesis' arms have colours
+        of their own.
     column : str
-        "objective", "loss", "accuracy", "validation_loss" or "validation_accuracy".
+        A column of all histories, such as "objective", "loss", "accuracy", "validation_loss" or
+        "validation_accuracy".
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        Without a history, or if one has no such column.
+
+    Examples
+    --------
+    >>> from meganet.optim import History
+    >>> from meganet.plotting import plot_convergence
+    >>> run = History([{"epoch": 0, "loss": 2.3}, {"epoch": 1, "loss": 0.4}])
+    >>> plot_convergence({"new": run}, "loss").get_ylabel()
+    'Loss'
     """
+    trials = {name: [found] if isinstance(found, History) else list(found) for name, found in histories.items()}
+    trials = {name: [history for history in found if len(history)] for name, found in trials.items()}
+    trials = {name: found for name, found in trials.items() if found}
+    if not trials:
+        _validate.reject("histories", "at least one history with a row", "none")
+    for name, found in trials.items():
+        for history in found:
+            if not {"epoch", column} <= set(history.columns):
+                _validate.reject("column", f"one that the histories of {name!r} have beside epoch", repr(column))
     ax = new_axes((7, 4.5)) if ax is None else ax
-    start = histories[COARSE][0].column("epoch")[-1]
-    for name, style in STYLES.items():
-        epochs = np.array(histories[name][0].column("epoch"))
-        values = np.array([history.column(column) for history in histories[name]], dtype=float)
+    start = max((history[-1]["epoch"] for history in trials.get(COARSE, ())), default=0)
+    smallest = np.inf
+    # in the order of the thesis, then the others
+    for name in sorted(trials, key=lambda name: list(STYLES).index(name) if name in STYLES else len(STYLES)):
+        epochs, values = _aligned(trials[name], column)
         position = epochs + (0 if name == COARSE else start)
-        ax.plot(position, values.mean(axis=0), marker=".", **style)
+        middle, low, high = _mean_and_range(values)
+        (line,) = ax.plot(position, middle, marker=".", **STYLES.get(name, {"label": name}))
         if len(values) > 1:
-            ax.fill_between(position, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, lw=0)
-    ax.axvline(start, color="0.7", lw=1, ls="--", zorder=0)
-    ax.set(xlabel="Epoch (coarse, then fine)", ylabel=column.replace("_", " ").capitalize())
-    if "accuracy" not in column:
+            ax.fill_between(position, low, high, color=line.get_color(), alpha=0.2, lw=0)
+        smallest = min(smallest, np.nanmin(low, initial=np.inf))
+    if COARSE in trials and len(trials) > 1:
+        ax.axvline(start, color="0.7", lw=1, ls="--", zorder=0)
+    label = "Epoch (coarse, then fine)" if COARSE in trials and len(trials) > 1 else "Epoch"
+    ax.set(xlabel=label, ylabel=column.replace("_", " ").capitalize())
+    if "accuracy" not in column and 0 < smallest < np.inf:
         ax.set_yscale("log")
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
+
+
+def _aligned(histories: Sequence[History], column: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return all epochs and a column, (trials, epochs), with nan where a trial has no such epoch."""
+    epochs = np.unique(np.concatenate([history.column("epoch") for history in histories]))
+    values = np.full((len(histories), len(epochs)), np.nan)
+    for row, history in zip(values, histories, strict=True):
+        row[np.searchsorted(epochs, history.column("epoch"))] = history.column(column)
+    values[~np.isfinite(values)] = np.nan
+    return epochs, values
+
+
+def _mean_and_range(values: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return mean, smallest and largest over the trials, of the numbers among them; nan where there is none."""
+    there = np.isfinite(values)
+    counts = there.sum(axis=0)
+    mean = np.where(there, values, 0).sum(axis=0) / np.maximum(counts, 1)
+    low, high = np.where(there, values, np.inf).min(axis=0), np.where(there, values, -np.inf).max(axis=0)
+    return [np.where(counts > 0, row, np.nan) for row in (mean, low, high)]

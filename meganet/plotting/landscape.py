@@ -25,7 +25,8 @@ def plot_landscape(
     ----------
     found : Landscape
     ax : matplotlib Axes, optional
-        Where to draw, with ``projection="3d"`` for a surface; a new figure if not given.
+        Where to draw, with ``projection="3d"`` for a surface; a new figure if not given. Values that are not finite
+        are left out.
     kind : {"contour", "surface"}
     quantity : {"objective", "loss"}
 
@@ -37,7 +38,11 @@ def plot_landscape(
     values = getattr(found, _validate.choice("quantity", quantity, ("objective", "loss")))
     if ax is None:
         ax = _surface_axes() if kind == "surface" else new_axes((5, 4))
-    heights = np.log10(np.maximum(values, np.finfo(float).tiny))
+    elif kind == "surface" and not hasattr(ax, "plot_surface"):
+        _validate.reject("ax", "axes with projection='3d' for a surface", type(ax).__name__)
+    if not np.isfinite(values).any():
+        _validate.reject("found", f"a finite {quantity} somewhere in the plane", "none")
+    heights = np.log10(np.maximum(np.where(np.isfinite(values), values, np.nan), np.finfo(float).tiny))
     a, b = np.meshgrid(found.steps, found.steps, indexing="ij")
     if kind == "surface":
         surface: Any = ax

@@ -45,9 +45,13 @@ def plot_mosaic(
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
         _validate.reject("rows", "rows of the same number of images", str([len(row) for row in rows]))
+    for name, labels, number in (("row_labels", row_labels, len(rows)), ("column_labels", column_labels, count)):
+        if len(labels) not in (0, number):
+            _validate.reject(name, f"{number} labels or none", str(len(labels)))
     if ax is None:
         ax = new_axes((0.9 * count + 1, 0.9 * len(rows) + 0.4))
-    largest = max(float(np.abs(image).max()) for row in rows for image in row) or 1.0
+    sizes = [np.abs(image[np.isfinite(image)]).max(initial=0.0) for row in rows for image in row]
+    largest = float(max(sizes)) or 1.0
     options: dict[str, Any] = {"vmin": -largest, "vmax": largest} if common_scale else {}
     for i, row in enumerate(rows):
         for j, image in enumerate(row):

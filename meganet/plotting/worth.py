@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meganet import _validate
 from meganet.experiments.named.worth import Curve
 from meganet.plotting.axes import new_axes
 from meganet.plotting.convergence import STYLES
@@ -40,14 +41,15 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
     -------
     matplotlib Axes
     """
+    _validate.choice("against", against, ("tflop", "seconds"))
     ax = new_axes((6, 4)) if ax is None else ax
     for curve in curves:
         if curve.examples in (0, examples):
-            work, color = getattr(curve, against), COLORS[curve.line]
-            ax.plot(work, curve.accuracy, marker=".", color=color, label=curve.line)
+            work, color = getattr(curve, against), COLORS.get(curve.line)
+            (line,) = ax.plot(work, curve.accuracy, marker=".", color=color, label=curve.line)
             if np.isfinite(curve.std).all():
                 low, high = curve.accuracy - curve.std, curve.accuracy + curve.std
-                ax.fill_between(work, low, high, color=color, alpha=0.2, lw=0)
+                ax.fill_between(work, low, high, color=line.get_color(), alpha=0.2, lw=0)
     unit = {"tflop": "work in all, TFLOP", "seconds": "training time in all, s"}[against]
     ax.set(xlabel=unit, ylabel="validation accuracy, %", title=f"{examples} fine examples")
     ax.grid(alpha=0.3)

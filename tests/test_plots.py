@@ -1,0 +1,110 @@
+"""Plots of what is there: some of the arms, trials of different lengths, numbers that are not finite."""
+
+import numpy as np
+import pytest
+
+from meganet._validate import InputError
+from meganet.experiments.landscape import Landscape
+from meganet.experiments.named.gaps import Gap
+from meganet.experiments.named.worth import Curve
+from meganet.optim import History
+from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
+from meganet.plotting.causes import gaps_figure
+from meganet.plotting.worth import plot_work
+
+
+def history(*losses):
+    return History({"epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses))
+
+
+@pytest.mark.parametrize(
+    ("names", "shift"),
+    [
+        (["coarse", "new", "transfer", "multigrid"], 2),
+        (["coarse"], 0),
+        (["multigrid"], 0),
+        (["transfer", "new"], 0),
+        (["coarse", "transfer"], 2),
+        (["my network"], 0),
+        (["coarse", "my network", "new"], 2),
+    ],
+)
+def test_convergence_is_drawn_for_any_runs(names, shift):
+    ax = plot_convergence({name: [history(3.0, 2.0, 1.0)] for name in names}, "loss")
+    lines = {line.get_label(): line.get_xdata().tolist() for line in ax.lines if len(line.get_xdata()) == 3}
+    assert len(lines) == len(names)
+    for label, epochs in lines.items():
+        assert epochs == ([0, 1, 2] if label == "Coarse training" else [shift, shift + 1, shift + 2])
+
+
+def test_a_history_stands_for_a_list_of_one():
+    ax = plot_convergence({"new": history(2.0, 1.0)}, "loss")
+    assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
+
+
+def test_trials_of_different_lengths_and_numbers_that_are_not_finite():
+    trials = [history(4.0, 2.0, 1.0), history(2.0, np.nan), history(3.0, np.inf)]
+    ax = plot_convergence({"new": trials, "transfer": [history(np.nan, np.nan)], "multigrid": []}, "loss")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3.0, 2.0, 1.0])
+    assert np.isnan(ax.lines[1].get_ydata()).all() and len(ax.lines) == 2 and ax.get_yscale() == "log"
+
+
+def test_values_down_to_zero_have_a_linear_scale():
+    assert plot_convergence({"new": history(1.0, 0.0)}, "loss").get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("histories", [{}, {"new": []}, {"new": [History()]}])
+def test_no_history_is_refused(histories):
+    with pytest.raises(InputError, match="histories: expected at least one history with a row, got none"):
+        plot_convergence(histories)
+
+
+def test_a_column_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="column: expected one that the histories of 'new' have"):
+        plot_convergence({"new": history(1.0)}, "accuracy")
+
+
+def test_gaps_are_drawn_for_the_arms_and_variants_that_are_there():
+    def gap(table, variant, arm):
+        return Gap(variant, table, arm, np.array([1.0, 2.0]))
+
+    canvas = gaps_figure([gap("4.1", "a", "transfer"), gap("4.1", "b", "multigrid"), gap("4.2", "a", "multigrid")])
+    assert [len(ax.patches) for ax in canvas.axes] == [2, 1]
+
+
+def test_work_is_drawn_for_lines_of_any_name():
+    given = {"line": "three grids", "examples": 5, "std": np.full(2, np.nan)}
+    curve = Curve(**{name: np.ones(2) for name in Curve.__dataclass_fields__} | given)
+    assert plot_work([curve], 5).lines[0].get_label() == "three grids"
+    with pytest.raises(InputError, match="against: expected one of"):
+        plot_work([curve], 5, against="hours")
+
+
+def plane(values):
+    given = {"steps": np.linspace(-1, 1, len(values)), "objective": values, "loss": values}
+    return Landscape(**dict.fromkeys(Landscape.__dataclass_fields__, 1.0) | given)
+
+
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_a_landscape_with_holes(kind):
+    values = np.arange(25.0).reshape(5, 5)
+    values[0, 0], values[4, 4], values[2, 3] = np.nan, np.inf, -np.inf
+    assert plot_landscape(plane(values), kind=kind).collections
+    with pytest.raises(InputError, match="found: expected a finite objective somewhere"):
+        plot_landscape(plane(np.full((5, 5), np.nan)), kind=kind)
+
+
+def test_a_surface_needs_three_dimensions():
+    from matplotlib.figure import Figure
+
+    with pytest.raises(InputError, match="ax: expected axes with projection='3d'"):
+        plot_landscape(plane(np.ones((3, 3))), Figure().subplots(), kind="surface")
+
+
+def test_a_mosaic_of_numbers_that_are_not_finite_and_of_wrong_labels():
+    image = np.array([[np.nan, 1.0], [np.inf, -2.0]])
+    ax = plot_mosaic([[image, np.full((2, 2), np.nan)]], common_scale=True)
+    assert ax.images[0].get_clim() == (-2.0, 2.0)
+    for name in ("row_labels", "column_labels"):
+        with pytest.raises(InputError, match=f"{name}: expected . labels or none, got 3"):
+            plot_mosaic([[image, image]], **{name: ["a", "b", "c"]})
