@@ -8,20 +8,9 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
+from meganet._labels import class_numbers
 from meganet.backend import Array, Backend, backend_of, host
 from meganet.linop.base import LinearOperator
-
-
-def check_labels(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
-    """Return `labels` as a host array of integers in ``0 ... classes - 1``, one for each example."""
-    array = np.asarray(host(labels))
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        _validate.reject(argument, "a vector of integers", f"shape {array.shape}, dtype {array.dtype}")
-    wrong = (array < 0) | (array >= classes)
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        _validate.reject(argument, f"classes 0 to {classes - 1}", f"{array[first]} at position {first}")
-    return array.astype(np.int64)
 
 
 class Loss(ABC):
@@ -36,7 +25,7 @@ class Loss(ABC):
 
     @abstractmethod
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
-        """Return `targets` as a host array after checking that they suit a network with so many outputs."""
+        """Return `targets` as a host array in the form the loss computes with, checked for so many outputs."""
 
     @abstractmethod
     def predictions(self, outputs: Array) -> Array:
@@ -69,31 +58,31 @@ class Loss(ABC):
         -------
         array, (), the dtype of `outputs`, on their backend.
         """
-        self._check(outputs, targets)
-        return self._value(outputs, targets)
+        return self._value(outputs, self._checked(outputs, targets))
 
     def value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         """Return the mean loss and its gradient in the outputs, (N, K)."""
-        self._check(outputs, targets)
-        return self._value_and_gradient(outputs, targets)
+        return self._value_and_gradient(outputs, self._checked(outputs, targets))
 
     def hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
         """Return the Hessian in the outputs times `v`, (N, K)."""
-        self._check(outputs, targets)
+        targets = self._checked(outputs, targets)
         _validate.array_shape("v", v, tuple(outputs.shape))
         _validate.same_dtype("v", v, outputs.dtype, "the outputs")
         return self._hessian_product(outputs, targets, v)
 
-    def _check(self, outputs: Array, targets: Array) -> None:
+    def _checked(self, outputs: Array, targets: Array) -> Array:
+        """Return the targets in the form that the loss computes with."""
         backend = backend_of(outputs)
         _validate.array_shape("logits", outputs, ("N", "K"))
         _validate.float_dtype("dtype of logits", outputs.dtype)
         _validate.not_empty("logits", outputs)
         backend.require("labels", targets)
         examples = int(outputs.shape[0])
-        if targets.shape[:1] != (examples,):
+        found = self.targets("labels", backend.to_host(targets), outputs.shape[1])
+        if len(found) != examples:
             _validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
-        self.targets("labels", backend.to_host(targets), outputs.shape[1])
+        return backend.asarray(found)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -102,14 +91,15 @@ class SoftmaxCrossEntropy(Loss):
     For one example with logits z and class c, ``l = log sum_k exp(z_k) - z_c``. The largest logit is subtracted before
     the exponential, so logits of ±1e4 and more neither overflow nor lose the small terms. The value is the mean
     over the examples. With the probabilities ``p = softmax(z)``: the gradient is ``(p - e_c) / n``, the Hessian
-    product ``(p * v - p <p, v>) / n`` for each example. The targets are classes in ``0 ... K-1``, (N,).
+    product ``(p * v - p <p, v>) / n`` for each example. The targets are classes in ``0 ... K-1``, (N,), as integers or
+    whole floats, or a one-hot matrix, (N, K) or (K, N).
 
     Source: equation (2.3) of the thesis with the loss it uses, ``softmaxLoss`` in Meganet.
     """
 
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
         """Return the classes, checked."""
-        return check_labels(argument, targets, outputs)
+        return class_numbers(argument, targets, outputs)
 
     def predictions(self, outputs: Array) -> Array:
         """Return the class of the largest logit, (N,); ties go to the first."""
@@ -162,7 +152,10 @@ def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, 
     """Return targets (N, outputs) as a finite host array."""
     array = np.asarray(host(targets))
     if array.ndim != 2 or array.shape[1] != outputs or array.dtype.kind not in "fiub":
-        _validate.reject(argument, f"numbers of shape (N, {outputs})", f"shape {array.shape}, dtype {array.dtype}")
+        columns = array.ndim == 2 and array.shape[0] == outputs
+        advice = "; examples in columns, as in MATLAB, are targets.T here" if columns else ""
+        got = f"shape {array.shape}, dtype {array.dtype}"
+        _validate.reject(argument, f"numbers of shape (N, {outputs}){advice}", got)
     if not np.isfinite(array).all():
         _validate.reject(argument, "finite numbers", "NaN or infinity among them")
     return array

@@ -40,7 +40,8 @@ class Objective:
     images : array, (N, C, H, W)
         float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
     labels : sequence of int, (N,)
-        Classes in ``0 ... K-1``; for other losses the targets (N, K) that they take.
+        Classes in ``0 ... K-1``, also as whole floats or as a one-hot matrix, (N, K) or (K, N); for other losses the
+        targets (N, K) that they take.
     loss : Loss, optional
         `SoftmaxCrossEntropy` if not given.
     theta_regularizer, W_regularizer : Regularizer, optional

@@ -288,8 +288,8 @@ class TestLosses:
             loss.value(logits, backend.asarray(np.array([0, 4, 0, 0, 0])))
         with pytest.raises(InputError, match="labels: expected classes 0 to 3, got -1 at position 4"):
             loss.value(logits, backend.asarray(np.array([0, 0, 0, 0, -1])))
-        with pytest.raises(InputError, match="labels: expected a vector of integers"):
-            loss.value(logits, labels.astype(np.float64))
+        with pytest.raises(InputError, match="labels: expected whole numbers, got 0.5 at position 0"):
+            loss.value(logits, labels.astype(np.float64) * 0 + 0.5)
         with pytest.raises(InputError, match="labels: expected one class for each of 5 examples"):
             loss.value(logits, labels[:2])
         with pytest.raises(InputError, match="logits: expected at least one example, got none"):

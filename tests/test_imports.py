@@ -10,6 +10,7 @@ ORDER = [
     "_version _validate _files _threads _cuda document",
     "_npz",
     "backend",
+    "_labels",
     "datasets",
     "linop",
     "stencils",
