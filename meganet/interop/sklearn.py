@@ -56,6 +56,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray
     network_, classifier_ : Layer
+        Statistics over examples are fixed as those of all training examples.
     theta_, W_ : array
         Their weights, on the backend.
     n_features_in_, n_iter_ : int
@@ -122,6 +123,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         x0 = home.xp.concatenate([he_normal(part, rng, self.dtype) for part in (self.network_, self.classifier_)])
         x = self._trained(objective, x0, int(rng.integers(2**31)))
         self.theta_, self.W_ = objective.split(x)
+        # an example's class must not depend on the others that are asked about
+        self.network_ = self.network_.frozen_on(self.theta_, objective.images)
         return self
 
     def _trained(self, objective: Objective, x0: Any, seed: int) -> Any:

@@ -157,6 +157,38 @@ class Layer(ABC):
         """Whether `curvature` is defined."""
         return type(self)._curvature is not Layer._curvature
 
+    def frozen_on(self, theta: Array, x: Array) -> Layer:
+        """Return the layer with its statistics over examples fixed as they are for a batch: each example by itself.
+
+        Parameters
+        ----------
+        theta : array, (parameters.size,)
+        x : array, ``(N, *domain_shape)``
+            Such as all training examples.
+
+        Returns
+        -------
+        Layer
+            With the same weights, which gives `x` the same result; the layer itself if it has no such statistics.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from meganet import NormalisationLayer
+        >>> layer = NormalisationLayer((2, 3, 3), ("examples", "pixels"))
+        >>> x, theta = np.random.default_rng(0).standard_normal((4, 2, 3, 3)), np.zeros(0)
+        >>> bool(np.allclose(layer.frozen_on(theta, x)(theta, x[:1]), layer(theta, x)[:1]))
+        True
+        """
+        self._check_input(theta, x)
+        return self._frozen_on(theta, x)[0] if self.couples_examples else self
+
+    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        """Return the frozen layer and its result; a layer that couples examples says how."""
+        if self.couples_examples:
+            _validate.reject("layer", "one that defines _frozen_on, to fix its statistics", repr(self))
+        return self, self._evaluate(theta, x)
+
     def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
         """Return the layer with twice the time steps of half the length, and its weights; see `networks`.
 

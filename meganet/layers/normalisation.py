@@ -52,7 +52,8 @@ class NormalisationLayer(Layer):
     Notes
     -----
     Over examples the result depends on the whole batch. Such a layer in a network keeps an objective from splitting its
-    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones.
+    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones, and `frozen_on` a whole
+    network with those of a batch.
     """
 
     def __init__(
@@ -95,6 +96,10 @@ class NormalisationLayer(Layer):
         ones = self.backend.xp.zeros(self.domain_shape, dtype=statistics.mean.dtype) + 1
         scale = ones / self.backend.xp.sqrt(statistics.variance + self.eps)
         return ConnectorLayer(Diagonal(scale, self.backend), -statistics.mean * scale)
+
+    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        layer = self.frozen(self.statistics(x)) if self.couples_examples else self
+        return layer, layer._evaluate(theta, x)
 
     def _over_examples(self) -> None:
         if not self.couples_examples:

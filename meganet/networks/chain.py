@@ -114,6 +114,13 @@ class Chain(Layer):
             found.append(layer(part, found[-1] if found else x))
         return found
 
+    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        layers = []
+        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+            layer, x = layer._frozen_on(part, x)
+            layers.append(layer)
+        return self._of(layers), x
+
     def _evaluate(self, theta: Array, x: Array) -> Array:
         for layer, part in zip(self.layers, self._parts(theta), strict=True):
             x = layer._evaluate(part, x)

@@ -147,6 +147,15 @@ class Integrator(Layer):
             state = _updated(stage, state, v)
         return self._leave(state), records
 
+    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        columns, state, layers = self._columns(theta), self._enter(x), []
+        for stage in self.stages:
+            weights, read = self._weights(columns, stage), _combined(stage.read, state)
+            layer, v = self.layers[stage.layer]._frozen_on(weights, read)
+            layers.append(layer)
+            state = _updated(stage, state, v)
+        return _FrozenIntegrator(self, layers), self._leave(state)
+
     def _evaluate(self, theta: Array, x: Array) -> Array:
         columns, state = self._columns(theta), self._enter(x)
         for stage in self.stages:
@@ -201,6 +210,29 @@ class Integrator(Layer):
     def _no_columns(self, dy: Array) -> Array:
         shape = (*dy.shape[: -len(self.domain_shape) - 1], self.times, self.width)
         return self.backend.xp.zeros(shape, dtype=dy.dtype)
+
+
+class _FrozenIntegrator(Integrator):
+    """The scheme of another one with a layer for each stage, since at every time its statistics are others."""
+
+    def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
+        vars(self).update(vars(source))
+        self.layers, self.couples_examples = tuple(layers), False
+        self.parts = [source.parts[stage.layer] for stage in source.stages]
+        self.stages = tuple(stage._replace(layer=number) for number, stage in enumerate(source.stages))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> Integrator:
+        """Return the network itself for its own domain; fixed statistics have no other."""
+        if tuple(domain_shape) != self.domain_shape:
+            _validate.reject("domain_shape", f"{self.domain_shape}, of the statistics", str(tuple(domain_shape)))
+        return self
+
+    def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
+        """Raise `InputError`: between the times there are no statistics."""
+        _validate.reject("network", "statistics that are not fixed, to refine the steps in time", repr(self))
 
 
 def _named(layers: Sequence[tuple[str, Layer]]) -> dict[str, Parameters]:

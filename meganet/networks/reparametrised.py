@@ -56,8 +56,12 @@ class Reparametrised(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> Reparametrised:
         """Return the layer for examples of another shape, which must have as many weights."""
+        return self._around(self.layer.resized(domain_shape))
+
+    def _around(self, layer: Layer) -> Reparametrised:
+        """Return the same basis around another layer."""
         other = object.__new__(type(self))
-        Reparametrised.__init__(other, self.layer.resized(domain_shape), self.basis, self.offset, self.parameters)
+        Reparametrised.__init__(other, layer, self.basis, self.offset, self.parameters)
         return other
 
     def refined_in_time(self, theta: Array) -> tuple[Reparametrised, Array]:
@@ -84,6 +88,10 @@ class Reparametrised(Layer):
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
         return self.layer._forward(self.weights(theta), x)
+
+    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        layer, y = self.layer._frozen_on(self.weights(theta), x)
+        return self._around(layer), y
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         return self.layer._evaluate(self.weights(theta), x)
