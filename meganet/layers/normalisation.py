@@ -52,8 +52,8 @@ class NormalisationLayer(Layer):
     Notes
     -----
     Over examples the result depends on the whole batch. Such a layer in a network keeps an objective from splitting its
-    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones, and `frozen_on` a whole
-    network with those of a batch.
+    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones, and `frozen_on` a
+    whole network with those of a batch.
     """
 
     def __init__(
