@@ -337,12 +337,13 @@ class TestColour:
 
 
 def test_fashion_mnist_is_told_from_mnist(folder, monkeypatch):
-    for path in folder.iterdir():
-        if path.suffix != ".gz":
-            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
-    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz: expected content with MD5 8d4fb7e6c68d591d4c3d"):
+    with pytest.raises(InputError, match="train-images-idx3-ubyte.*: expected content with MD5 f4a8712d7a061bf5bd6d2c"):
         load_fashion_mnist(folder)
-    files = {name: "md5:" + hashlib.md5((folder / name).read_bytes()).hexdigest() for name in FASHION_MNIST.files}
+    files = {}
+    for name, path in FASHION_MNIST.find(folder).items():
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        files[name] = "md5:" + hashlib.md5(content).hexdigest()
     monkeypatch.setattr(mnist_module, "FASHION_MNIST", replace(FASHION_MNIST, files=files))
     data = load_fashion_mnist(folder, train=False)
     assert data.name == "Fashion-MNIST" and len(data) == 7

@@ -38,6 +38,8 @@ class Collection:
     unpacked : bool
         The digests are those of the content; the files may lie there plain or as ``.gz``, and are served as ``.gz``.
         Else they are those of the files as they are served.
+    elsewhere : tuple of str
+        Folders below the one that is named in which other programs keep the same files.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Collection:
     files: Mapping[str, str]
     mirrors: tuple[str, ...]
     unpacked: bool = False
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def needed(self) -> str:
@@ -54,7 +57,8 @@ class Collection:
     def folders(self, folder: str | Path | None = None) -> list[Path]:
         """Return the folders looked in: `folder`, the environment variable ``MEGANET_DATA``, the user's cache."""
         named = [Path(f).expanduser() for f in (folder, os.environ.get(DATA_VARIABLE)) if f]
-        return [place for f in named for place in (f / self.name, f)] + [cache_folder() / self.name]
+        below = (self.name, ".", *self.elsewhere)
+        return [f / place for f in named for place in below] + [cache_folder() / self.name]
 
     def find(self, folder: str | Path | None = None) -> dict[str, Path] | None:
         """Return the paths of the files in the first folder that has them all, or None."""
@@ -62,7 +66,7 @@ class Collection:
             if given and not Path(given).expanduser().is_dir():
                 _validate.reject(name, "an existing folder", repr(str(given)))
         for place in self.folders(folder):
-            found = {name: path for name in self.files for path in self._paths(place, name) if path.is_file()}
+            found = {name: path for name in self.files for path in self._paths(place, name)[::-1] if path.is_file()}
             if len(found) == len(self.files):
                 return found
             if found and folder is not None and place == Path(folder).expanduser():
@@ -72,7 +76,13 @@ class Collection:
         return None
 
     def _paths(self, place: Path, name: str) -> list[Path]:
-        return [place / f"{name}.gz", place / name] if self.unpacked else [place / name]
+        """Return where a file may lie, the likeliest first."""
+        # as published, and as archives of it have been unpacked since: train-images.idx3-ubyte
+        names = [name, name.replace("-idx", ".idx")]
+        if self.unpacked:
+            names = [variant for name in names for variant in (name, f"{name}.gz")]
+        # some archives hold a folder of the file's own name
+        return [place / folder / name for name in dict.fromkeys(names) for folder in (".", name)]
 
     def verify(self, files: Mapping[str, Path]) -> None:
         """Check the digest of each file; raise `InputError` naming the first one that is not as published."""
@@ -156,4 +166,11 @@ class Collection:
 
     def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
         """Return the paths of the files, downloaded if they are nowhere."""
-        return self.find(folder) or self.fetch(progress=progress)
+        found = self.find(folder)
+        if found is not None:
+            return found
+        try:
+            return self.fetch(progress=progress)
+        except DataNotFoundError as error:
+            places = ", ".join(str(place) for place in self.folders(folder))
+            raise DataNotFoundError(f"{error}; looked in {places}") from None

@@ -29,27 +29,32 @@ MNIST = Collection(
         "https://yann.lecun.com/exdb/mnist/",
     ),
     unpacked=True,
+    elsewhere=("MNIST/raw",),
 )
 FASHION_MNIST = Collection(
     "fashion-mnist",
     "Fashion-MNIST",
     {
-        "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+        "train-images-idx3-ubyte": "md5:f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "md5:9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "md5:8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "md5:15d484375f8d13e6eb1aabb0c3f46965",
     },
     (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
     ),
+    unpacked=True,
+    elsewhere=("FashionMNIST/raw",),
 )
 
 
 def load_mnist(folder: str | Path | None = None, *, train: bool = True, progress: bool = True) -> ImageSet:
     """Return the 60,000 training or 10,000 test digits.
 
-    Looked for in `folder`, then in the folder named by ``MEGANET_DATA``, then in the user's cache; else downloaded.
+    Looked for in the subfolder ``mnist`` of `folder`, in `folder`, in ``MNIST/raw`` below it, where torchvision keeps
+    them, likewise for ``MEGANET_DATA``, then in the user's cache; else downloaded. The files may be packed (``.gz``) or
+    not, and be called ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte``.
 
     Raises
     ------
@@ -64,8 +69,8 @@ def load_mnist(folder: str | Path | None = None, *, train: bool = True, progress
 def load_fashion_mnist(folder: str | Path | None = None, *, train: bool = True, progress: bool = True) -> ImageSet:
     """Return the 60,000 training or 10,000 test images of Fashion-MNIST, whose files are named like those of MNIST.
 
-    Looked for in the subfolder ``fashion-mnist`` of `folder`, in `folder` itself, likewise for ``MEGANET_DATA``, then
-    in the user's cache; else downloaded. The digests are checked, since nothing else tells the files from MNIST's.
+    Looked for in the subfolder ``fashion-mnist`` of `folder`, in `folder` itself, in ``FashionMNIST/raw`` below it,
+    likewise for ``MEGANET_DATA``, then in the user's cache; else downloaded. The digests are checked, since nothing else tells the files from MNIST's.
 
     Raises
     ------
