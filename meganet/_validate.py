@@ -79,11 +79,11 @@ def odd_shape(argument: str, value: Any) -> tuple[int, int]:
     return sizes
 
 
-def even_shape(argument: str, value: Any) -> tuple[int, int]:
-    """Return `value` as a pair of even positive integers (a grid that has a coarser one)."""
+def even_shape(argument: str, value: Any, axes: Sequence[int] = (0, 1)) -> tuple[int, int]:
+    """Return `value` as a pair of positive integers, even along some axes (a grid that has a coarser one)."""
     sizes = pair(argument, value)
-    if sizes[0] % 2 or sizes[1] % 2:
-        reject(argument, "even sizes, so that 2x2 blocks cover the image", f"{sizes[0]}x{sizes[1]}")
+    if any(sizes[k] % 2 for k in axes):
+        reject(argument, "even sizes, so that blocks of two cells cover the image", f"{sizes[0]}x{sizes[1]}")
     return sizes
 
 

@@ -59,6 +59,7 @@ from meganet.networks import (
     SymmetricLayer,
     antisymmetric,
 )
+from meganet.networks.integrator import FrozenIntegrator
 from meganet.regularizers import BlockRegularizer, RegularizerSum, SmoothedL1, Tikhonov
 from meganet.varpro import ReducedHessian, VariableProjection
 
@@ -111,6 +112,20 @@ def tanh_layer():
 
 
 IN_TIME = np.random.default_rng(5).standard_normal((2, 5))
+
+
+def normalisation_over_examples():
+    shape = (2, 3, 4)
+    layers = [ConvolutionLayer(shape, 2, activation="tanh"), NormalisationLayer(shape, ("examples", "pixels"), eps=0.1)]
+    return Chain(layers)
+
+
+def frozen(network):
+    rng, backend = np.random.default_rng(5), network.backend
+    theta = backend.asarray(rng.standard_normal(network.parameters.size))
+    return network.frozen_on(theta, backend.asarray(rng.standard_normal((4, *network.domain_shape))))
+
+
 LAYERS = {
     AffineLayer: [
         lambda: AffineLayer(Sparse(get_backend().asarray(np.zeros(5)), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3))),
@@ -177,6 +192,7 @@ LAYERS = {
         lambda: ResidualNetwork(SymmetricLayer(convolution(2, 2, 3, 3)), 3, 0.3),
         lambda: ResidualNetwork(tanh_layer(), 5, 0.3, coefficients=IN_TIME),
     ],
+    FrozenIntegrator: [lambda: frozen(ResidualNetwork(normalisation_over_examples(), 2, 0.3))],
     Leapfrog: [
         lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 1, 0.3),
         lambda: Leapfrog(SymmetricLayer(dense(5, 3)), 2, 0.3),

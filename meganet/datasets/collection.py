@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from meganet import _validate
 from meganet._files import cache_folder, write_atomic
@@ -101,8 +102,15 @@ class Collection:
         if digest.hexdigest() != expected:
             _validate.reject(where, f"content with {DIGESTS[kind]} {expected}", digest.hexdigest())
 
-    def fetch(self, *, progress: bool = True) -> dict[str, Path]:
+    def fetch(self, *, progress: bool = True, searched: Sequence[Path] = ()) -> dict[str, Path]:
         """Download the files into the user's cache, from the first mirror that serves the right content.
+
+        Parameters
+        ----------
+        progress : bool
+            Show a bar.
+        searched : sequence of Path
+            The folders in which they are not, which an error names.
 
         Returns
         -------
@@ -117,15 +125,13 @@ class Collection:
         try:
             import pooch
         except ImportError:
-            got = "no package pooch to download it: pip install 'meganet[data]'"
-            _validate.reject("data", self.needed, got, DataNotFoundError)
+            self._fail("no package pooch to download it: pip install 'meganet[data]'", searched)
         pooch.get_logger().setLevel("ERROR")
         target = cache_folder() / self.name
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            got = f"{str(target)!r} ({error.strerror})"
-            _validate.reject("data", "a cache that can be written", got, DataNotFoundError)
+            self._fail(f"no cache to download it to: {str(target)!r} ({error.strerror})", searched)
         for name in self.files:
             if self._is_there(name, target / name):
                 continue
@@ -142,9 +148,12 @@ class Collection:
             else:
                 plain = " (plain or .gz)" if self.unpacked else ""
                 advice = f"put {', '.join(self.files)}{plain} into a folder and name it with --data or {DATA_VARIABLE}"
-                got = f"no download ({'; '.join(problems)}); {advice}"
-                _validate.reject("data", self.needed, got, DataNotFoundError)
+                self._fail(f"no download ({'; '.join(problems)}); {advice}", searched)
         return {name: target / name for name in self.files}
+
+    def _fail(self, got: str, searched: Sequence[Path]) -> NoReturn:
+        places = f", and nothing in {', '.join(map(str, searched))}" if searched else ""
+        _validate.reject("data", self.needed, f"{got}{places}", DataNotFoundError)
 
     def _download(self, pooch: object, mirror: str, name: str, temporary: str, target: Path, progress: bool) -> None:
         url = f"{mirror}{name}.gz" if self.unpacked else f"{mirror}{name}"
@@ -166,11 +175,4 @@ class Collection:
 
     def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
         """Return the paths of the files, downloaded if they are nowhere."""
-        found = self.find(folder)
-        if found is not None:
-            return found
-        try:
-            return self.fetch(progress=progress)
-        except DataNotFoundError as error:
-            places = ", ".join(str(place) for place in self.folders(folder))
-            raise DataNotFoundError(f"{error}; looked in {places}") from None
+        return self.find(folder) or self.fetch(progress=progress, searched=self.folders(folder))

@@ -70,7 +70,8 @@ def load_fashion_mnist(folder: str | Path | None = None, *, train: bool = True, 
     """Return the 60,000 training or 10,000 test images of Fashion-MNIST, whose files are named like those of MNIST.
 
     Looked for in the subfolder ``fashion-mnist`` of `folder`, in `folder` itself, in ``FashionMNIST/raw`` below it,
-    likewise for ``MEGANET_DATA``, then in the user's cache; else downloaded. The digests are checked, since nothing else tells the files from MNIST's.
+    likewise for ``MEGANET_DATA``, then in the user's cache; else downloaded. The digests are checked, since nothing
+    else tells the files from MNIST's.
 
     Raises
     ------

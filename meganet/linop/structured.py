@@ -215,7 +215,7 @@ class Gradient(LinearOperator):
     Parameters
     ----------
     domain_shape : tuple of int
-        ``(..., H, W)``, both at least 2.
+        ``(..., H, W)``. An axis of length 1, as of signals ``(..., 1, L)``, has no differences; one must be longer.
     h : float or pair of float
         Mesh widths in rows and columns.
 
@@ -237,14 +237,13 @@ class Gradient(LinearOperator):
         widths = tuple(h) if isinstance(h, Sequence) else (h, h)
         if len(widths) != 2:
             _validate.reject("h", "one mesh width or a pair of them", repr(h))
-        first = Difference(domain, -2, widths[0], dtype, backend)
-        second = Difference(domain, -1, widths[1], dtype, backend)
-        lead = domain[:-2]
-        sizes = [math.prod(d.range_shape[-2:]) for d in (first, second)]
-        super().__init__(domain, (*lead, sum(sizes)), dtype, backend)
+        if max(domain[-2:]) < 2:
+            _validate.reject("domain_shape", "images of more than one pixel", str(domain))
+        axes = [axis for axis in (-2, -1) if domain[axis] > 1]
+        self.differences = tuple(Difference(domain, axis, widths[axis], dtype, backend) for axis in axes)
+        self._ends = np.cumsum([0, *(math.prod(d.range_shape[-2:]) for d in self.differences)]).tolist()
+        super().__init__(domain, (*domain[:-2], self._ends[-1]), dtype, backend)
         self.h = widths
-        self.differences = (first, second)
-        self._split = sizes[0]
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, h={self.h})"
@@ -256,25 +255,31 @@ class Gradient(LinearOperator):
 
     def _normal(self, x: Array) -> Array:
         flat = x.reshape(-1, *self.domain_shape)
-        first, second = self.differences
-        result = first._normal(flat)
-        result += second._normal(flat)
+        result = self.differences[0]._normal(flat)
+        for difference in self.differences[1:]:
+            result += difference._normal(flat)
         return result
 
     def _adjoint(self, y: Array) -> Array:
-        first, second = self.differences
-        down, right = y[..., : self._split], y[..., self._split :]
-        result = first._adjoint(down.reshape(-1, *first.range_shape))
-        result += second._adjoint(right.reshape(-1, *second.range_shape))
-        return result
+        parts = [y[..., a:b] for a, b in zip(self._ends[:-1], self._ends[1:], strict=True)]
+        adjoints = [d._adjoint(p.reshape(-1, *d.range_shape)) for d, p in zip(self.differences, parts, strict=True)]
+        for more in adjoints[1:]:
+            adjoints[0] += more
+        return adjoints[0]
 
     def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
-        return _cosine_solve(self.backend, y, dict(zip((-2, -1), self.differences, strict=True)), alpha, gamma)
+        return _cosine_solve(
+            self.backend, y, {d.axis - len(self.domain_shape): d for d in self.differences}, alpha, gamma
+        )
 
     def tosparse(self) -> Any:
         """Return ``I (x) [D_1 (x) I; I (x) D_2]``."""
         plane = self.domain_shape[-2:]
-        blocks = [Difference(plane, axis, h, self.dtype, "numpy").tosparse() for axis, h in enumerate(self.h)]
+        blocks = [
+            Difference(plane, axis, h, self.dtype, "numpy").tosparse()
+            for axis, h in enumerate(self.h)
+            if plane[axis] > 1
+        ]
         images = math.prod(self.domain_shape[:-2])
         return self.backend.csr(
             scipy.sparse.kron(scipy.sparse.eye_array(images), scipy.sparse.vstack(blocks)).astype(self.dtype)

@@ -10,13 +10,13 @@ import numpy as np
 from meganet import _validate
 from meganet.backend import Array, Backend, backend_of
 from meganet.linop import CirculantConvolution
-from meganet.multigrid.transfer import INTERPOLATIONS, prolongation, restriction
+from meganet.multigrid.transfer import INTERPOLATIONS, Axes, image_axes, prolongation, restriction, scaled
 
 SINGULAR = 1e12
 """Condition number above which the Galerkin equations are called unsolvable."""
 
 
-def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear") -> np.ndarray[Any, Any]:
+def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear", *, axes: Axes = None) -> np.ndarray[Any, Any]:
     """Return the matrix A of the linear map from fine to coarse stencils, ``theta_2h = A theta_h``.
 
     For each unit stencil the product ``R K P`` of sparse matrices is formed on a grid large enough to have an interior,
@@ -28,6 +28,8 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear") -> np.ndar
         (k1, k2), odd.
     interpolation : {"linear", "constant"}
         The choice of P, see `prolongation`.
+    axes : int or sequence of int, optional
+        The image axes along which the coarse grid has half the cells, of -2 and -1; both if not given.
 
     Returns
     -------
@@ -52,17 +54,18 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear") -> np.ndar
      [0.  0.  0.5]]
     """
     shape = _validate.odd_shape("kernel_shape", kernel_shape)
-    return _assembled(shape, _validate.choice("interpolation", interpolation, INTERPOLATIONS)).copy()
+    interpolation = _validate.choice("interpolation", interpolation, INTERPOLATIONS)
+    return _assembled(shape, interpolation, image_axes(axes)).copy()
 
 
 @lru_cache(maxsize=32)
-def _assembled(kernel_shape: tuple[int, int], interpolation: str) -> np.ndarray[Any, Any]:
+def _assembled(kernel_shape: tuple[int, int], interpolation: str, axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
     k1, k2 = kernel_shape
     # the coarse stencil reaches at most one cell further than the fine one; one more keeps the edge of P away
     coarse = (k1 + 4, k2 + 4)
-    fine = (2 * coarse[0], 2 * coarse[1])
-    r = restriction(fine, backend="numpy")
-    p = prolongation(fine, interpolation, backend="numpy")
+    fine = scaled(coarse, axes, finer=True)
+    r = restriction(fine, axes=axes, backend="numpy")
+    p = prolongation(fine, interpolation, axes=axes, backend="numpy")
     centre = (coarse[0] // 2, coarse[1] // 2)
     row = centre[0] * coarse[1] + centre[1]
     reach = tuple(slice(c - k // 2, c + k // 2 + 1) for c, k in zip(centre, kernel_shape, strict=True))
@@ -82,13 +85,13 @@ def _assembled(kernel_shape: tuple[int, int], interpolation: str) -> np.ndarray[
     return matrix
 
 
-def galerkin_condition(kernel_shape: Any, interpolation: str = "linear") -> float:
+def galerkin_condition(kernel_shape: Any, interpolation: str = "linear", *, axes: Axes = None) -> float:
     """Return the condition number of `galerkin_matrix` in the 2-norm; infinite if it cannot be inverted."""
-    condition = float(np.linalg.cond(galerkin_matrix(kernel_shape, interpolation)))
+    condition = float(np.linalg.cond(galerkin_matrix(kernel_shape, interpolation, axes=axes)))
     return condition if condition < SINGULAR else float("inf")
 
 
-def restrict_kernels(kernels: Array, interpolation: str = "linear") -> Array:
+def restrict_kernels(kernels: Array, interpolation: str = "linear", *, axes: Axes = None) -> Array:
     """Return the coarse stencils ``A theta`` of fine ones.
 
     Parameters
@@ -96,12 +99,14 @@ def restrict_kernels(kernels: Array, interpolation: str = "linear") -> Array:
     kernels : array, (O, I, k1, k2)
         float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
     interpolation : {"linear", "constant"}
+    axes : int or sequence of int, optional
+        As for `galerkin_matrix`.
     """
-    matrix, flat, backend = _prepare(kernels, interpolation)
+    matrix, flat, backend = _prepare(kernels, interpolation, axes)
     return (flat @ backend.asarray(matrix).T).astype(kernels.dtype).reshape(kernels.shape)
 
 
-def prolongate_kernels(kernels: Array, interpolation: str = "linear") -> Array:
+def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: Axes = None) -> Array:
     """Return the fine stencils whose Galerkin restriction is `kernels`: solves ``A theta_h = theta_2h``.
 
     Parameters
@@ -109,14 +114,16 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear") -> Array:
     kernels : array, (O, I, k1, k2)
         float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
     interpolation : {"linear", "constant"}
+    axes : int or sequence of int, optional
+        As for `galerkin_matrix`.
 
     Raises
     ------
     InputError
         If A is singular, as for 5x5 stencils with constant interpolation, whose coarse stencils are only 3x3.
     """
-    matrix, flat, backend = _prepare(kernels, interpolation)
-    if galerkin_condition(kernels.shape[2:], interpolation) == float("inf"):
+    matrix, flat, backend = _prepare(kernels, interpolation, axes)
+    if galerkin_condition(kernels.shape[2:], interpolation, axes=axes) == float("inf"):
         size = "x".join(str(k) for k in kernels.shape[2:])
         _validate.reject(
             "kernels", f"stencils whose Galerkin matrix can be inverted with {interpolation} interpolation", size
@@ -125,9 +132,9 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear") -> Array:
     return backend.xp.ascontiguousarray(fine).astype(kernels.dtype).reshape(kernels.shape)
 
 
-def _prepare(kernels: Array, interpolation: str) -> tuple[np.ndarray[Any, Any], Array, Backend]:
+def _prepare(kernels: Array, interpolation: str, axes: Axes) -> tuple[np.ndarray[Any, Any], Array, Backend]:
     backend_of(kernels).require("kernels", kernels)
     _validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
     _validate.float_dtype("dtype of kernels", kernels.dtype)
-    matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation)
+    matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation, axes=axes)
     return matrix, kernels.reshape(-1, matrix.shape[0]).astype(np.float64), backend_of(kernels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,12 @@ from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.layers.base import Layer
 from meganet.multigrid.galerkin import prolongate_kernels, restrict_kernels
-from meganet.multigrid.transfer import prolongate_images, restrict_images
+from meganet.multigrid.transfer import Axes, image_axes, prolongate_images, restrict_images, scaled
 from meganet.networks import Chain, Integrator, Reparametrised
 
-CLASSIFIER_SCALINGS = {"logits": 0.25, "none": 1.0, "thesis": 4.0}
-"""Factor in front of P for each reading of the thesis' section 3.1.3, see `prolongate_classifier`."""
+CLASSIFIER_SCALINGS = {"logits": -1, "none": 0, "thesis": 1}
+"""Power of two, for each axis, in front of P by each reading of the thesis' section 3.1.3, see `prolongate_classifier`.
+"""
 
 KERNEL_TRANSFERS = ("galerkin", "copy")
 
@@ -34,7 +35,7 @@ class Transferred(NamedTuple):
 
 
 def prolongate_classifier(
-    W: Array, feature_shape: Any, *, interpolation: str = "linear", scaling: str = "logits"
+    W: Array, feature_shape: Any, *, interpolation: str = "linear", scaling: str = "logits", axes: Axes = None
 ) -> Array:
     """Return the classifier's weights for features of twice the resolution.
 
@@ -50,25 +51,37 @@ def prolongate_classifier(
     scaling : {"logits", "none", "thesis"}
         Factors 1/4, 1 and 4. A logit is a plain sum over pixels, of which the fine grid has four times as many, so 1/4
         keeps the logits. The thesis multiplies by 4 (section 3.1.3, whose Riemann sums would ask for weights that do
-        not change); with ``4 R.T`` read as "times four", as in the original package's P, the factor is 1.
+        not change); with ``4 R.T`` read as "times four", as in the original package's P, the factor is 1. Along one
+        axis alone they are 1/2, 1 and 2.
+    axes : int or sequence of int, optional
+        The image axes along which the resolution doubles, of -2 and -1; if not given those along which features are
+        longer than one pixel.
 
     Returns
     -------
     array, (K (4 C H W + 1),), like `W`
     """
-    factor = CLASSIFIER_SCALINGS[_validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
-    return _transfer_blocks(W, feature_shape, lambda blocks: factor * prolongate_images(blocks, interpolation))
+    factor, along = _factor(scaling, feature_shape, axes)
+    return _transfer_blocks(W, feature_shape, lambda b: factor * prolongate_images(b, interpolation, axes=along))
 
 
-def restrict_classifier(W: Array, feature_shape: Any, *, scaling: str = "logits") -> Array:
+def restrict_classifier(W: Array, feature_shape: Any, *, scaling: str = "logits", axes: Axes = None) -> Array:
     """Return the classifier's weights for features of half the resolution: ``R @ block / factor``.
 
     Parameters and result as for `prolongate_classifier`; the factor is the inverse of the one there. After a
     prolongation with constant interpolation this gives the weights back, since ``R P = I``; with linear interpolation
     ``R P`` smooths, and it does not.
     """
-    factor = CLASSIFIER_SCALINGS[_validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
-    return _transfer_blocks(W, feature_shape, lambda blocks: (1 / factor) * restrict_images(blocks))
+    factor, along = _factor(scaling, feature_shape, axes)
+    return _transfer_blocks(W, feature_shape, lambda b: (1 / factor) * restrict_images(b, axes=along))
+
+
+def _factor(scaling: str, feature_shape: Any, axes: Axes) -> tuple[float, tuple[int, ...]]:
+    """Return the factor in front of P, and the axes along which it goes."""
+    shape = _validate.shape("feature_shape", feature_shape, ndim=3)
+    power = CLASSIFIER_SCALINGS[_validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
+    along = image_axes(axes, shape[1:])
+    return 2.0 ** (power * len(along)), along
 
 
 def prolongate(
@@ -79,6 +92,7 @@ def prolongate(
     interpolation: str = "linear",
     kernels: str = "galerkin",
     classifier_scaling: str = "logits",
+    axes: Axes = None,
 ) -> Transferred:
     """Return the network for images of twice the resolution, with its weights.
 
@@ -95,6 +109,9 @@ def prolongate(
         The thesis' arms: "galerkin" is Multigrid, "copy" keeps the stencils' numbers (Transfer).
     classifier_scaling : {"logits", "none", "thesis"}
         See `prolongate_classifier`.
+    axes : int or sequence of int, optional
+        The image axes along which the resolution doubles, of -2 and -1; if not given those along which images are
+        longer than one pixel, so that signals (C, 1, L) become (C, 1, 2L).
 
     Returns
     -------
@@ -113,12 +130,13 @@ def prolongate(
     >>> fine.network.domain_shape, fine.W.shape
     ((1, 28, 28), (62730,))
     """
-    channels, height, width = _image_domain(network)
+    along = image_axes(axes, _image_domain(network)[1:])
     _validate.same_dtype("W", W, theta.dtype, "theta")
-    larger = network.resized((channels, 2 * height, 2 * width))
-    _check_ranges(network, larger)
-    change = _stencils(kernels, lambda k: prolongate_kernels(k, interpolation))
-    fine_w = prolongate_classifier(W, network.range_shape, interpolation=interpolation, scaling=classifier_scaling)
+    larger = _on_next_grid(network, along, finer=True)
+    change = _stencils(kernels, lambda k: prolongate_kernels(k, interpolation, axes=along))
+    fine_w = prolongate_classifier(
+        W, network.range_shape, interpolation=interpolation, scaling=classifier_scaling, axes=along
+    )
     return Transferred(larger, _transfer_theta(network, larger, theta, change), fine_w)
 
 
@@ -130,19 +148,20 @@ def restrict(
     interpolation: str = "linear",
     kernels: str = "galerkin",
     classifier_scaling: str = "logits",
+    axes: Axes = None,
 ) -> Transferred:
     """Return the network for images of half the resolution, with its weights.
 
     Parameters as for `prolongate`. It undoes a prolongation of the stencils with either interpolation; for the
     classifier see `restrict_classifier`.
     """
-    channels, height, width = _image_domain(network)
-    _validate.even_shape("network's images", (height, width))
+    shape = _image_domain(network)
+    along = image_axes(axes, shape[1:])
+    _validate.even_shape("network's images", shape[1:], along)
     _validate.same_dtype("W", W, theta.dtype, "theta")
-    smaller = network.resized((channels, height // 2, width // 2))
-    _check_ranges(smaller, network)
-    change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation))
-    coarse_w = restrict_classifier(W, network.range_shape, scaling=classifier_scaling)
+    smaller = _on_next_grid(network, along, finer=False)
+    change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation, axes=along))
+    coarse_w = restrict_classifier(W, network.range_shape, scaling=classifier_scaling, axes=along)
     return Transferred(smaller, _transfer_theta(network, smaller, theta, change), coarse_w)
 
 
@@ -153,12 +172,20 @@ def _image_domain(network: Layer) -> tuple[int, ...]:
     return network.domain_shape
 
 
-def _check_ranges(coarse: Layer, fine: Layer) -> None:
-    """Refuse a network whose results do not double in size with its images, as with an unsuitable stride."""
-    channels, height, width = coarse.range_shape
-    if fine.range_shape != (channels, 2 * height, 2 * width):
-        expected = f"one whose range doubles with its images, {(channels, 2 * height, 2 * width)} on the finer grid"
-        _validate.reject("network", expected, str(fine.range_shape))
+def _on_next_grid(network: Layer, axes: Sequence[int], *, finer: bool) -> Layer:
+    """Return the network for finer or coarser images; refuse one whose results do not follow its images' size.
+
+    They do not, for instance, with an unsuitable stride.
+    """
+    channels, *image = network.domain_shape
+    other = network.resized((channels, *scaled(image, axes, finer)))
+    coarse, fine = (network, other) if finer else (other, network)
+    channels, *image = coarse.range_shape
+    expected = (channels, *scaled(image, axes, finer=True))
+    if fine.range_shape != expected:
+        what = f"one whose range doubles with its images, {expected} on the finer grid"
+        _validate.reject("network", what, str(fine.range_shape))
+    return other
 
 
 def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Array], Array]:

@@ -1,7 +1,11 @@
-"""Restriction R and prolongation P between an image grid and the one with half as many cells in each direction."""
+"""Restriction R and prolongation P between an image grid and the one with half as many cells in each direction.
+
+An axis of length 1, as of signals (1, L), has no coarser grid and is left alone; `axes` names others to leave alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +15,56 @@ from meganet import _validate
 from meganet.backend import Array, Backend, backend_of, get_backend
 
 INTERPOLATIONS = ("constant", "linear")
+Axes = int | Sequence[int] | None
 
 
-def restriction(fine_shape: Any, *, dtype: Any = np.float64, backend: str | Backend | None = None) -> Any:
+def image_axes(axes: Axes, image_shape: Sequence[int] = (2, 2)) -> tuple[int, ...]:
+    """Return the image axes, 0 and 1 or one of them, along which a transfer goes.
+
+    Parameters
+    ----------
+    axes : int or sequence of int, optional
+        Of the two last axes, -2 and -1 (0 and 1); if not given those along which the image is longer than one pixel,
+        both for an image of a single pixel.
+    image_shape : pair of int
+    """
+    if axes is None:
+        longer = tuple(k for k in (0, 1) if image_shape[k] > 1)
+        return longer or (0, 1)
+    return _validate.axes("axes", axes, 2)
+
+
+def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tuple[int, int]:
+    """Return the shape of images on the next finer or coarser grid."""
+    height, width = ((2 * n if finer else n // 2) if k in axes else n for k, n in enumerate(image_shape))
+    return height, width
+
+
+def _fine_shape(argument: str, value: Any, axes: Axes) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Return a fine image's shape, even along the axes of the transfer, and these."""
+    shape = _validate.pair(argument, value)
+    along = image_axes(axes, shape)
+    return _validate.even_shape(argument, shape, along), along
+
+
+def restriction(
+    fine_shape: Any, *, axes: Axes = None, dtype: Any = np.float64, backend: str | Backend | None = None
+) -> Any:
     """Return R as a sparse matrix: the mean of each 2x2 block of cells.
 
     Parameters
     ----------
     fine_shape : pair of int
-        (H, W) of the fine image, both even.
+        (H, W) of the fine image, both even; an axis of length 1 is left alone.
+    axes : int or sequence of int, optional
+        The image axes along which blocks have two cells, of -2 and -1; all that are longer than one pixel if not given.
     dtype : dtype
         float32 or float64.
     backend : str or Backend, optional
 
     Returns
     -------
-    sparse array, (H W / 4, H W), canonical CSR; its rows sum to 1.
+    sparse array, (H W / 4, H W), along one axis (H W / 2, H W), canonical CSR; its rows sum to 1.
 
     Examples
     --------
@@ -35,16 +73,15 @@ def restriction(fine_shape: Any, *, dtype: Any = np.float64, backend: str | Back
     [[0.25 0.25 0.   0.   0.25 0.25 0.   0.  ]
      [0.   0.   0.25 0.25 0.   0.   0.25 0.25]]
     """
-    height, width = _validate.even_shape("fine_shape", fine_shape)
-    means = [scipy.sparse.kron(scipy.sparse.eye_array(n // 2), np.full((1, 2), 0.5)) for n in (height, width)]
-    matrix = scipy.sparse.kron(*means).astype(_validate.float_dtype("dtype", dtype))
-    return get_backend(backend).csr(matrix)
+    shape, along = _fine_shape("fine_shape", fine_shape, axes)
+    return _product(_means, shape, along, dtype, backend)
 
 
 def prolongation(
     fine_shape: Any,
     interpolation: str = "linear",
     *,
+    axes: Axes = None,
     dtype: Any = np.float64,
     backend: str | Backend | None = None,
 ) -> Any:
@@ -53,17 +90,17 @@ def prolongation(
     Parameters
     ----------
     fine_shape : pair of int
-        (H, W) of the fine image, both even.
+        (H, W) of the fine image, both even; an axis of length 1 is left alone.
     interpolation : {"linear", "constant"}
         "linear" interpolates between cell centres, the thesis' "weighted averaging": in one dimension 3/4 of
         the own coarse cell and 1/4 of the nearest neighbour; edge cells copy. "constant" copies each coarse cell to its
         four fine cells, ``P = 4 R.T``, the default of the original package.
-    dtype, backend
+    axes, dtype, backend
         As for `restriction`.
 
     Returns
     -------
-    sparse array, (H W, H W / 4), canonical CSR; its rows sum to 1.
+    sparse array, (H W, H W / 4), along one axis (H W, H W / 2), canonical CSR; its rows sum to 1.
 
     Examples
     --------
@@ -78,11 +115,19 @@ def prolongation(
      [0.25 0.75]
      [0.   1.  ]]
     """
-    height, width = _validate.even_shape("fine_shape", fine_shape)
+    shape, along = _fine_shape("fine_shape", fine_shape, axes)
     _validate.choice("interpolation", interpolation, INTERPOLATIONS)
-    one = _linear if interpolation == "linear" else _constant
-    matrix = scipy.sparse.kron(one(height), one(width)).astype(_validate.float_dtype("dtype", dtype))
-    return get_backend(backend).csr(matrix)
+    return _product(_linear if interpolation == "linear" else _constant, shape, along, dtype, backend)
+
+
+def _product(one: Callable[[int], Any], shape: Sequence[int], along: Sequence[int], dtype: Any, backend: Any) -> Any:
+    """Return the Kronecker product of a map along the axes of a transfer and of the identity along the others."""
+    factors = [one(n) if k in along else scipy.sparse.eye_array(n) for k, n in enumerate(shape)]
+    return get_backend(backend).csr(scipy.sparse.kron(*factors).astype(_validate.float_dtype("dtype", dtype)))
+
+
+def _means(n: int) -> Any:
+    return scipy.sparse.kron(scipy.sparse.eye_array(n // 2), np.full((1, 2), 0.5))
 
 
 def _constant(n: int) -> Any:
@@ -99,18 +144,34 @@ def _linear(n: int) -> Any:
     return scipy.sparse.coo_array((weights, (rows, columns)), shape=(n, n // 2)).tocsr()
 
 
-def restrict_images(images: Array) -> Array:
-    """Return ``R x`` for every channel of every image, (..., H, W) -> (..., H/2, W/2), dtype kept."""
-    shape = _validate.even_shape("images", _image_shape(images))
-    matrix = restriction(shape, dtype=images.dtype, backend=backend_of(images))
-    return _apply(matrix, images, (shape[0] // 2, shape[1] // 2))
+def restrict_images(images: Array, *, axes: Axes = None) -> Array:
+    """Return ``R x`` for every channel of every image, (..., H, W) -> (..., H/2, W/2), dtype kept.
+
+    An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, L/2). `axes` as for `restriction`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import restrict_images
+    >>> restrict_images(np.ones((5, 3, 28, 28))).shape, restrict_images(np.ones((5, 1, 1, 64))).shape
+    ((5, 3, 14, 14), (5, 1, 1, 32))
+    """
+    shape, along = _fine_shape("images", _image_shape(images), axes)
+    matrix = restriction(shape, axes=along, dtype=images.dtype, backend=backend_of(images))
+    return _apply(matrix, images, scaled(shape, along, finer=False))
 
 
-def prolongate_images(images: Array, interpolation: str = "linear") -> Array:
-    """Return ``P x`` for every channel of every image, (..., H, W) -> (..., 2H, 2W), dtype kept."""
-    height, width = _image_shape(images)
-    fine = (2 * height, 2 * width)
-    return _apply(prolongation(fine, interpolation, dtype=images.dtype, backend=backend_of(images)), images, fine)
+def prolongate_images(images: Array, interpolation: str = "linear", *, axes: Axes = None) -> Array:
+    """Return ``P x`` for every channel of every image, (..., H, W) -> (..., 2H, 2W), dtype kept.
+
+    An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, 2L); an image of a single pixel becomes
+    2x2. `axes` as for `restriction`.
+    """
+    shape = _image_shape(images)
+    along = image_axes(axes, shape)
+    fine = scaled(shape, along, finer=True)
+    matrix = prolongation(fine, interpolation, axes=along, dtype=images.dtype, backend=backend_of(images))
+    return _apply(matrix, images, fine)
 
 
 def _image_shape(images: Array) -> tuple[int, int]:

@@ -154,7 +154,7 @@ class Integrator(Layer):
             layer, v = self.layers[stage.layer]._frozen_on(weights, read)
             layers.append(layer)
             state = _updated(stage, state, v)
-        return _FrozenIntegrator(self, layers), self._leave(state)
+        return FrozenIntegrator(self, layers), self._leave(state)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         columns, state = self._columns(theta), self._enter(x)
@@ -212,7 +212,7 @@ class Integrator(Layer):
         return self.backend.xp.zeros(shape, dtype=dy.dtype)
 
 
-class _FrozenIntegrator(Integrator):
+class FrozenIntegrator(Integrator):
     """The scheme of another one with a layer for each stage, since at every time its statistics are others."""
 
     def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
