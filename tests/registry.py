@@ -19,6 +19,7 @@ from meganet.layers import (
     ConnectorLayer,
     ConvolutionLayer,
     DenseLayer,
+    FixedNormalisationLayer,
     NormalisationLayer,
     PoolingLayer,
     ScalingLayer,
@@ -151,6 +152,7 @@ LAYERS = {
         lambda: NormalisationLayer((3, 2, 4), ("examples",)),
         lambda: NormalisationLayer((3, 2, 4), ("examples", "pixels")),
     ],
+    FixedNormalisationLayer: [lambda: frozen(NormalisationLayer((3, 2, 4), ("examples", "pixels"), eps=0.1))],
     TVNormalisationLayer: [lambda: TVNormalisationLayer((3, 2, 4))],
     Reparametrised: [
         lambda: antisymmetric(4),

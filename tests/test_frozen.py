@@ -60,15 +60,21 @@ def test_layers_without_such_statistics_are_returned_as_they_are(backend):
                     assert layer.frozen_on(theta, backend.asarray(np.ones((1, *layer.domain_shape)))) is layer
 
 
-def test_a_frozen_network_keeps_its_grid_and_its_steps():
+def test_a_frozen_network_goes_to_another_grid_with_the_statistics_of_channels():
     rng = np.random.default_rng(0)
     network = ResidualNetwork(over_examples((2, 4, 4)), 2)
     frozen = network.frozen_on(np.zeros(0), rng.standard_normal((3, 2, 4, 4)))
-    assert frozen.resized((2, 4, 4)) is frozen and "ConnectorLayer" in repr(frozen)
-    with pytest.raises(InputError, match="domain_shape: expected"):
-        frozen.resized((2, 8, 8))
+    x = rng.standard_normal((1, 2, 4, 4))
+    fine = frozen.resized((2, 8, 8))
+    assert fine.range_shape == (2, 8, 8) and "FixedNormalisationLayer" in repr(fine)
+    np.testing.assert_allclose(
+        fine(np.zeros(0), np.kron(x, np.ones((2, 2)))), np.kron(frozen(np.zeros(0), x), np.ones((2, 2))), rtol=1e-13
+    )
     with pytest.raises(InputError, match="network: expected statistics that are not fixed"):
         frozen.refined_in_time(np.zeros(0))
+    of_pixels = NormalisationLayer((2, 4, 4), ("examples",)).frozen_on(np.zeros(0), x)
+    with pytest.raises(InputError, match="statistics: expected arrays that broadcast against"):
+        of_pixels.resized((2, 8, 8))
 
 
 def test_a_layer_of_the_users_that_couples_examples_must_say_how():

@@ -8,7 +8,12 @@ from meganet.layers.convolution import ConvolutionLayer
 from meganet.layers.elementwise import ActivationLayer, BiasLayer, ScalingLayer
 from meganet.layers.initialisation import clipped_normal, he_normal, normal, smoothed_normal
 from meganet.layers.linear import DenseLayer
-from meganet.layers.normalisation import NormalisationLayer, Statistics, TVNormalisationLayer
+from meganet.layers.normalisation import (
+    FixedNormalisationLayer,
+    NormalisationLayer,
+    Statistics,
+    TVNormalisationLayer,
+)
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.layers.pooling import PoolingLayer
 
@@ -20,6 +25,7 @@ __all__ = [
     "ConnectorLayer",
     "ConvolutionLayer",
     "DenseLayer",
+    "FixedNormalisationLayer",
     "Layer",
     "NormalisationLayer",
     "Parameter",

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.layers.base import Layer
-from meganet.layers.connector import ConnectorLayer
 from meganet.layers.parameters import Parameters
-from meganet.linop import Diagonal
 
 AXES = ("examples", "channels", "pixels")
 """What one can take means over: the batch, the first axis of an example, the axes after it."""
@@ -90,12 +88,10 @@ class NormalisationLayer(Layer):
         variance = self._mean(centred * centred)
         return Statistics(mean[0], variance[0])
 
-    def frozen(self, statistics: Statistics) -> ConnectorLayer:
-        """Return the layer with fixed statistics of a batch: ``y = (x - mean) / sqrt(variance + eps)``."""
+    def frozen(self, statistics: Statistics) -> FixedNormalisationLayer:
+        """Return the layer with fixed statistics of a batch."""
         self._over_examples()
-        ones = self.backend.xp.zeros(self.domain_shape, dtype=statistics.mean.dtype) + 1
-        scale = ones / self.backend.xp.sqrt(statistics.variance + self.eps)
-        return ConnectorLayer(Diagonal(scale, self.backend), -statistics.mean * scale)
+        return FixedNormalisationLayer(self.domain_shape, statistics, eps=self.eps, backend=self.backend)
 
     def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         layer = self.frozen(self.statistics(x)) if self.couples_examples else self
@@ -132,6 +128,65 @@ class NormalisationLayer(Layer):
         in_x = -(r * self._mean(y * dx)) * self._jvp(dtheta, u, record)
         in_x -= r * (tangent * self._mean(y * u) + y * self._mean(tangent * u))
         return self._no_weights(dy), in_x
+
+
+class FixedNormalisationLayer(Layer):
+    """``y = (x - m) / sqrt(v + eps)`` with mean m and variance v that do not depend on x: an affine map, no weights.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, ...).
+    statistics : Statistics
+        Arrays on the backend that broadcast against one example; examples of the other dtype take them rounded to it.
+    eps : float
+        Positive.
+    """
+
+    def __init__(
+        self, domain_shape: Any, statistics: Statistics, *, eps: float = 1e-3, backend: str | Backend | None = None
+    ) -> None:
+        domain = _validate.shape("domain_shape", domain_shape)
+        super().__init__(domain, domain, Parameters(), backend)
+        self.eps = _validate.real("eps", eps, above=0)
+        for name, array in zip(("mean", "variance"), statistics, strict=True):
+            self.backend.require(f"statistics.{name}", array)
+            _validate.float_dtype(f"dtype of statistics.{name}", array.dtype)
+        self.mean, self.variance = (array.copy() for array in statistics)
+        shapes = [tuple(array.shape) for array in (self.mean, self.variance)]
+        if not all(_broadcasts(shape, domain) for shape in shapes):
+            _validate.reject("statistics", f"arrays that broadcast against {domain}", " and ".join(map(str, shapes)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape}, eps={self.eps})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> FixedNormalisationLayer:
+        """Return the layer with the same statistics, which must be those of channels for another resolution."""
+        return FixedNormalisationLayer(
+            domain_shape, Statistics(self.mean, self.variance), eps=self.eps, backend=self.backend
+        )
+
+    def _scale(self, dtype: Any) -> Array:
+        return (1 / self.backend.xp.sqrt(self.variance + self.eps)).astype(dtype)
+
+    def _forward(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        scale = self._scale(x.dtype)
+        return (x - self.mean.astype(x.dtype)) * scale, scale
+
+    def _jvp(self, dtheta: Array, dx: Array, record: Array) -> Array:
+        return dx * record
+
+    def _vjp(self, dy: Array, record: Array) -> tuple[Array, Array]:
+        return self._no_weights(dy), dy * record
+
+    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Array) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.backend.xp.zeros_like(dx)
+
+
+def _broadcasts(shape: tuple[int, ...], domain: tuple[int, ...]) -> bool:
+    """Whether an array broadcasts against an example without making it larger."""
+    pairs = zip(shape[::-1], domain[::-1], strict=False)
+    return len(shape) <= len(domain) and all(n in (1, size) for n, size in pairs)
 
 
 class TVNormalisationLayer(NormalisationLayer):

@@ -217,6 +217,8 @@ class FrozenIntegrator(Integrator):
 
     def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
         vars(self).update(vars(source))
+        channels, *pixels = layers[0].domain_shape
+        self.domain_shape = self.range_shape = (self.split * channels, *pixels)
         self.layers, self.couples_examples = tuple(layers), False
         self.parts = [source.parts[stage.layer] for stage in source.stages]
         self.stages = tuple(stage._replace(layer=number) for number, stage in enumerate(source.stages))
@@ -224,11 +226,10 @@ class FrozenIntegrator(Integrator):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
-    def resized(self, domain_shape: tuple[int, ...]) -> Integrator:
-        """Return the network itself for its own domain; fixed statistics have no other."""
-        if tuple(domain_shape) != self.domain_shape:
-            _validate.reject("domain_shape", f"{self.domain_shape}, of the statistics", str(tuple(domain_shape)))
-        return self
+    def resized(self, domain_shape: tuple[int, ...]) -> FrozenIntegrator:
+        """Return the same scheme for examples of another shape, for which the statistics must be those of channels."""
+        one = (domain_shape[0] // self.split, *domain_shape[1:])
+        return FrozenIntegrator(self, [layer.resized(one) for layer in self.layers])
 
     def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
         """Raise `InputError`: between the times there are no statistics."""
