@@ -53,6 +53,12 @@ def real(argument: str, value: Any, *, above: float | None = None, minimum: floa
     return number
 
 
+def store(obj: object, **values: Any) -> None:
+    """Set attributes, as they came out of the validation, of an object whose class may be a frozen dataclass."""
+    for name, value in values.items():
+        object.__setattr__(obj, name, value)
+
+
 def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     """Return `value`, one integer or two, as two integers of at least `minimum`."""
     values = (value, value) if isinstance(value, Integral) else value

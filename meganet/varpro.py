@@ -56,7 +56,8 @@ class VariableProjection:
         # where the features overflow W stays what it was: value and gradient are then not finite either
         if inner is not None:
             control = self._relative_to_zero(inner) if self.control is None else self.control
-            self.W = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=control).x
+            found = trust_region(inner, self.W, inner.hessian, max_radius=1e6, radius=10.0, control=control)
+            self.W = found.x if found.iterations else self.W
         return self.W
 
     def _relative_to_zero(self, inner: Objective) -> Control:

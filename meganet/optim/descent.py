@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from meganet import _validate
 from meganet.backend import Array
+from meganet.optim import functions
 from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
 from meganet.optim.steihaug import Preconditioner, steihaug
@@ -54,7 +55,11 @@ def steepest_descent(
         if not isinstance(search, Armijo):
             _validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
         search = replace(search, project=project)
-    problem = Problem(fun, x0 if project is None else project(x0))
+    functions.required("line_search", search)
+    problem = Problem(fun, x0)
+    if project is not None:
+        project = functions.owned("project", project)
+        problem.x0 = project(problem.x0)
     last: list[float] = []
 
     def advance(point: Point) -> Step:
@@ -98,6 +103,7 @@ def nonlinear_cg(
     Nocedal and Wright, section 5.2.
     """
     search = StrongWolfe(curvature=0.1) if line_search is None else line_search
+    functions.required("line_search", search)
     problem = Problem(fun, x0)
     state: dict[str, Array] = {}
 
@@ -159,6 +165,7 @@ def newton_cg(
     Nocedal and Wright, algorithm 7.1.
     """
     search = Armijo() if line_search is None else line_search
+    functions.required("line_search", search)
     problem = Problem(fun, x0, hessian)
 
     def advance(point: Point) -> Step:
@@ -170,6 +177,8 @@ def newton_cg(
             max_iterations=max_products,
             preconditioner=preconditioner,
         )
+        if not math.isfinite(solved.reduction):
+            return Step(point, 0.0, {}, "not finite")
         found = search(problem, point, solved.step, 1.0)
         if found is None:
             return Step(point, 0.0, {}, "line search")

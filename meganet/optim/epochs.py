@@ -105,7 +105,8 @@ class Shared:
             _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
         self.batches = self.examples // self.batch_size
         self.rule = rule if rule is not None else Momentum()
-        if not all(hasattr(self.rule, name) for name in ("counts_steps", "start", "look", "step")):
+        # the class itself has the names too
+        if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
             _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
         functions.optional("project", project)
         self.on_divergence = _validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
@@ -122,7 +123,7 @@ class Shared:
         _validate.array_shape("x0", x0, ("n",))
         _validate.float_dtype("dtype of x0", x0.dtype)
         if state is None:
-            x = x0.copy() if self.project is None else self.projected_alone(x0.copy())
+            x = self.projected_alone(x0.copy())
             state = SGDState(x, self.rule.start(backend, x))
             state.history.append(_row(0, 0.0, 0.0, x, run.observe))
         else:
@@ -189,14 +190,12 @@ class Shared:
         return indices[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
 
     def projected(self, x: Array) -> Array:
-        """Return the projection of a point or a stack; no memory of it is shared with the caller's function."""
-        if self.project is None:
-            return x
-        return functions.vector("project", backend_of(x), self.project(x), x).copy()
+        """Return the projection of a point or a stack."""
+        return x if self.project is None else functions.owned("project", self.project)(x)
 
     def projected_alone(self, x: Array) -> Array:
         """Return the projection of one point; a function for stacks gets it as a stack of one."""
-        return self.projected(x) if self.stack is None else self.projected(x[None])[0]
+        return self.projected(x[None])[0].copy() if self.stack is not None else self.projected(x)
 
     def step(
         self, fun: Function, project: Callable[[Array], Array], rate: float, steps: int, epoch: int
@@ -321,4 +320,4 @@ def _arrays(state: SGDState) -> State:
 
 def _row(epoch: int, rate: float, step: float, x: Array, observe: Observer | None) -> dict[str, float]:
     row: dict[str, float] = {"epoch": epoch, "learning_rate": rate, "step": step}
-    return row if observe is None else row | functions.columns(backend_of(x), observe(x.copy()), OWN)
+    return row if observe is None else row | functions.columns("observe", backend_of(x), observe(x.copy()), OWN)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend
+from meganet.backend import Array, Backend, backend_of
 
 
 def required(argument: str, function: Any, expected: str = "a function") -> None:
@@ -27,19 +27,39 @@ def optional(argument: str, function: Any) -> None:
 def pair(backend: Backend, result: Any, like: Array) -> tuple[Any, Array]:
     """Return value and gradient as ``fun(x)`` gave them, for one x or a stack `like` it; nothing is read back."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        _validate.reject("fun", "a pair of value and gradient from it", _described(result))
+        _validate.reject("fun", "a pair of value and gradient from it", described(result))
     value, gradient = result
     _real("value", backend, value, tuple(like.shape[:-1]))
     vector("gradient", backend, gradient, like)
     return value, gradient
 
 
-def vector(argument: str, backend: Backend, result: Any, like: Array) -> Array:
-    """Return what a function of vectors gave, an array of the shape and dtype of `like`."""
+def vector(argument: str, backend: Backend, result: Any, like: Array, owner: str = "x0") -> Array:
+    """Return what a function of vectors gave, an array of the shape and dtype of `like`, the `owner`."""
     backend.require(argument, result)
     _validate.array_shape(argument, result, tuple(like.shape))
-    _validate.same_dtype(argument, result, like.dtype, "x0")
+    _validate.same_dtype(argument, result, like.dtype, owner)
     return result
+
+
+def owned(argument: str, function: Callable[[Array], Array], owner: str = "x0") -> Callable[[Array], Array]:
+    """Return a map of vectors that shares no memory with the caller's function.
+
+    That may change its argument in place, and return the same array each time.
+    """
+    required(argument, function)
+
+    def owning(v: Array) -> Array:
+        return vector(argument, backend_of(v), function(v.copy()), v, owner).copy()
+
+    return owning
+
+
+def stops(result: Any) -> bool:
+    """Return what a callback gave: whether the run shall stop."""
+    if result is not None and not isinstance(result, (bool, np.bool_)):
+        _validate.reject("callback", "True, False or None from it", described(result))
+    return bool(result)
 
 
 def number(argument: str, backend: Backend, value: Any) -> float:
@@ -48,20 +68,17 @@ def number(argument: str, backend: Backend, value: Any) -> float:
     return float(backend.to_host(value) if backend.owns(value) else value)
 
 
-def columns(backend: Backend, row: Any, own: Iterable[str]) -> dict[str, float]:
-    """Return what `observe` gave as numbers by name, none of which is one of the optimiser's `own`."""
+def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> dict[str, float]:
+    """Return the columns that a function gave, numbers by name, none of which is one of the optimiser's `own`."""
     if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
-        _validate.reject("observe", "a dict from names to numbers from it", _described(row))
-    taken = [name for name in row if name in own]
-    if taken:
-        _validate.reject("observe", f"other names than {', '.join(own)}, the optimiser's own columns", repr(taken[0]))
-    return {name: _entry(backend, name, value) for name, value in row.items()}
-
-
-def _entry(backend: Backend, name: str, value: Any) -> float:
-    if isinstance(value, Integral):
-        return int(value)
-    return number(f"observe, {name}", backend, value)
+        _validate.reject(argument, "a dict from names to numbers from it", described(row))
+    for name in row:
+        if name in own:
+            _validate.reject(argument, f"other names than {', '.join(own)}, the optimiser's own columns", repr(name))
+    return {
+        name: int(value) if isinstance(value, Integral) else number(f"{argument}, column {name}", backend, value)
+        for name, value in row.items()
+    }
 
 
 def _real(argument: str, backend: Backend, value: Any, shape: tuple[int, ...]) -> None:
@@ -69,12 +86,12 @@ def _real(argument: str, backend: Backend, value: Any, shape: tuple[int, ...]) -
     expected = "a real number" if not shape else f"real numbers, an array of shape {shape}"
     if backend.owns(value) or isinstance(value, (np.ndarray, np.generic)):
         if tuple(value.shape) != shape or value.dtype.kind not in "fiub":
-            _validate.reject(argument, expected, _described(value))
+            _validate.reject(argument, expected, described(value))
     elif shape or not isinstance(value, Real):
-        _validate.reject(argument, expected, _described(value))
+        _validate.reject(argument, expected, described(value))
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """Return what came in a few words: arrays by shape and dtype."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of shape {tuple(value.shape)}, {value.dtype}"

@@ -10,7 +10,8 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
-from meganet.optim.steihaug import Subproblem
+from meganet.optim import functions
+from meganet.optim.steihaug import Subproblem, checked_radius
 
 BREAKDOWN = 10.0
 """A new direction shorter than so many units of round-off of the vector it comes from lies in the space already."""
@@ -48,14 +49,14 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
         At most so many products.
     """
     dimension = _validate.integer("dimension", dimension)
-    backend = backend_of(start)
+    backend, product = backend_of(start), functions.owned("product", product, "the start")
 
     def dot(a: Array, b: Array) -> float:
         return float(backend.to_host(backend.dot(a, b)))
 
     norm = math.sqrt(dot(start, start))
     if not norm > 0:
-        _validate.reject("start", "a vector that is not zero", "zero")
+        _validate.reject("start", "a vector that is not zero", "zero" if norm == 0 else "one that is not finite")
     basis = [start * (1 / norm)]
     matrix = np.zeros((dimension + 1, dimension))
     for k in range(dimension):
@@ -87,15 +88,22 @@ def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Ar
         `scipy.sparse.linalg.gmres`.
     x0 : array, optional
         Zero if not given.
+
+    Returns
+    -------
+    array, (n,)
+        NaN if a product is not finite.
     """
     dimension = _validate.integer("dimension", dimension)
-    r = b if x0 is None else b - product(x0)
-    backend = backend_of(b)
+    product, backend = functions.owned("product", product, "b"), backend_of(b)
+    start = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
+    r = b if x0 is None else b - product(start)
     beta = math.sqrt(float(backend.to_host(backend.dot(r, r))))
-    start = 0 * b if x0 is None else x0
     if beta == 0:
         return start
     space = arnoldi(product, r, dimension)
+    if not np.isfinite(space.matrix).all():
+        return start * math.nan
     right = np.zeros(len(space.matrix))
     right[0] = beta
     return start + _combined(space, np.linalg.lstsq(space.matrix, right, rcond=None)[0])
@@ -129,6 +137,7 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     ball
     in that case, which for an indefinite H leads uphill.
     """
+    radius = checked_radius(radius)
     dimension = min(_validate.integer("dimension", dimension), int(gradient.shape[0]))
     space = arnoldi(product, -gradient, dimension)
     backend = backend_of(gradient)
@@ -173,8 +182,9 @@ def _in_ball(values: np.ndarray[Any, Any], right: np.ndarray[Any, Any], radius: 
             break
         low, high = (middle, high) if np.linalg.norm(solution(middle)) > radius else (low, middle)
     z = solution(high)
-    missing = radius**2 - float(z @ z)
-    if values[0] < 0 and missing > HARD * radius**2:
+    square = radius * radius
+    missing = square - float(z @ z)
+    if values[0] < 0 and missing > HARD * square:
         z[0] = math.copysign(math.sqrt(z[0] ** 2 + missing), right[0])
     return z
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from meganet import _validate
 from meganet.backend import Array
+from meganet.optim import functions
 from meganet.optim.problem import Point, Problem
 
 NARROW = 1e-12
@@ -51,15 +52,15 @@ class Armijo:
     project: Callable[[Array], Array] | None = None
 
     def __post_init__(self) -> None:
-        _fraction("decrease", self.decrease)
-        _fraction("shrink", self.shrink)
-        _validate.integer("max_trials", self.max_trials)
+        _validate.store(self, decrease=_fraction("decrease", self.decrease), shrink=_fraction("shrink", self.shrink))
+        _validate.store(self, max_trials=_validate.integer("max_trials", self.max_trials))
+        functions.optional("project", self.project)
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
         """Return the first point with enough decrease, and its step length."""
         for _ in range(self.max_trials):
             x = start.x + step * direction
-            x = x if self.project is None else self.project(x)
+            x = x if self.project is None else functions.owned("project", self.project)(x)
             moved = x - start.x
             expected, trial = problem.dot(start.gradient, moved), problem.at(x)
             if trial.finite and expected < 0:
@@ -97,12 +98,15 @@ class StrongWolfe:
     max_step: float = 1e10
 
     def __post_init__(self) -> None:
-        _fraction("decrease", self.decrease)
-        _fraction("curvature", self.curvature)
+        _validate.store(
+            self,
+            decrease=_fraction("decrease", self.decrease),
+            curvature=_fraction("curvature", self.curvature),
+            max_trials=_validate.integer("max_trials", self.max_trials),
+            max_step=_validate.real("max_step", self.max_step, above=0),
+        )
         if self.curvature <= self.decrease:
             _validate.reject("curvature", f"a number above decrease = {self.decrease}", repr(self.curvature))
-        _validate.integer("max_trials", self.max_trials)
-        _validate.real("max_step", self.max_step, above=0)
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
         """Return a point that fulfils both conditions, and its step length.
@@ -181,6 +185,8 @@ def _between(low: _End, high: _End, noise: float) -> float:
     return step if nearest + inner <= step <= farthest - inner else middle
 
 
-def _fraction(name: str, value: float) -> None:
-    if not 0 < _validate.real(name, value) < 1:
+def _fraction(name: str, value: float) -> float:
+    number = _validate.real(name, value)
+    if not 0 < number < 1:
         _validate.reject(name, "a number between 0 and 1", repr(value))
+    return number

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.optim import functions
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
-from meganet.optim.steihaug import Preconditioner
+from meganet.optim.steihaug import Preconditioner, checked_radius
 
 DECREASE = 1e-3
 TRIALS = 10
@@ -74,13 +75,17 @@ def meganet_cg(
     MeganetSolution
         For ``b = 0``, where the original fails, ``x0`` or zero.
     """
-    backend = backend_of(b)
+    backend, radius = backend_of(b), checked_radius(radius)
+    tol, max_iterations = _validate.real("tol", tol, minimum=0), _validate.integer("max_iterations", max_iterations)
+    product = functions.owned("product", product, "b")
+    if preconditioner is not None:
+        preconditioner = functions.owned("preconditioner", preconditioner, "b")
 
     def dot(u: Array, v: Array) -> float:
         return float(backend.to_host(backend.dot(u, v)))
 
-    x = 0 * b if x0 is None else x0
-    r = b if x0 is None else b - product(x0)
+    x = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
+    r = b if x0 is None else b - product(x)
     size = math.sqrt(dot(b, b))
     if size == 0:
         return MeganetSolution(x, 0, 1, 0.0, [0.0])
@@ -163,9 +168,12 @@ def meganet_descent(
         Own columns: those of the direction, mu, trials. ``state["mu"]`` is the next trial step.
     """
     problem, state = Problem(fun, x0, hessian), {"mu": _validate.real("mu", mu, above=0)}
+    functions.required("direction", direction)
+    columns = functions.columns("columns", problem.backend, columns, ("mu", "trials"))
 
     def advance(point: Point) -> Step:
         s, own = direction(problem, point)
+        s = functions.vector("direction", problem.backend, s, point.x)
         largest = problem.number(abs(s).max())
         s = s * (1 / largest) if largest > 1 else s
         slope, mu = problem.dot(point.gradient, s), state["mu"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.optim import functions
 from meganet.optim.history import History
 
 ROUND_OFF = 10.0
@@ -31,9 +33,10 @@ class Control:
     rtol, atol : float
         It has converged when ``||g|| <= max(rtol ||g at the start||, atol)``.
     observe : callable, optional
-        ``x -> {name: number}`` at the start and after each iteration: further columns of the history.
+        ``x -> {name: number}`` at the start and after each iteration: further columns of the history, whose names must
+        not be the optimiser's own.
     callback : callable, optional
-        Called with the `Result` so far after each iteration; if it returns True, the run stops.
+        Called with the `Result` so far after each iteration, which stays as it is; if it returns True, the run stops.
     """
 
     max_iterations: int = 100
@@ -43,9 +46,14 @@ class Control:
     callback: Callable[[Result], bool | None] | None = None
 
     def __post_init__(self) -> None:
-        _validate.integer("max_iterations", self.max_iterations, minimum=0)
-        _validate.real("rtol", self.rtol, minimum=0)
-        _validate.real("atol", self.atol, minimum=0)
+        stored = {
+            "max_iterations": _validate.integer("max_iterations", self.max_iterations, minimum=0),
+            "rtol": _validate.real("rtol", self.rtol, minimum=0),
+            "atol": _validate.real("atol", self.atol, minimum=0),
+        }
+        _validate.store(self, **stored)
+        functions.optional("observe", self.observe)
+        functions.optional("callback", self.callback)
 
 
 class Point(NamedTuple):
@@ -95,36 +103,52 @@ class Result:
     history: History = field(default_factory=History)
     state: dict[str, float] = field(default_factory=dict)
 
+    def copy(self) -> Result:
+        """Return the result with arrays, history and state of its own."""
+        history, state = self.history.copy(), dict(self.state)
+        return replace(self, x=self.x.copy(), gradient=self.gradient.copy(), history=history, state=state)
+
 
 class Problem:
-    """A function that is being minimised, with counters; scalars come to the host here and nowhere else."""
+    """A function that is being minimised, with counters; scalars come to the host here and nowhere else.
+
+    The caller's functions get copies, and what they return is checked and copied: they may change their arguments in
+    place and return the same arrays each time.
+    """
 
     def __init__(self, fun: Function, x0: Array, hessian: Hessian | None = None) -> None:
+        functions.required("fun", fun)
+        if hessian is not None:
+            functions.required("hessian", hessian, "a function of the point")
         self.fun, self.make_hessian, self.backend = fun, hessian, backend_of(x0)
         self.backend.require("x0", x0)
         _validate.array_shape("x0", x0, ("n",))
         _validate.float_dtype("dtype of x0", x0.dtype)
-        self.x0, self.evaluations, self.products = x0, 0, 0
+        self.x0, self.evaluations, self.products = x0.copy(), 0, 0
 
     def at(self, x: Array) -> Point:
         """Return the point `x` with value and gradient."""
         self.evaluations += 1
-        value, gradient = self.fun(x)
-        _validate.array_shape("gradient", gradient, tuple(self.x0.shape))
-        _validate.same_dtype("gradient", gradient, self.x0.dtype, "x0")
+        value, gradient = functions.pair(self.backend, self.fun(x.copy()), self.x0)
+        gradient = gradient.copy()
         return Point(x, self.number(value), gradient, math.sqrt(max(self.dot(gradient, gradient), 0.0)))
 
     def hessian(self, x: Array) -> Callable[[Array], Array]:
         """Return the products with the Hessian at `x`, which are counted."""
         if self.make_hessian is None:
             _validate.reject("hessian", "a function of the point", "None")
-        matrix = self.make_hessian(x)
+        matrix, n = self.make_hessian(x.copy()), self.x0.shape[0]
+        if not hasattr(matrix, "__matmul__") or tuple(getattr(matrix, "shape", (n, n))) != (n, n):
+            got = functions.described(matrix)
+            _validate.reject("hessian", f"a matrix or operator H of shape ({n}, {n}) with products H @ v from it", got)
+        if self.backend.owns(matrix) or scipy.sparse.issparse(matrix):
+            matrix = matrix.copy()
 
         def product(v: Array) -> Array:
             self.products += 1
             return matrix @ v
 
-        return product
+        return functions.owned("H @ v", product)
 
     def dot(self, a: Array, b: Array) -> float:
         """Return ``<a, b>`` as a number on the host."""
@@ -170,6 +194,8 @@ def minimize(
         What `advance` remembers and changes; a copy is reported.
     """
     control = Control() if control is None else control
+    if not isinstance(control, Control):
+        _validate.reject("control", "a Control or None", repr(control))
     measure = (lambda point: point.norm) if measure is None else measure
     point = problem.at(problem.x0)
     target = max(control.rtol * measure(point), control.atol)
@@ -177,7 +203,8 @@ def minimize(
     state = {} if state is None else state
     _report(result, problem, control, point, 0.0, columns, state)
     while True:
-        stopped = bool(result.iterations and control.callback is not None and control.callback(result))
+        called = control.callback if result.iterations else None
+        stopped = called is not None and functions.stops(called(result.copy()))
         result.converged = point.finite and measure(point) <= target
         if result.converged:
             result.reason = "gradient"
@@ -211,5 +238,8 @@ def _report(
     result.x, result.value, result.gradient = point.x, point.value, point.gradient
     result.evaluations, result.products, result.state = problem.evaluations, problem.products, dict(state)
     row = {"iteration": result.iterations, "value": point.value, "gradient_norm": point.norm, "step": length}
-    row |= {"evaluations": problem.evaluations, "products": problem.products, **columns}
-    result.history.append(row if control.observe is None else {**row, **control.observe(point.x)})
+    row |= {"evaluations": problem.evaluations, "products": problem.products}
+    row |= functions.columns("columns", problem.backend, columns, row)
+    if control.observe is not None:
+        row |= functions.columns("observe", problem.backend, control.observe(point.x.copy()), row)
+    result.history.append(row)

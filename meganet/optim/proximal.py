@@ -8,6 +8,7 @@ from typing import Any
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.optim import functions
 from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
 
 Projection = Callable[[Array], Array]
@@ -123,12 +124,17 @@ def proximal_gradient(
     Beck and Teboulle (2009), ISTA with backtracking.
     """
     problem = Problem(fun, x0)
+    functions.required("prox", prox)
+    functions.required("penalty", penalty)
     state = {"tau": _validate.real("tau", tau, above=0)}
 
     def moved(point: Point, tau: float) -> tuple[Array, float]:
-        x = prox(point.x - point.gradient * (1 / tau), tau)
+        x = functions.owned("prox", lambda p: prox(p, tau))(point.x - point.gradient * (1 / tau))
         change = x - point.x
         return change, math.sqrt(problem.dot(change, change))
+
+    def penalised(x: Array) -> float:
+        return functions.number("penalty", problem.backend, penalty(x.copy()))
 
     def measure(point: Point) -> float:
         return state["tau"] * moved(point, state["tau"])[1]
@@ -137,11 +143,11 @@ def proximal_gradient(
         for _ in range(60):
             change, length = moved(point, state["tau"])
             new = problem.at(point.x + change)
-            bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length**2
+            bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length * length
             if new.finite and (new.value <= bound + problem.noise(point) or length == 0):
-                return Step(new, length, {"penalty": problem.number(penalty(new.x)), "tau": state["tau"]})
+                return Step(new, length, {"penalty": penalised(new.x), "tau": state["tau"]})
             state["tau"] *= 2
         return Step(point, 0.0, {}, "line search")
 
-    start = {"penalty": problem.number(penalty(x0)), "tau": state["tau"]}
+    start = {"penalty": penalised(problem.x0), "tau": state["tau"]}
     return minimize(problem, control, advance, start, measure)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from meganet import _validate
 from meganet.backend import Array
+from meganet.optim import functions
 from meganet.optim.line_search import LineSearch, StrongWolfe
 from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
 
@@ -110,6 +111,7 @@ def _quasi_newton(
 ) -> Result:
     """Go along the directions, hand each pair with positive curvature to `update`."""
     search = StrongWolfe() if line_search is None else line_search
+    functions.required("line_search", search)
     lengths: list[float] = []
 
     def advance(point: Point) -> Step:
@@ -121,7 +123,8 @@ def _quasi_newton(
         s, y = new.x - point.x, new.gradient - point.gradient
         lengths.append(length)
         distance, change, curvature = math.sqrt(problem.dot(s, s)), math.sqrt(problem.dot(y, y)), problem.dot(s, y)
-        if curvature > CURVATURE * distance * change:
+        # of differences whose squares underflow nothing is learnt
+        if curvature > CURVATURE * distance * change > 0:
             update(s, y, curvature)
         return Step(new, distance, {"length": length})
 

@@ -49,8 +49,10 @@ class Momentum:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= _validate.real("momentum", self.momentum) < 1:
+        momentum = _validate.real("momentum", self.momentum)
+        if not 0 <= momentum < 1:
             _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+        _validate.store(self, momentum=momentum, nesterov=bool(self.nesterov))
 
     def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
         """Return the velocity zero, or nothing without momentum."""
@@ -96,10 +98,11 @@ class Adam:
 
     def __post_init__(self) -> None:
         _validate.choice("variant", self.variant, ["standard", "meganet"])
-        for name in ("beta1", "beta2"):
-            if not 0 <= _validate.real(name, getattr(self, name)) < 1:
+        numbers = {name: _validate.real(name, getattr(self, name)) for name in ("beta1", "beta2")}
+        for name, value in numbers.items():
+            if not 0 <= value < 1:
                 _validate.reject(name, "a number in [0, 1)", repr(getattr(self, name)))
-        _validate.real("eps", self.eps, above=0)
+        _validate.store(self, **numbers, eps=_validate.real("eps", self.eps, above=0))
 
     def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
         """Return both moments, zero."""

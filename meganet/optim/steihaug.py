@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.optim import functions
 
 Preconditioner = Callable[[Array], Array]
 """``r -> M^-1 r`` with a symmetric positive definite M."""
@@ -27,7 +29,8 @@ class Subproblem(NamedTuple):
     products : int
         Products with H.
     reason : str
-        "converged", "boundary", "negative curvature" or "max_iterations".
+        "converged", "boundary", "negative curvature" or "max_iterations"; "not finite" if a product is not, and the
+        reduction is then NaN.
     residuals : list of float
         ``||H p + g||`` for every iterate inside, starting with ``||g||``.
     """
@@ -89,9 +92,10 @@ def steihaug(
     >>> steihaug(lambda v: H @ v, g, 2.0, rtol=1e-10).step
     array([1. , 0.1])
     """
-    if not radius > 0:
-        _validate.reject("radius", "a positive number", repr(radius))
-    _validate.real("rtol", rtol, minimum=0)
+    radius, rtol = checked_radius(radius), _validate.real("rtol", rtol, minimum=0)
+    product = functions.owned("product", product, "the gradient")
+    if preconditioner is not None:
+        preconditioner = functions.owned("preconditioner", preconditioner, "the gradient")
     limit = gradient.shape[0] if max_iterations is None else _validate.integer("max_iterations", max_iterations)
     backend = backend_of(gradient)
 
@@ -116,6 +120,8 @@ def steihaug(
         hd = product(d)
         count += 1
         curvature = dot(d, hd)
+        if not math.isfinite(curvature):
+            return Subproblem(p, hp, math.sqrt(pp), math.nan, count, "not finite", residuals)
         if curvature <= 0:
             if math.isinf(radius):
                 first = count == 1
@@ -141,6 +147,13 @@ def steihaug(
         d = b * d - z
         pp, pd, dd = grown, b * (pd + a * dd), rz + b * b * dd
     return ended(p, hp, math.sqrt(pp), "max_iterations")
+
+
+def checked_radius(radius: Any) -> float:
+    """Return the radius of a ball as a ``float``, which may be infinite."""
+    if isinstance(radius, bool) or not isinstance(radius, Real) or not float(radius) > 0:
+        _validate.reject("radius", "a positive number", repr(radius))
+    return float(radius)
 
 
 def _positive(rz: float) -> float:

@@ -73,8 +73,11 @@ def trust_region(
     _validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
     if subproblem == "gmres" and preconditioner is not None:
         _validate.reject("preconditioner", "None for the subproblem 'gmres'", "one")
-    if not 0 <= _validate.real("accept", accept) < 0.25:
+    accept = _validate.real("accept", accept)
+    if not 0 <= accept < 0.25:
         _validate.reject("accept", "a number in [0, 1/4)", repr(accept))
+    if max_products is not None:
+        max_products = _validate.integer("max_products", max_products)
     largest = _validate.real("max_radius", max_radius, above=0)
     problem = Problem(fun, x0, hessian)
     state = {"radius": min(_validate.real("radius", radius, above=0), largest)}
@@ -89,7 +92,7 @@ def trust_region(
 
     def made(product: Callable[[Array], Array], point: Point) -> Solver:
         if subproblem == "gmres":
-            dimension = min(len(x0), 20) if max_products is None else max_products
+            dimension = min(len(problem.x0), 20) if max_products is None else max_products
             return partial(gmres_in_ball, product, point.gradient, dimension=dimension)
         rtol = min(0.5, point.norm**0.5)
         options = {"rtol": rtol, "max_iterations": max_products, "preconditioner": preconditioner}
