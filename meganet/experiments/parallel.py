@@ -40,7 +40,7 @@ class Workers:
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        _validate.integer("jobs", self.jobs)
+        _validate.store(self, jobs=_validate.integer("jobs", self.jobs))
         if self.cluster is not None and self.jobs != 1:
             _validate.reject("jobs", "no number beside a cluster, whose workers do the work", str(self.jobs))
         if self.cluster is not None and self.cluster != "ray" and not self.cluster.startswith(("tcp://", "tls://")):

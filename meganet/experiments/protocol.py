@@ -131,7 +131,7 @@ class Protocol:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if kind is int:
-                _validate.integer(name, value, minimum=0 if name == "seed" else 1)
+                object.__setattr__(self, name, _validate.integer(name, value, minimum=0 if name == "seed" else 1))
             elif kind is float:
                 positive = name in ("learning_rate", "mesh_width", "trust_radius", "W_clip")
                 bounds = {"above": 0.0} if positive else {"minimum": 0.0}

@@ -46,7 +46,7 @@ class ConvolutionLayer(AffineLayer):
         channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
         out = _validate.integer("out_channels", out_channels)
         self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
-        self.engine, self.stride = engine, stride
+        self.engine, self.stride = engine, _validate.pair("stride", stride)
         zeros = get_backend(backend).xp.zeros((out, channels, *self.kernel_shape))
         operator = CirculantConvolution(zeros, (height, width), engine, backend, stride=stride)
         super().__init__(operator, activation=activation, bias=bias)

@@ -141,7 +141,8 @@ class Difference(LinearOperator):
         backend: str | Backend | None = None,
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
-        if not isinstance(axis, int) or not -len(domain) <= axis < len(domain):
+        axis = _validate.integer("axis", axis, minimum=-len(domain))
+        if axis >= len(domain):
             _validate.reject("axis", f"an axis of a tensor of shape {domain}", repr(axis))
         self.axis = axis % len(domain)
         if domain[self.axis] < 2:
@@ -237,6 +238,7 @@ class Gradient(LinearOperator):
         widths = tuple(h) if isinstance(h, Sequence) else (h, h)
         if len(widths) != 2:
             _validate.reject("h", "one mesh width or a pair of them", repr(h))
+        widths = tuple(_validate.real("h", width, above=0) for width in widths)
         if max(domain[-2:]) < 2:
             _validate.reject("domain_shape", "images of more than one pixel", str(domain))
         axes = [axis for axis in (-2, -1) if domain[axis] > 1]

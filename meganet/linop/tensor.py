@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,10 @@ class Reshape(LinearOperator):
         range_ = _validate.shape("range_shape", math.prod(domain) if range_shape is None else range_shape)
         if math.prod(domain) != math.prod(range_):
             _validate.reject("range_shape", f"a shape of {math.prod(domain)} entries, as the domain has", str(range_))
-        self.axes = tuple(range(len(domain))) if axes is None else tuple(axes)
-        if sorted(self.axes) != list(range(len(domain))):
+        given = tuple(range(len(domain))) if axes is None else tuple(axes)
+        if not all(isinstance(a, Integral) for a in given) or sorted(given) != list(range(len(domain))):
             _validate.reject("axes", f"a permutation of 0 to {len(domain) - 1}", repr(axes))
+        self.axes = tuple(map(int, given))
         super().__init__(domain, range_, dtype, backend)
 
     def _apply(self, x: Array) -> Array:

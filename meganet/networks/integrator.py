@@ -74,7 +74,8 @@ class Integrator(Layer):
         shared: bool = False,
         split: int = 1,
     ) -> None:
-        self.stages, self.times = tuple(stages), times
+        self.stages = tuple(_checked(f"stages[{k}]", stage) for k, stage in enumerate(stages))
+        self.times, split = _validate.integer("times", times), _validate.integer("split", split)
         for name, layer in layers:
             if not isinstance(layer, Layer):
                 _validate.reject(f"layer {name!r}", "a Layer", repr(layer))
@@ -254,6 +255,18 @@ def _sum(terms: list[tuple[float, Array]]) -> Array:
     for c, s in terms[1:]:
         total += s if c == 1 else c * s
     return total
+
+
+def _checked(argument: str, stage: Stage) -> Stage:
+    """Return a stage with Python numbers, which keep the dtype of what they are multiplied with."""
+    read = _numbers(f"{argument}.read", stage.read)
+    update = tuple(_numbers(f"{argument}.update[{j}]", row) for j, row in enumerate(stage.update))
+    layer = _validate.integer(f"{argument}.layer", stage.layer, minimum=0)
+    return Stage(layer, _validate.integer(f"{argument}.time", stage.time, minimum=0), read, update)
+
+
+def _numbers(argument: str, row: Row) -> Row:
+    return tuple(_validate.real(f"{argument}[{k}]", c) for k, c in enumerate(row))
 
 
 def _updated(stage: Stage, state: list[Array], v: Array) -> list[Array]:

@@ -128,7 +128,7 @@ class Shared:
             state.history.append(_row(0, 0.0, 0.0, x, run.observe))
         else:
             self._check_state(state, backend, x0)
-            state = state.copy()
+            state = replace(state.copy(), epoch=_validate.integer("state.epoch", state.epoch, minimum=0))
         return self._with_divergence(state, run.fun)
 
     def _check_state(self, state: SGDState, backend: Backend, x0: Array) -> None:

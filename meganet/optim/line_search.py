@@ -58,6 +58,8 @@ class Armijo:
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
         """Return the first point with enough decrease, and its step length."""
+        # a number of NumPy would widen float32
+        step = float(step)
         for _ in range(self.max_trials):
             x = start.x + step * direction
             x = x if self.project is None else functions.owned("project", self.project)(x)
@@ -113,7 +115,7 @@ class StrongWolfe:
 
         At `max_step`, or when the trials or the interval are used up, the first condition only.
         """
-        slope = problem.dot(start.gradient, direction)
+        step, slope = float(step), problem.dot(start.gradient, direction)
         if not slope < 0:
             return None
         low = _End(0.0, start.value, slope, start)

@@ -128,6 +128,7 @@ class Problem:
 
     def at(self, x: Array) -> Point:
         """Return the point `x` with value and gradient."""
+        functions.vector("x", self.backend, x, self.x0)
         self.evaluations += 1
         value, gradient = functions.pair(self.backend, self.fun(x.copy()), self.x0)
         gradient = gradient.copy()
