@@ -313,6 +313,29 @@ def moved(obj: Any, backend: str | Backend) -> Any:
     return new
 
 
+def recast(obj: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a copy of an operator, or what is made of operators, whose floating-point arrays are cast to `dtype`.
+
+    A part that has a method `_astype` is asked for its own copy.
+    """
+    new = copy.copy(obj)
+    new.__dict__.update({name: _recast(value, dtype) for name, value in vars(obj).items()})
+    return new
+
+
+def _recast(value: Any, dtype: np.dtype[Any]) -> Any:
+    if isinstance(value, np.dtype):
+        return dtype if value.kind == "f" else value
+    if isinstance(value, (tuple, list)):
+        parts = [_recast(part, dtype) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if hasattr(value, "_astype"):
+        return value._astype(dtype)
+    if isinstance(getattr(value, "backend", None), Backend):
+        return recast(value, dtype)
+    return value.astype(dtype) if backend_of(value).owns(value) and value.dtype.kind == "f" else value
+
+
 def random_stream(seed: int, *key: int) -> np.random.Generator:
     """Return the host random stream number `key` of `seed`.
 

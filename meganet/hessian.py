@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend
+from meganet.backend import Array, Backend, get_backend, recast
 from meganet.linop.base import LinearOperator
 
 KINDS = ("gauss-newton", "exact")
@@ -45,7 +45,7 @@ class Hessian(LinearOperator):
         Copied.
     kind : {"gauss-newton", "exact"}
     indices, batch_size
-        See `Objective.hessian`.
+        The first copied. See `Objective.hessian`.
 
     Notes
     -----
@@ -64,9 +64,10 @@ class Hessian(LinearOperator):
             _validate.reject(
                 "network", "layers with second derivatives, or kind 'gauss-newton'", repr(objective.network)
             )
-        self.objective, self.x, self.indices = objective, x.copy(), indices
+        self.objective, self.x = objective, x.copy()
+        self.indices = None if indices is None else indices.copy()
         examples = objective.examples if indices is None else int(indices.shape[0])
-        self._shares = objective.shares(examples, batch_size)
+        self._shares, self.batch_size = objective.shares(examples, batch_size), batch_size
         self._examples = examples
         super().__init__(x.shape, x.shape, x.dtype, objective.backend)
         self._kept = self.backend.run([partial(self._batch, s) for s in self._shares]) if batch_size is None else None
@@ -135,6 +136,10 @@ class Hessian(LinearOperator):
         in_theta = network._curvature(d_theta, no_images, u, batch.network)[0]
         through_theta = network._vjp_theta(in_features + through_features, batch.network)
         return self.backend.xp.concatenate([in_theta + through_theta, in_w + through_w])
+
+    def _astype(self, dtype: Any) -> Hessian:
+        objective = recast(self.objective, dtype)
+        return Hessian(objective, self.x.astype(dtype), self.kind, self.indices, self.batch_size)
 
     def to(self, backend: str | Backend) -> Hessian:
         """Return the Hessian itself on its own backend; elsewhere it needs an objective made there."""

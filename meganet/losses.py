@@ -9,7 +9,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet._labels import class_numbers
-from meganet.backend import Array, Backend, backend_of, host
+from meganet.backend import Array, Backend, backend_of, host, recast
 from meganet.linop.base import LinearOperator
 
 
@@ -43,6 +43,10 @@ class Loss(ABC):
 
     def _value(self, outputs: Array, targets: Array) -> Array:
         return self._value_and_gradient(outputs, targets)[0]
+
+    def _astype(self, dtype: Any) -> Any:
+        """Return the same loss with its operators in another dtype."""
+        return recast(self, dtype)
 
     def value(self, outputs: Array, targets: Array) -> Array:
         """Return the mean loss.

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend, moved
+from meganet.backend import Array, Backend, get_backend, moved, recast
+from meganet.linop.adapter import adapted
 
 
 class LinearOperator(ABC):
@@ -175,16 +176,16 @@ class LinearOperator(ABC):
     def aslinearoperator(self) -> Any:
         """Return the operator as a `scipy.sparse.linalg.LinearOperator` (CuPy's on that backend).
 
-        It acts on flat vectors, the C-order flattening of one example.
+        It acts on flat vectors, the C-order flattening of one example, and on columns of them. Unlike the operator
+        itself it takes any numbers, real or complex, and computes in the dtype that its own and theirs are promoted to:
+        solvers work in float64 whatever an operator's dtype. For that an operator in float32 is cast to float64 once,
+        at the first product that needs it; a Hessian then makes its forward pass again.
         """
+        return adapted(self)
 
-        def matvec(x: Array) -> Array:
-            return (self @ x.reshape(self.domain_shape)).reshape(-1)
-
-        def rmatvec(y: Array) -> Array:
-            return (self.T @ y.reshape(self.range_shape)).reshape(-1)
-
-        return self.backend.linalg.LinearOperator(self.shape, matvec=matvec, rmatvec=rmatvec, dtype=self.dtype)
+    def _astype(self, dtype: np.dtype[Any]) -> Any:
+        """Return the same operator with its numbers in another dtype."""
+        return recast(self, dtype)
 
 
 class Adjoint(LinearOperator):
