@@ -41,7 +41,7 @@ class Objective:
         float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
     labels : sequence of int, (N,)
         Classes in ``0 ... K-1``, also as whole floats or as a one-hot matrix, (N, K) or (K, N); for other losses the
-        targets (N, K) that they take.
+        targets (N, K) that they take. Copied.
     loss : Loss, optional
         `SoftmaxCrossEntropy` if not given.
     theta_regularizer, W_regularizer : Regularizer, optional
@@ -89,7 +89,7 @@ class Objective:
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
         self.network, self.classifier = network, classifier
-        self.images, self.labels = images, self.backend.asarray(host_labels)
+        self.images, self.labels = images, self.backend.asarray(host_labels.copy())
         self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
         sizes = ((network.parameters.size,), (classifier.parameters[0].size, classifier.parameters.size))
         penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
+from registry import small_objective
 
-from meganet import Adam, Momentum, sgd
+from meganet import Adam, DenseLayer, Momentum, Objective, StackedObjective, sgd
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.optim import (
     Armijo,
     Control,
+    History,
     Run,
     StrongWolfe,
     bfgs,
@@ -34,10 +36,6 @@ from meganet.optim import (
 )
 
 N = 6
-
-
-def l1(x):
-    return 0.1 * get_backend("numpy").xp.abs(x).sum()
 
 
 class Functions:
@@ -530,3 +528,131 @@ def test_an_order_as_a_list_or_in_one_buffer():
 
     sgd(fun, np.ones(2), 4, epochs=2, learning_rate=0.1, batch_size=2, order=order)
     assert seen == [[3, 0], [1, 2], [2, 3], [0, 1]]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_states_kept_of_a_recorded_run(backend, rule, together):
+    """On a device the steps of an epoch are one graph with buffers of its own; what callbacks got is not among them."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((8, 3)), np.arange(8) % 2
+    given = labels.copy()
+    fun = Objective(DenseLayer((3,), 4), DenseLayer((4,), 2), backend.asarray(images), given)
+    given[:] = 0
+    np.testing.assert_array_equal(backend.to_host(fun.labels), labels)
+    x0 = backend.asarray(rng.standard_normal(fun.parameters.size))
+    settings, kept = {"learning_rate": 0.1, "batch_size": 2, "rule": RULES[rule]}, []
+
+    def trained(epochs, callback=None):
+        if together:
+            runs = [Run(fun, x0, callback=callback), Run(fun, 2 * x0, order=1)]
+            return sgd_together(runs, 8, stack=StackedObjective, epochs=epochs, **settings)[0]
+        return sgd(fun, x0, 8, epochs=epochs, callback=callback, **settings)
+
+    trained(3, kept.append)
+    for epoch, one in enumerate(kept, start=1):
+        alone = trained(epoch)
+        for a, b in zip((one.x, *one.memory), (alone.x, *alone.memory), strict=True):
+            np.testing.assert_array_equal(backend.to_host(a), backend.to_host(b))
+        assert one.history.to_csv() == alone.history.to_csv()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runs": [3]}, r"runs\[0\]: expected a Run, got 3"),
+        ({"stack": 3}, "stack: expected a function or None, got 3"),
+        ({"stack": lambda funs: None}, "stack: expected a function of stacks from it, got None"),
+        (
+            {"stack": lambda funs: lambda x, i: (0.0, x)},
+            r"value: expected real numbers, an array of shape \(2,\), got a fl",
+        ),
+        (
+            {"stack": lambda funs: lambda x, i: (np.zeros(2), x[0])},
+            r"gradient: expected an array of shape \(2, 2\), got",
+        ),
+        ({"shape": 3}, r"runs\[1\].x0: expected an array of shape \(2,\), got shape \(3,\)"),
+        ({"dtype": "float32"}, r"runs\[1\].x0: expected float64, the dtype of the first run's, got float32"),
+    ],
+)
+def test_what_sgd_together_refuses(change, message):
+    def fun(x, indices):
+        return 0.0, x
+
+    def stack(funs):
+        return lambda x, i: (np.zeros(len(x)), x)
+
+    second = np.ones(change.pop("shape", 2), change.pop("dtype", "float64"))
+    arguments = {"runs": [Run(fun, np.ones(2)), Run(fun, second)], "stack": stack}
+    with pytest.raises(InputError, match=message):
+        sgd_together(**{**arguments, **change}, examples=4, epochs=1, learning_rate=0.1, batch_size=2)
+
+
+class TestHistory:
+    def test_rows_handed_out_are_copies(self):
+        row = {"epoch": 1, "loss": 2.0}
+        history = History([row])
+        row["loss"] = 3.0
+        history[0]["loss"] = 4.0
+        for one in history:
+            one["loss"] = 5.0
+        assert history.column("loss") == [2.0]
+        copy = history.copy()
+        copy.append({"epoch": 2, "loss": 1.0})
+        assert len(history) == 1 and len(copy) == 2
+
+    def test_what_it_refuses(self):
+        history = History([{"epoch": 1}])
+        for row, message in (
+            ({"epoch": None}, "row, column epoch: expected a real number, got None"),
+            ({"epoch": np.ones(1)}, r"row, column epoch: expected a real number, got an array of shape \(1,\)"),
+            ({"step": 1}, "row: expected the columns"),
+        ):
+            with pytest.raises(InputError, match=message):
+                history.append(row)
+        with pytest.raises(InputError, match="name: expected one of 'epoch', got 'loss'"):
+            history.column("loss")
+        assert len(history) == 1 and History().column("loss") == []
+
+
+@pytest.mark.parametrize("name", ["newton_cg", "trust_region", "gmres", "meganet_newton"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_hessian_that_is_not_finite(name, number):
+    """The run ends with a reason, after a product or two; the original goes along the gradient instead."""
+    f = Functions(get_backend("numpy"), False)
+    f.hessian, f.preconditioner = lambda x: np.full((N, N), number), None
+    with np.errstate(invalid="ignore"):
+        result = METHODS[name](f, start(f.backend, "float64"), Control(3))
+    if name == "meganet_newton":
+        assert result.reason == "max_iterations" and np.isfinite(result.x).all()
+    else:
+        assert result.reason == "not finite" and not result.converged and result.iterations == 0
+        assert result.products <= N
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_start_that_is_not_finite(name, number):
+    f, x0 = Functions(get_backend("numpy"), False), start(get_backend("numpy"), "float64")
+    x0[2] = number
+    f.project = lambda x: x
+    with np.errstate(invalid="ignore"):
+        result = METHODS[name](f, x0, Control(3))
+    assert result.reason == "not finite" and result.iterations == 0 and not result.converged
+
+
+def test_an_objective_whose_start_is_not_finite():
+    """As after a training that has diverged: value, reason and the layer; no traceback of what comes after."""
+    objective, x = small_objective(get_backend("numpy"), "float64")
+    x[3] = np.nan
+    for result in (
+        trust_region(objective, x, objective.hessian),
+        trust_region(objective, x, objective.hessian, subproblem="gmres"),
+        meganet_newton(objective, x, objective.hessian),
+        newton_cg(objective, x, objective.hessian),
+        lbfgs(objective, x),
+    ):
+        assert result.reason == "not finite" and result.iterations == 0
+    assert objective.first_non_finite(x).startswith("layer theta.0 (ConvolutionLayer")
+    solved = gmres(lambda v: v * np.nan, np.ones(3), 2)
+    assert np.isnan(solved).all()

@@ -109,6 +109,7 @@ class Shared:
         if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
             _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
         functions.optional("project", project)
+        functions.optional("stack", stack)
         self.on_divergence = _validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
 
     def start(self, run: Run) -> SGDState:
@@ -252,7 +253,13 @@ class Shared:
 
 def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
     """Make the runs; without a stack it is one."""
+    for number, run in enumerate(runs):
+        if not isinstance(run, Run):
+            _validate.reject(f"runs[{number}]", "a Run", repr(run))
     states = [shared.start(run) for run in runs]
+    for number, state in enumerate(states[1:], start=1):
+        what = f"runs[{number}].x0"
+        functions.vector(what, backend_of(states[0].x), state.x, states[0].x, "the first run's")
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
     numbers: list[int] = []
@@ -264,6 +271,7 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
                 numbers = behind
                 funs = [runs[number].fun for number in numbers]
                 fun = funs[0] if shared.stack is None else shared.stack(funs)
+                functions.required("stack", fun, "a function of stacks from it")
             group = [(runs[number], states[number]) for number in numbers]
             _advance(shared, fun, group, last + 1, partial(bar.update, len(group)))
     return states

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from numbers import Integral
 
 from meganet import _validate
+from meganet.backend import get_backend
+from meganet.optim import functions
 
 
 class History:
@@ -38,7 +39,7 @@ class History:
         """Add a row; its names must be the columns."""
         if self._rows and tuple(row) != self.columns:
             _validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
-        self._rows.append({name: int(v) if isinstance(v, Integral) else float(v) for name, v in row.items()})
+        self._rows.append(functions.columns("row", get_backend("numpy"), row, ()))
 
     def copy(self) -> History:
         """Return a table of its own with the same rows."""
@@ -49,6 +50,8 @@ class History:
 
     def column(self, name: str) -> list[float]:
         """Return one column."""
+        if self._rows:
+            _validate.choice("name", name, self.columns)
         return [row[name] for row in self._rows]
 
     def __len__(self) -> int:

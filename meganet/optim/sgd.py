@@ -32,7 +32,8 @@ def sgd(
     Parameters
     ----------
     fun : callable
-        ``fun(x, indices) -> value, gradient``.
+        ``fun(x, indices) -> value, gradient``: a real number, or an array of shape (), and an array like x. It may
+        change its arguments in place and return the same array each time.
     x0 : array, (n,)
         Where to start, float32 or float64; its dtype is kept.
     examples : int
@@ -40,19 +41,21 @@ def sgd(
     epochs : int
         Passes through the examples in all; a given `state` may have done some of them.
     learning_rate : float or callable
-        A number, or a function of the epoch, which counts from 1.
+        A number, or a function of the epoch, which counts from 1. The function is called once for each epoch that is
+        made, in order, so it may have a state; a continued run begins with its next epoch.
     batch_size : int
         Mini-batches are drawn without replacement; an incomplete last one is dropped, as in Meganet.
     rule : Momentum or Adam
         `Momentum()`, plain steps, if not given.
     order : int or callable
-        Seed of the order of the examples, or a function from the epoch to a permutation.
+        Seed of the order of the examples, or a function from the epoch to a permutation, called like `learning_rate`.
     project : callable, optional
         Projection onto a feasible set, applied to the start and after each step.
     observe : callable, optional
-        ``x -> {name: number}`` at the start and after each epoch: further columns of the history.
+        ``x -> {name: number}`` at the start and after each epoch: further columns of the history, whose names must not
+        be epoch, learning_rate or step.
     callback : callable, optional
-        Called with the state after each epoch, for storing it.
+        Called with the state after each epoch, for storing it: a copy, which stays as it is.
     state : SGDState, optional
         A stored state to continue from, made with the same batch size and rule; it is left as it is.
     on_divergence : {"warn", "continue", "stop"}
@@ -71,7 +74,8 @@ def sgd(
     ------
     InputError
         For a batch larger than the data set, no epochs, a learning rate that is not positive, an order that is no
-        permutation, a gradient that does not fit `x0`, or a state that does not fit `x0` and the rule.
+        permutation, a state that does not fit `x0` and the rule, and functions that return something else: a value that
+        is no real number, a gradient that does not fit `x0`, observed columns that are no numbers or named like others.
 
     Notes
     -----
@@ -107,9 +111,10 @@ def sgd_together(
     stack : callable
         Makes one function of several: ``stack(funs)(x, indices) -> values, gradients`` with points (T, n), indices
         (T, batch_size), values (T,) and gradients (T, n), such as `StackedObjective`.
-    examples, epochs, learning_rate, batch_size, rule, project, progress
-        As in `sgd`; `project` gets the stack. States that are given may have done different numbers of epochs: those
-        furthest behind go on first, without the others.
+    examples, epochs, learning_rate, batch_size, rule, project, on_divergence, progress
+        As in `sgd`; `project` gets the stack. A learning rate is asked for once an epoch for all runs that make it, an
+        order once for each of them. States that are given may have done different numbers of epochs: those
+        furthest behind go on first, without the others. Of runs that diverge each stops, or is warned of, by itself.
 
     Returns
     -------
