@@ -74,6 +74,9 @@ class Objective:
         theta_regularizer: Regularizer | None = None,
         W_regularizer: Regularizer | None = None,
     ) -> None:
+        for name, part in (("network", network), ("classifier", classifier)):
+            if not isinstance(part, Layer):
+                _validate.reject(name, "a Layer", repr(part))
         if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
             expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
             _validate.reject("classifier", expected, repr(classifier))
@@ -85,6 +88,8 @@ class Objective:
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
         _validate.not_empty("images", images, "image")
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        if not isinstance(self.loss, Loss):
+            _validate.reject("loss", "a Loss or None", repr(loss))
         host_labels = self.loss.targets("labels", labels, classifier.range_shape[0])
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
@@ -348,6 +353,9 @@ def observer(training: Objective, validation: Objective | None = None) -> Callab
     --------
     ``sgd(fun, x0, fun.examples, ..., observe=observer(fun, validation))``
     """
+    for name, objective in (("training", training), ("validation", validation)):
+        if not isinstance(objective, Objective) and not (objective is None and name == "validation"):
+            _validate.reject(name, "an Objective", repr(objective))
 
     def observe(x: Array) -> dict[str, float]:
         row = training.evaluate(x)._asdict()

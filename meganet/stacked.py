@@ -42,6 +42,8 @@ class StackedObjective:
             _validate.reject("objectives", "at least one", "none")
         first = objectives[0]
         for k, other in enumerate(objectives):
+            if not isinstance(other, Objective):
+                _validate.reject(f"objectives[{k}]", "an Objective", repr(other))
             for what in PARTS:
                 have, expected = getattr(other, what), getattr(first, what)
                 if not _alike(have, expected):

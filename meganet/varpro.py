@@ -42,6 +42,8 @@ class VariableProjection:
     """
 
     def __init__(self, objective: Objective, *, control: Control | None = None) -> None:
+        if not isinstance(objective, Objective):
+            _validate.reject("objective", "an Objective", repr(objective))
         penalty = objective.W_regularizer
         if penalty is None or penalty.size != objective.classifier.parameters.size:
             expected = f"a W_regularizer on all {objective.classifier.parameters.size} weights of the classifier"

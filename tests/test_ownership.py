@@ -9,9 +9,10 @@ import scipy.optimize
 import scipy.sparse
 from registry import small_objective
 
-from meganet import Adam, DenseLayer, Momentum, Objective, StackedObjective, sgd
+from meganet import Adam, DenseLayer, Momentum, Objective, StackedObjective, VariableProjection, observer, sgd
 from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.interop.scipy import scipy_arguments
 from meganet.optim import (
     Armijo,
     Control,
@@ -656,3 +657,82 @@ def test_an_objective_whose_start_is_not_finite():
     assert objective.first_non_finite(x).startswith("layer theta.0 (ConvolutionLayer")
     solved = gmres(lambda v: v * np.nan, np.ones(3), 2)
     assert np.isnan(solved).all()
+
+
+def quadratic(x):
+    return 0.5 * (x @ x), x
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda x: lbfgs(quadratic, x, line_search=lambda *a: 1.0),
+            "line_search: expected a Point with its step length",
+        ),
+        (lambda x: lbfgs(quadratic, x, line_search=lambda *a: (a[1], None)), "step length of line_search: expected a"),
+        (lambda x: lbfgs(quadratic, x, line_search="wolfe"), "line_search: expected a function, got 'wolfe'"),
+        (
+            lambda x: lbfgs(quadratic, x, line_search=lambda p, s, d, t: (p.at((s.x + d).astype("float32")), t)),
+            "x: expected float64, the dtype of x0, got float32",
+        ),
+        (
+            lambda x: meganet_descent(quadratic, x, lambda p, q: -q.gradient, {}),
+            "direction: expected a vector and a dict",
+        ),
+        (
+            lambda x: meganet_descent(quadratic, x, lambda p, q: (1.0, {}), {}),
+            "direction: expected an array of the numpy",
+        ),
+        (lambda x: meganet_descent(quadratic, x, direction, {"mu": 1.0}), "columns: expected other names than mu, tri"),
+        (
+            lambda x: meganet_descent(quadratic, x, direction, {"value": 1.0}),
+            "columns: expected other names than iterat",
+        ),
+        (lambda x: lbfgs(quadratic, x, control={"max_iterations": 3}), "control: expected a Control or None, got {"),
+        (lambda x: lbfgs(3, x), "fun: expected a function, got 3"),
+        (lambda x: lbfgs(quadratic, list(x)), "x0: expected an array of the numpy backend, got builtins list"),
+        (lambda x: Control(observe=3), "observe: expected a function or None, got 3"),
+        (lambda x: Control(callback=[].append(1) or 3), "callback: expected a function or None, got 3"),
+        (lambda x: Armijo(project=3), "project: expected a function or None, got 3"),
+        (lambda x: steihaug(3, x, 1.0), "product: expected a function, got 3"),
+        (lambda x: steihaug(lambda v: None, x, 1.0), "product: expected an array of the numpy backend, got"),
+        (lambda x: steihaug(lambda v: v[:2], x, 1.0), r"product: expected an array of shape \(6,\), got shape \(2,\)"),
+        (lambda x: gmres(lambda v: v, x, 2, x0=x[:2]), r"x0: expected an array of shape \(6,\), got shape \(2,\)"),
+        (lambda x: gmres(lambda v: v, x * np.nan, 2), "start: expected a vector that is not zero, got one that is not"),
+        (lambda x: observer(3), "training: expected an Objective, got 3"),
+        (
+            lambda x: observer(small_objective(get_backend("numpy"), "float64")[0], 3),
+            "validation: expected an Objective",
+        ),
+        (lambda x: Objective(3, DenseLayer((3,), 2), x, [0]), "network: expected a Layer, got 3"),
+        (lambda x: Objective(DenseLayer((3,), 3), 3, x, [0]), "classifier: expected a Layer, got 3"),
+        (lambda x: VariableProjection(3), "objective: expected an Objective, got 3"),
+        (lambda x: StackedObjective([3]), r"objectives\[0\]: expected an Objective, got 3"),
+        (lambda x: scipy_arguments(3), "objective: expected an Objective, got 3"),
+    ],
+)
+def test_what_is_refused_besides(call, message):
+    with pytest.raises(InputError, match=message):
+        call(start(get_backend("numpy"), "float64"))
+
+
+def test_a_rule_that_widens_is_refused():
+    class Widening(Momentum):
+        def step(self, backend, x, gradient, memory, rate, steps, epoch):
+            return x - np.float64(rate) * gradient, ()
+
+    settings = {"epochs": 1, "learning_rate": 0.1, "batch_size": 2, "rule": Widening()}
+    with pytest.raises(InputError, match="rule: expected float32, the dtype of x0, got float64"):
+        sgd(lambda x, i: (0.0, x), np.ones(2, "float32"), 4, **settings)
+
+
+def test_a_line_search_of_ones_own_with_numbers_of_numpy():
+    def search(problem, point, direction, step):
+        return Armijo()(problem, point, direction, np.float64(step))
+
+    for method in (steepest_descent, nonlinear_cg, bfgs, lbfgs):
+        x0 = np.linspace(1, 2, 5).astype("float32")
+        result = method(lambda x: (np.float64(0.5 * (x @ x)), x), x0, line_search=search)
+        assert result.x.dtype == "float32" and result.converged
+        assert all(type(value) in (int, float) for row in result.history for value in row.values())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim import functions
-from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
+from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe, searched
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
 from meganet.optim.steihaug import Preconditioner, steihaug
 
@@ -64,7 +64,7 @@ def steepest_descent(
 
     def advance(point: Point) -> Step:
         step = 2 * last[-1] if last else min(1.0, 1 / point.norm)
-        found = search(problem, point, -point.gradient, step)
+        found = searched(search, problem, point, -point.gradient, step)
         if found is None:
             return Step(point, 0.0, {}, "line search")
         last.append(found[1])
@@ -118,7 +118,7 @@ def nonlinear_cg(
                 direction, length = trial, state["length"] * min(state["slope"] / slope, 10.0)
             else:
                 beta = 0.0
-        found = search(problem, point, direction, length)
+        found = searched(search, problem, point, direction, length)
         if found is None:
             return Step(point, 0.0, {}, "line search")
         state.update(g=g, p=direction, length=found[1], slope=problem.dot(g, direction))
@@ -179,7 +179,7 @@ def newton_cg(
         )
         if not math.isfinite(solved.reduction):
             return Step(point, 0.0, {}, "not finite")
-        found = search(problem, point, solved.step, 1.0)
+        found = searched(search, problem, point, solved.step, 1.0)
         if found is None:
             return Step(point, 0.0, {}, "line search")
         return Step(found[0], _distance(problem, found[0], point), {"length": found[1], "cg_steps": solved.products})

@@ -211,8 +211,8 @@ class Shared:
             result = fun(point if trusted else point.copy(), indices)
             gradient = functions.pair(backend, result, x)[1]
             gradient = gradient if trusted else gradient.copy()
-            x, remembered = self.rule.step(backend, x, gradient, tuple(memory), rate, steps, epoch)
-            return project(x), *remembered
+            new, remembered = self.rule.step(backend, x, gradient, tuple(memory), rate, steps, epoch)
+            return project(functions.vector("rule", backend, new, x)), *remembered
 
         return step
 

@@ -23,6 +23,19 @@ class LineSearch(Protocol):
         """Return the point that is accepted and its step length, tried from `step` on; None if there is none."""
 
 
+def searched(
+    search: LineSearch, problem: Problem, start: Point, direction: Array, step: float
+) -> tuple[Point, float] | None:
+    """Return what a line search, perhaps one of the caller's, found along a direction."""
+    found = search(problem, start, direction, step)
+    if found is None:
+        return None
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
+        expected = "a Point with its step length, or None, from it"
+        _validate.reject("line_search", expected, functions.described(found))
+    return found[0], functions.number("step length of line_search", problem.backend, found[1])
+
+
 @dataclass(frozen=True)
 class Armijo:
     """Halve the step until ``f(x + a p) <= f(x) + c a <g, p>``, or what is the same where f cannot tell any more.

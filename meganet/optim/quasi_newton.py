@@ -9,7 +9,7 @@ from collections.abc import Callable
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim import functions
-from meganet.optim.line_search import LineSearch, StrongWolfe
+from meganet.optim.line_search import LineSearch, StrongWolfe, searched
 from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
 
 CURVATURE = 1e-10
@@ -116,7 +116,7 @@ def _quasi_newton(
 
     def advance(point: Point) -> Step:
         length = 1.0 if lengths else min(1.0, 1 / point.norm)
-        found = search(problem, point, direction(point.gradient), length)
+        found = searched(search, problem, point, direction(point.gradient), length)
         if found is None:
             return Step(point, 0.0, {}, "line search")
         new, length = found
