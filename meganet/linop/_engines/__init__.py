@@ -6,7 +6,8 @@ Every engine computes the same products (see `base.Engine`); `ENGINES` lists the
 * *direct*: any kernel, shifted images times the kernel's matrices (`direct.py`),
 * *sparse*: the explicit circulant matrix, which is the definition (`circulant.py`).
 
-The first two exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`).
+The first two exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`). "auto" takes *winograd*
+on the CPU only for images and kernels for which it is accurate, else *direct* (`guarded.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
 from meganet.linop._engines.device import DeviceDirect, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
+from meganet.linop._engines.guarded import GuardedEngine
 from meganet.linop._engines.winograd import WinogradEngine
 
 ENGINES: tuple[Engine, ...] = (DeviceWinograd(), WinogradEngine(), DeviceDirect(), DirectEngine(), SparseEngine())
 """Every engine; of those with one name, the first that serves."""
+
+AUTOMATIC: tuple[Engine, ...] = (DeviceWinograd(), GuardedEngine(WinogradEngine(), DirectEngine()), *ENGINES[2:])
+"""The engines that "auto" chooses from."""
 
 NAMES = tuple(dict.fromkeys(engine.name for engine in ENGINES))
 
@@ -32,8 +37,9 @@ FEWEST_CHANNELS = 8
 @lru_cache(maxsize=128)
 def chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
     """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
-    serving = [engine for engine in ENGINES if engine.serves(backend, kernel_shape)]
-    if name != "auto":
-        return next((engine for engine in serving if engine.name == name), None)
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
-    return next(engine for engine in serving if not (few and engine.name == "winograd"))
+    for engine in AUTOMATIC if name == "auto" else ENGINES:
+        wanted = not (few and engine.name == "winograd") if name == "auto" else engine.name == name
+        if wanted and engine.serves(backend, kernel_shape):
+            return engine
+    return None

@@ -47,10 +47,15 @@ class DirectEngine(Engine):
 
     def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
         """Return ``K(kernel) x`` and what `gradients` needs; gathered images are kept."""
-        record: dict[int, Array] = {}
+        record = self.record(x, kernel)
         if kernel.shape[1] < GATHERED_CHANNELS:
-            return self._gathered_product(backend, x, kernel, record), (x, kernel, record)
-        return self.correlate(backend, x, kernel), (x, kernel, record)
+            return self._gathered_product(backend, x, kernel, record[2]), record
+        return self.correlate(backend, x, kernel), record
+
+    @staticmethod
+    def record(x: Array, kernel: Array) -> tuple[Array, Array, dict[int, Array]]:
+        """Return what `gradients` needs where no product was made: nothing is gathered yet."""
+        return x, kernel, {}
 
     def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
