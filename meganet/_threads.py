@@ -7,141 +7,245 @@ interpreter's lock in all that takes time.
 
 The number of threads is the one that BLAS has: ``OPENBLAS_NUM_THREADS`` and `threadpoolctl.threadpool_limits` rule
 both.
+
+Whoever calls `run` hands the tasks over and waits, nothing more. Python runs the handlers of signals, and so raises
+``KeyboardInterrupt``, between any two instructions of the main thread; what the helpers alone change is never left half
+changed. A forked process has one thread and memory in whatever state the others left it: it starts afresh.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
+import traceback
+from _thread import get_ident, start_new_thread
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from functools import lru_cache, partial
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
-Item = TypeVar("Item")
+
+PATIENCE = 5.0
+"""Seconds for which an interrupt waits for the tasks at work, however many more follow."""
 
 
 @lru_cache(maxsize=1)
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
-
-
-class Helper(threading.Thread):
-    """A thread that waits for work until the program ends."""
-
-    def __init__(self) -> None:
-        super().__init__(name="meganet", daemon=True)
-        self.inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.start()
-
-    def run(self) -> None:
-        """Do what comes in."""
-        while True:
-            self.inbox.get()()
-
-
-_idle: deque[Helper] = deque()
-if hasattr(os, "register_at_fork"):
-    # threads do not survive a fork: a child process makes its own
-    os.register_at_fork(after_in_child=_idle.clear)
-
-
-def _helper() -> Helper:
-    try:
-        return _idle.pop()
-    except IndexError:
-        return Helper()
-
-
-class _SingleThreadedBLAS:
-    """Holds BLAS to one thread while at least one call of `run` works, from whatever thread it was made."""
-
-    def __init__(self) -> None:
-        self.lock, self.holders, self.count = threading.Lock(), 0, 1
-        self.limit: Any = None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.holders:
-                self.count = _blas_threads()
-                self.limit = _blas().limit(limits=1)
-            self.holders += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            self.holders -= 1
-            if not self.holders:
-                self.limit.restore_original_limits()
-
-
-_held = _SingleThreadedBLAS()
-_here = threading.local()
+def _libraries() -> tuple[Any, ...]:
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def _blas_threads() -> int:
-    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+    return max((library.num_threads for library in _libraries()), default=1)
+
+
+def _limit(library: Any, count: int) -> None:
+    # threadpoolctl 3.8 lets only the thread that was first to set a limit set another; other calls do nothing
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
+
+
+class _Call:
+    """What one call of `run` asks for, and what has come of it."""
+
+    def __init__(self, tasks: Sequence[Callable[[], Any]], helpers: int) -> None:
+        self.waiting = deque(enumerate(tasks))
+        self.results: list[Any] = [None] * len(tasks)
+        self.errors: dict[int, BaseException] = {}
+        self.context = copy_context()
+        self.helpers = self.missing = helpers
+        self.working = 0
+        self.over = threading.Lock()
+        self.over.acquire()
+
+    def work(self) -> None:
+        """Take tasks until none is left; several threads do so at once."""
+        process = _crew
+        while True:
+            try:
+                number, task = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                self.results[number] = task()
+            except BaseException as error:
+                self.errors[number] = error
+            if process is not _crew:
+                _leave(self.errors.get(number))
+
+    def busy(self) -> int:
+        """Return how many helpers may be at work at the same time from now on."""
+        return self.helpers if self.waiting else self.working
+
+    def settle(self) -> None:
+        """Wait for the tasks at work."""
+        while self.working:
+            time.sleep(0.001)
+
+
+def _leave(error: BaseException | None) -> None:
+    """End a process that was forked in a task and came back from it: whom it would return to is not there."""
+    code = 0 if error is None else error.code if isinstance(error, SystemExit) else error
+    if code is None or isinstance(code, int):
+        os._exit(code or 0)
+    traceback.print_exception(error)
+    os._exit(1)
+
+
+class _Helper(threading.Thread):
+    """A thread that waits for work until the program ends."""
+
+    def __init__(self, crew: _Crew) -> None:
+        super().__init__(name="meganet", daemon=True)
+        self.crew = crew
+
+    def run(self) -> None:
+        """Do what comes in."""
+        _here.works = True
+        for library in _libraries():
+            if getattr(library, "threading_layer", None) == "openmp":
+                _limit(library, 1)  # the others' limit is the process', this one's is the thread's
+        while True:
+            self.crew.serve(self.crew.inbox.get())
+
+
+class _Crew:
+    """The helpers of a process. All but `inbox` and `calls` is changed by their threads only, under the lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inbox: SimpleQueue[_Call] = SimpleQueue()
+        #: The call that each calling thread made last.
+        self.calls: dict[int, _Call] = {}
+        self.members = self.working = 0
+        #: How many threads the libraries have when no helper works, while one does.
+        self.held: list[tuple[Any, int]] = []
+
+    def lacks(self) -> bool:
+        """Whether all calls together want more helpers than there are."""
+        return self.members < sum(call.busy() for call in list(self.calls.values()))
+
+    def recruit(self) -> None:
+        """Make the helpers that are lacking."""
+        with self.lock:
+            while self.lacks():
+                _Helper(self).start()
+                self.members += 1
+
+    def serve(self, call: _Call) -> None:
+        """Work for a call, on a helper's thread."""
+        with self.lock:
+            wanted = bool(call.waiting)
+            if wanted:
+                if not self.working:
+                    self.hold()
+                self.working += 1
+                call.working += 1
+        if wanted:
+            call.context.copy().run(call.work)
+        with self.lock:
+            if wanted:
+                self.working -= 1
+                if not self.working:
+                    self.restore()
+                call.working -= 1
+            call.missing -= 1
+            if not call.missing:
+                call.over.release()
+
+    def stop(self, call: _Call) -> None:
+        """Begin no more tasks of an interrupted call and wait for those at work; so do further interrupts, for a while.
+
+        The last of them is raised.
+        """
+        end, last = time.monotonic() + PATIENCE, None
+        while True:
+            try:
+                with self.lock:
+                    call.waiting.clear()
+                call.settle()
+                self.calls.pop(get_ident(), None)
+                break
+            except BaseException as error:
+                if time.monotonic() > end:
+                    raise
+                last = error
+        if last is not None:
+            raise last
+
+    def hold(self) -> None:
+        """Hold BLAS to one thread."""
+        self.held = [(library, library.num_threads) for library in _libraries()]
+        for library, _ in self.held:
+            _limit(library, 1)
+
+    def restore(self) -> None:
+        """Give BLAS its threads back, unless somebody else did."""
+        for library, count in self.held:
+            if library.num_threads == 1:
+                _limit(library, count)
+        self.held = []
+
+
+_crew = _Crew()
+_here = threading.local()
+
+
+def _start_afresh() -> None:
+    """Forget the helpers and locks of the process that this one was forked from."""
+    global _crew, _here
+    parent, _crew, _here = _crew, _Crew(), threading.local()
+    parent.restore()
+    call = parent.calls.get(get_ident())
+    if call is not None and call.over.locked():
+        call.over.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def thread_count() -> int:
     """Return how many threads may work now: 1 inside a task, and where NumPy's BLAS cannot be told to keep to one."""
     if getattr(_here, "works", False):
         return 1
-    with _held.lock:
-        return _held.count if _held.holders else _blas_threads()
+    crew = _crew
+    with crew.lock:
+        return max([_blas_threads(), *(count for _, count in crew.held)])
 
 
 def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     """Return the tasks' results in order. If one raises an exception, so does this, after all have ended.
 
-    A single task keeps the threads of BLAS; of several, each runs on one thread, the calling one among them.
+    A single task keeps the threads of BLAS and runs where it was called; of several, each runs on one thread, a helper.
+    An exception raised meanwhile by the handler of a signal, such as ``KeyboardInterrupt``, comes out when the tasks
+    at work have ended; the others are not begun.
     """
     count = min(thread_count(), len(tasks))
     if count < 2:
         return [task() for task in tasks]
-    futures: list[Future[Result]] = [Future() for _ in tasks]
-    waiting = deque(zip(futures, tasks, strict=True))
-    finished: SimpleQueue[None] = SimpleQueue()
-
-    def work() -> None:
-        _here.works = True
-        try:
-            for future, task in _taken(waiting):
-                try:
-                    future.set_result(task())
-                except BaseException as error:
-                    future.set_exception(error)
-        finally:
-            _here.works = False
-
-    def help_out() -> None:
-        work()
-        finished.put(None)
-
-    with _held:
-        helpers = [_helper() for _ in range(count - 1)]
-        for helper in helpers:
-            helper.inbox.put(partial(copy_context().run, help_out))
-        try:
-            work()
-        finally:
-            # also after an interrupt: helpers come back only when they are done
-            for _ in helpers:
-                finished.get()
-            _idle.extend(helpers)
-    return [future.result() for future in futures]
-
-
-def _taken(waiting: deque[Item]) -> Iterator[Item]:
-    """Take items until none is left; several threads may do so at once."""
-    while True:
-        try:
-            item = waiting.popleft()
-        except IndexError:
-            return
-        yield item
+    crew, caller = _crew, get_ident()
+    last = crew.calls.get(caller)
+    if last is not None:
+        last.settle()  # it was interrupted, and so was the wait for the tasks at work
+    call = crew.calls[caller] = _Call(tasks, count)
+    try:
+        for _ in range(count):
+            crew.inbox.put(call)
+        if crew.lacks():
+            start_new_thread(crew.recruit, ())
+        call.over.acquire()
+    except BaseException:
+        if crew is _crew:
+            crew.stop(call)
+        raise
+    crew.calls.pop(caller, None)
+    if crew is not _crew:
+        return run(tasks)  # the handler of a signal forked this process: its helpers are not there
+    if call.errors:
+        raise call.errors.pop(min(call.errors))
+    return call.results
