@@ -8,7 +8,7 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
     "_version _validate _files _threads _cuda document",
-    "_npz",
+    "_npz _mat5",
     "backend",
     "_labels",
     "datasets",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from meganet import _validate
+from meganet._mat5 import NUMBERS, read_mat5
 
 PEAKS_GRID = 256
 PEAKS_REACH = 3.0
+CDR_LARGEST = 2**22
+"""Most numbers in a matrix of ``CDR_Data.mat``; as published, they have 44,000 and 57,600."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,17 @@ def load_cdr(path: str | Path) -> Samples:
     path = Path(path)
     if not path.is_file():
         _validate.reject("path", "the file CDR_Data.mat", str(path))
-    try:
-        stored = scipy.io.loadmat(path, variable_names=["Y", "C"])
-        features, targets = (np.asarray(stored[name], dtype=np.float64).T for name in ("Y", "C"))
-    except Exception as error:  # whatever SciPy stumbles over in a damaged file
-        _validate.reject("path", "a MAT-file with matrices Y and C", f"{path} ({error})")
-    if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or not len(features):
+    expected = "a MAT-file with matrices Y and C"
+
+    def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
+        if kind not in NUMBERS or len(shape) != 2 or math.prod(shape) > CDR_LARGEST:
+            _validate.reject("path", f"{expected} of real numbers", f"{name} of {kind} and shape {shape} ({path})")
+
+    stored = read_mat5(path, ("Y", "C"), check)
+    for name in ("Y", "C"):
+        if name not in stored:
+            _validate.reject("path", expected, f"no {name} ({path})")
+    features, targets = (np.ascontiguousarray(stored.pop(name).T, dtype=np.float64) for name in ("Y", "C"))
+    if len(features) != len(targets) or not len(features):
         _validate.reject("path", "as many columns of Y as of C", f"{features.shape[::-1]} and {targets.shape[::-1]}")
-    return Samples(np.ascontiguousarray(features), np.ascontiguousarray(targets))
+    return Samples(features, targets)

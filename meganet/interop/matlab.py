@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -14,14 +15,18 @@ import scipy.io
 
 from meganet import _validate
 from meganet._files import write_atomic
+from meganet._mat5 import HEADER as HEADER_BYTES
+from meganet._mat5 import NUMBERS, byte_order, read_mat5
 from meganet.backend import Array, backend_of, host
+from meganet.interop._mat73 import read_mat73, require_h5py
 from meganet.layers.parameters import Parameter, Parameters
 
 FORMATS = ("5", "7.3")
 USER_BLOCK = 512
 HEADER = b"MATLAB 7.3 MAT-file"
-LEVEL_5_HEADER = 128
-REAL = "fiub"
+LARGEST_5 = 2**31
+"""Variables of level 5 have less bytes."""
+REAL = "fiu"
 """Kinds of NumPy dtypes that hold real numbers."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 KEYWORDS = (
@@ -37,10 +42,17 @@ def matlab_positions(parameters: Parameters) -> np.ndarray[Any, Any]:
     its order of axes is the reverse of ours, with rows before columns: stencils are [k1, k2, in, out], the weights of
     a dense layer [outputs, rows, columns, channels].
     """
-    numbers = np.arange(parameters.size)
-    views = parameters._view(numbers)
-    parts = [views[p.name].transpose(_axes(p)).ravel() for p in parameters]
-    return np.concatenate([*parts, numbers[:0]])
+    return _in_matlab_order(parameters, np.arange(parameters.size))
+
+
+def _views(parameters: Parameters, vector: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return views into our vector that give, read in C order one after the other, MATLAB's vector."""
+    views = parameters._view(vector)
+    return [views[p.name].transpose(_axes(p)) for p in parameters]
+
+
+def _in_matlab_order(parameters: Parameters, vector: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.concatenate([view.ravel() for view in _views(parameters, vector)] or [vector])
 
 
 def _axes(p: Parameter) -> tuple[int, ...]:
@@ -67,7 +79,7 @@ def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     ndarray, (parameters.size, 1), on the host
     """
     _validate.array_shape("vector", vector, (parameters.size,))
-    return np.asarray(backend_of(vector).to_host(vector))[matlab_positions(parameters)][:, None]
+    return _in_matlab_order(parameters, np.asarray(backend_of(vector).to_host(vector)))[:, None]
 
 
 def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
@@ -84,6 +96,12 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     Returns
     -------
     ndarray, (parameters.size,), on the host
+
+    Raises
+    ------
+    InputError
+        If these are not real numbers (text and logical values are none), not that many, or beyond the range of
+        `dtype`.
     """
     numbers = np.asarray(host(vector))
     if numbers.dtype.kind not in REAL:
@@ -92,7 +110,14 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     if flat.size != parameters.size:
         _validate.reject("vector", f"{parameters.size} weights", str(flat.size))
     ours = np.empty(parameters.size, dtype=_validate.float_dtype("dtype", dtype))
-    ours[matlab_positions(parameters)] = flat
+    start = 0
+    try:
+        with np.errstate(over="raise"):
+            for view in _views(parameters, ours):
+                view[...] = flat[start : start + view.size].reshape(view.shape)
+                start += view.size
+    except FloatingPointError:
+        _validate.reject("dtype", "float64 for weights as large as these", str(ours.dtype))
     return ours
 
 
@@ -111,25 +136,37 @@ def save_mat(
         7.3 is for more than 2 GB, and needs h5py.
     """
     _validate.choice("version", version, FORMATS)
-    for name in weights:
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
-            _validate.reject("weights", "names that MATLAB accepts", repr(name))
-    columns = {name: to_matlab(*pair) for name, pair in weights.items()}
+    _check_names(weights)
+    columns = {}
+    for name, (parameters, vector) in weights.items():
+        column = to_matlab(parameters, vector)
+        dtype = _validate.float_dtype(f"weights[{name!r}]", column.dtype.newbyteorder("="))
+        columns[name] = column.astype(dtype, copy=False)
+        if version == "5" and column.nbytes >= LARGEST_5:
+            _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
     path = Path(path)
     if not path.parent.is_dir():
         _validate.reject("path", "a file in an existing folder", str(path))
-    write_atomic(path, _level_5(columns) if version == "5" else _level_7_3(columns))
+    content = _level_5(columns) if version == "5" else _level_7_3(columns)
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        _validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
 
 
 def load_mat(
     path: str | os.PathLike[str], weights: Mapping[str, Parameters], dtype: Any = np.float64
 ) -> dict[str, Any]:
-    """Read weights that MATLAB has saved, vectors or matrices of doubles or singles.
+    """Read weights that MATLAB has saved, vectors or matrices of real numbers.
+
+    The classes are double, single and integers; text and logical values are no weights. Other variables of the file
+    are passed over.
 
     Parameters
     ----------
     path : path
-        Level 5 or 7.3, which is found out; 7.3 needs h5py.
+        Level 5 or 7.3, which is found out; 7.3 needs h5py. Files of 7.3 whose data lie in other files, or went through
+        other filters than deflate and shuffle, are refused.
     weights : mapping from str to Parameters
         The variables to read and whose weights they are.
     dtype : dtype
@@ -143,21 +180,45 @@ def load_mat(
     Raises
     ------
     InputError
-        For a file that is none of MATLAB's, a variable that is missing, or one of another size.
+        For a file that is none of MATLAB's or damaged, a variable that is missing, of another class or of another
+        size; the size is checked before memory is taken for it.
+
+    Notes
+    -----
+    Compressed variables carry a checksum. A change in the numbers of an uncompressed one cannot be noticed.
     """
     path = Path(path)
     if not path.is_file():
         _validate.reject("path", "a file", str(path))
-    with path.open("rb") as file:
-        header = file.read(LEVEL_5_HEADER)
+    _check_names(weights)
+    dtype = _validate.float_dtype("dtype", dtype)
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as error:
+        _validate.reject("path", "a file that can be read", f"{path} ({error.strerror})")
     is_hdf5 = header.startswith(HEADER)
-    if not is_hdf5 and (len(header) < LEVEL_5_HEADER or header[-2:] not in (b"IM", b"MI")):
+    if not is_hdf5 and byte_order(header) is None:
         _validate.reject("path", "a MAT-file of level 5 or 7.3", f"{path}, which begins with {header[:16]!r}")
-    stored = _read_7_3(path, weights) if is_hdf5 else _read_5(path, list(weights))
+
+    def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
+        size, found = weights[name].size, math.prod(shape)
+        if kind not in NUMBERS or found != size:
+            what = f"{found} of {kind} ({path})"
+            _validate.reject("path", f"{size} real numbers in the variable {name!r}", what)
+
+    stored = (read_mat73 if is_hdf5 else read_mat5)(path, list(weights), check)
     for name in weights:
         if name not in stored:
             _validate.reject("path", f"a file with the variable {name!r}", str(path))
-    return {name: from_matlab(parameters, stored[name], dtype) for name, parameters in weights.items()}
+    # what has been brought into our order is let go of
+    return {name: from_matlab(parameters, stored.pop(name), dtype) for name, parameters in weights.items()}
+
+
+def _check_names(weights: Mapping[str, Any]) -> None:
+    for name in weights:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
+            _validate.reject("weights", "names that MATLAB accepts", repr(name))
 
 
 def _level_5(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:
@@ -166,53 +227,17 @@ def _level_5(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _read_5(path: Path, names: list[str]) -> dict[str, Any]:
-    try:
-        return scipy.io.loadmat(path, variable_names=names)
-    except Exception as error:  # whatever SciPy stumbles over in a damaged file
-        _validate.reject("path", "a MAT-file", f"{path} ({type(error).__name__}: {error})")
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ModuleNotFoundError:
-        _validate.reject("version", "h5py for MAT-files of version 7.3 (pip install 'meganet[matlab]')", "none")
-    return h5py
-
-
 def _level_7_3(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:
-    h5py, buffer = _h5py(), io.BytesIO()
+    h5py, buffer = require_h5py(), io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=USER_BLOCK) as file:
         for name, column in columns.items():
-            # HDF5 stores the axes in the opposite order
-            data = file.create_dataset(name, data=column.T)
-            kind = "single" if column.dtype == np.float32 else "double"
-            data.attrs["MATLAB_class"] = np.bytes_(kind)
+            # HDF5 stores the axes in the opposite order; an empty array is stored as its sizes
+            stored = column.T if column.size else np.array(column.shape, np.uint64)
+            data = file.create_dataset(name, data=stored)
+            data.attrs["MATLAB_class"] = np.bytes_("single" if column.dtype == np.float32 else "double")
+            if not column.size:
+                data.attrs["MATLAB_empty"] = np.uint8(1)
     text = HEADER + b", Platform: meganet, HDF5 schema 1.00 ."
     # subsystem data offset zero, version 2.0, byte order mark, as MATLAB writes them
     block = text.ljust(116) + bytes(8) + b"\x00\x02IM"
     return block.ljust(USER_BLOCK, b"\0") + buffer.getvalue()[USER_BLOCK:]
-
-
-def _read_7_3(path: Path, weights: Mapping[str, Parameters]) -> dict[str, Any]:
-    h5py = _h5py()
-    found: dict[str, Any] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for name, parameters in weights.items():
-                data = file.get(name)
-                if not isinstance(data, h5py.Dataset):
-                    continue
-                # known before a number is read; an empty array is stored as its sizes
-                size = 0 if data.attrs.get("MATLAB_empty") or data.shape is None else data.size
-                kind = data.attrs.get("MATLAB_class", np.bytes_(b"double"))
-                if size != parameters.size or data.dtype.kind not in REAL or kind in (b"char", b"cell"):
-                    what = f"{size} of {kind.decode()} {data.dtype}"
-                    _validate.reject("path", f"{parameters.size} real numbers in the variable {name!r}", what)
-                found[name] = np.asarray(data).T
-    except _validate.InputError:
-        raise
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        _validate.reject("path", "a MAT-file of version 7.3", f"{path} ({error})")
-    return found
