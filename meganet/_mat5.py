@@ -48,7 +48,7 @@ MOST_AXES = 64
 LONGEST_NAME = 1024
 RATIO = 1032
 """Deflate makes no more bytes than this of one."""
-BLOCK = 2**18
+BLOCK = 2**16
 
 Check = Callable[[str, str, tuple[int, ...]], None]
 """Refuses a variable by its name, class and shape, before it is read."""

@@ -33,7 +33,7 @@ ROOM = 2048
 """Bytes that a member needs at most besides its data: NumPy's header, ZIP's two headers."""
 RATIO = 1032
 """Deflate makes no more bytes than this of one."""
-BLOCK = 2**18
+BLOCK = 2**16
 END = struct.Struct("<4s4H2LH")
 END_64 = b"PK\x06\x07"
 LARGE = 2**31 - 1

@@ -95,10 +95,10 @@ def _prepare_data(options: argparse.Namespace) -> Callable[[], None]:
         if options.data is not None:
             MNIST.find(options.data)
         return lambda: _print_data(options.data)
-    files = MNIST.find(options.data)
     if options.action == "fetch":
-        found = files or MNIST.fetch()
+        found = MNIST.located(options.data, progress=True)
         return lambda: print(f"MNIST: {Path(next(iter(found.values()))).parent}")
+    files = MNIST.find(options.data)
     if files is None:
         reject("data", "the four MNIST files in " + ", ".join(map(str, MNIST.folders(options.data))), "no such files")
     MNIST.verify(files)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from filelock import FileLock
 
 from meganet import _validate
-from meganet._files import cache_folder, write_atomic
-from meganet.datasets.idx import read_content
+from meganet._files import TEMPORARY, cache_folder, write_atomic
+from meganet.datasets.content import opened
+from meganet.datasets.download import Patience, download
 
 DATA_VARIABLE = "MEGANET_DATA"
 DIGESTS = {"sha256": "SHA-256", "md5": "MD5"}
 BLOCK = 2**20
+PREFIX = ".download-"
+"""Of folders in the cache that hold a file while it comes."""
 
 
 class DataNotFoundError(_validate.InputError):
@@ -41,6 +47,10 @@ class Collection:
         Else they are those of the files as they are served.
     elsewhere : tuple of str
         Folders below the one that is named in which other programs keep the same files.
+    largest : int
+        Most bytes of a file, served or unpacked.
+    patience : Patience
+        How long a mirror is waited for.
     """
 
     name: str
@@ -49,6 +59,8 @@ class Collection:
     mirrors: tuple[str, ...]
     unpacked: bool = False
     elsewhere: tuple[str, ...] = ()
+    largest: int = 2 * 10**8
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def needed(self) -> str:
@@ -92,18 +104,24 @@ class Collection:
 
     def _check(self, name: str, path: Path, where: str) -> None:
         kind, _, expected = self.files[name].partition(":")
-        digest = hashlib.new(kind)
-        if self.unpacked:
-            digest.update(read_content(path))
-        else:
-            with open(path, "rb") as file:
+        digest, start = hashlib.new(kind), b""
+        try:
+            with opened(path, self.largest) if self.unpacked else open(path, "rb") as file:
                 while block := file.read(BLOCK):
+                    start = start or block
                     digest.update(block)
+        except OSError as error:
+            _validate.reject(where, "a file that can be read", str(error.strerror))
         if digest.hexdigest() != expected:
-            _validate.reject(where, f"content with {DIGESTS[kind]} {expected}", digest.hexdigest())
+            is_page = start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+            got = "an HTML page" if is_page else digest.hexdigest()
+            _validate.reject(where, f"content with {DIGESTS[kind]} {expected}", got)
 
     def fetch(self, *, progress: bool = True, searched: Sequence[Path] = ()) -> dict[str, Path]:
         """Download the files into the user's cache, from the first mirror that serves the right content.
+
+        Those that are there as they were published stay, damaged ones are replaced, and what downloads that were killed
+        have left is deleted.
 
         Parameters
         ----------
@@ -120,59 +138,86 @@ class Collection:
         Raises
         ------
         DataNotFoundError
-            If pooch (extra ``data``) is missing or no mirror can be reached; it says how to get the files by hand.
+            If pooch (extra ``data``) is missing or no mirror serves the content; it says what came from each, and how
+            to get the files by hand.
         """
+        target = cache_folder() / self.name
+        stored = {name: self._whole(name, target) for name in self.files}
+        if all(stored.values()):
+            return {name: path for name, path in stored.items() if path}
         try:
             import pooch
         except ImportError:
             self._fail("no package pooch to download it: pip install 'meganet[data]'", searched)
         pooch.get_logger().setLevel("ERROR")
-        target = cache_folder() / self.name
         try:
             target.mkdir(parents=True, exist_ok=True)
+            # one process fetches, the others wait and find what it has fetched
+            with FileLock(target.with_name(f".{self.name}.lock")):
+                _clear(target)
+                return {
+                    name: self._whole(name, target) or self._from_mirrors(pooch, name, target, progress, searched)
+                    for name in self.files
+                }
         except OSError as error:
             self._fail(f"no cache to download it to: {str(target)!r} ({error.strerror})", searched)
-        for name in self.files:
-            if self._is_there(name, target / name):
-                continue
-            problems = []
-            for mirror in self.mirrors:
-                # in the cache's own folder, so that a file of gigabytes is moved, not copied
-                with tempfile.TemporaryDirectory(dir=target) as temporary:
-                    try:
-                        self._download(pooch, mirror, name, temporary, target / name, progress)
-                    except (OSError, ValueError) as error:
-                        problems.append(f"{mirror}: {type(error).__name__}")
-                        continue
-                break
-            else:
-                plain = " (plain or .gz)" if self.unpacked else ""
-                advice = f"put {', '.join(self.files)}{plain} into a folder and name it with --data or {DATA_VARIABLE}"
-                self._fail(f"no download ({'; '.join(problems)}); {advice}", searched)
-        return {name: target / name for name in self.files}
 
     def _fail(self, got: str, searched: Sequence[Path]) -> NoReturn:
         places = f", and nothing in {', '.join(map(str, searched))}" if searched else ""
         _validate.reject("data", self.needed, f"{got}{places}", DataNotFoundError)
 
-    def _download(self, pooch: object, mirror: str, name: str, temporary: str, target: Path, progress: bool) -> None:
-        url = f"{mirror}{name}.gz" if self.unpacked else f"{mirror}{name}"
-        path = Path(pooch.retrieve(url, known_hash=None, path=temporary, progressbar=progress))  # type: ignore[attr-defined]
-        self._check(name, path, url)
-        if self.unpacked:
-            write_atomic(target, read_content(path))
-        else:
-            os.replace(path, target)
-            target.chmod(0o644)
+    def _whole(self, name: str, place: Path) -> Path | None:
+        """Return where a folder holds a file as it was published, or None."""
+        for path in self._paths(place, name):
+            try:
+                self._check(name, path, str(path))
+                return path
+            except _validate.InputError:
+                continue
+        return None
 
-    def _is_there(self, name: str, path: Path) -> bool:
-        """Whether a file has been fetched before, whole."""
-        try:
-            self._check(name, path, str(path))
-        except (OSError, _validate.InputError):
-            return False
-        return True
+    def _from_mirrors(self, pooch: Any, name: str, target: Path, progress: bool, searched: Sequence[Path]) -> Path:
+        damaged = [path for path in self._paths(target, name) if path.exists()]
+        problems = [f"{path}: damaged" for path in damaged]
+        for mirror in self.mirrors:
+            url = f"{mirror}{name}.gz" if self.unpacked else f"{mirror}{name}"
+            # in the cache's own folder, so that a file of gigabytes is moved, not copied
+            with tempfile.TemporaryDirectory(dir=target, prefix=PREFIX, ignore_cleanup_errors=True) as temporary:
+                try:
+                    path = download(pooch, url, Path(temporary), self.largest, progress, self.patience)
+                    self._check(name, path, url)
+                except (OSError, ValueError) as error:
+                    problems.append(f"{mirror}: {type(error).__name__}: {' '.join(str(error).split())}")
+                    continue
+                if self.unpacked:
+                    with opened(path, self.largest) as content:
+                        write_atomic(target / name, b"".join(content.blocks()))
+                else:
+                    os.replace(path, target / name)
+                    (target / name).chmod(0o644)
+            for other in damaged:
+                if other != target / name:
+                    other.unlink()
+            return target / name
+        plain = " (plain or .gz)" if self.unpacked else ""
+        advice = f"put {', '.join(self.files)}{plain} into a folder and name it with --data or {DATA_VARIABLE}"
+        self._fail(f"no download ({'; '.join(problems)}); {advice}", searched)
 
     def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
-        """Return the paths of the files, downloaded if they are nowhere."""
-        return self.find(folder) or self.fetch(progress=progress, searched=self.folders(folder))
+        """Return the paths of the files, downloaded if they are nowhere.
+
+        In a folder that was named they may be others of the same form. Those in the user's cache are as published:
+        what is damaged there is downloaded again.
+        """
+        found = self.find(folder)
+        if found and not any(path.is_relative_to(cache_folder() / self.name) for path in found.values()):
+            return found
+        return self.fetch(progress=progress, searched=self.folders(folder))
+
+
+def _clear(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder of the cache."""
+    for left_over in folder.glob(f"{PREFIX}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    for left_over in folder.glob(f".*{TEMPORARY}"):
+        left_over.unlink()

