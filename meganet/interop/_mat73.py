@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -49,9 +49,11 @@ def read_mat73(path: Path, names: Collection[str], check: Check) -> dict[str, np
     """Return those of the variables that the file has; arguments and errors are those of `read_mat5`."""
     h5py = require_h5py()
     try:
+        with open(path, "rb") as start:
+            order: Literal["<", ">"] = ">" if start.read(128).endswith(b"MI") else "<"
         with h5py.File(path, "r") as file:
             present = [name for name in names if file.id.links.exists(name.encode())]
-            return {name: _Dataset(h5py, path, file, name).read(check) for name in present}
+            return {name: _Dataset(h5py, path, order, file, name).read(check) for name in present}
     except _validate.InputError:
         raise
     except FOREIGN as error:
@@ -61,8 +63,8 @@ def read_mat73(path: Path, names: Collection[str], check: Check) -> dict[str, np
 class _Dataset:
     """A variable in an HDF5 file."""
 
-    def __init__(self, h5py: Any, path: Path, file: Any, name: str) -> None:
-        self.h5py, self.path, self.name = h5py, path, name
+    def __init__(self, h5py: Any, path: Path, order: Literal["<", ">"], file: Any, name: str) -> None:
+        self.h5py, self.path, self.order, self.name = h5py, path, order, name
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
             self.refuse("in the file itself", "a link to somewhere else")
         self.id: Any = h5py.h5o.open(file.id, name.encode())
@@ -91,10 +93,9 @@ class _Dataset:
         return array.T
 
     def dtype(self) -> np.dtype[Any] | None:
-        """Return the type if it is one of MATLAB's numbers to the bit, in either byte order."""
-        stored = self.id.get_type()
-        swapped = [number.newbyteorder() for number in NUMBERS.values()]
-        return next((d for d in (*NUMBERS.values(), *swapped) if stored.equal(self.h5py.h5t.py_create(d))), None)
+        """Return the type if it is one of MATLAB's numbers to the bit, in the byte order that the file names."""
+        stored, numbers = self.id.get_type(), [number.newbyteorder(self.order) for number in NUMBERS.values()]
+        return next((d for d in numbers if stored.equal(self.h5py.h5t.py_create(d))), None)
 
     def attribute(self, name: str, kinds: str, default: Any) -> Any:
         """Return an attribute: one number, or text of fixed length."""
@@ -141,14 +142,14 @@ class _Dataset:
         """Return the bytes of one chunk as they were before the filters."""
         stored = self.id.get_chunk_info_by_coord(corner)
         # a byte in 1,000 is more than deflate adds to what it cannot compress
-        if stored.byte_offset is None or stored.size > whole + whole // 1000 + 64:
-            self.refuse(f"in chunks of {whole:,} bytes", f"{stored.size:,}")
-        mask, packed = self.id.read_direct_chunk(corner)
+        fits = 0 < stored.size <= whole + whole // 1000 + 64 if filters else stored.size == whole
+        # filters are left out only where the library has not the memory for them
+        if stored.byte_offset is None or stored.filter_mask or not fits:
+            self.refuse(f"in chunks of {whole:,} bytes", f"{stored.size:,} and filters that are left out")
+        _, packed = self.id.read_direct_chunk(corner)
         data = np.frombuffer(packed, np.uint8)
         del packed
-        for k, code in reversed(list(enumerate(filters))):
-            if mask >> k & 1:
-                continue
+        for code in reversed(filters):
             data = self.inflated(data, whole) if code == DEFLATE else data
             if data.size == whole and code == SHUFFLE:
                 data = data.reshape(itemsize, -1).T.ravel()
