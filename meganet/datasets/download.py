@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Patience:
         Bytes per second that must come on the whole.
     """
 
-    window: float = 30.0
+    window: float = 20.0
     rate: float = 1000.0
     average: float = 50_000.0
 
@@ -80,6 +81,7 @@ def download(
         try:
             done.set_result(pooch.retrieve(url, known_hash=None, path=str(folder), progressbar=bar))
         except BaseException as error:  # raised where it is waited for
+            _close(error)
             done.set_exception(error)
 
     # in a thread, since a server that sends a byte now and then keeps every read waiting
@@ -90,6 +92,13 @@ def download(
     finally:
         bar.stopped = True
         bar.close()
+
+
+def _close(error: BaseException) -> None:
+    """Close the connection, which pooch leaves open when a transfer fails."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if callable(close := getattr(frame.f_locals.get("response"), "close", None)):
+            close()
 
 
 def _wait(done: Future[str], url: str, folder: Path, largest: int, patience: Patience) -> None:

@@ -33,6 +33,7 @@ MNIST = Collection(
     ),
     unpacked=True,
     elsewhere=("MNIST/raw",),
+    largest=5 * 10**7,
 )
 FASHION_MNIST = Collection(
     "fashion-mnist",
@@ -49,6 +50,7 @@ FASHION_MNIST = Collection(
     ),
     unpacked=True,
     elsewhere=("FashionMNIST/raw",),
+    largest=5 * 10**7,
 )
 
 
