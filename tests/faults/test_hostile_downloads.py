@@ -245,5 +245,5 @@ replace(MNIST, mirrors=("{address}drip/",)).fetch(progress=False)
 def test_a_cache_that_cannot_be_written(collection, tmp_path):
     cache_folder().parent.mkdir(parents=True, exist_ok=True)
     cache_folder().write_text("a file")
-    with pytest.raises(DataNotFoundError, match="data: expected a cache that can be written, got"):
+    with pytest.raises(DataNotFoundError, match="got no cache to download it to"):
         collection("good").fetch(progress=False)
