@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, NoReturn
@@ -45,9 +46,9 @@ def real(argument: str, value: Any, *, above: float | None = None, minimum: floa
     bounds = [f"above {above}"] if above is not None else []
     bounds += [f"of at least {minimum}"] if minimum is not None else []
     expected = " ".join(["a finite number", *bounds])
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+    number = as_float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number):
         reject(argument, expected, repr(value))
-    number = float(value)
     if (above is not None and number <= above) or (minimum is not None and number < minimum):
         reject(argument, expected, repr(value))
     return number
@@ -57,6 +58,14 @@ def store(obj: object, **values: Any) -> None:
     """Set attributes, as they came out of the validation, of an object whose class may be a frozen dataclass."""
     for name, value in values.items():
         object.__setattr__(obj, name, value)
+
+
+def as_float(value: Any) -> float:
+    """Return a real number as a ``float``; one beyond its range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:

@@ -52,7 +52,7 @@ class Tikhonov(Regularizer):
     alpha : float
         At least 0.
     reference : array, optional
-        Like `x`; zero if not given.
+        Like `x`; zero if not given. Copied.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class Tikhonov(Regularizer):
         if reference is not None:
             operator.backend.require("reference", reference)
             self._tensor("reference", reference)
-        self.reference = reference
+        self.reference = None if reference is None else reference.copy()
 
     def __repr__(self) -> str:
         reference = "" if self.reference is None else ", with a reference"
@@ -135,7 +135,7 @@ class SmoothedL1(Regularizer):
     eps : float
         Positive.
     reference : array, optional
-        Like `x`; zero if not given.
+        Like `x`; zero if not given. Copied.
     hessian : {"exact", "lagged"}
         The lagged form holds s fixed, as in lagged diffusivity, and is the larger; ``l1Reg`` of Meganet has it.
     """
@@ -152,7 +152,7 @@ class SmoothedL1(Regularizer):
         self.alpha = _validate.real("alpha", alpha, minimum=0)
         self.eps = _validate.real("eps", eps, above=0)
         self.hessian = _validate.choice("hessian", hessian, ["exact", "lagged"])
-        self.reference = None if reference is None else self._tensor("reference", reference)
+        self.reference = None if reference is None else self._tensor("reference", reference).copy()
 
     def __repr__(self) -> str:
         return f"SmoothedL1({self.operator!r}, alpha={self.alpha}, eps={self.eps})"

@@ -26,9 +26,13 @@ def diverging(epoch=3, batches=2):
 
 
 def test_the_epoch_is_named_and_by_default_warned_of():
-    with pytest.warns(DivergenceWarning, match="the run has diverged; epoch 3: x is not finite"):
+    with pytest.warns(DivergenceWarning, match="the run has diverged; epoch 3: x is not finite") as caught:
         state = sgd(diverging(), np.zeros(2), 4, **SETTINGS)
+    assert caught[0].filename == __file__
     assert state.epoch == 5 and state.divergence == Divergence(3, "x is not finite")
+    with pytest.warns(DivergenceWarning, match="the run has diverged; epoch 3: x is not finite") as caught:
+        sgd(diverging(), np.zeros(2), 4, state=state, **SETTINGS)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(("on_divergence", "epochs"), [("continue", 5), ("stop", 3)])

@@ -3,16 +3,30 @@
 Every optimiser is tried against itself with functions that do neither.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
 from registry import small_objective
 
-from meganet import Adam, DenseLayer, Momentum, Objective, StackedObjective, VariableProjection, observer, sgd
+from meganet import (
+    Adam,
+    DenseLayer,
+    Momentum,
+    Objective,
+    SmoothedL1,
+    StackedObjective,
+    Tikhonov,
+    VariableProjection,
+    observer,
+    sgd,
+)
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.interop.scipy import scipy_arguments
+from meganet.linop import Identity
 from meganet.optim import (
     Armijo,
     Control,
@@ -29,6 +43,7 @@ from meganet.optim import (
     newton_cg,
     nonlinear_cg,
     prox_l1,
+    prox_tikhonov,
     proximal_gradient,
     sgd_together,
     steepest_descent,
@@ -117,6 +132,32 @@ def direction(problem, point):
     return -point.gradient, {}
 
 
+def searching(f):
+    """A line search of one's own, which works in its arguments if it is careless."""
+
+    def search(problem, point, way, step):
+        found = Armijo()(problem, point, way, step)
+        if not f.careless or found is None:
+            return found
+        x = f.buffers.setdefault("trial", found[0].x.copy())
+        x[...] = found[0].x
+        for array in (point.x, point.gradient, way):
+            array[...] = array * 0
+        found = problem.at(x), found[1]
+        problem.evaluations -= 1
+        x[...] = x * 0
+        return found
+
+    return search
+
+
+def descending(f):
+    def along(problem, point):
+        return f.out("direction", point.x, -f.out("negative", point.gradient, 1 * point.gradient)), {}
+
+    return along
+
+
 METHODS = {
     "steepest_descent": lambda f, x0, c: steepest_descent(f.fun, x0, control=c),
     "projected": lambda f, x0, c: steepest_descent(f.fun, x0, project=f.project, control=c),
@@ -130,7 +171,8 @@ METHODS = {
     "trust_region": lambda f, x0, c: trust_region(f.fun, x0, f.hessian, preconditioner=f.preconditioner, control=c),
     "gmres": lambda f, x0, c: trust_region(f.fun, x0, f.hessian, subproblem="gmres", control=c),
     "meganet_newton": lambda f, x0, c: meganet_newton(f.fun, x0, f.hessian, preconditioner=f.preconditioner, control=c),
-    "meganet_descent": lambda f, x0, c: meganet_descent(f.fun, x0, direction, {}, control=c),
+    "meganet_descent": lambda f, x0, c: meganet_descent(f.fun, x0, descending(f), {}, control=c),
+    "own search": lambda f, x0, c: bfgs(f.fun, x0, line_search=searching(f), control=c),
 }
 
 
@@ -615,6 +657,12 @@ class TestHistory:
             history.column("loss")
         assert len(history) == 1 and History().column("loss") == []
 
+    def test_names_in_another_order(self):
+        history = History([{"epoch": 1, "loss": 2.0}])
+        history.append({"loss": 1.0, "epoch": 2})
+        assert list(history[1].items()) == [("epoch", 2), ("loss", 1.0)]
+        assert History.from_csv(history.to_csv())[1] == history[1]
+
 
 @pytest.mark.parametrize("name", ["newton_cg", "trust_region", "gmres", "meganet_newton"])
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -736,3 +784,19 @@ def test_a_line_search_of_ones_own_with_numbers_of_numpy():
         result = method(lambda x: (np.float64(0.5 * (x @ x)), x), x0, line_search=search)
         assert result.x.dtype == "float32" and result.converged
         assert all(type(value) in (int, float) for row in result.history for value in row.values())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda reference: Tikhonov(Identity((3,)), 1.0, reference).value,
+        lambda reference: SmoothedL1(Identity((3,)), 1.0, 0.1, reference).value,
+        lambda reference: partial(prox_tikhonov(Identity((3,)), 1.0, reference), tau=1.0),
+    ],
+)
+def test_references_are_copied(make):
+    reference, x = np.ones(3), np.arange(3.0)
+    function = make(reference)
+    before = function(x)
+    reference[:] = 7
+    np.testing.assert_array_equal(function(x), before)

@@ -350,6 +350,8 @@ def test_what_is_no_number_is_refused():
         (lambda: Momentum(np.array(0.5)), "momentum: expected a finite number, got array"),
         (lambda: Momentum(np.complex128(0.5)), "momentum: expected a finite number, got np.complex128"),
         (lambda: Adam(eps=np.float64("nan")), "eps: expected a finite number above 0, got np.float64"),
+        (lambda: Adam(eps=10**400), "eps: expected a finite number above 0, got 1000"),
+        (lambda: Momentum(-(10**400)), "momentum: expected a finite number, got -1000"),
         (lambda: Control(np.float64(3)), "max_iterations: expected an integer of at least 0, got np.float64"),
         (lambda: Difference((3, 4), 1.0), "axis: expected an integer of at least -2, got 1.0"),
         (lambda: Reshape((2, 3), (6,), (1.0, 0.0)), "axes: expected a permutation of 0 to 1"),

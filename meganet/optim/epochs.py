@@ -156,14 +156,12 @@ class Shared:
                 if not row_is_finite(row) or (not sound and not math.isfinite(row["step"]))
             ]
             state.divergence = Divergence(min(epochs, default=state.epoch), described(fun, state.x))
-        if state.divergence is not None:
-            self.report(state.divergence)
         return state
 
-    def report(self, divergence: Divergence) -> None:
-        """Say that a run has diverged, if that is wanted."""
+    def report(self, divergence: Divergence, stacklevel: int) -> None:
+        """Say that a run has diverged, if that is wanted, at the caller's line."""
         if self.on_divergence == "warn":
-            warnings.warn(f"the run has diverged; {divergence}", DivergenceWarning, stacklevel=5)
+            warnings.warn(f"the run has diverged; {divergence}", DivergenceWarning, stacklevel=stacklevel)
 
     def ended(self, state: SGDState) -> bool:
         """Whether a run has made its epochs, or stops because it has diverged."""
@@ -260,6 +258,9 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     for number, state in enumerate(states[1:], start=1):
         what = f"runs[{number}].x0"
         functions.vector(what, backend_of(states[0].x), state.x, states[0].x, "the first run's")
+    for state in states:
+        if state.divergence is not None:
+            shared.report(state.divergence, stacklevel=4)
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
     numbers: list[int] = []
@@ -312,7 +313,7 @@ def _advance(
         if run.callback is not None:
             run.callback(state.copy())
         if diverged and state.divergence is not None:
-            shared.report(state.divergence)
+            shared.report(state.divergence, stacklevel=5)
 
 
 def _distance(backend: Backend, x: Array, before: Array) -> float:

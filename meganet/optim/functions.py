@@ -65,7 +65,7 @@ def stops(result: Any) -> bool:
 def number(argument: str, backend: Backend, value: Any) -> float:
     """Return a real number, or an array of shape () on the backend or the host, as a ``float``; it may be infinite."""
     _real(argument, backend, value, ())
-    return float(backend.to_host(value) if backend.owns(value) else value)
+    return _validate.as_float(backend.to_host(value) if backend.owns(value) else value)
 
 
 def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> dict[str, float]:

@@ -36,10 +36,11 @@ class History:
         return tuple(self._rows[0]) if self._rows else ()
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add a row; its names must be the columns."""
-        if self._rows and tuple(row) != self.columns:
+        """Add a row; its names must be the columns, in any order."""
+        numbers = functions.columns("row", get_backend("numpy"), row, ())
+        if self._rows and numbers.keys() != self._rows[0].keys():
             _validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
-        self._rows.append(functions.columns("row", get_backend("numpy"), row, ()))
+        self._rows.append({name: numbers[name] for name in self.columns or numbers})
 
     def copy(self) -> History:
         """Return a table of its own with the same rows."""

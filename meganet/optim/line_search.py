@@ -27,13 +27,15 @@ def searched(
     search: LineSearch, problem: Problem, start: Point, direction: Array, step: float
 ) -> tuple[Point, float] | None:
     """Return what a line search, perhaps one of the caller's, found along a direction."""
-    found = search(problem, start, direction, step)
+    if isinstance(search, (Armijo, StrongWolfe)):
+        return search(problem, start, direction, step)
+    found = search(problem, start.copy(), direction.copy(), step)
     if found is None:
         return None
     if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
         expected = "a Point with its step length, or None, from it"
         _validate.reject("line_search", expected, functions.described(found))
-    return found[0], functions.number("step length of line_search", problem.backend, found[1])
+    return found[0].copy(), functions.number("step length of line_search", problem.backend, found[1])
 
 
 @dataclass(frozen=True)

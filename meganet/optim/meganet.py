@@ -172,10 +172,10 @@ def meganet_descent(
     columns = functions.columns("columns", problem.backend, columns, ("mu", "trials"))
 
     def advance(point: Point) -> Step:
-        found = direction(problem, point)
+        found = direction(problem, point.copy())
         if not isinstance(found, tuple) or len(found) != 2:
             _validate.reject("direction", "a vector and a dict of columns from it", functions.described(found))
-        s, own = functions.vector("direction", problem.backend, found[0], point.x), found[1]
+        s, own = functions.vector("direction", problem.backend, found[0], point.x).copy(), found[1]
         largest = problem.number(abs(s).max())
         s = s * (1 / largest) if largest > 1 else s
         slope, mu = problem.dot(point.gradient, s), state["mu"]

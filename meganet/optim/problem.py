@@ -69,6 +69,10 @@ class Point(NamedTuple):
         """Whether value and gradient are numbers; a trial that is not is never accepted."""
         return math.isfinite(self.value) and math.isfinite(self.norm)
 
+    def copy(self) -> Point:
+        """Return the point with arrays of its own, for functions of the caller."""
+        return self._replace(x=self.x.copy(), gradient=self.gradient.copy())
+
 
 @dataclass
 class Result:
@@ -127,8 +131,8 @@ class Problem:
         self.x0, self.evaluations, self.products = x0.copy(), 0, 0
 
     def at(self, x: Array) -> Point:
-        """Return the point `x` with value and gradient."""
-        functions.vector("x", self.backend, x, self.x0)
+        """Return the point `x`, which is copied, with value and gradient."""
+        x = functions.vector("x", self.backend, x, self.x0).copy()
         self.evaluations += 1
         value, gradient = functions.pair(self.backend, self.fun(x.copy()), self.x0)
         gradient = gradient.copy()

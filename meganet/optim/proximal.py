@@ -60,9 +60,10 @@ def prox_tikhonov(operator: Any, alpha: float, reference: Array | None = None) -
     alpha : float
         Positive.
     reference : array, optional
-        Like p; zero if not given.
+        Like p; zero if not given. Copied.
     """
     alpha = _validate.real("alpha", alpha, above=0)
+    reference = None if reference is None else reference.copy()
 
     def prox(p: Array, tau: float) -> Array:
         shifted = p if reference is None else p - reference

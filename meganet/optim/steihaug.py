@@ -151,9 +151,9 @@ def steihaug(
 
 def checked_radius(radius: Any) -> float:
     """Return the radius of a ball as a ``float``, which may be infinite."""
-    if isinstance(radius, bool) or not isinstance(radius, Real) or not float(radius) > 0:
+    if isinstance(radius, bool) or not isinstance(radius, Real) or not _validate.as_float(radius) > 0:
         _validate.reject("radius", "a positive number", repr(radius))
-    return float(radius)
+    return _validate.as_float(radius)
 
 
 def _positive(rz: float) -> float:
