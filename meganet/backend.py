@@ -23,13 +23,14 @@ import scipy.sparse.linalg
 
 from meganet import _threads, _validate
 from meganet._cuda import Kernels
-from meganet._cuda.graph import State, Step, iterate
+from meganet._cuda.graph import State, Step, iterate, usual_allocator
+from meganet._cuda.order import in_memory_order, joined, memory_axes
+from meganet._cuda.probe import cupy_problem
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
 
 ENVIRONMENT_VARIABLE = "MEGANET_BACKEND"
-MINIMUM_CUPY = 14
 SMALLEST_SHARE = 4
 """Examples of a batch for which another thread is worth its own copy of the gradient."""
 # names and numbers of glibc's malloc.h
@@ -81,7 +82,10 @@ class Backend:
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array of this backend, moved there if it lives elsewhere."""
-        return self.xp.asarray(x if self.owns(x) else host(x), dtype=dtype)
+        return self.xp.asarray(x, dtype=dtype) if self.owns(x) else self._uploaded(host(x), dtype)
+
+    def _uploaded(self, x: Any, dtype: Any) -> Array:
+        return self.xp.asarray(x, dtype=dtype)
 
     def to_host(self, x: Any) -> np.ndarray[Any, Any]:
         """Return `x`, an array of this backend, as a NumPy array."""
@@ -127,6 +131,41 @@ class Backend:
         # on a device without its linear algebra library, which a recorded step cannot hold
         return (a * b).sum() if self.kernels is not None else self.xp.vdot(a, b)
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether elementwise functions of the library give their results the memory order of the arguments."""
+        return self.array_type is np.ndarray
+
+    def elementwise(self, function: Callable[..., Any], *arrays: Array) -> Any:
+        """Return ``function(*arrays)``, for a function of every entry, in the memory order of the largest array.
+
+        `function` may broadcast arrays, change them in place and return several. On images everything elementwise goes
+        through here, see `linop._layout`; what is called must not name an axis.
+        """
+        return function(*arrays) if self.keeps_order else in_memory_order(function, *arrays)
+
+    def copied(self, x: Array) -> Array:
+        """Return a copy; on a device in the memory order of `x`."""
+        return self.elementwise(lambda array: array.copy(), x)
+
+    def concatenate(self, parts: Sequence[Array], axis: int = -1) -> Array:
+        """Return arrays joined along an axis; on a device in their memory order."""
+        if self.keeps_order:
+            return self.xp.concatenate(parts, axis=axis)
+        axes = memory_axes(*parts) or range(parts[0].ndim)
+        return joined(self.xp, parts, list(axes), axis % parts[0].ndim)
+
+    def stack(self, parts: Sequence[Array]) -> Array:
+        """Return arrays of one shape joined along a new axis in front; on a device in their memory order."""
+        if self.keeps_order:
+            return self.xp.stack(parts)
+        axes = memory_axes(*parts) or range(parts[0].ndim)
+        return joined(self.xp, [part[None] for part in parts], [0, *(axis + 1 for axis in axes)], 0)
+
+    def free_bytes(self) -> int | None:
+        """Return how much memory arrays can still take, None where nobody needs to ask."""
+        return None
+
     def iterate(self, step: Step, state: State, inputs: Array, advance: Callable[[], Any]) -> State:
         """Return the state after ``state = step(state, inputs[k])`` for every k, calling `advance` after each.
 
@@ -150,6 +189,8 @@ class _NumpyBackend(Backend):
 
 
 class _CupyBackend(Backend):
+    """CuPy, or what stands in for it."""
+
     @cached_property
     def kernels(self) -> Kernels:  # type: ignore[override]
         return Kernels(self.xp)
@@ -159,6 +200,17 @@ class _CupyBackend(Backend):
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
+
+    def _uploaded(self, x: Any, dtype: Any) -> Array:
+        # within a recorded step it is a constant that outlives it, and so must its memory
+        with usual_allocator(self.xp):
+            return self.xp.asarray(x, dtype=dtype)
+
+    def free_bytes(self) -> int:
+        pool, (free, _) = self.xp.get_default_memory_pool(), self.xp.cuda.Device().mem_info
+        limit = pool.get_limit()
+        free += pool.free_bytes()
+        return int(min(free, limit - pool.used_bytes()) if limit else free)
 
     def iterate(self, step: Step, state: State, inputs: Array, advance: Callable[[], Any]) -> State:
         return iterate(self.xp, step, state, inputs, advance)
@@ -192,20 +244,6 @@ def _numpy_problem() -> None:
     return None
 
 
-def _cupy_problem() -> str | None:
-    try:
-        import cupy
-    except ModuleNotFoundError:
-        return "CuPy is not installed; install the extra for your driver: pip install 'meganet[cuda12]'"
-    except ImportError as error:
-        return f"CuPy is installed but cannot be imported ({error})"
-    if int(cupy.__version__.split(".")[0]) < MINIMUM_CUPY:
-        return f"CuPy {MINIMUM_CUPY} or newer is needed, {cupy.__version__} is installed"
-    if not cupy.cuda.is_available():
-        return f"CuPy {cupy.__version__} is installed, but no usable CUDA device and driver were found"
-    return None
-
-
 def _cupy() -> Backend:
     import cupy
     import cupyx.scipy.fft
@@ -215,7 +253,7 @@ def _cupy() -> Backend:
     return _CupyBackend("cupy", cupy, cupyx.scipy.sparse, cupyx.scipy.sparse.linalg, cupyx.scipy.fft, cupy.ndarray)
 
 
-_FACTORIES = {"numpy": (_numpy, _numpy_problem), "cupy": (_cupy, _cupy_problem)}
+_FACTORIES = {"numpy": (_numpy, _numpy_problem), "cupy": (_cupy, cupy_problem)}
 _loaded: dict[str, Backend] = {}
 _active: ContextVar[Backend | None] = ContextVar("meganet_backend", default=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +85,7 @@ class Hessian(LinearOperator):
         )
 
     def _apply(self, x: Array) -> Array:
-        return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
+        return self.backend.stack([self._one(x[k]) for k in range(x.shape[0])])
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
@@ -134,7 +135,7 @@ class Hessian(LinearOperator):
         u = classifier._vjp_x(u, batch.classifier)
         no_images = self.backend.xp.zeros_like(batch.images)
         in_theta = network._curvature(d_theta, no_images, u, batch.network)[0]
-        through_theta = network._vjp_theta(in_features + through_features, batch.network)
+        through_theta = network._vjp_theta(self.backend.elementwise(add, in_features, through_features), batch.network)
         return self.backend.xp.concatenate([in_theta + through_theta, in_w + through_w])
 
     def _astype(self, dtype: Any) -> Hessian:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from meganet import _validate
 from meganet.backend import Array
@@ -16,16 +14,9 @@ from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss, SoftmaxCrossEntropy
+from meganet.networks.evaluation import Metrics, differing_part, evaluated
 from meganet.networks.finite import bad_names, first_non_finite, in_order, is_finite
 from meganet.regularizers import Regularizer
-
-
-class Metrics(NamedTuple):
-    """Values over a data set: objective with regularisers, mean loss, share of right predictions."""
-
-    objective: float
-    loss: float
-    accuracy: float
 
 
 class Objective:
@@ -221,7 +212,7 @@ class Objective:
         if x.ndim == 1 or penalty.takes_stacks:
             return penalty.value_and_gradient(x)
         values, gradients = zip(*(penalty.value_and_gradient(x[t].copy()) for t in range(x.shape[0])), strict=True)
-        return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
+        return self.backend.stack(values), self.backend.stack(gradients)
 
     def _regularizers(self) -> Iterator[tuple[Regularizer, slice]]:
         """Yield each regulariser with its part of the flat vector."""
@@ -236,15 +227,15 @@ class Objective:
         theta, w = self.split(x)
         return self.classifier(w, self.network(theta, images))
 
-    def evaluate(self, x: Array, batch_size: int = 128) -> Metrics:
+    def evaluate(self, x: Array, batch_size: int | None = None) -> Metrics:
         """Return objective, loss and accuracy over the data set, in batches that bound the memory.
 
         Parameters
         ----------
         x : array, (parameters.size,)
-        batch_size : int
-            Examples at a time; it changes the result by round-off only. A network that normalises over the examples
-            gets all of them at once.
+        batch_size : int, optional
+            Examples at a time; it changes the result by round-off only. If not given, 128 on the CPU and as many as the
+            free memory allows on a device. A network that normalises over the examples gets all of them at once.
 
         Returns
         -------
@@ -252,26 +243,23 @@ class Objective:
             Python floats; the accuracy is nan where the loss is not finite, or of a kind that knows no right or wrong.
         """
         self._check(x)
-        batch_size = _validate.integer("batch_size", batch_size)
-        if self.network.couples_examples:
-            batch_size = self.examples
+        return evaluated([self], x, batch_size)[0]
 
-        def batch(start: int) -> tuple[Array, Array]:
-            labels = self.labels[start : start + batch_size]
-            logits = self.logits(x, self.images[start : start + batch_size])
-            loss = (self.loss._value(logits, labels) * labels.shape[0]).reshape(1)
-            return loss, self.loss.hits(logits, labels)
+    @staticmethod
+    def evaluate_together(objectives: Sequence[Objective], points: Sequence[Array]) -> list[Metrics]:
+        """Return what `evaluate` gives for each objective at its point.
 
-        results = self.backend.run([partial(batch, start) for start in range(0, self.examples, batch_size)])
-        losses, hits = ([result[k] for result in results] for k in range(2))
-        # everything stays on the device until here
-        loss = self._fetch(losses).sum() / self.examples
-        penalties = [regularizer.value(x[part]).reshape(1) for regularizer, part in self._regularizers()]
-        penalty = self._fetch(penalties).sum() if penalties else 0.0
-        # the largest of logits that are not numbers is no prediction
-        known = math.isfinite(loss) and hits[0] is not None
-        accuracy = self._fetch(hits).mean() if known else math.nan
-        return Metrics(float(loss + penalty), float(loss), float(accuracy))
+        On a device, objectives that differ in their examples only go through the network together.
+        """
+        first = objectives[0]
+        stacks = first.backend.takes_stacks and len(objectives) > 1
+        if not stacks or any(
+            other.images.shape != first.images.shape or differing_part(first, other) is not None for other in objectives
+        ):
+            return [one.evaluate(x) for one, x in zip(objectives, points, strict=True)]
+        for one, x in zip(objectives, points, strict=True):
+            one._check(x)
+        return evaluated(objectives, first.backend.stack(points), None)
 
     def first_non_finite(self, x: Array, indices: Array | None = None, *, batch_size: int = 128) -> str | None:
         """Say where the first number that is not finite arises at `x`, in the order of the forward pass.
@@ -322,9 +310,6 @@ class Objective:
         # backpropagation comes to the last layer first
         return f"the gradient ({bad[-1]}), from finite outputs" if bad else None
 
-    def _fetch(self, parts: list[Array]) -> np.ndarray[Any, Any]:
-        return self.backend.to_host(self.backend.xp.concatenate(parts)).astype(np.float64)
-
     def _check_indices(self, indices: Array | None) -> None:
         if indices is not None:
             self.backend.require("indices", indices)
@@ -339,7 +324,31 @@ class Objective:
         _validate.same_dtype("x", x, self.dtype, "the images")
 
 
-def observer(training: Objective, validation: Objective | None = None) -> Callable[[Array], dict[str, float]]:
+@dataclass(frozen=True)
+class Evaluation:
+    """What `observer` returns: a function of the point that evaluates objectives there."""
+
+    training: Objective
+    validation: Objective | None = None
+
+    def __call__(self, x: Array) -> dict[str, float]:
+        """Return the columns at one point."""
+        return self.together([self], [x])[0]
+
+    @staticmethod
+    def together(observers: Sequence[Evaluation], points: Sequence[Array]) -> list[dict[str, float]]:
+        """Return the columns of each of several observers at its point, evaluated side by side on a device."""
+        rows = [m._asdict() for m in Objective.evaluate_together([o.training for o in observers], points)]
+        pairs = [(k, o.validation) for k, o in enumerate(observers) if o.validation is not None]
+        if pairs:
+            numbers, validations = zip(*pairs, strict=True)
+            metrics = Objective.evaluate_together(validations, [points[k] for k in numbers])
+            for k, (_, loss, accuracy) in zip(numbers, metrics, strict=True):
+                rows[k] |= {"validation_loss": loss, "validation_accuracy": accuracy}
+        return rows
+
+
+def observer(training: Objective, validation: Objective | None = None) -> Evaluation:
     """Return the function that gives an optimiser its columns of training and validation values.
 
     Parameters
@@ -357,11 +366,4 @@ def observer(training: Objective, validation: Objective | None = None) -> Callab
         if not isinstance(objective, Objective) and not (objective is None and name == "validation"):
             _validate.reject(name, "an Objective", repr(objective))
 
-    def observe(x: Array) -> dict[str, float]:
-        row = training.evaluate(x)._asdict()
-        if validation is not None:
-            _, loss, accuracy = validation.evaluate(x)
-            row |= {"validation_loss": loss, "validation_accuracy": accuracy}
-        return row
-
-    return observe
+    return Evaluation(training, validation)

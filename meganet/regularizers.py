@@ -236,12 +236,12 @@ class BlockRegularizer(Regularizer):
         """Return the sum of the parts' values and their gradients in a row."""
         results = [part.value_and_gradient(one) for part, one in zip(self.parts, self._split("x", x), strict=True)]
         values, gradients = zip(*results, strict=True)
-        return sum(values), self.backend.xp.concatenate(gradients)
+        return sum(values), self.backend.concatenate(gradients)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return the parts' products in a row."""
         pieces = zip(self.parts, self._split("x", x), self._split("v", v), strict=True)
-        return self.backend.xp.concatenate([part.hessian_product(a, b) for part, a, b in pieces])
+        return self.backend.concatenate([part.hessian_product(a, b) for part, a, b in pieces])
 
     def _split(self, argument: str, x: Array) -> list[Array]:
         self.backend.require(argument, x)

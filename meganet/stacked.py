@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from meganet import _validate
-from meganet.backend import Array, backend_of, host
-from meganet.linop import Matrix
+from meganet.backend import Array
+from meganet.networks.evaluation import differing_part
 from meganet.objective import Objective
-
-PARTS = ("network", "classifier", "loss", "backend", "dtype", "theta_regularizer", "W_regularizer")
-"""What objectives of one stack have in common."""
 
 
 class StackedObjective:
@@ -44,10 +39,10 @@ class StackedObjective:
         for k, other in enumerate(objectives):
             if not isinstance(other, Objective):
                 _validate.reject(f"objectives[{k}]", "an Objective", repr(other))
-            for what in PARTS:
+            what = differing_part(first, other)
+            if what is not None:
                 have, expected = getattr(other, what), getattr(first, what)
-                if not _alike(have, expected):
-                    _validate.reject(f"objectives[{k}]", f"the {what} of the first, {expected!r}", repr(have))
+                _validate.reject(f"objectives[{k}]", f"the {what} of the first, {expected!r}", repr(have))
             if other.images.shape != first.images.shape:
                 _validate.reject(
                     f"objectives[{k}]", f"images {first.images.shape}, as the first", str(other.images.shape)
@@ -88,24 +83,3 @@ class StackedObjective:
         sums = [one._sum(x[t], results[t * n : (t + 1) * n]) for t, one in enumerate(self.objectives)]
         values, gradients = zip(*sums, strict=True)
         return self.backend.xp.stack(values), self.backend.xp.stack(gradients)
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two parts of objectives are the same in everything that they hold, numbers included."""
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if scipy.sparse.issparse(a):
-        return a.shape == b.shape and (a != b).nnz == 0
-    if backend_of(a).owns(a):
-        return a.shape == b.shape and a.dtype == b.dtype and bool((host(a) == host(b)).all())
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    if isinstance(a, dict):
-        # what only one of them has is a cache
-        return all(_alike(a[key], b[key]) for key in a.keys() & b.keys())
-    if isinstance(a, Matrix):
-        shapes = (a.domain_shape, a.range_shape) == (b.domain_shape, b.range_shape)
-        return shapes and _alike(a.matrix, b.matrix)
-    return _alike(vars(a), vars(b)) if hasattr(a, "__dict__") else a == b

@@ -120,7 +120,7 @@ class ReducedHessian(LinearOperator):
         self.whole, self.block, self.rest = hessian, block, block.shape[0]
 
     def _apply(self, x: Array) -> Array:
-        return self.backend.xp.stack([self._one(x[k]) for k in range(x.shape[0])])
+        return self.backend.stack([self._one(x[k]) for k in range(x.shape[0])])
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)

@@ -3,6 +3,10 @@
 `GUARD` is a backend whose arrays wrap NumPy arrays and hide them. NumPy functions, mixed operands,
 ``float(x)``, ``if x``, iteration and the like raise; only `Backend.asarray` and `Backend.to_host` cross
 over. Its namespaces hold just the functions that CuPy has too, so code that passes here uses nothing else.
+
+Memory order is CuPy's too: every function writes C order but for the few of `KEEPING`. `LAYOUT` notes what that costs:
+conversions, copies of an array in another order of axes, and strided passes, elementwise work whose neighbouring
+threads do not read neighbouring numbers.
 """
 
 from __future__ import annotations
@@ -15,11 +19,10 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 from cuda_emulation import COMPILER, RawModule
-from graph_emulation import CUDA, call, change, no_capture
+from graph_emulation import CUDA, USUAL, allocated, call, change, no_capture
 
 from meganet._cuda import Kernels
-from meganet._cuda.graph import iterate
-from meganet.backend import Backend
+from meganet.backend import _CupyBackend
 
 
 class HostCallError(TypeError):
@@ -47,11 +50,49 @@ def _outer(x):
     return GuardArray(np.asarray(x)) if isinstance(x, (np.ndarray, np.generic)) else x
 
 
+KEEPING = {np.empty_like, np.zeros_like, np.ones_like, np.roll, np.ndarray.astype}
+"""What keeps the order of memory in CuPy: its own function makes the rest C order."""
+COPYING = {np.ascontiguousarray, np.ndarray.copy, np.ndarray.reshape, np.ndarray.ravel}
+"""What only copies, so that it may convert; everything else works on its entries."""
+LAYOUT: list[tuple[str, str, tuple[int, ...]]] = []
+"""What was noted: ("conversion" or "strided", function, shape)."""
+
+
+def _order(array):
+    return sorted((a for a in range(array.ndim) if array.shape[a] > 1), key=lambda a: -array.strides[a])
+
+
+def _note_copy(name, source, result):
+    """Note a copy into another order; `result` is C order, in another shape where axes were joined."""
+    if not np.shares_memory(source, result) and _order(source) != sorted(_order(source)):
+        LAYOUT.append(("conversion", name, source.shape))
+
+
+def _note_pass(name, *arrays):
+    """Note elementwise work in which an array of full size is not read along its last axis."""
+    arrays = [a for a in arrays if isinstance(a, np.ndarray) and a.ndim >= 3]
+    full = max((a.size for a in arrays), default=0)
+    for array in arrays:
+        axes = [a for a in range(array.ndim) if array.shape[a] > 1]
+        if axes and array.size == full and array.strides[axes[-1]] != array.itemsize:
+            if array.strides[axes[-1]] == min(abs(array.strides[a]) for a in axes):
+                continue  # a gap, but in order
+            LAYOUT.append(("strided", name, array.shape))
+            return
+
+
 def on_device(function):
-    """Let a NumPy function run on hidden arrays only."""
+    """Let a NumPy function run on hidden arrays only, with results in CuPy's order."""
 
     def wrapped(*args, **kwargs):
-        return _outer(call(function, _inner(args), {k: _inner(v) for k, v in kwargs.items()}))
+        args, kwargs = _inner(args), {k: _inner(v) for k, v in kwargs.items()}
+        result = call(function, args, kwargs, c_order=function not in KEEPING)
+        if isinstance(result, np.ndarray):
+            if function in COPYING:
+                _note_copy(function.__name__, args[0], result)
+            elif isinstance(function, np.ufunc) or function in ELEMENTWISE:
+                _note_pass(function.__name__, *args, result)
+        return _outer(result)
 
     return wrapped
 
@@ -79,26 +120,42 @@ class GuardArray:
         return f"GuardArray(shape={self.shape}, dtype={self.dtype})"
 
     def __getitem__(self, key):
-        return GuardArray(call(operator.getitem, (self._hidden, _inner(key))))
+        return GuardArray(call(operator.getitem, (self._hidden, _inner(key)), c_order=True))
 
     def __setitem__(self, key, value):
-        change(self._hidden, operator.setitem, _inner(key), _inner(value))
+        key, value = _inner(key), _inner(value)
+        if isinstance(value, np.ndarray):
+            _note_pass("setitem", self._hidden[key], value)
+        change(self._hidden, operator.setitem, key, value)
 
 
+ELEMENTWISE = {
+    getattr(operator, name)
+    for name in dir(operator)
+    if name in {"add", "sub", "mul", "truediv", "mod", "pow", "and_", "or_", "neg", "abs", "iadd", "isub", "imul"}
+    or name in {"eq", "ne", "lt", "le", "gt", "ge"}
+} | {np.where}
 METHODS = ["reshape", "transpose", "swapaxes", "astype", "copy", "sum", "max", "min", "argmax", "all", "any", "ravel"]
 """What the engine may call of an array."""
+
+
+def _reversed(function):
+    return lambda a, b: function(b, a)
+
 
 for _name in METHODS:
     setattr(GuardArray, _name, on_device(getattr(np.ndarray, _name)))
 for _name in ("add", "sub", "mul", "truediv", "matmul", "mod", "pow", "and_", "or_"):
     _function, _dunder = getattr(operator, _name), _name.rstrip("_")
     setattr(GuardArray, f"__{_dunder}__", on_device(_function))
-    setattr(GuardArray, f"__r{_dunder}__", on_device(lambda a, b, f=_function: f(b, a)))
+    setattr(GuardArray, f"__r{_dunder}__", _reversed(on_device(_function)))
 
 
 def _in_place(function):
     def method(self, other):
-        change(self._hidden, function, _inner(other))
+        other = _inner(other)
+        _note_pass(function.__name__, self._hidden, other)
+        change(self._hidden, function, other)
         return self
 
     return method
@@ -190,7 +247,7 @@ def _block_diag(blocks, format):
     return GuardSparse(scipy.sparse.block_diag([b._hidden for b in blocks], format=format))
 
 
-class _GuardBackend(Backend):
+class _GuardBackend(_CupyBackend):
     """With the hand-written kernels where there is a compiler to run them on the host."""
 
     @cached_property
@@ -201,12 +258,6 @@ class _GuardBackend(Backend):
         no_capture("a transfer to the host")
         return x._hidden.copy()
 
-    def synchronize(self):
-        self.xp.cuda.get_current_stream().synchronize()
-
-    def iterate(self, step, state, inputs, advance):
-        return iterate(self.xp, step, state, inputs, advance)
-
     def csr_to_host(self, matrix):
         return matrix._hidden
 
@@ -215,7 +266,7 @@ def _asarray(x, dtype=None):
     """The one way in: an explicit upload."""
     if not isinstance(x, GuardArray):
         no_capture("an upload")
-    return GuardArray(np.array(x._hidden if isinstance(x, GuardArray) else x, dtype=dtype))
+    return GuardArray(allocated(np.array(x._hidden if isinstance(x, GuardArray) else x, dtype=dtype)))
 
 
 GUARD = _GuardBackend(
@@ -224,6 +275,7 @@ GUARD = _GuardBackend(
         **{name: on_device(getattr(np, name)) for name in FUNCTIONS},
         asarray=_asarray,
         cuda=CUDA,
+        get_default_memory_pool=lambda: USUAL,
         RawModule=lambda code, options: RawModule(code, options, _inner),
         linalg=SimpleNamespace(solve=on_device(np.linalg.solve)),
     ),

@@ -1,7 +1,10 @@
 """The switch between array libraries."""
 
+import configparser
 import pickle
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +39,43 @@ def test_unknown_backend():
         get_backend("jax")
 
 
+def fake_cupy(**broken):
+    """Return what the check of CuPy asks for; each name in `broken` raises its error when it is used."""
+
+    def uses(name, value=1):
+        def use(*arguments, **keywords):
+            if name in broken:
+                raise broken[name]
+            return value
+
+        return use
+
+    class Device:
+        cublas_handle = property(lambda self: uses("cublas")())
+        cusolver_handle = property(lambda self: uses("cusolver")())
+        cusparse_handle = property(lambda self: uses("cusparse")())
+
+    cuda = SimpleNamespace(
+        is_available=uses("driver", True),
+        Device=Device,
+        nvrtc=SimpleNamespace(getVersion=uses("nvrtc")),
+        cufft=SimpleNamespace(getVersion=uses("cufft")),
+        runtime=SimpleNamespace(runtimeGetVersion=lambda: 13010),
+        get_current_stream=lambda: SimpleNamespace(synchronize=uses("run")),
+    )
+    raw_module = SimpleNamespace(get_function=lambda name: uses("compile"))
+    return SimpleNamespace(
+        __version__="14.2.0", cuda=cuda, RawModule=lambda code, options: raw_module, zeros=lambda n: n
+    )
+
+
+LIBRARY = "libX.so.12: cannot open shared object file: No such file or directory"
+
+
+class OddError(Exception):
+    """What a library may raise: of no class that anybody knows."""
+
+
 @pytest.mark.parametrize(
     ("module", "missing"),
     [
@@ -45,14 +85,56 @@ def test_unknown_backend():
             SimpleNamespace(__version__="14.0.1", cuda=SimpleNamespace(is_available=lambda: False)),
             "CuPy 14.0.1 is installed, but no usable CUDA device",
         ),
+        (fake_cupy(driver=RuntimeError("cudaErrorUnknown")), r"CUDA does not start \(cudaErrorUnknown\)"),
+        (fake_cupy(nvrtc=RuntimeError("Failure finding libnvrtc\nmore")), r"NVRTC \(Failure finding libnvrtc\)"),
+        (fake_cupy(compile=OddError()), r"NVRTC \(OddError\)"),
+        (fake_cupy(run=RuntimeError("no kernel image")), r"NVRTC \(no kernel image\)"),
+        (fake_cupy(cublas=ImportError(LIBRARY)), rf"cuBLAS \({LIBRARY}\); install them with pip install"),
+        (fake_cupy(cusparse=OSError(LIBRARY)), r"cuSPARSE \(libX"),
+        (fake_cupy(cusolver=AttributeError("cusolver")), r"cuSOLVER \(cusolver\)"),
+        (fake_cupy(cufft=ImportError(LIBRARY), cublas=ImportError(LIBRARY)), r"cuBLAS \(.*\); cuFFT \(.*\); install"),
+        (fake_cupy(cublas=ImportError(LIBRARY)), r"pip install 'cupy-cuda13x\[ctk\]'"),
     ],
-)
-def test_cupy_without_a_gpu_says_what_is_missing(monkeypatch, module, missing):
+)  # fmt: skip
+def test_cupy_that_cannot_be_used_says_what_is_missing(monkeypatch, module, missing):
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr("meganet.backend._loaded", {})
-    with pytest.raises(BackendError, match=f"backend: expected a backend that can be used here, got 'cupy': {missing}"):
+    expected = f"backend: expected a backend that can be used here, got 'cupy': .*{missing}"
+    with pytest.raises(BackendError, match=expected) as caught:
         get_backend("cupy")
-    assert missing in meganet.available_backends()["cupy"]
+    assert "\n" not in str(caught.value)
+    assert re.search(missing, meganet.available_backends()["cupy"])
+
+
+def test_the_libraries_of_cuda_are_looked_for_once(monkeypatch):
+    module, looked = fake_cupy(), []
+    module.RawModule = lambda code, options: looked.append(1) or SimpleNamespace(get_function=lambda n: lambda *a: None)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.fft", "cupyx.scipy.sparse", "cupyx.scipy.sparse.linalg"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    monkeypatch.setattr("meganet._cuda.probe._sound", [])
+    for _ in range(3):
+        assert meganet.available_backends()["cupy"] is None
+    assert looked == [1]
+
+
+def test_a_cupy_that_fails_to_import_is_worded(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for error, expected in (
+        ("ImportError('libcudart.so.12: missing')", "cannot be imported (libcudart.so.12: missing)"),
+        ("OSError('broken')", "cannot be imported (broken)"),
+        ("ModuleNotFoundError('No module named cuda', name='cuda')", "cannot be imported (No module named cuda)"),
+    ):
+        (tmp_path / "cupy.py").write_text(f"raise {error}")
+        assert expected in meganet.available_backends()["cupy"]
+
+
+def test_the_extras_bring_the_libraries_of_cuda():
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(Path(__file__).parents[1] / "setup.cfg")
+    for version in ("12", "13"):
+        assert settings["options.extras_require"][f"cuda{version}"] == f"cupy-cuda{version}x[ctk]>=14"
 
 
 def test_arrays_move_both_ways(backend, dtype, rng):

@@ -29,7 +29,14 @@ from meganet import (
 )
 from meganet._cuda import Kernels, source
 from meganet.layers.activations import ACTIVATIONS
-from meganet.linop import AveragePooling, CirculantConvolution, Gradient, Identity
+from meganet.linop import (
+    AveragePooling,
+    CirculantConvolution,
+    DepthwiseConvolution,
+    Gradient,
+    Identity,
+    Matrix,
+)
 from meganet.linop._engines import chosen
 from meganet.optim import Run, sgd_together
 
@@ -99,6 +106,68 @@ def test_winograd_agrees_with_the_explicit_matrix(case, dtype):
 @given(convolutions(sizes=(1, 3, 5)), st.sampled_from(["float32", "float64"]))
 def test_direct_sum_agrees_with_the_explicit_matrix(case, dtype):
     check(*case, "direct", dtype)
+
+
+@emulated
+@pytest.mark.parametrize("threads", [1, 2000, 2**18])
+@pytest.mark.parametrize("shape", [(2, 1, 3, 3), (9, 10, 5, 1), (8, 12, 1, 1), (3, 9, 5, 5)])
+def test_gradients_of_direct_sums_in_any_number_of_strips(shape, threads, dtype, monkeypatch):
+    """However many image rows a thread takes; a stack gives the sums of each network alone, to the bit."""
+    monkeypatch.setattr("meganet.linop._engines.device.THREADS", threads)
+    check(shape, (7, 6), 2, (3,), "direct", dtype)
+    rng, engine = np.random.default_rng(0), chosen("direct", GUARD, shape)
+    x, y = (GUARD.asarray(rng.standard_normal((3, 2, c, 7, 6)), dtype) for c in (shape[1], shape[0]))
+    together = engine.kernel_gradient(GUARD, x, y, shape)
+    for t in range(3):
+        alone = engine.kernel_gradient(GUARD, x[t], y[t], shape)
+        np.testing.assert_array_equal(GUARD.to_host(together[t]), GUARD.to_host(alone))
+
+
+@emulated
+@settings(max_examples=30, deadline=None)
+@given(convolutions(sizes=(1, 3, 5)), st.sampled_from(["float32", "float64"]))
+def test_the_explicit_matrix_on_a_device(case, dtype):
+    check(*case, "sparse", dtype)
+
+
+@emulated
+@pytest.mark.parametrize("kernel_size", [(1, 1), (3, 5), (5, 3)])
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_depthwise_convolution_agrees_with_the_cpu(dtype, stack, kernel_size, rng):
+    kernel = rng.standard_normal((*stack, 3, *kernel_size)).astype(dtype)
+    x, y = rng.standard_normal((2, *stack, 2, 3, 6, 5)).astype(dtype)
+    one = DepthwiseConvolution(kernel.reshape(-1, 3, *kernel_size)[0], (6, 5))
+    cpu, device = one.with_kernel(kernel), one.to(GUARD).with_kernel(GUARD.asarray(kernel))
+    pairs = [(device @ GUARD.asarray(x), cpu @ x), (device.T @ GUARD.asarray(y), cpu.T @ y)]
+    pairs += [(device.kernel_adjoint(GUARD.asarray(x), GUARD.asarray(y)), cpu.kernel_adjoint(x, y))]
+    for got, expected in pairs:
+        assert got.dtype == dtype and got.shape == expected.shape
+        error = np.finfo(dtype).eps * np.abs(expected).max()
+        np.testing.assert_allclose(GUARD.to_host(got), expected, rtol=0, atol=40 * error)
+
+
+@emulated
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0, 1), st.sampled_from(["float32", "float64"]))
+def test_sparse_matrices_on_a_device(m, n, density, dtype):
+    """Rows without numbers, and no numbers at all, included."""
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((m, n)) * (rng.random((m, n)) < density)
+    device, x, y = Matrix(matrix, backend=GUARD), rng.standard_normal((3, n)), rng.standard_normal((3, m))
+    for got, expected in (
+        (device @ GUARD.asarray(x, dtype), x @ matrix.T),
+        (device.T @ GUARD.asarray(y, dtype), y @ matrix),
+    ):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(GUARD.to_host(got), expected, rtol=0, atol=40 * np.finfo(dtype).eps)
+
+
+@emulated
+def test_a_size_beyond_an_int_is_an_error():
+    """Not a kernel that counts wrong."""
+    array = GUARD.asarray(np.ones(2))
+    with pytest.raises(OverflowError):
+        Kernels(GUARD.xp).launch("csr_product", array.dtype, 1, array, array, 2**31)
 
 
 @emulated

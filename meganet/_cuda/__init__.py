@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,24 @@ TILE = 64
 def source() -> str:
     """Return the CUDA source of all kernels."""
     return files(__name__).joinpath("kernels.cu").read_text(encoding="utf-8")
+
+
+class Csr(NamedTuple):
+    """A sparse matrix, or a stack with one pattern, on a device: row i has numbers ``starts[i]`` to ``starts[i + 1]``.
+
+    Attributes
+    ----------
+    values : array, (nonzeros,) or (T, nonzeros)
+    columns : array of int32, (nonzeros,)
+    starts : array of int64, (m + 1,)
+    shape : tuple of int
+        (m, n).
+    """
+
+    values: Any
+    columns: Any
+    starts: Any
+    shape: tuple[int, int]
 
 
 class Kernels:
@@ -66,6 +84,50 @@ class Kernels:
         flags = int(transpose_a), int(transpose_b)
         threads = outer * inner * tiles[0] * tiles[1] * BLOCK
         self.launch("product", a.dtype, threads, a, b, result, m, n, k, *flags, *strides, inner, *tiles)
+        return result
+
+    def depthwise(self, x: Any, kernel: Any, sign: int) -> Any:
+        """Return (..., H, W, N, C) memory with each channel correlated with its stencil (..., C, k1, k2).
+
+        With sign -1 it is the adjoint.
+        """
+        k1, k2 = kernel.shape[-2:]
+        result = self.xp.empty(x.shape, dtype=x.dtype)
+        stencils = self.xp.ascontiguousarray(_moved(kernel, (1, 2, 0)))
+        self.launch("depthwise_forward", x.dtype, x.size, x, stencils, result, *_image_sizes(x), k1, k2, sign)
+        return result
+
+    def depthwise_gradient(self, x: Any, y: Any, kernel_size: tuple[int, int]) -> Any:
+        """Return the gradient of ``<y, K(kernel) x>`` in the stencils, (..., C, k1, k2)."""
+        *lead, height, _, _, channels = x.shape
+        part = self.xp.empty((*lead, height, *kernel_size, channels), dtype=x.dtype)
+        self.launch("depthwise_gradient", x.dtype, part.size, x, y, part, *_image_sizes(x), *kernel_size)
+        stencils = part.sum(axis=-4)
+        return self.xp.ascontiguousarray(_moved(stencils, (2, 0, 1)))
+
+    def csr_product(self, matrix: Csr, x: Any) -> Any:
+        """Return the rows of x (..., N, n) multiplied by a matrix, or by a stack of them with one pattern, (..., N, m).
+
+        Values (T, nonzeros) are those of T matrices; then x is (T, N, n).
+        """
+        m, n = matrix.shape
+        x = self.xp.ascontiguousarray(x)
+        result = self.xp.empty((*x.shape[:-1], m), dtype=x.dtype)
+        stride = np.int64(matrix.values.shape[-1] if matrix.values.ndim == 2 else 0)
+        sizes = (np.int64(result.size), x.shape[-2], m, n, stride)
+        values = self.xp.ascontiguousarray(matrix.values)
+        self.launch("csr_product", x.dtype, result.size, values, matrix.columns, matrix.starts, x, result, *sizes)
+        return result
+
+    def csr_gradient(self, rows: Any, columns: Any, x: Any, y: Any) -> Any:
+        """Return ``sum_n y[..., n, rows[p]] x[..., n, columns[p]]`` for every p.
+
+        x is (..., N, n), y (..., N, m), the result (..., nonzeros).
+        """
+        x, y = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(y)
+        result = self.xp.empty((*x.shape[:-2], rows.shape[0]), dtype=x.dtype)
+        sizes = (np.int64(result.size), np.int64(rows.shape[0]), x.shape[-2], y.shape[-1], x.shape[-1])
+        self.launch("csr_gradient", x.dtype, result.size, rows, columns, x, y, result, *sizes)
         return result
 
     def relu(self, z: Any) -> tuple[Any, Any]:
@@ -120,6 +182,17 @@ def _matrix_strides(shape: tuple[int, ...]) -> list[np.int64]:
     outer, inner = (1, 1, *shape[:-2])[-2:]
     size = shape[-2] * shape[-1]
     return [np.int64(size * inner if outer > 1 else 0), np.int64(size if inner > 1 else 0)]
+
+
+def _image_sizes(memory: Any) -> tuple[int, ...]:
+    """Return T, H, W, N, C of (..., H, W, N, C) memory."""
+    return (math.prod(memory.shape[:-4]), *memory.shape[-4:])
+
+
+def _moved(array: Any, axes: tuple[int, ...]) -> Any:
+    """Return the view with the last axes in another order."""
+    k = array.ndim - len(axes)
+    return array.transpose(*range(k), *(k + axis for axis in axes))
 
 
 def _dense(array: Any) -> bool:

@@ -182,8 +182,7 @@ __device__ void product(const R *A, const R *B, R *C, int M, int N, int K, int t
         for (int j = 0; j < 4 && n0 + column + j < N; ++j) C[(index_t)(m0 + row + i) * N + n0 + column + j] = sum[i][j];
 }
 
-// The direct sum, for few input channels: one thread per output pixel, example and channel o.
-// kernel is (T, k1, k2, I, O).
+// The direct sum: one thread per output pixel, example and channel o. kernel is (T, k1, k2, I, O).
 template <class R>
 __device__ void direct_forward(const R *x, const R *kernel, R *y, int T, int H, int W, int N, int I, int O, int k1,
                                int k2) {
@@ -199,30 +198,94 @@ __device__ void direct_forward(const R *x, const R *kernel, R *y, int T, int H, 
         for (int b = 0; b < k2; ++b) {
             int row = (h + a - k1 / 2 + H) % H, column = (w + b - k2 / 2 + W) % W;
             const R *pixel = x + (((t * H + row) * W + column) * N + n) * I;
-            for (int c = 0; c < I; ++c) sum += pixel[c] * k[((a * k2 + b) * I + c) * (index_t)O];
+            for (int c = 0; c < I; ++c) sum += pixel[c] * k[((index_t)(a * k2 + b) * I + c) * O];
         }
     y[id] = sum;
 }
 
-// One image row's part of the kernel gradient, (T, H, k1, k2, I, O): one thread per entry; the rows are summed after.
+// What some image rows, `rows` of them, add to the kernel gradient, (T, strips, k1, k2, I, O): one thread per entry; the
+// strips are summed after.
 template <class R>
 __device__ void direct_gradient(const R *x, const R *y, R *part, int T, int H, int W, int N, int I, int O, int k1,
-                                int k2) {
-    THREAD((index_t)T * H * k1 * k2 * I * O)
+                                int k2, int rows, int strips) {
+    THREAD((index_t)T * strips * k1 * k2 * I * O)
     int o = id % O;
     int c = id / O % I;
     int b = id / ((index_t)O * I) % k2;
     int a = id / ((index_t)O * I * k2) % k1;
-    int h = id / ((index_t)O * I * k2 * k1) % H;
-    index_t t = id / ((index_t)O * I * k2 * k1 * H);
+    int strip = id / ((index_t)O * I * k2 * k1) % strips;
+    index_t t = id / ((index_t)O * I * k2 * k1 * strips);
+    R sum = 0;
+    for (int h = strip * rows; h < (strip + 1) * rows && h < H; ++h) {
+        int row = (h + a - k1 / 2 + H) % H;
+        for (int w = 0; w < W; ++w) {
+            int column = (w + b - k2 / 2 + W) % W;
+            const R *pixels = x + ((t * H + row) * W + column) * N * I + c;
+            const R *outputs = y + ((t * H + h) * W + w) * N * O + o;
+            for (int n = 0; n < N; ++n) sum += pixels[(index_t)n * I] * outputs[(index_t)n * O];
+        }
+    }
+    part[id] = sum;
+}
+
+// Every channel with a stencil of its own, kernel (T, k1, k2, C); sign -1 is the adjoint.
+template <class R>
+__device__ void depthwise_forward(const R *x, const R *kernel, R *y, int T, int H, int W, int N, int C, int k1, int k2,
+                                  int sign) {
+    THREAD((index_t)T * H * W * N * C)
+    int c = id % C;
+    int n = id / C % N;
+    int w = id / ((index_t)C * N) % W;
+    int h = id / ((index_t)C * N * W) % H;
+    index_t t = id / ((index_t)C * N * W * H);
+    R sum = 0;
+    for (int a = 0; a < k1; ++a)
+        for (int b = 0; b < k2; ++b) {
+            int row = (h + sign * (a - k1 / 2) + H) % H, column = (w + sign * (b - k2 / 2) + W) % W;
+            sum += x[PIXEL(row, column)] * kernel[((t * k1 + a) * k2 + b) * C + c];
+        }
+    y[id] = sum;
+}
+
+// What one image row adds to the gradient of these stencils, (T, H, k1, k2, C)
+template <class R>
+__device__ void depthwise_gradient(const R *x, const R *y, R *part, int T, int H, int W, int N, int C, int k1, int k2) {
+    THREAD((index_t)T * H * k1 * k2 * C)
+    int c = id % C;
+    int b = id / C % k2;
+    int a = id / ((index_t)C * k2) % k1;
+    int h = id / ((index_t)C * k2 * k1) % H;
+    index_t t = id / ((index_t)C * k2 * k1 * H);
     int row = (h + a - k1 / 2 + H) % H;
     R sum = 0;
     for (int w = 0; w < W; ++w) {
         int column = (w + b - k2 / 2 + W) % W;
-        const R *pixels = x + ((t * H + row) * W + column) * N * I + c;
-        const R *outputs = y + ((t * H + h) * W + w) * N * O + o;
-        for (int n = 0; n < N; ++n) sum += pixels[(index_t)n * I] * outputs[(index_t)n * O];
+        for (int n = 0; n < N; ++n) sum += x[PIXEL(row, column)] * y[PIXEL(h, w)];
     }
+    part[id] = sum;
+}
+
+// y = A x for vectors x (T, N, n) and a sparse matrix with m rows: row i has the columns and values number starts[i] to
+// starts[i + 1]. The values of trial t begin at t * stride. One thread per number of the result (T, N, m).
+template <class R>
+__device__ void csr_product(const R *values, const int *columns, const index_t *starts, const R *x, R *y, index_t count,
+                            int N, int m, int n, index_t stride) {
+    THREAD(count)
+    index_t i = id % m, example = id / m;
+    const R *v = values + example / N * stride, *numbers = x + example * n;
+    R sum = 0;
+    for (index_t p = starts[i]; p < starts[i + 1]; ++p) sum += v[p] * numbers[columns[p]];
+    y[id] = sum;
+}
+
+// The gradient of <y, A x> in the values: part[t, p] = sum over n of y[t, n, rows[p]] x[t, n, columns[p]].
+template <class R>
+__device__ void csr_gradient(const int *rows, const int *columns, const R *x, const R *y, R *part, index_t count,
+                             index_t nonzeros, int N, int m, int n) {
+    THREAD(count)
+    index_t p = id % nonzeros, t = id / nonzeros;
+    R sum = 0;
+    for (index_t k = t * N; k < (t + 1) * N; ++k) sum += y[k * m + rows[p]] * x[k * n + columns[p]];
     part[id] = sum;
 }
 
@@ -297,8 +360,21 @@ __device__ void momentum_step(const R *x, const R *g, const R *d, R *x_next, R *
                                                        int I, int O, int k1, int k2) {                                \
         direct_forward(x, k, y, T, H, W, N, I, O, k1, k2); }                                                          \
     extern "C" __global__ void direct_gradient_##suffix(const R *x, const R *y, R *part, int T, int H, int W, int N,  \
-                                                        int I, int O, int k1, int k2) {                               \
-        direct_gradient(x, y, part, T, H, W, N, I, O, k1, k2); }                                                      \
+                                                        int I, int O, int k1, int k2, int rows, int strips) {         \
+        direct_gradient(x, y, part, T, H, W, N, I, O, k1, k2, rows, strips); }                                        \
+    extern "C" __global__ void depthwise_forward_##suffix(const R *x, const R *k, R *y, int T, int H, int W, int N,   \
+                                                          int C, int k1, int k2, int sign) {                          \
+        depthwise_forward(x, k, y, T, H, W, N, C, k1, k2, sign); }                                                    \
+    extern "C" __global__ void depthwise_gradient_##suffix(const R *x, const R *y, R *part, int T, int H, int W,      \
+                                                           int N, int C, int k1, int k2) {                            \
+        depthwise_gradient(x, y, part, T, H, W, N, C, k1, k2); }                                                      \
+    extern "C" __global__ void csr_product_##suffix(const R *v, const int *columns, const index_t *starts,            \
+                                                    const R *x, R *y, index_t count, int N, int m, int n,             \
+                                                    index_t stride) {                                                 \
+        csr_product(v, columns, starts, x, y, count, N, m, n, stride); }                                              \
+    extern "C" __global__ void csr_gradient_##suffix(const int *rows, const int *columns, const R *x, const R *y,     \
+                                                     R *part, index_t count, index_t nonzeros, int N, int m, int n) { \
+        csr_gradient(rows, columns, x, y, part, count, nonzeros, N, m, n); }                                          \
     extern "C" __global__ void relu_##suffix(R *z, unsigned char *slope, index_t count) { relu(z, slope, count); }    \
     extern "C" __global__ void pool_##suffix(const R *x, R *y, index_t T, int H, int W, int NC, int f1, int f2) {     \
         pool(x, y, T, H, W, NC, f1, f2); }                                                                            \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import add, iadd, imul, mul
 from typing import Any, NamedTuple
 
 from meganet.backend import Array
@@ -68,33 +70,34 @@ class AffineLayer(Layer):
         """Add the bias to `z`, in place, at every pixel."""
         if self.bias:
             bias = views["bias"]
-            z += bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
+            bias = bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
+            self.backend.elementwise(iadd, z, bias)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters._view(theta)
         operator = self._operator._with_kernel(views["kernel"])
         z, kept = operator._recorded(x)
         self._add_bias(z, views)
-        y, slope = self._activation.evaluate(self.backend, z)
+        y, slope = self.backend.elementwise(partial(self._activation.evaluate, self.backend), z)
         return y, Record(views, operator, x, kept, slope)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         views = self.parameters._view(theta)
         z = self._operator._with_kernel(views["kernel"])._apply(x)
         self._add_bias(z, views)
-        return self._activation.value(self.backend, z)
+        return self.backend.elementwise(partial(self._activation.value, self.backend), z)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         dz = self._linear_jvp(dtheta, dx, record)
         if record.slope is not None:
-            dz *= record.slope
+            self.backend.elementwise(imul, dz, record.slope)
         return dz
 
     def _linear_jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         """Return the derivative of z."""
         views = self.parameters._view(dtheta)
         dz = record.operator._with_kernel(views["kernel"])._apply(record.x)
-        dz += record.operator._apply(dx)
+        self.backend.elementwise(iadd, dz, record.operator._apply(dx))
         self._add_bias(dz, views)
         return dz
 
@@ -105,11 +108,15 @@ class AffineLayer(Layer):
         return self._gradients(dy, record, need_x=False)[0]
 
     def _vjp_x(self, dy: Array, record: Record) -> Array:
-        return record.operator._adjoint(dy if record.slope is None else dy * record.slope)
+        return record.operator._adjoint(self._times_slope(dy, record))
+
+    def _times_slope(self, dy: Array, record: Record) -> Array:
+        """Return ``sigma'(z) * dy``, which may be `dy` itself."""
+        return dy if record.slope is None else self.backend.elementwise(mul, dy, record.slope)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Record) -> tuple[Array, Array]:
         direction = record.operator._with_kernel(self.parameters._view(dtheta)["kernel"])
-        u = dy if record.slope is None else dy * record.slope
+        u = self._times_slope(dy, record)
         in_theta = self.backend.xp.zeros(dtheta.shape, dtype=dtheta.dtype)
         in_x = direction._adjoint(u)
         views = self.parameters._view(in_theta)
@@ -117,11 +124,13 @@ class AffineLayer(Layer):
         if self._activation.curved:
             z = record.operator._apply(record.x)
             self._add_bias(z, record.views)
-            du = self._activation.second_derivative(self.backend, z) * self._linear_jvp(dtheta, dx, record) * dy
+            second = partial(self._activation.second_derivative, self.backend)
+            dz = self._linear_jvp(dtheta, dx, record)
+            du = self.backend.elementwise(lambda z, dz, dy: second(z) * dz * dy, z, dz, dy)
             views["kernel"][...] += record.operator._kernel_adjoint(record.x, du)
             if self.bias:
                 views["bias"][...] = self._bias_gradient(du)
-            in_x = in_x + record.operator._adjoint(du)
+            in_x = self.backend.elementwise(add, in_x, record.operator._adjoint(du))
         return in_theta, in_x
 
     def _bias_gradient(self, u: Array) -> Array:
@@ -130,7 +139,7 @@ class AffineLayer(Layer):
 
     def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
         if record.slope is not None:
-            dy *= record.slope
+            self.backend.elementwise(imul, dy, record.slope)
         lead = dy.shape[: -len(self.range_shape) - 1]
         in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
         views = self.parameters._view(in_theta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class Layer(ABC):
     **Stacks.** `theta` may be a stack (T, parameters.size) of weights; then x, y and all directions have the axis
     T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
     therefore count axes from the end. On a GPU a training step is recorded once and repeated, so they depend on their
-    arguments only.
+    arguments only; elementwise work on images goes through ``backend.elementwise``, which keeps their memory order.
 
     Parameters
     ----------
@@ -130,12 +131,12 @@ class Layer(ABC):
     def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
-        return self._vjp(dy.copy(), tape.record)
+        return self._vjp(self.backend.copied(dy), tape.record)
 
     def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
-        return self._vjp_theta(dy.copy(), tape.record)
+        return self._vjp_theta(self.backend.copied(dy), tape.record)
 
     def curvature(self, dtheta: Array, dx: Array, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Return the derivative of ``vjp(dy)`` along (dtheta, dx), with arrays like `theta` and `x`.
@@ -188,6 +189,11 @@ class Layer(ABC):
         if self.couples_examples:
             _validate.reject("layer", "one that defines _frozen_on, to fix its statistics", repr(self))
         return self, self._evaluate(theta, x)
+
+    @property
+    def widest(self) -> int:
+        """How many numbers the largest array that goes through the layer holds for one example."""
+        return max(math.prod(self.domain_shape), math.prod(self.range_shape))
 
     def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
         """Return the layer with twice the time steps of half the length, and its weights; see `networks`.

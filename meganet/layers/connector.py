@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any
 
 from meganet import _validate
@@ -45,7 +46,9 @@ class ConnectorLayer(Layer):
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
         y = self.operator._forward_each(x)
-        return y if self.offset is None else y + self.offset.astype(y.dtype), None
+        if self.offset is None:
+            return y, None
+        return self.backend.elementwise(add, y, self.offset.astype(y.dtype)), None
 
     def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
         return self.operator._forward_each(dx)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from operator import add, mul
 from typing import Any
 
 from meganet import _validate
@@ -39,20 +41,21 @@ class ActivationLayer(Layer):
         return ActivationLayer(domain_shape, self.activation, backend=self.backend)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
-        y, slope = self._activation.evaluate(self.backend, x.copy())
+        y, slope = self.backend.elementwise(lambda x: self._activation.evaluate(self.backend, x.copy()), x)
         return y, (x, slope)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
-        return self._activation.value(self.backend, x.copy())
+        return self.backend.elementwise(lambda x: self._activation.value(self.backend, x.copy()), x)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
-        return dx if record[1] is None else dx * record[1]
+        return dx if record[1] is None else self.backend.elementwise(mul, dx, record[1])
 
     def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
         return self._no_weights(dy), self._jvp(dy, dy, record)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
-        return self._no_weights(dy), self._activation.second_derivative(self.backend, record[0]) * dx * dy
+        second = partial(self._activation.second_derivative, self.backend)
+        return self._no_weights(dy), self.backend.elementwise(lambda x, dx, dy: second(x) * dx * dy, record[0], dx, dy)
 
 
 class BiasLayer(Layer):
@@ -91,10 +94,10 @@ class BiasLayer(Layer):
         return self.operator._forward_each(b.reshape(*b.shape[:-1], 1, *self.operator.domain_shape))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
-        return x + self._spread(theta), None
+        return self.backend.elementwise(add, x, self._spread(theta)), None
 
     def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
-        return dx + self._spread(dtheta)
+        return self.backend.elementwise(add, dx, self._spread(dtheta))
 
     def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
         k = len(self.domain_shape)
@@ -153,15 +156,19 @@ class ScalingLayer(Layer):
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
         factors = self._factors(theta)
-        return x * factors, (x, factors)
+        return self._product(x, factors), (x, factors)
+
+    def _product(self, x: Array, y: Array) -> Array:
+        return self.backend.elementwise(mul, x, y)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
         x, factors = record
-        return self._factors(dtheta) * x + factors * dx
+        d_factors = self._factors(dtheta)
+        return self.backend.elementwise(lambda x, dx, f, df: df * x + f * dx, x, dx, factors, d_factors)
 
     def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
         x, factors = record
-        return self._summed(x * dy), factors * dy
+        return self._summed(self._product(x, dy)), self._product(factors, dy)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
-        return self._summed(dx * dy), self._factors(dtheta) * dy
+        return self._summed(self._product(dx, dy)), self._product(self._factors(dtheta), dy)

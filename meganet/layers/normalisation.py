@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul, sub
 from typing import Any, NamedTuple
 
 from meganet import _validate
@@ -107,17 +108,21 @@ class NormalisationLayer(Layer):
         return x.sum(axis=self._axes, keepdims=True) * (1 / math.prod(x.shape[axis] for axis in self._axes))
 
     def _centred(self, x: Array) -> Array:
-        return x - self._mean(x)
+        return self.backend.elementwise(sub, x, self._mean(x))
+
+    def _mean_product(self, x: Array, y: Array) -> Array:
+        return self._mean(self.backend.elementwise(mul, x, y))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
         centred = self._centred(x)
-        r = 1 / self.backend.xp.sqrt(self._mean(centred * centred) + self.eps)
-        y = centred * r
+        r = 1 / self.backend.xp.sqrt(self._mean_product(centred, centred) + self.eps)
+        y = self.backend.elementwise(mul, centred, r)
         return y, (y, r)
 
     def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
         y, r = record
-        return r * (self._centred(dx) - y * self._mean(y * dx))
+        mean = self._mean_product(y, dx)
+        return self.backend.elementwise(lambda r, dx, y, m: r * (dx - y * m), r, self._centred(dx), y, mean)
 
     def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
         return self._no_weights(dy), self._jvp(dy, dy, record)
@@ -125,9 +130,15 @@ class NormalisationLayer(Layer):
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         y, r = record
         u, tangent = dy, self._jvp(dtheta, dx, record)
-        in_x = -(r * self._mean(y * dx)) * self._jvp(dtheta, u, record)
-        in_x -= r * (tangent * self._mean(y * u) + y * self._mean(tangent * u))
-        return self._no_weights(dy), in_x
+        factor, second = -(r * self._mean_product(y, dx)), self._jvp(dtheta, u, record)
+        means = self._mean_product(y, u), self._mean_product(tangent, u)
+
+        def combined(f: Array, j: Array, r: Array, t: Array, yu: Array, y: Array, tu: Array) -> Array:
+            return f * j - r * (t * yu + y * tu)
+
+        return self._no_weights(dy), self.backend.elementwise(
+            combined, factor, second, r, tangent, means[0], y, means[1]
+        )
 
 
 class FixedNormalisationLayer(Layer):
@@ -170,14 +181,14 @@ class FixedNormalisationLayer(Layer):
         return (1 / self.backend.xp.sqrt(self.variance + self.eps)).astype(dtype)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        scale = self._scale(x.dtype)
-        return (x - self.mean.astype(x.dtype)) * scale, scale
+        mean, scale = self.mean.astype(x.dtype), self._scale(x.dtype)
+        return self.backend.elementwise(lambda x, m, s: (x - m) * s, x, mean, scale), scale
 
     def _jvp(self, dtheta: Array, dx: Array, record: Array) -> Array:
-        return dx * record
+        return self.backend.elementwise(mul, dx, record)
 
     def _vjp(self, dy: Array, record: Array) -> tuple[Array, Array]:
-        return self._no_weights(dy), dy * record
+        return self._no_weights(dy), self.backend.elementwise(mul, dy, record)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Array) -> tuple[Array, Array]:
         return self._no_weights(dy), self.backend.xp.zeros_like(dx)

@@ -1,8 +1,10 @@
 """The memory order behind image arrays.
 
 An array of images always has the shape (N, C, H, W). What varies is only the order of its memory: the fast products
-write (H, W, N, C) and hand out the transposed view. Elementwise functions keep that order, so inside a network no
-product has to convert, and an array that comes from outside is converted by the first product it meets.
+write (H, W, N, C) and hand out the transposed view. `Backend.elementwise`, which elementwise functions of images go
+through, keeps that order, as do `Backend.copied` and `Backend.concatenate`. So inside a network no product has to
+convert, and an array that comes from outside is converted by the first product it meets. Where an explicit matrix acts
+on flattened images (`linop.Matrix`, `linop.Sparse`, the engine "sparse") the order is C order by definition.
 
 In this order a shift of the images is a shift of memory, a row of pixels of a whole batch is one vector, and the
 channels of all examples at one pixel are a matrix: all that the products need. Axes before these four, a stack of

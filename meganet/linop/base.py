@@ -43,6 +43,8 @@ class LinearOperator(ABC):
 
     #: Whether the operator stores numbers, whose dtype a product's input must then have.
     stores_numbers = False
+    #: Whether `_apply` and `_adjoint` take any axes in front of those of an example, not just one.
+    takes_stacks = False
     #: Number of operators that work side by side, as a tuple: () for one.
     stack: tuple[int, ...] = ()
 
@@ -86,7 +88,7 @@ class LinearOperator(ABC):
         if self.stores_numbers:
             _validate.same_dtype("x", x, self.dtype, f"the fixed operator {self!r}")
         lead = x.shape[: x.ndim - len(shape)]
-        if len(lead) == 1:
+        if len(lead) == 1 or (lead and self.takes_stacks):
             return product(x)
         y = product(x.reshape(-1, *shape))
         return y.reshape(*lead, *y.shape[1:])
@@ -193,8 +195,8 @@ class Adjoint(LinearOperator):
 
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(operator.range_shape, operator.domain_shape, operator.dtype, operator.backend)
-        self.operator = operator
-        self.stores_numbers, self.stack = operator.stores_numbers, operator.stack
+        self.operator, self.stack = operator, operator.stack
+        self.stores_numbers, self.takes_stacks = operator.stores_numbers, operator.takes_stacks
 
     @property
     def T(self) -> LinearOperator:
@@ -222,6 +224,7 @@ class Composition(LinearOperator):
         super().__init__(inner.domain_shape, outer.range_shape, outer.dtype, outer.backend)
         self.outer, self.inner = outer, inner
         self.stores_numbers = outer.stores_numbers or inner.stores_numbers
+        self.takes_stacks = outer.takes_stacks and inner.takes_stacks
 
     def _apply(self, x: Array) -> Array:
         return self.outer._apply(self.inner._apply(x))
@@ -245,12 +248,13 @@ class Sum(LinearOperator):
         super().__init__(first.domain_shape, first.range_shape, first.dtype, first.backend)
         self.first, self.second = first, second
         self.stores_numbers = first.stores_numbers or second.stores_numbers
+        self.takes_stacks = first.takes_stacks and second.takes_stacks
 
     def _apply(self, x: Array) -> Array:
-        return self.first._apply(x) + self.second._apply(x)
+        return self.backend.elementwise(lambda a, b: a + b, self.first._apply(x), self.second._apply(x))
 
     def _adjoint(self, y: Array) -> Array:
-        return self.first._adjoint(y) + self.second._adjoint(y)
+        return self.backend.elementwise(lambda a, b: a + b, self.first._adjoint(y), self.second._adjoint(y))
 
     def tosparse(self) -> Any:
         """Return the sum of the two matrices."""
@@ -264,13 +268,13 @@ class Scaled(LinearOperator):
         _same_home("a * A", operator, operator)
         super().__init__(operator.domain_shape, operator.range_shape, operator.dtype, operator.backend)
         self.factor, self.operator = _validate.real("factor", factor), operator
-        self.stores_numbers = operator.stores_numbers
+        self.stores_numbers, self.takes_stacks = operator.stores_numbers, operator.takes_stacks
 
     def _apply(self, x: Array) -> Array:
-        return self.factor * self.operator._apply(x)
+        return self.backend.elementwise(lambda y: self.factor * y, self.operator._apply(x))
 
     def _adjoint(self, y: Array) -> Array:
-        return self.factor * self.operator._adjoint(y)
+        return self.backend.elementwise(lambda y: self.factor * y, self.operator._adjoint(y))
 
     def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
         if self.factor == 0:

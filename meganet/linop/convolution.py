@@ -125,7 +125,7 @@ class CirculantConvolution(ParametricOperator):
             return y
         shape = (*y.shape[:-4], *self.image_shape, *y.shape[-4:-2])
         full = from_memory(self.backend.xp.zeros(shape, dtype=y.dtype))
-        self._sampled(full)[...] = y
+        self.backend.elementwise(_assign, self._sampled(full), y)
         return full
 
     def _apply(self, x: Array) -> Array:
@@ -172,3 +172,7 @@ class CirculantConvolution(ParametricOperator):
         unit[:, :, :k1, :k2] = self.kernel
         centred = xp.roll(unit, (-(k1 // 2), -(k2 // 2)), axis=(2, 3))
         return xp.conj(self.backend.fft.fft2(centred, axes=(2, 3)))
+
+
+def _assign(target: Array, source: Array) -> None:
+    target[...] = source

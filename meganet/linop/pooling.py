@@ -27,6 +27,8 @@ class AveragePooling(LinearOperator):
         Block size in rows and columns.
     """
 
+    takes_stacks = True
+
     def __init__(
         self,
         domain_shape: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from meganet.linop.base import LinearOperator
 class Identity(LinearOperator):
     """``I x = x`` on tensors of one shape; self-adjoint."""
 
+    takes_stacks = True
+
     def __init__(self, domain_shape: Any, dtype: Any = np.float64, backend: str | Backend | None = None) -> None:
         super().__init__(domain_shape, domain_shape, dtype, backend)
 
     def _apply(self, x: Array) -> Array:
-        return x.copy()
+        return self.backend.copied(x)
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
@@ -44,7 +47,7 @@ class Diagonal(LinearOperator):
         The factors; its shape is the domain and the range, its dtype that of the operator.
     """
 
-    stores_numbers = True
+    stores_numbers = takes_stacks = True
 
     def __init__(self, diagonal: Array, backend: str | Backend | None = None) -> None:
         home = get_backend(backend)
@@ -53,7 +56,7 @@ class Diagonal(LinearOperator):
         self.diagonal = diagonal
 
     def _apply(self, x: Array) -> Array:
-        return self.diagonal * x
+        return self.backend.elementwise(mul, self.diagonal, x)
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
@@ -110,7 +113,7 @@ class BlockDiagonal(LinearOperator):
             product(x[:, a:b].reshape(-1, *shape)).reshape(x.shape[0], -1)
             for (shape, product), a, b in zip(products, offsets[:-1], offsets[1:], strict=True)
         ]
-        return self.backend.xp.concatenate(results, axis=1)
+        return self.backend.concatenate(results)
 
     def tosparse(self) -> Any:
         """Return the block diagonal matrix."""
@@ -253,7 +256,7 @@ class Gradient(LinearOperator):
     def _apply(self, x: Array) -> Array:
         lead = x.shape[:-2]
         parts = [d._apply(x).reshape(*lead, -1) for d in self.differences]
-        return self.backend.xp.concatenate(parts, axis=-1)
+        return self.backend.concatenate(parts)
 
     def _normal(self, x: Array) -> Array:
         flat = x.reshape(-1, *self.domain_shape)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral
+from operator import sub
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from meganet import _validate
+from meganet._cuda import Csr
 from meganet.backend import Array, Backend, get_backend
 from meganet.linop.base import LinearOperator
 
@@ -64,14 +66,26 @@ class Matrix(LinearOperator):
         key = (self.backend.name, str(dtype))
         if key not in self._rounded:
             rounded = self.matrix.astype(dtype)
-            self._rounded[key] = self.backend.csr(rounded), self.backend.csr(rounded.T)
+            made = self.backend.csr if self.backend.kernels is None else self._on_device
+            self._rounded[key] = made(rounded), made(rounded.T)
         return self._rounded[key]
 
+    def _on_device(self, matrix: Any) -> Csr:
+        csr = scipy.sparse.csr_array(matrix)
+        csr.sum_duplicates()
+        places = self.backend.asarray(csr.indices, np.int32), self.backend.asarray(csr.indptr, np.int64)
+        return Csr(self.backend.asarray(csr.data), *places, csr.shape)
+
+    def _times(self, matrix: Any, x: Array) -> Array:
+        """Return ``A x`` for the flattened examples."""
+        flat = x.reshape(x.shape[0], -1)
+        return (matrix @ flat.T).T if self.backend.kernels is None else self.backend.kernels.csr_product(matrix, flat)
+
     def _apply(self, x: Array) -> Array:
-        return (self._pair(x.dtype)[0] @ x.reshape(x.shape[0], -1).T).T.reshape(-1, *self.range_shape)
+        return self._times(self._pair(x.dtype)[0], x).reshape(-1, *self.range_shape)
 
     def _adjoint(self, y: Array) -> Array:
-        return (self._pair(y.dtype)[1] @ y.reshape(y.shape[0], -1).T).T.reshape(-1, *self.domain_shape)
+        return self._times(self._pair(y.dtype)[1], y).reshape(-1, *self.domain_shape)
 
     def tosparse(self) -> Any:
         """Return the matrix as CSR."""
@@ -174,6 +188,8 @@ class RemoveMean(LinearOperator):
         Over the last two axes of kernels (O, I, k1, k2) it is ``opRemoveAvg`` of Meganet.
     """
 
+    takes_stacks = True
+
     def __init__(
         self,
         domain_shape: Any,
@@ -186,9 +202,9 @@ class RemoveMean(LinearOperator):
         super().__init__(domain, domain, dtype, backend)
 
     def _apply(self, x: Array) -> Array:
-        axes = tuple(a + 1 for a in self.axes)
+        axes = tuple(a - len(self.domain_shape) for a in self.axes)
         share = 1 / math.prod(self.domain_shape[a] for a in self.axes)
-        return x - x.sum(axis=axes, keepdims=True) * share
+        return self.backend.elementwise(sub, x, x.sum(axis=axes, keepdims=True) * share)
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import add
 from typing import Any
 
 from meganet import _validate
@@ -81,6 +82,11 @@ class Chain(Layer):
     def twice_differentiable(self) -> bool:
         """Whether `curvature` is defined for every part."""
         return all(layer.twice_differentiable for layer in self.layers)
+
+    @property
+    def widest(self) -> int:
+        """That of the widest layer."""
+        return max(layer.widest for layer in self.layers)
 
     def refined_in_time(self, theta: Array) -> tuple[Chain, Array]:
         """Return the chain with every part refined in time, and its weights."""
@@ -169,13 +175,13 @@ class Chain(Layer):
             in_theta, in_x = layer._curvature(parts[k], directions[k], u, one)
             if du is not None:
                 through = layer._vjp(du, one)
-                in_theta, in_x = in_theta + through[0], in_x + through[1]
+                in_theta, in_x = in_theta + through[0], self.backend.elementwise(add, in_x, through[1])
             if k:
-                u = layer._vjp_x(u.copy(), one)
+                u = layer._vjp_x(self.backend.copied(u), one)
             gradients.append(in_theta)
             du = in_x
         return self._join(gradients[::-1]), du
 
     def _join(self, parts: list[Array]) -> Array:
         """Return the flat vector of the layers' parts."""
-        return self.backend.xp.concatenate([parts[k] for k in self.storage], axis=-1)
+        return self.backend.concatenate([parts[k] for k in self.storage])

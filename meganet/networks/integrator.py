@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array
+from meganet.backend import Array, Backend
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import Matrix
@@ -116,6 +117,11 @@ class Integrator(Layer):
         """Whether `curvature` is defined for every part."""
         return all(layer.twice_differentiable for layer in self.layers)
 
+    @property
+    def widest(self) -> int:
+        """That of the widest layer, or of a state."""
+        return max(super().widest, *(layer.widest for layer in self.layers))
+
     def _columns(self, theta: Array) -> Array:
         """Return the weights at every time, (..., times, width)."""
         c = theta.reshape(*theta.shape[:-1], self._count, self.width)
@@ -137,31 +143,33 @@ class Integrator(Layer):
 
     def _leave(self, state: list[Array]) -> Array:
         """Return the example of a state; the adjoint of `_enter`."""
-        return state[0] if self.split == 1 else self.backend.xp.concatenate(state, axis=-len(self.domain_shape))
+        return state[0] if self.split == 1 else self.backend.concatenate(state, axis=-len(self.domain_shape))
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
         columns, state, records = self._columns(theta), self._enter(x), []
         for stage in self.stages:
             layer = self.layers[stage.layer]
-            v, record = layer._forward(self._weights(columns, stage), _combined(stage.read, state))
+            v, record = layer._forward(self._weights(columns, stage), _combined(self.backend, stage.read, state))
             records.append(record)
-            state = _updated(stage, state, v)
+            state = _updated(self.backend, stage, state, v)
         return self._leave(state), records
 
     def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         columns, state, layers = self._columns(theta), self._enter(x), []
         for stage in self.stages:
-            weights, read = self._weights(columns, stage), _combined(stage.read, state)
+            weights, read = self._weights(columns, stage), _combined(self.backend, stage.read, state)
             layer, v = self.layers[stage.layer]._frozen_on(weights, read)
             layers.append(layer)
-            state = _updated(stage, state, v)
+            state = _updated(self.backend, stage, state, v)
         return FrozenIntegrator(self, layers), self._leave(state)
 
     def _evaluate(self, theta: Array, x: Array) -> Array:
         columns, state = self._columns(theta), self._enter(x)
         for stage in self.stages:
-            v = self.layers[stage.layer]._evaluate(self._weights(columns, stage), _combined(stage.read, state))
-            state = _updated(stage, state, v)
+            v = self.layers[stage.layer]._evaluate(
+                self._weights(columns, stage), _combined(self.backend, stage.read, state)
+            )
+            state = _updated(self.backend, stage, state, v)
         return self._leave(state)
 
     def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
@@ -171,25 +179,25 @@ class Integrator(Layer):
         """Return the direction that every stage reads, and the state's at the end."""
         columns, state, reads = self._columns(dtheta), self._enter(dx), []
         for stage, one in zip(self.stages, record, strict=True):
-            reads.append(_combined(stage.read, state))
+            reads.append(_combined(self.backend, stage.read, state))
             v = self.layers[stage.layer]._jvp(self._weights(columns, stage), reads[-1], one)
-            state = _updated(stage, state, v)
+            state = _updated(self.backend, stage, state, v)
         return reads, state
 
     def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
         gradient, state = self._no_columns(dy), self._enter(dy)
         for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
-            state, v = _transposed(stage, state)
+            state, v = _transposed(self.backend, stage, state)
             in_weights, in_read = self.layers[stage.layer]._vjp(v, one)
             self._weights(gradient, stage)[...] += in_weights
-            state = _read_back(stage, state, in_read)
+            state = _read_back(self.backend, stage, state, in_read)
         return self._columns_adjoint(gradient), self._leave(state)
 
     def _vjp_x(self, dy: Array, record: list[Any]) -> Array:
         state = self._enter(dy)
         for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
-            state, v = _transposed(stage, state)
-            state = _read_back(stage, state, self.layers[stage.layer]._vjp_x(v, one))
+            state, v = _transposed(self.backend, stage, state)
+            state = _read_back(self.backend, stage, state, self.layers[stage.layer]._vjp_x(v, one))
         return self._leave(state)
 
     def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
@@ -199,13 +207,13 @@ class Integrator(Layer):
         derivative = [self.backend.xp.zeros_like(part) for part in state]
         for stage, one, read in zip(self.stages[::-1], record[::-1], reads[::-1], strict=True):
             layer = self.layers[stage.layer]
-            state, v = _transposed(stage, state)
-            derivative, dv = _transposed(stage, derivative)
+            state, v = _transposed(self.backend, stage, state)
+            derivative, dv = _transposed(self.backend, stage, derivative)
             in_weights, in_read = layer._curvature(self._weights(columns, stage), read, v, one)
             through = layer._vjp(dv, one)
             self._weights(gradient, stage)[...] += in_weights + through[0]
-            derivative = _read_back(stage, derivative, in_read + through[1])
-            state = _read_back(stage, state, layer._vjp_x(v, one))
+            derivative = _read_back(self.backend, stage, derivative, self.backend.elementwise(add, in_read, through[1]))
+            state = _read_back(self.backend, stage, state, layer._vjp_x(v, one))
         return self._columns_adjoint(gradient), self._leave(derivative)
 
     def _no_columns(self, dy: Array) -> Array:
@@ -241,20 +249,25 @@ def _named(layers: Sequence[tuple[str, Layer]]) -> dict[str, Parameters]:
     return {name: layer.parameters for name, layer in layers}
 
 
-def _combined(row: Row, state: Sequence[Array]) -> Array:
+def _combined(backend: Backend, row: Row, state: Sequence[Array]) -> Array:
     """Return ``row . state``: one of the arrays itself if the row only picks it."""
     terms = [(c, s) for c, s in zip(row, state, strict=True) if c]
     if len(terms) == 1 and terms[0][0] == 1:
         return terms[0][1]
-    return _sum(terms)
+    return _sum(backend, terms)
 
 
-def _sum(terms: list[tuple[float, Array]]) -> Array:
+def _sum(backend: Backend, terms: list[tuple[float, Array]]) -> Array:
     """Return the combination in a new array."""
-    total = terms[0][0] * terms[0][1]
-    for c, s in terms[1:]:
-        total += s if c == 1 else c * s
-    return total
+    factors, arrays = zip(*terms, strict=True)
+
+    def combination(first: Array, *others: Array) -> Array:
+        total = factors[0] * first
+        for c, s in zip(factors[1:], others, strict=True):
+            total += s if c == 1 else c * s
+        return total
+
+    return backend.elementwise(combination, *arrays)
 
 
 def _checked(argument: str, stage: Stage) -> Stage:
@@ -269,19 +282,22 @@ def _numbers(argument: str, row: Row) -> Row:
     return tuple(_validate.real(f"{argument}[{k}]", c) for k, c in enumerate(row))
 
 
-def _updated(stage: Stage, state: list[Array], v: Array) -> list[Array]:
-    return [_combined(row, [*state, v]) for row in stage.update]
+def _updated(backend: Backend, stage: Stage, state: list[Array], v: Array) -> list[Array]:
+    return [_combined(backend, row, [*state, v]) for row in stage.update]
 
 
-def _transposed(stage: Stage, state: list[Array]) -> tuple[list[Array], Array]:
+def _transposed(backend: Backend, stage: Stage, state: list[Array]) -> tuple[list[Array], Array]:
     """Return ``update' state``: the parts of the old state, and of the layer's result in an array of its own."""
     columns = list(zip(*stage.update, strict=True))
     parts = []
     for column in columns[:-1]:
         terms = [(c, s) for c, s in zip(column, state, strict=True) if c]
-        parts.append(_sum(terms) if terms else 0 * state[0])
-    return parts, _sum([(c, s) for c, s in zip(columns[-1], state, strict=True) if c])
+        parts.append(_sum(backend, terms or [(0, state[0])]))
+    return parts, _sum(backend, [(c, s) for c, s in zip(columns[-1], state, strict=True) if c])
 
 
-def _read_back(stage: Stage, state: list[Array], g: Array) -> list[Array]:
-    return [s if not c else s + (g if c == 1 else c * g) for c, s in zip(stage.read, state, strict=True)]
+def _read_back(backend: Backend, stage: Stage, state: list[Array], g: Array) -> list[Array]:
+    def added(c: float, s: Array) -> Array:
+        return backend.elementwise(lambda s, g: s + (g if c == 1 else c * g), s, g)
+
+    return [added(c, s) if c else s for c, s in zip(stage.read, state, strict=True)]

@@ -75,6 +75,11 @@ class Reparametrised(Layer):
         """Whether `curvature` is defined for every part."""
         return self.layer.twice_differentiable
 
+    @property
+    def widest(self) -> int:
+        """That of the layer."""
+        return self.layer.widest
+
     def weights(self, coefficients: Array) -> Array:
         """Return the layer's weights ``Q c + q``."""
         direction = self._direction(coefficients)

@@ -30,6 +30,11 @@ run that diverges meets the first number that is not finite, or returns None; se
 """
 Order = int | Callable[[int], np.ndarray[Any, Any]]
 Observer = Callable[[Array], Mapping[str, float]]
+"""``observe(x) -> {name: number}``.
+
+If it has an attribute ``together``, runs that are made side by side call ``together(observers, points)`` once for all
+their observers, if these are of one class, and get as many results.
+"""
 OWN = ("epoch", "learning_rate", "step")
 """Columns of the history beside those of `observe`."""
 State = tuple[Array, ...]
@@ -105,6 +110,7 @@ class Shared:
             _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
         self.batches = self.examples // self.batch_size
         self.rule = rule if rule is not None else Momentum()
+        self._recorded: tuple[Function, _Recorded] | None = None
         # the class itself has the names too
         if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
             _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
@@ -113,7 +119,7 @@ class Shared:
         self.on_divergence = _validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
 
     def start(self, run: Run) -> SGDState:
-        """Return the state at the start, or a copy of a given one."""
+        """Return the state at the start, which has no history yet, or a copy of a given one."""
         functions.required("fun", run.fun)
         functions.optional("observe", run.observe)
         functions.optional("callback", run.callback)
@@ -125,12 +131,9 @@ class Shared:
         _validate.float_dtype("dtype of x0", x0.dtype)
         if state is None:
             x = self.projected_alone(x0.copy())
-            state = SGDState(x, self.rule.start(backend, x))
-            state.history.append(_row(0, 0.0, 0.0, x, run.observe))
-        else:
-            self._check_state(state, backend, x0)
-            state = replace(state.copy(), epoch=_validate.integer("state.epoch", state.epoch, minimum=0))
-        return self._with_divergence(state, run.fun)
+            return SGDState(x, self.rule.start(backend, x))
+        self._check_state(state, backend, x0)
+        return replace(state.copy(), epoch=_validate.integer("state.epoch", state.epoch, minimum=0))
 
     def _check_state(self, state: SGDState, backend: Backend, x0: Array) -> None:
         if not isinstance(state, SGDState):
@@ -146,7 +149,7 @@ class Shared:
         if state.history.columns and state.history.columns[: len(OWN)] != OWN:
             _validate.reject("state.history", f"the columns {', '.join(OWN)} first", repr(state.history.columns))
 
-    def _with_divergence(self, state: SGDState, fun: Function) -> SGDState:
+    def find_divergence(self, state: SGDState, fun: Function) -> None:
         """Find out whether a state at which a run starts has diverged already, from its history if it does not say."""
         sound = finite(state.x)
         if state.divergence is None and not (sound and all(map(row_is_finite, state.history))):
@@ -156,7 +159,6 @@ class Shared:
                 if not row_is_finite(row) or (not sound and not math.isfinite(row["step"]))
             ]
             state.divergence = Divergence(min(epochs, default=state.epoch), described(fun, state.x))
-        return state
 
     def report(self, divergence: Divergence, stacklevel: int) -> None:
         """Say that a run has diverged, if that is wanted, at the caller's line."""
@@ -225,7 +227,12 @@ class Shared:
                 state = self.step(fun, self.projected, rate, steps, epoch)(state, batches[number])
                 advance()
         else:
-            state = backend.iterate(self.step(fun, self.projected, rate, steps, epoch), state, batches, advance)
+            if self._recorded is None or self._recorded[0] is not fun:
+                self._recorded = fun, _Recorded()
+            recorded = self._recorded[1]
+            recorded.step = self.step(fun, self.projected, rate, steps, epoch)
+            state = backend.iterate(recorded, state, batches, advance)
+            recorded.step = None
         backend.synchronize()
         return state
 
@@ -249,6 +256,17 @@ class Shared:
         return described(fun, end)
 
 
+class _Recorded:
+    """The steps of a function as one object in all epochs: if they cannot be recorded, that is found out once."""
+
+    def __init__(self) -> None:
+        self.step: Callable[[State, Array], State] | None = None
+
+    def __call__(self, state: State, indices: Array) -> State:
+        assert self.step is not None
+        return self.step(state, indices)
+
+
 def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
     """Make the runs; without a stack it is one."""
     for number, run in enumerate(runs):
@@ -258,7 +276,11 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     for number, state in enumerate(states[1:], start=1):
         what = f"runs[{number}].x0"
         functions.vector(what, backend_of(states[0].x), state.x, states[0].x, "the first run's")
-    for state in states:
+    new = [(run, state) for run, state in zip(runs, states, strict=True) if run.state is None]
+    for (_, state), observed in zip(new, _observed([(run, state.x) for run, state in new]), strict=True):
+        state.history.append(_row(0, 0.0, 0.0, observed))
+    for run, state in zip(runs, states, strict=True):
+        shared.find_divergence(state, run.fun)
         if state.divergence is not None:
             shared.report(state.divergence, stacklevel=4)
     done = sum(state.epoch for state in states) * shared.batches
@@ -299,9 +321,10 @@ def _advance(
         indices = backend.asarray(batches[0])
         results = [shared.train_epoch(fun, _arrays(states[0]), indices, rate, epoch, advance)]
     seconds = (time.perf_counter() - clock) / len(group)
-    for (run, state), (x, *memory), own in zip(group, results, batches, strict=True):
+    rows = _observed([(run, x) for (run, _), (x, *_) in zip(group, results, strict=True)])
+    for (run, state), (x, *memory), own, observed in zip(group, results, batches, rows, strict=True):
         step = _distance(backend, x, state.x)
-        row = _row(epoch, rate, step, x, run.observe)
+        row = _row(epoch, rate, step, observed)
         diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or finite(x)))
         if diverged:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -327,6 +350,17 @@ def _arrays(state: SGDState) -> State:
     return (state.x, *state.memory)
 
 
-def _row(epoch: int, rate: float, step: float, x: Array, observe: Observer | None) -> dict[str, float]:
-    row: dict[str, float] = {"epoch": epoch, "learning_rate": rate, "step": step}
-    return row if observe is None else row | functions.columns("observe", backend_of(x), observe(x.copy()), OWN)
+def _observed(points: Sequence[tuple[Run, Array]]) -> list[dict[str, float]]:
+    """Return what each run's observer reports at its point; an observer may know how to do so for all at once."""
+    observers = [run.observe for run, _ in points]
+    together = getattr(observers[0], "together", None) if observers else None
+    if together is not None and all(type(observe) is type(observers[0]) for observe in observers):
+        found = together(observers, [x.copy() for _, x in points])
+    else:
+        found = [{} if run.observe is None else run.observe(x.copy()) for run, x in points]
+    pairs = zip(points, found, strict=True)
+    return [functions.columns("observe", backend_of(x), row, OWN) for (_, x), row in pairs]
+
+
+def _row(epoch: int, rate: float, step: float, observed: Mapping[str, float]) -> dict[str, float]:
+    return {"epoch": epoch, "learning_rate": rate, "step": step, **observed}

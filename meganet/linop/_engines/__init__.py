@@ -6,7 +6,7 @@ Every engine computes the same products (see `base.Engine`); `ENGINES` lists the
 * *direct*: any kernel, shifted images times the kernel's matrices (`direct.py`),
 * *sparse*: the explicit circulant matrix, which is the definition (`circulant.py`).
 
-The first two exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`). "auto" takes *winograd*
+All exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`). "auto" takes *winograd*
 on the CPU only for images and kernels for which it is accurate, else *direct* (`guarded.py`).
 """
 
@@ -17,12 +17,19 @@ from functools import lru_cache
 from meganet.backend import Backend
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
-from meganet.linop._engines.device import DeviceDirect, DeviceWinograd
+from meganet.linop._engines.device import DeviceDirect, DeviceSparse, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
 from meganet.linop._engines.guarded import GuardedEngine
 from meganet.linop._engines.winograd import WinogradEngine
 
-ENGINES: tuple[Engine, ...] = (DeviceWinograd(), WinogradEngine(), DeviceDirect(), DirectEngine(), SparseEngine())
+ENGINES: tuple[Engine, ...] = (
+    DeviceWinograd(),
+    WinogradEngine(),
+    DeviceDirect(),
+    DirectEngine(),
+    DeviceSparse(),
+    SparseEngine(),
+)
 """Every engine; of those with one name, the first that serves."""
 
 AUTOMATIC: tuple[Engine, ...] = (DeviceWinograd(), GuardedEngine(WinogradEngine(), DirectEngine()), *ENGINES[2:])

@@ -59,20 +59,20 @@ class OneByOne(Engine):
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel[t]) x[t]`` for all t."""
-        return backend.xp.stack([self.engine.correlate(backend, x[t], kernel[t]) for t in range(x.shape[0])])
+        return backend.stack([self.engine.correlate(backend, x[t], kernel[t]) for t in range(x.shape[0])])
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradients of ``<y[t], K(kernel[t]) x[t]>`` with respect to the kernels."""
         numbers = range(x.shape[0])
-        return backend.xp.stack([self.engine.kernel_gradient(backend, x[t], y[t], kernel_shape) for t in numbers])
+        return backend.stack([self.engine.kernel_gradient(backend, x[t], y[t], kernel_shape) for t in numbers])
 
     def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
         """Return ``K(kernel[t]) x[t]`` for all t and what `gradients` needs."""
         results = [self.engine.recorded(backend, x[t], kernel[t]) for t in range(x.shape[0])]
-        return backend.xp.stack([y for y, _ in results]), [record for _, record in results]
+        return backend.stack([y for y, _ in results]), [record for _, record in results]
 
     def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
         """Return the gradients in the kernels and, if needed, in the images."""
         results = [self.engine.gradients(backend, one, y[t], need_x) for t, one in enumerate(record)]
-        in_x = backend.xp.stack([dx for _, dx in results]) if need_x else None
-        return backend.xp.stack([dkernel for dkernel, _ in results]), in_x
+        in_x = backend.stack([dx for _, dx in results]) if need_x else None
+        return backend.stack([dkernel for dkernel, _ in results]), in_x

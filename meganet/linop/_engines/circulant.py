@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,7 @@ class SparseEngine(Engine):
         return (matrix @ flat.T).T.reshape(x.shape[0], kernel.shape[0], *x.shape[2:])
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
-        """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters.
-
-        On a GPU the scatter adds in no fixed order, so there the last bit may differ from run to run.
-        """
+        """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters."""
         pattern = _device_pattern(backend, tuple(kernel_shape), tuple(x.shape[2:]))
         products = backend.xp.zeros(pattern.parameter.shape, dtype=x.dtype)
         flat_x, flat_y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)
@@ -68,6 +66,22 @@ def _device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape
     for name in ("indices", "indptr", "parameter", "rows"):
         setattr(pattern, name, backend.asarray(getattr(pattern, name)))
     return pattern
+
+
+# more than the layers of one network: a recorded step holds the addresses
+@lru_cache(maxsize=64)
+def device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> Any:
+    """Return the pattern as a device's kernels take it, with the places of the nonzeros parameter by parameter too."""
+    pattern = CirculantPattern(kernel_shape, image_shape)
+    order = np.argsort(pattern.parameter, kind="stable")
+    return SimpleNamespace(
+        shape=pattern.shape,
+        indices=backend.asarray(pattern.indices, np.int32),
+        indptr=backend.asarray(pattern.indptr, np.int64),
+        parameter=backend.asarray(pattern.parameter),
+        sorted_rows=backend.asarray(pattern.rows[order], np.int32),
+        sorted_columns=backend.asarray(pattern.indices[order], np.int32),
+    )
 
 
 def circulant_matrix(backend: Backend, kernel: Array, image_shape: tuple[int, ...]) -> Any:

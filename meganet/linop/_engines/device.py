@@ -6,16 +6,21 @@ launch. Every sum has a fixed order, so results repeat to the bit.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from meganet._cuda import Csr
 from meganet.backend import Array, Backend
 from meganet.linop._engines.base import Engine
-from meganet.linop._engines.direct import GATHERED_CHANNELS
+from meganet.linop._engines.circulant import device_pattern
 from meganet.linop._engines.tiles import POINTS, G, tile_count
 from meganet.linop._layout import from_memory, to_memory
+
+THREADS = 2**18
+"""Threads that occupy a large device."""
 
 
 class Record(NamedTuple):
@@ -91,14 +96,14 @@ class DeviceWinograd(Engine):
 
 
 class DeviceDirect(Engine):
-    """The direct sum for few input channels, one thread per output."""
+    """The direct sum, one thread per output: any kernel."""
 
     name = "direct"
     stacks = True
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the backend has kernels and the input channels are few."""
-        return backend.kernels is not None and kernel_shape[-3] < GATHERED_CHANNELS
+        """Whether the backend has kernels."""
+        return backend.kernels is not None
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
@@ -111,16 +116,52 @@ class DeviceDirect(Engine):
         _kernels(backend).launch("direct_forward", x.dtype, y.size, memory, matrices, y, *sizes)
         return from_memory(y)
 
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return ``K(kernel) x`` and what `gradients` needs: the images in the order that both products take."""
+        return super().recorded(backend, from_memory(to_memory(backend, x)), kernel)
+
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
         out_channels, in_channels, k1, k2 = kernel_shape
         inputs, outputs = to_memory(backend, x), to_memory(backend, y)
         stack, height, width, n = _sizes(inputs)[:4]
         lead = tuple(inputs.shape[:-4])
-        part = backend.xp.empty((*lead, height, k1, k2, in_channels, out_channels), dtype=x.dtype)
-        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2)
+        # as many strips of rows as it takes to occupy a device with one network: a stack gives the same sums
+        wanted = -(-THREADS // (k1 * k2 * in_channels * out_channels))
+        rows = -(-height // min(height, wanted))
+        strips = -(-height // rows)
+        part = backend.xp.empty((*lead, strips, k1, k2, in_channels, out_channels), dtype=x.dtype)
+        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2, rows, strips)
         _kernels(backend).launch("direct_gradient", x.dtype, part.size, inputs, outputs, part, *sizes)
         return backend.xp.ascontiguousarray(_exchange(part.sum(axis=-5), back=True))
+
+
+class DeviceSparse(Engine):
+    """The explicit circulant matrix, with kernels of our own in the place of a sparse library."""
+
+    name = "sparse"
+    stacks = True
+
+    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether the backend has kernels."""
+        return backend.kernels is not None
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel) x``."""
+        pattern = device_pattern(backend, tuple(kernel.shape[-4:]), tuple(x.shape[-2:]))
+        values = backend.xp.take(kernel.reshape(*kernel.shape[:-4], -1), pattern.parameter, axis=-1)
+        matrix = Csr(values, pattern.indices, pattern.indptr, pattern.shape)
+        y = _kernels(backend).csr_product(matrix, x.reshape(*x.shape[:-3], -1))
+        return y.reshape(*x.shape[:-3], kernel.shape[-4], *x.shape[-2:])
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>``: of every nonzero, then the sum for every parameter."""
+        pattern = device_pattern(backend, tuple(kernel_shape), tuple(x.shape[-2:]))
+        flat_x, flat_y = x.reshape(*x.shape[:-3], -1), y.reshape(*y.shape[:-3], -1)
+        part = _kernels(backend).csr_gradient(pattern.sorted_rows, pattern.sorted_columns, flat_x, flat_y)
+        # a parameter stands once in the matrix for every pixel
+        size = math.prod(kernel_shape)
+        return part.reshape(*x.shape[:-4], size, -1).sum(axis=-1).reshape(*x.shape[:-4], *kernel_shape)
 
 
 def _kernels(backend: Backend) -> Any:
@@ -146,7 +187,7 @@ def _exchange(kernel: Array, back: bool = False) -> Array:
     return kernel.transpose(*range(k), *axes)
 
 
-@lru_cache(maxsize=4)
+@cache
 def _gg(backend: Backend, dtype: Any) -> Array:
     """Return ``G (x) G``, (36, 9), on the device."""
     return backend.asarray(np.kron(G, G).astype(dtype))
