@@ -93,6 +93,12 @@ NETWORKS = {
         lambda: ConnectorLayer(AveragePooling(SHAPE)),
         lambda: ConvolutionLayer((8, 6, 5), 8),
     ),
+    "fixed statistics": between(
+        lambda: NormalisationLayer(SHAPE, ("examples", "pixels")).frozen_on(
+            GUARD.xp.zeros(0), GUARD.asarray(np.random.default_rng(0).standard_normal((4, *SHAPE)))
+        ),
+        lambda: ConvolutionLayer(SHAPE, 8),
+    ),
     "depthwise": between(
         lambda: AffineLayer(
             DepthwiseConvolution(GUARD.asarray(np.zeros((8, 3, 5))), SHAPE[1:]), activation="tanh", bias=True
