@@ -117,7 +117,7 @@ def _image_size(x: Array) -> float:
         else:
             memory = np.ascontiguousarray(x.transpose(2, 3, 0, 1))
             signed = (memory.reshape(-1, channels) @ weights).reshape(-1, n).T
-    return _even_size(np.abs(signed, out=signed), max(1, FEW * height * width))
+    return _even_size(np.abs(signed, order="C"), max(1, FEW * height * width))
 
 
 def _kernel_size(kernel: Array) -> float:
@@ -130,15 +130,17 @@ def _even_size(magnitudes: Array, few: float) -> float:
     length = magnitudes.shape[1]
     if not magnitudes.size:
         return 0.0
-    size = float(magnitudes.max())
+    largest = magnitudes.max(axis=1)
+    size = float(largest.max())
     if not size <= _range(magnitudes.dtype)[1]:
         return np.nan
     # in a row with a part p of large ones the mean is at most p + 1 / RANGE of the largest, which few rows leave open
-    sums = magnitudes @ _ones(length, magnitudes.dtype)
-    enough = (max(RARE, few / length) + 1 / RANGE) * length * size
-    if sums.min() < enough:
-        rest = magnitudes[sums < enough]
-        large = np.count_nonzero(rest >= rest.max(axis=1, keepdims=True) / RANGE, axis=1)
+    open_rows = magnitudes @ _ones(length, magnitudes.dtype) < largest * (
+        (max(RARE, few / length) + 1 / RANGE) * length
+    )
+    if open_rows.any():
+        rest = magnitudes[open_rows]
+        large = np.count_nonzero(rest >= largest[open_rows, None] / RANGE, axis=1)
         if (large <= np.maximum(RARE * np.count_nonzero(rest, axis=1), few)).any():
             return np.nan
     return size
