@@ -23,7 +23,7 @@ round-off of an earlier layer. In a pixel of both signs, large numbers may cance
 coincidence.
 
 The choice is one for all images of a call; for the gradients the images, the kernel and the upstream gradient decide.
-It takes one pass over the images, a matrix times a vector: 1 to 2 % of the product.
+It takes one pass over the images, a matrix times a vector, and a few over a number per pixel.
 """
 
 from __future__ import annotations
