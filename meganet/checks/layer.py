@@ -1,0 +1,194 @@
+"""Checks of a layer: all its products against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from meganet.backend import Array
+from meganet.checks.adjoint import CheckError, check_adjoint
+from meganet.checks.derivative import FLOOR_MAXIMUM, TaylorTable, check_derivative
+from meganet.checks.slopes import Norms, norms
+from meganet.layers.base import Layer
+
+STACK_TOLERANCE = 1e-12
+FLOAT32_TOLERANCE = 1e-4
+"""Largest accepted relative differences, besides those from rounding."""
+ROUNDING, ROUND_OFF = 2.0**-50, 64.0
+"""A relative change of the arguments by four units, and the accepted multiple of what it does to the results."""
+KINKS = 2.0**-16
+"""A relative change that crosses every kink (ReLU) which rounding to float32 may cross."""
+LARGEST_GROWTH = 100.0
+LABELS = ("y", "jvp", "dtheta", "dx", "vjp_theta", "call")
+
+
+def check_layer(
+    layer: Layer,
+    *,
+    seed: int = 0,
+    examples: int = 3,
+    scale: float = 1e-2,
+    floor_maximum: float = FLOOR_MAXIMUM,
+) -> TaylorTable:
+    """Check a layer: Taylor test in (theta, x) together, `vjp` against `jvp`, float32 against float64, stacks.
+
+    Where the layer has a `curvature`, that too: Taylor test of `vjp`, symmetry. The direction of the Taylor tests is
+    such that all named weights and the examples have a like part in the slope, so that a relative error of 1e-6 in
+    the derivative in any of them alone is seen.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer or network; it is evaluated in float64 at random weights and inputs.
+    seed : int
+        Of the random numbers.
+    examples : int
+        Size of the batch.
+    scale : float
+        Length of the direction, relative to unit normal numbers, before its parts are made alike.
+    floor_maximum : float
+        See `check_derivative`; also that of the second derivatives.
+
+    Returns
+    -------
+    TaylorTable
+        Of the first derivatives.
+
+    Raises
+    ------
+    CheckError
+        If a product is wrong, a shape does not fit, an input was modified, float32 input does not give float32
+        results close to those in float64, or a stack of networks does not give what each gives alone.
+
+    Examples
+    --------
+    >>> from meganet import ConvolutionLayer
+    >>> from meganet.checks import check_layer
+    >>> check_layer(ConvolutionLayer((2, 6, 5), 3)).floor < 1e-8
+    True
+    """
+    rng = np.random.default_rng(seed)
+    draw = layer.backend.asarray
+    n, m = layer.parameters.size, (examples, *layer.domain_shape)
+    theta, dtheta = draw(0.5 * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
+    x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
+    y, tape = layer.forward(theta, x)
+    dy = draw(rng.standard_normal(y.shape))
+    before = [a.copy() for a in (theta, x, y, dtheta, dx, dy)]
+    j = layer.jvp(dtheta, dx, tape)
+    g_theta, g_x = layer.vjp(dy, tape)
+    layer.vjp_theta(dy, tape)
+    for label, now, then in zip(
+        ("theta", "x", "y", "dtheta", "dx", "dy"), (theta, x, y, dtheta, dx, dy), before, strict=True
+    ):
+        if _size(now - then) != 0:
+            raise CheckError(f"{layer!r}: {label} was modified by a product")
+    if g_theta.shape != theta.shape or g_x.shape != x.shape or j.shape != y.shape:
+        raise CheckError(f"{layer!r}: products of shapes {g_theta.shape}, {g_x.shape}, {j.shape}")
+    _check_evaluations(layer, [theta, x, dtheta, dx, dy], rng)
+    pack = layer.backend.xp.concatenate
+
+    def joint_vjp(w: Array) -> Array:
+        parts = layer.vjp(w, tape)
+        return pack([parts[0], parts[1].reshape(-1)])
+
+    def joint_jvp(v: Array) -> Array:
+        return layer.jvp(v[:n], v[n:].reshape(m), tape)
+
+    def value(v: Array) -> Array:
+        return layer.forward(v[:n], v[n:].reshape(m))[0]
+
+    def gradient(v: Array) -> Array:
+        parts = layer.vjp(dy, layer.forward(v[:n], v[n:].reshape(m))[1])
+        return pack([parts[0], parts[1].reshape(-1)])
+
+    def curvature(v: Array) -> Array:
+        parts = layer.curvature(v[:n], v[n:].reshape(m), dy, tape)
+        return pack([parts[0], parts[1].reshape(-1)])
+
+    point, v = pack([theta, x.reshape(-1)]), pack([dtheta, dx.reshape(-1)])
+    check_adjoint(joint_jvp, joint_vjp, v=v, w=dy, name=repr(layer))
+    if layer.twice_differentiable:
+        name = f"curvature of {layer!r}"
+        check_adjoint(curvature, curvature, v=v, w=draw(rng.standard_normal(v.shape)), name=name)
+        if _size(dy - before[-1]) != 0:
+            raise CheckError(f"{layer!r}: dy was modified by curvature")
+        # parts of the gradient that are as large as each other, so that a small one is seen too
+        weights = _balanced(layer, 1 + 0 * v, lambda part: curvature(v) * part)
+        along = _balanced(layer, v, curvature)
+        check_derivative(
+            lambda p: weights * gradient(p),
+            lambda d: weights * curvature(d),
+            point,
+            along,
+            name=name,
+            floor_maximum=floor_maximum,
+        )
+    along = _balanced(layer, v, joint_jvp)
+    return check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
+
+
+def _balanced(layer: Layer, v: Array, product: Callable[[Array], Array]) -> Array:
+    """Return `v`, weights and examples, with the parts multiplied so that the product with each has the same size."""
+    stops = [*np.cumsum([parameter.size for parameter in layer.parameters]).tolist(), v.size]
+    parts, sizes = [], []
+    for start, stop in zip([0, *stops], stops, strict=False):
+        part = layer.backend.xp.zeros_like(v)
+        part[start:stop] = v[start:stop]
+        parts.append(part)
+        sizes.append(_size(product(part)))
+    largest = max(sizes)
+    factors = [min(largest / size, LARGEST_GROWTH) if size else 1.0 for size in sizes]
+    return sum(factor * part for factor, part in zip(factors, parts, strict=True))
+
+
+def _check_evaluations(layer: Layer, inputs: list[Array], rng: np.random.Generator) -> None:
+    """Compare the products with those in float32, of a stack of two networks, and `vjp_theta` with `vjp`.
+
+    They may differ by a fixed share of their size and by what small changes of all arguments do to them.
+    """
+
+    def products(theta: Array, x: Array, dtheta: Array, dx: Array, dy: Array) -> list[Array]:
+        y, tape = layer.forward(theta, x)
+        return [y, layer.jvp(dtheta, dx, tape), *layer.vjp(dy, tape), layer.vjp_theta(dy, tape), layer(theta, x)]
+
+    def spread(arguments: list[Array], results: list[Array], size: float) -> Norms:
+        """Return the largest changes of the results, for relative changes of the arguments up and down."""
+        changes = []
+        for _ in range(2):
+            change = [layer.backend.asarray(size * rng.standard_normal(a.shape)) for a in arguments]
+            for sign in (1, -1):
+                theta, x, dtheta, dx, dy = (a + sign * a * c for a, c in zip(arguments, change, strict=True))
+                y, tape = layer.forward(theta, x)
+                in_theta, in_x = layer.vjp(dy, tape)
+                changed = [y, layer.jvp(dtheta, dx, tape), in_theta, in_x, in_theta, y]
+                changes.append([_size(a - b) for a, b in zip(changed, results, strict=True)])
+        return np.max(changes, axis=0)
+
+    wide = products(*inputs)
+    size, noise = np.array([_size(a) for a in wide]), spread(inputs, wide, ROUNDING)
+    if not _size(wide[4] - wide[2]) <= STACK_TOLERANCE * size[2] + ROUND_OFF * noise[2]:
+        raise CheckError(f"{layer!r}: vjp_theta differs from vjp")
+    narrow = products(*(a.astype(np.float32) for a in inputs))
+    accepted = FLOAT32_TOLERANCE * size + 2.0**29 * ROUND_OFF * noise + 2 * spread(inputs, wide, KINKS)
+    for k, label in enumerate(LABELS):
+        if narrow[k].dtype != np.float32:
+            raise CheckError(f"{layer!r}: {label} is {narrow[k].dtype} for float32 input")
+        error = _size(narrow[k].astype(np.float64) - wide[k])
+        if not error <= accepted[k]:
+            raise CheckError(f"{layer!r}: {label} in float32 differs from float64 by {error:.1e} of {size[k]:.1e}")
+    double = [layer.backend.xp.stack([a, -0.5 * a]) for a in inputs]
+    together = products(*double)
+    for t in range(2):
+        one = [a[t].copy() for a in double]
+        alone = products(*one)
+        noise = spread(one, alone, ROUNDING)
+        for k, label in enumerate(LABELS):
+            accepted = STACK_TOLERANCE * _size(alone[k]) + ROUND_OFF * noise[k]
+            if together[k].shape[1:] != alone[k].shape or not _size(together[k][t] - alone[k]) <= accepted:
+                raise CheckError(f"{layer!r}: {label} of a stack of two is not that of each alone")
+
+
+def _size(a: Array) -> float:
+    return float(norms(a)[0])

@@ -1,0 +1,135 @@
+"""The slope of a function along a line, measured from its values alone, and how far the measurement can be trusted.
+
+The function need be smooth in pieces only: where its slope jumps (ReLU) the steps become shorter until none crosses a
+jump, and a jump at the point itself shows in the two one-sided slopes. A long step may leave the domain of a function;
+what is not finite there is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meganet.backend import Array, backend_of
+
+EPS = float(np.finfo(np.float64).eps)
+FIRST_STEP = 0.9
+"""No power of 2: with such steps a function whose period is one would look constant."""
+HALVINGS = 64
+GROWTH = 256.0
+Line = Callable[[float], Array]
+"""Values ``h -> f(x + h d)``."""
+Norms = np.ndarray[Any, Any]
+"""Euclidean norm and largest entry: a mistake may be a small one everywhere or a larger one in a single entry."""
+
+
+class Slope(NamedTuple):
+    """A slope, the jump between the one-sided slopes at the point, and the uncertainty in both norms at a step."""
+
+    value: Array
+    jump: Array
+    error: Norms
+    step: float
+
+
+def norms(a: Array) -> Norms:
+    """Return Euclidean norm and largest absolute value, for entries of any size."""
+    if not hasattr(a, "reshape"):
+        return np.full(2, abs(float(a)))
+    if not math.prod(a.shape):
+        return np.zeros(2)
+    flat = a.reshape(-1).astype(np.float64)
+    to_host = backend_of(flat).to_host
+    largest = float(to_host(abs(flat).max()))
+    if largest == 0 or not math.isfinite(largest):
+        return np.full(2, largest)
+    scaled = flat / largest
+    return largest * np.array([math.sqrt(float(to_host((scaled * scaled).sum()))), 1.0])
+
+
+def positive(a: Array) -> Array:
+    """Return max(a, 0) for arrays and numbers alike."""
+    return 0.5 * (a + abs(a))
+
+
+@np.errstate(all="ignore")
+def round_off(line: Line, size: Norms, step: float) -> Norms:
+    """Return the standard deviation of the noise in the values of a function of the given size.
+
+    From differences of order 5 and 6 of values at tiny steps, where only noise is left: J. Moré and S. Wild,
+    Estimating computational noise, SIAM J. Sci. Comput. 33 (2011). At least one unit of round-off.
+    """
+    rows = [line(k * step) for k in range(1, 8)]
+    noise = EPS * size
+    for order in range(1, 7):
+        rows = [b - a for a, b in zip(rows, rows[1:], strict=False)]
+        if order >= 5:
+            share = math.factorial(order) ** 2 / math.factorial(2 * order)
+            noise = np.maximum(noise, np.sqrt(share * np.mean([norms(row) ** 2 for row in rows], axis=0)))
+    return noise
+
+
+def slope_of(line: Line, noise: Norms, accuracy: float, first: float, longest: float) -> Slope | None:
+    """Return the slope at 0, found as accurately as asked, relative to its size, or else as noise allows.
+
+    Steps begin at `first`; where noise hides the slope they begin further out, up to `longest`. None if the function is
+    finite nowhere near.
+    """
+    best = _search(line, noise, accuracy, first)
+    while best is not None and first * GROWTH <= longest:
+        enough = np.all(best.error <= accuracy * norms(best.value))
+        if enough or best.error[0] > 8 * noise[0] / best.step:
+            break
+        first *= GROWTH
+        other = _search(line, noise, accuracy, first)
+        if other is None or other.error[0] > best.error[0]:
+            break
+        best = other
+    return best
+
+
+@np.errstate(all="ignore")
+def _search(line: Line, noise: Norms, accuracy: float, first: float) -> Slope | None:
+    """Halve the step; every step gives a central difference, extrapolated twice to an error of order 6.
+
+    The uncertainty is what the last two halvings changed, plus noise. The least uncertain one is kept.
+    """
+    centre, best = line(0.0), None
+    central: list[Array] = []
+    jumps: list[Array] = []
+    change = None
+    for k in range(HALVINGS):
+        h = first * 0.5**k
+        if best is not None and noise[0] / h > best.error[0]:
+            break
+        plus, minus = line(h), line(-h)
+        before, jump_before = central, jumps
+        central = _extrapolated((plus - minus) * (0.5 / h), before, 2)
+        jumps = _extrapolated((plus + minus - 2 * centre) * (1 / h), jump_before, 1)
+        if not np.isfinite(norms(central[0])[0]):
+            central, jumps, change = [], [], None
+            continue
+        if len(before) < 3:
+            continue
+        last, change = change, norms(central[2] - before[2])
+        if last is None:
+            continue
+        error = np.maximum(last, change) + noise / h
+        if best is None or error.sum() < best.error.sum():
+            # a jump that is no smaller than its own uncertainty
+            jump = positive(abs(jumps[2]) - abs(jumps[2] - jump_before[2]))
+            best = Slope(central[2], jump, error, h)
+            if np.all(error <= accuracy * norms(central[2])):
+                break
+    return best
+
+
+def _extrapolated(new: Array, before: list[Array], order: int) -> list[Array]:
+    """Return a row of Richardson's scheme, at most two columns, for errors of orders `order`, `order` + 2, ..."""
+    row = [new]
+    for j, old in enumerate(before[:2]):
+        row.append(row[j] + (row[j] - old) * (1 / (2 ** (order + 2 * j) - 1)))
+    return row
