@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from registry import LAYER_CASES, LAYERS
 
-from meganet import DenseLayer
+from meganet import Chain, ConvolutionLayer, DenseLayer
 from meganet._validate import InputError
 from meganet.checks import CheckError, check_adjoint, check_derivative, check_layer
+from meganet.layers import ActivationLayer, Layer, NormalisationLayer, SmoothReLU, TVNormalisationLayer
 from meganet.layers.activations import Tanh
 from meganet.linop import CirculantConvolution, Dense
+from meganet.networks import DoubleLayer, ResidualNetwork, SymmetricLayer
 
 
 class BrokenAdjoint(Dense):
@@ -142,3 +145,249 @@ def test_layer_check_sees_broken_products(broken):
     layer.broken = broken
     with pytest.raises(CheckError):
         check_layer(layer)
+
+
+def stencils(out, into, size):
+    return CirculantConvolution(np.zeros((out, into, 3, 3)), (size, size))
+
+
+RIGHT = {
+    "tanh, 16 channels": (6, lambda: ConvolutionLayer((16, 6, 6), 16, activation="tanh", bias=True)),
+    "tanh, 64 channels": (2, lambda: ConvolutionLayer((32, 14, 14), 64, activation="tanh")),
+    "relu, 16 channels": (10, lambda: ConvolutionLayer((16, 6, 6), 16)),
+    "relu, 64 channels": (2, lambda: ConvolutionLayer((32, 14, 14), 64)),
+    "smooth relu": (5, lambda: ConvolutionLayer((16, 6, 6), 16, activation=SmoothReLU(0.01))),
+    "dense": (2, lambda: DenseLayer((64, 7, 7), 64, activation="tanh")),
+    "one neuron": (50, lambda: DenseLayer((2,), 1, activation="tanh")),
+    "relu alone": (10, lambda: ActivationLayer((64, 7, 7), "relu")),
+    "double": (3, lambda: DoubleLayer(stencils(24, 12, 8), stencils(12, 24, 8), "relu", "tanh", bias1=True)),
+    "symmetric": (
+        2,
+        lambda: SymmetricLayer(stencils(32, 32, 7), "relu", normalisation1=NormalisationLayer((32, 7, 7), ("pixels",))),
+    ),
+    "residual": (2, lambda: ResidualNetwork(SymmetricLayer(stencils(8, 8, 6), "relu"), 3, 0.3)),
+    "ill-conditioned normalisation": (40, lambda: NormalisationLayer((2, 2, 1), ("pixels",), eps=1e-8)),
+    "normalisation of two examples": (40, lambda: NormalisationLayer((3, 2, 4), ("examples",), eps=1e-6)),
+    "normalisation of one channel": (40, lambda: TVNormalisationLayer((1, 3, 3), eps=1e-6)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_layers_of_all_sizes_pass(name):
+    seeds, make = RIGHT[name]
+    for seed in range(seeds):
+        check_layer(make(), seed=seed, examples=seed % 3 + 1)
+
+
+class WrongLayer(Layer):
+    """A layer with derivatives that are consistent with each other, but of other weights and inputs."""
+
+    def __init__(self, inner, theta, x):
+        super().__init__(inner.domain_shape, inner.range_shape, inner.parameters)
+        self.inner, self.factors, self.couples_examples = inner, (theta, x), inner.couples_examples
+
+    def resized(self, domain_shape):
+        return WrongLayer(self.inner.resized(domain_shape), *self.factors)
+
+    def _forward(self, theta, x):
+        return self.inner._forward(theta, x)
+
+    def _scaled(self, in_theta, in_x):
+        return np.asarray(self.factors[0], in_theta.dtype) * in_theta, self.factors[1] * in_x
+
+    def _jvp(self, dtheta, dx, record):
+        return self.inner._jvp(*self._scaled(dtheta, dx), record)
+
+    def _vjp(self, dy, record):
+        return self._scaled(*self.inner._vjp(dy, record))
+
+
+class WronglyCurvedLayer(WrongLayer):
+    """Wrong in the second derivatives alone."""
+
+    def _jvp(self, dtheta, dx, record):
+        return self.inner._jvp(dtheta, dx, record)
+
+    def _vjp(self, dy, record):
+        return self.inner._vjp(dy, record)
+
+    def _curvature(self, dtheta, dx, dy, record):
+        return self._scaled(*self.inner._curvature(*self._scaled(dtheta, dx), dy, record))
+
+
+def is_curved(layer):
+    rng = np.random.default_rng(0)
+    theta, x = rng.standard_normal(layer.parameters.size), rng.standard_normal((3, *layer.domain_shape))
+    y, tape = layer.forward(theta, x)
+    return any(abs(part).max(initial=0) > 0 for part in layer.curvature(theta, x, rng.standard_normal(y.shape), tape))
+
+
+@pytest.mark.parametrize("case", LAYER_CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+def test_a_millionth_is_seen_in_every_layer(case):
+    """In the derivative in the weights or the examples alone, too, by nothing but the Taylor test."""
+    layer = LAYERS[case[0]][case[1]]()
+    kinds = [WrongLayer, WronglyCurvedLayer] if layer.twice_differentiable and is_curved(layer) else [WrongLayer]
+    for kind in kinds:
+        factors = [(1 + 1e-6, 1 + 1e-6), (1.0, 1 - 1e-6)] + [(1 + 1e-6, 1.0)] * (layer.parameters.size > 0)
+        for seed, (theta, x) in enumerate(factors):
+            with pytest.raises(CheckError, match="the derivative test fails"):
+                check_layer(kind(layer, theta, x), seed=seed)
+        check_layer(kind(layer, 1.0, 1.0))
+
+
+def test_a_millionth_is_seen_in_one_array_of_a_network():
+    network = Chain(
+        [ConvolutionLayer((1, 6, 4), 8, bias=True), ConvolutionLayer((8, 6, 4), 8), DenseLayer((8, 6, 4), 3)]
+    )
+    start = 0
+    for parameter in network.parameters:
+        factors = np.ones(network.parameters.size)
+        factors[start : start + parameter.size] += 1e-6
+        start += parameter.size
+        with pytest.raises(CheckError, match="the derivative test fails"):
+            check_layer(WrongLayer(network, factors, 1.0))
+
+
+SCALES = [1e-8, 1.0, 1e8]
+
+
+@pytest.mark.parametrize("values", SCALES)
+@pytest.mark.parametrize("length", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize(
+    ("function", "slope", "points"),
+    [
+        (lambda z: np.tanh(3 * z).sum(), lambda x, d: (3 / np.cosh(3 * x) ** 2 * d).sum(), 1.0),
+        (lambda z: np.sin(z), lambda x, d: np.cos(x) * d, 1.0),
+        (lambda z: z @ z, lambda x, d: 2 * x @ d, 1.0),
+        (lambda z: z @ z, lambda x, d: 2 * x @ d, 1e8),
+        (lambda z: np.exp(z), lambda x, d: np.exp(x) * d, 0.0),
+        (lambda z: np.log(abs(z)), lambda x, d: d / x, 1e-8),
+        (lambda z: np.sqrt(z * z + 1e-6).sum(), lambda x, d: (x / np.sqrt(x * x + 1e-6) * d).sum(), 1e-3),
+        (lambda z: z + 1e-9 * np.sin(z), lambda x, d: d + 1e-9 * np.cos(x) * d, 1.0),
+        (lambda z: np.maximum(z, 0), lambda x, d: (x >= 0) * d, 1.0),
+        (lambda z: np.sin(2 * np.pi * 256 * z), lambda x, d: 512 * np.pi * np.cos(512 * np.pi * x) * d, 1.0),
+    ],
+    ids=[
+        "tanh",
+        "sine",
+        "square",
+        "large square",
+        "exponential",
+        "logarithm",
+        "sharp",
+        "nearly linear",
+        "relu",
+        "wave",
+    ],
+)
+def test_derivatives_of_all_scales(values, length, function, slope, points):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, d = points * rng.standard_normal(7), length * rng.standard_normal(7)
+        right = check_derivative(lambda z: values * function(z), lambda v, x=x: values * slope(x, v), x, d)
+        assert right.floor <= right.tolerance < 1e-7
+        with pytest.raises(CheckError, match="the derivative test fails"):
+            check_derivative(lambda z: values * function(z), lambda v, x=x: values * (1 + 1e-6) * slope(x, v), x, d)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_slopes_of_zero(seed):
+    rng = np.random.default_rng(seed)
+    x, d = rng.standard_normal(6), rng.standard_normal(6)
+    assert check_derivative(lambda z: 1e8 + 0 * z, lambda v: 0 * v, x, d).exact
+    assert check_derivative(lambda z: z @ z, lambda v: 0 * v.sum(), 0 * x, d).order == pytest.approx(2, abs=0.05)
+    a = rng.standard_normal((6, 6))
+    minimiser = np.linalg.solve(a.T @ a, x)
+    check_derivative(lambda z: z @ (a.T @ a) @ z / 2 - x @ z, lambda v: (a.T @ a @ minimiser - x) @ v, minimiser, d)
+    with pytest.raises(CheckError):
+        check_derivative(lambda z: z @ z, lambda v: 1e-6 * v.sum(), 0 * x, d)
+
+
+def test_a_kink_at_the_point_allows_the_slopes_on_both_sides(rng):
+    x, d = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 0.5]), np.array([1.0, -1.0, 0.5, 1.0, 2.0, -3.0])
+    for at_zero in (0.0, 0.5, 1.0):
+        check_derivative(
+            lambda z: np.maximum(z, 0), lambda v, s=at_zero: np.where(x == 0, s, x > 0) * v, x, d, name="relu"
+        )
+    for at_zero in (1.001, 2.0, -0.001, -1.0):
+        with pytest.raises(CheckError, match="x lies on a kink"):
+            check_derivative(lambda z: np.maximum(z, 0), lambda v, s=at_zero: np.where(x == 0, s, x > 0) * v, x, d)
+    for wrong in (3, 5):
+        factors = 1 + 1e-6 * (np.arange(6) == wrong)
+        with pytest.raises(CheckError):
+            check_derivative(lambda z: np.maximum(z, 0), lambda v, f=factors: f * (x >= 0) * v, x, d)
+
+
+def test_entries_whose_sign_a_long_step_changes_are_not_excused(rng):
+    x, d = 0.01 * rng.standard_normal(1000), rng.standard_normal(1000)
+    crossed = (x > 0) & (x + d < 0)
+    assert crossed.sum() > 100
+    for factors in (1 + 1e-6 * crossed, 1 + 1e-4 * (np.cumsum(crossed) == 7)):
+        with pytest.raises(CheckError):
+            check_derivative(lambda z: np.maximum(z, 0), lambda v, f=factors: f * (x >= 0) * v, x, d)
+    check_derivative(lambda z: np.maximum(z, 0), lambda v: (x >= 0) * v, x, d)
+
+
+def test_a_single_wrong_entry_is_seen(rng):
+    x, d = rng.standard_normal(10000), rng.standard_normal(10000)
+    factors = 1 + 1e-6 * (np.arange(10000) == np.argmax(abs(d)))
+    with pytest.raises(CheckError):
+        check_derivative(np.sin, lambda v: factors * np.cos(x) * v, x, d)
+
+
+def test_a_step_may_leave_the_domain():
+    x = np.array([0.3, 2.0])
+    table = check_derivative(lambda z: np.log(z) / np.sqrt(3 - z), lambda v: log_slope(x) * v, x, np.array([-4.0, 5.0]))
+    assert table.floor < 1e-8 and not np.isfinite(table.error1[0])
+
+
+def log_slope(x):
+    return 1 / x / np.sqrt(3 - x) + 0.5 * np.log(x) * (3 - x) ** -1.5
+
+
+def test_derivative_sees_results_that_do_not_fit(rng):
+    x = rng.standard_normal(3)
+    with pytest.raises(CheckError, match=r"value of shape \(3,\) .*derivative of shape \(3, 1\)"):
+        check_derivative(np.sin, lambda v: (np.cos(x) * v)[:, None], x, x)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(CheckError):
+            check_derivative(np.sin, lambda v, w=wrong: w * v, x, x)
+    with pytest.raises(InputError, match=r"direction: expected an array of shape \(3,\), got shape \(2,\)"):
+        check_derivative(np.sin, lambda v: v, x, x[:2])
+
+
+def test_derivatives_on_every_backend(backend, rng):
+    x, d = (backend.asarray(rng.standard_normal((4, 3))) for _ in range(2))
+    y = backend.xp.tanh(x)
+    check_derivative(backend.xp.tanh, lambda v: (1 - y * y) * v, x, d)
+    with pytest.raises(CheckError):
+        check_derivative(backend.xp.tanh, lambda v: (1 + 1e-6) * (1 - y * y) * v, x, d)
+
+
+def test_the_adjoint_of_what_cancels(rng):
+    """Of the terms in a sum a billionth is left, so their round-off is far more than that of the result."""
+    a, b = rng.standard_normal((2, 40))
+    v, w = rng.standard_normal((2, 40))
+
+    def product(u):
+        return (a + 1e-9 * b) * u - a * u
+
+    def other(u):
+        return a * u * (1 + 1e-9 * b / a) - a * u
+
+    check_adjoint(product, other, v=v, w=w)
+    with pytest.raises(CheckError):
+        check_adjoint(product, lambda u: 1.01 * other(u), v=v, w=w)
+    with pytest.raises(CheckError):
+        check_adjoint(lambda u: product(u) + 1e-9 * u * u, other, v=v, w=w)
+
+
+class ImpreciseLayer(DenseLayer):
+    def _jvp(self, dtheta, dx, record):
+        dy = super()._jvp(dtheta, dx, record)
+        return dy if dy.dtype == np.float64 else dy * np.float32(1.001)
+
+
+def test_layer_check_sees_a_loss_of_precision_in_float32():
+    with pytest.raises(CheckError, match="jvp in float32 differs from float64"):
+        check_layer(ImpreciseLayer((5, 4), 6))

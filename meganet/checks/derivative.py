@@ -12,7 +12,7 @@ import numpy as np
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.checks.adjoint import CheckError
-from meganet.checks.slopes import EPS, FIRST_STEP, Line, norms, positive, round_off, slope_of
+from meganet.checks.slopes import EPS, FIRST_STEP, SHARE, Line, norms, positive, round_off, slope_of
 
 FLOOR_MAXIMUM = 1e-8
 SAFETY = 10.0
@@ -55,7 +55,7 @@ class TaylorTable:
     def __str__(self) -> str:
         """Return the table as text with a last line of order and floor."""
         lines = ["       h          E0          E1    E1/E0"]
-        rows = zip(self.h, self.error0, self.error1, strict=True)
+        rows = zip(self.h.tolist(), self.error0.tolist(), self.error1.tolist(), strict=True)
         lines += [f"{h:8.2e}  {e0:10.4e}  {e1:10.4e}  {e1 / e0 if e0 else 0:7.1e}" for h, e0, e1 in rows]
         order = "linear along this direction" if self.exact else f"order {self.order:.3f}"
         return "\n".join([*lines, f"{order}, floor of E1/E0 {self.floor:.1e}, at most {self.tolerance:.1e}"])
@@ -81,7 +81,8 @@ def check_derivative(
 
     A relative error of 1e-6 of the slope is seen, and one of single entries that is 1e-6 of the largest, whatever the
     scales of f, x and d, unless the values change by less than 1e8 units of their round-off. Where an entry of f has
-    a kink at `x` itself, its derivative may be anything between the slopes on both sides.
+    a kink at `x` itself, its derivative may be anything between the slopes on both sides; where several kinks that
+    lie at `x` at once add up in an entry, take another point.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def check_derivative(
     >>> round(table.order, 1)
     2.0
     """
-    reach = _reach(x, direction)
+    point, length = _check_point(x, direction)
     direction = direction.astype(np.float64)
     f0, slope = function(x), derivative(direction)
     size, slope_size = norms(f0), norms(slope)
@@ -131,7 +132,10 @@ def check_derivative(
     def line(h: float) -> Array:
         return function(x + h * direction) if h else f0
 
-    noise = round_off(line, size, max(2.0**-36 * min(1.0, reach), 64 * EPS * reach))
+    reach = max(point, 1.0) / length
+    ratio = (point or 1.0) / length
+    # so short that the function is straight, but at least some units of the entries of x
+    noise = round_off(line, size, max(2.0**-36 * min(1.0, ratio), 64 * EPS * ratio))
     accuracy = 0.1 * floor_maximum / SAFETY
     measured = slope_of(line, noise, accuracy, FIRST_STEP * min(1.0, 1024 * reach), reach)
     if measured is None:
@@ -149,26 +153,24 @@ def check_derivative(
     if verbose:
         print(f"{name}\n{table}")
     if not floor <= tolerance:
+        kink = "; x lies on a kink: try another" if (norms(measured.jump) > SHARE * slope_size).any() else ""
         raise CheckError(
             f"{name}: the derivative test fails, order {order:.3f} (of a right one 2) and floor "
-            f"{floor:.1e} (at most {tolerance:.1e})\n{table}"
+            f"{floor:.1e} (at most {tolerance:.1e}){kink}\n{table}"
         )
     return table
 
 
-def _reach(x: Array, direction: Array) -> float:
-    """Return how often the direction fits into the point, or into unit numbers if the point is smaller."""
-    point, length = norms(x), norms(direction)
-    if getattr(x, "dtype", None) != np.float64 or not 0 < length[0] < math.inf:
-        _validate.reject(
-            "x, direction",
-            "float64 and a direction that is not zero",
-            f"{getattr(x, 'dtype', type(x).__name__)}, {length[0]}",
-        )
+def _check_point(x: Array, direction: Array) -> tuple[float, float]:
+    """Return the typical sizes of the entries of point and direction."""
+    length = float(norms(direction)[0])
+    kind = getattr(x, "dtype", type(x).__name__)
+    if kind != np.float64 or not 0 < length < math.inf:
+        _validate.reject("x, direction", "float64 and a direction that is not zero", f"{kind}, {length}")
     if direction.shape != x.shape:
         _validate.array_shape("direction", direction, x.shape)
     root = math.sqrt(math.prod(x.shape))
-    return max(float(point[0]), root) / float(length[0])
+    return float(norms(x)[0]) / root, length / root
 
 
 def _signs(direction: Array) -> Array:

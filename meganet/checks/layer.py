@@ -19,7 +19,7 @@ ROUNDING, ROUND_OFF = 2.0**-50, 64.0
 """A relative change of the arguments by four units, and the accepted multiple of what it does to the results."""
 KINKS = 2.0**-16
 """A relative change that crosses every kink (ReLU) which rounding to float32 may cross."""
-LARGEST_GROWTH = 100.0
+DRAWS, LARGEST_GROWTH = 8, 100.0
 LABELS = ("y", "jvp", "dtheta", "dx", "vjp_theta", "call")
 
 
@@ -42,7 +42,7 @@ def check_layer(
     layer : Layer
         A layer or network; it is evaluated in float64 at random weights and inputs.
     seed : int
-        Of the random numbers.
+        Of the random numbers; weights and examples are drawn again, at most seven times, where some have no effect.
     examples : int
         Size of the batch.
     scale : float
@@ -69,11 +69,15 @@ def check_layer(
     True
     """
     rng = np.random.default_rng(seed)
-    draw = layer.backend.asarray
+    draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
     n, m = layer.parameters.size, (examples, *layer.domain_shape)
-    theta, dtheta = draw(0.5 * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
-    x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
-    y, tape = layer.forward(theta, x)
+    for _ in range(DRAWS):
+        theta, dtheta = draw(0.5 * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
+        x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
+        y, tape = layer.forward(theta, x)
+        sizes = [_size(layer.jvp(v[:n], v[n:].reshape(m), tape)) for v in _parts(layer, pack([dtheta, dx.reshape(-1)]))]
+        if min(sizes) > 0:  # else some weights may have no effect there (ReLU)
+            break
     dy = draw(rng.standard_normal(y.shape))
     before = [a.copy() for a in (theta, x, y, dtheta, dx, dy)]
     j = layer.jvp(dtheta, dx, tape)
@@ -87,7 +91,6 @@ def check_layer(
     if g_theta.shape != theta.shape or g_x.shape != x.shape or j.shape != y.shape:
         raise CheckError(f"{layer!r}: products of shapes {g_theta.shape}, {g_x.shape}, {j.shape}")
     _check_evaluations(layer, [theta, x, dtheta, dx, dy], rng)
-    pack = layer.backend.xp.concatenate
 
     def joint_vjp(w: Array) -> Array:
         parts = layer.vjp(w, tape)
@@ -129,15 +132,20 @@ def check_layer(
     return check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
 
 
-def _balanced(layer: Layer, v: Array, product: Callable[[Array], Array]) -> Array:
-    """Return `v`, weights and examples, with the parts multiplied so that the product with each has the same size."""
+def _parts(layer: Layer, v: Array) -> list[Array]:
+    """Return vectors that add up to `v`: its entries for each named array of weights, and those for the examples."""
     stops = [*np.cumsum([parameter.size for parameter in layer.parameters]).tolist(), v.size]
-    parts, sizes = [], []
+    parts = []
     for start, stop in zip([0, *stops], stops, strict=False):
-        part = layer.backend.xp.zeros_like(v)
-        part[start:stop] = v[start:stop]
-        parts.append(part)
-        sizes.append(_size(product(part)))
+        parts.append(layer.backend.xp.zeros_like(v))
+        parts[-1][start:stop] = v[start:stop]
+    return parts
+
+
+def _balanced(layer: Layer, v: Array, product: Callable[[Array], Array]) -> Array:
+    """Return `v` with its parts multiplied so that the products with them have the same size."""
+    parts = _parts(layer, v)
+    sizes = [_size(product(part)) for part in parts]
     largest = max(sizes)
     factors = [min(largest / size, LARGEST_GROWTH) if size else 1.0 for size in sizes]
     return sum(factor * part for factor, part in zip(factors, parts, strict=True))

@@ -20,6 +20,8 @@ FIRST_STEP = 0.9
 """No power of 2: with such steps a function whose period is one would look constant."""
 HALVINGS = 64
 GROWTH = 256.0
+SHARE = 1e-3
+"""Uncertainty relative to the slope from which on a slope is told from 0."""
 Line = Callable[[float], Array]
 """Values ``h -> f(x + h d)``."""
 Norms = np.ndarray[Any, Any]
@@ -33,6 +35,7 @@ class Slope(NamedTuple):
     jump: Array
     error: Norms
     step: float
+    rank: tuple[int, float]
 
 
 def norms(a: Array) -> Norms:
@@ -68,7 +71,7 @@ def round_off(line: Line, size: Norms, step: float) -> Norms:
         rows = [b - a for a, b in zip(rows, rows[1:], strict=False)]
         if order >= 5:
             share = math.factorial(order) ** 2 / math.factorial(2 * order)
-            noise = np.maximum(noise, np.sqrt(share * np.mean([norms(row) ** 2 for row in rows], axis=0)))
+            noise = np.fmax(noise, np.sqrt(share * np.mean([norms(row) ** 2 for row in rows], axis=0)))
     return noise
 
 
@@ -85,7 +88,7 @@ def slope_of(line: Line, noise: Norms, accuracy: float, first: float, longest: f
             break
         first *= GROWTH
         other = _search(line, noise, accuracy, first)
-        if other is None or other.error[0] > best.error[0]:
+        if other is None or other.rank > best.rank:
             break
         best = other
     return best
@@ -95,34 +98,42 @@ def slope_of(line: Line, noise: Norms, accuracy: float, first: float, longest: f
 def _search(line: Line, noise: Norms, accuracy: float, first: float) -> Slope | None:
     """Halve the step; every step gives a central difference, extrapolated twice to an error of order 6.
 
-    The uncertainty is what the last two halvings changed, plus noise. The least uncertain one is kept.
+    The uncertainty is what the last two halvings changed, plus noise. The least uncertain slope is kept, a jump counted
+    as uncertain: a bend that is only sharp is smooth for shorter steps.
     """
     centre, best = line(0.0), None
     central: list[Array] = []
     jumps: list[Array] = []
-    change = None
+    change = bend = np.full(2, np.inf)
     for k in range(HALVINGS):
         h = first * 0.5**k
-        if best is not None and noise[0] / h > best.error[0]:
+        if best is not None and noise[0] / h > best.error[0] + float(norms(best.jump)[0]):
             break
         plus, minus = line(h), line(-h)
-        before, jump_before = central, jumps
+        before, jumps_before = central, jumps
         central = _extrapolated((plus - minus) * (0.5 / h), before, 2)
-        jumps = _extrapolated((plus + minus - 2 * centre) * (1 / h), jump_before, 1)
+        jumps = _extrapolated((plus + minus - 2 * centre) * (1 / h), jumps_before, 1)
         if not np.isfinite(norms(central[0])[0]):
-            central, jumps, change = [], [], None
+            central, jumps, change = [], [], np.full(2, np.inf)
             continue
         if len(before) < 3:
             continue
         last, change = change, norms(central[2] - before[2])
-        if last is None:
+        last_bend, bend = bend, norms(jumps[1]) - 0.1 * norms(jumps[0])
+        if not np.isfinite(last[0]):
             continue
-        error = np.maximum(last, change) + noise / h
-        if best is None or error.sum() < best.error.sum():
-            # a jump that is no smaller than its own uncertainty
-            jump = positive(abs(jumps[2]) - abs(jumps[2] - jump_before[2]))
-            best = Slope(central[2], jump, error, h)
-            if np.all(error <= accuracy * norms(central[2])):
+        rounding = np.maximum(noise, EPS * np.maximum(norms(plus), norms(minus))) / h
+        error = np.maximum(last, change) + rounding
+        # a jump that is no smaller than its own uncertainty
+        jump = positive(abs(jumps[2]) - abs(jumps[2] - jumps_before[2]))
+        size, doubt = norms(central[2]), error + 0.5 * norms(jump)
+        if np.all(error <= SHARE * size):
+            rank = (0, float((doubt / size).max()))
+        else:  # a slope of 0, if the values change regularly, else too long a step or too much noise
+            rank = (1 + bool(np.any(np.maximum(bend, last_bend) > 8 * rounding)), float(doubt[0]))
+        if best is None or rank < best.rank:
+            best = Slope(central[2], jump, error, h, rank)
+            if np.all(doubt <= accuracy * size):
                 break
     return best
 
