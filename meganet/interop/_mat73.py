@@ -22,17 +22,7 @@ from meganet._mat5 import BLOCK, NUMBERS, Check
 DEFLATE, SHUFFLE = 1, 2
 SMALL = 2**20
 """Chunks may have so many bytes if the data have less."""
-FOREIGN = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    zlib.error,
-)
+FOREIGN = (OSError, ValueError, TypeError, RuntimeError, KeyError, zlib.error)
 """What h5py and zlib raise for damaged files."""
 
 
@@ -143,9 +133,11 @@ class _Dataset:
         stored = self.id.get_chunk_info_by_coord(corner)
         # a byte in 1,000 is more than deflate adds to what it cannot compress
         fits = 0 < stored.size <= whole + whole // 1000 + 64 if filters else stored.size == whole
-        # filters are left out only where the library has not the memory for them
-        if stored.byte_offset is None or stored.filter_mask or not fits:
-            self.refuse(f"in chunks of {whole:,} bytes", f"{stored.size:,} and filters that are left out")
+        if stored.byte_offset is None or not fits:
+            self.refuse(f"in chunks of {whole:,} bytes", f"{stored.size:,}")
+        # MATLAB leaves none out, and one bit of the mask would give other numbers
+        if stored.filter_mask:
+            self.refuse("in chunks with all filters", f"one without some of them (mask {stored.filter_mask:#x})")
         _, packed = self.id.read_direct_chunk(corner)
         data = np.frombuffer(packed, np.uint8)
         del packed

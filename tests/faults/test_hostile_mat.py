@@ -441,7 +441,7 @@ class TestHdf5:
         squeezed = zlib.compress(COLUMN.tobytes())
         np.testing.assert_array_equal(mat(by_h5py(bomb(squeezed))), WEIGHTS)
         for mask in (1, 2):
-            self.refused(mat, "filters that are left out", bomb(squeezed, mask))
+            self.refused(mat, "in chunks with all filters, got one without", bomb(squeezed, mask))
         for content in (zlib.compress(bytes(900_000)), zlib.compress(bytes(999)), squeezed + b"x", squeezed[:-1]):
             self.refused(mat, "in chunks of 1,000 bytes, got compressed data of another size", bomb(content))
         self.refused(mat, "MAT-file of version 7.3|in chunks of", bomb(b"\xff" + squeezed[1:]))
