@@ -177,7 +177,7 @@ class Collection:
         return None
 
     def _from_mirrors(self, pooch: Any, name: str, target: Path, progress: bool, searched: Sequence[Path]) -> Path:
-        damaged = [path for path in self._paths(target, name) if path.exists()]
+        damaged = [path for path in self._paths(target, name) if path.is_file()]
         problems = [f"{path}: damaged" for path in damaged]
         for mirror in self.mirrors:
             url = f"{mirror}{name}.gz" if self.unpacked else f"{mirror}{name}"
