@@ -31,6 +31,8 @@ from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
 
+RESPONSE = 0.05
+"""Seconds after which a thread that waits looks whether there is a signal."""
 PATIENCE = 5.0
 """Seconds for which an interrupt waits for the tasks at work, however many more follow."""
 
@@ -77,10 +79,6 @@ class _Call:
             if process is not _crew:
                 _leave(self.errors.get(number))
 
-    def busy(self) -> int:
-        """Return how many helpers may be at work at the same time from now on."""
-        return self.helpers if self.waiting else self.working
-
     def settle(self) -> None:
         """Wait for the tasks at work."""
         while self.working:
@@ -125,14 +123,14 @@ class _Crew:
         #: How many threads the libraries have when no helper works, while one does.
         self.held: list[tuple[Any, int]] = []
 
-    def lacks(self) -> bool:
-        """Whether all calls together want more helpers than there are."""
-        return self.members < sum(call.busy() for call in list(self.calls.values()))
+    def wanted(self) -> int:
+        """Return how many helpers all calls together want."""
+        return sum(call.helpers for call in list(self.calls.values()))
 
-    def recruit(self) -> None:
+    def recruit(self, wanted: int) -> None:
         """Make the helpers that are lacking."""
         with self.lock:
-            while self.lacks():
+            while self.members < wanted:
                 _Helper(self).start()
                 self.members += 1
 
@@ -200,9 +198,6 @@ def _start_afresh() -> None:
     global _crew, _here
     parent, _crew, _here = _crew, _Crew(), threading.local()
     parent.restore()
-    call = parent.calls.get(get_ident())
-    if call is not None and call.over.locked():
-        call.over.release()
 
 
 if hasattr(os, "register_at_fork"):
@@ -236,9 +231,11 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     try:
         for _ in range(count):
             crew.inbox.put(call)
-        if crew.lacks():
-            start_new_thread(crew.recruit, ())
-        call.over.acquire()
+        if crew.members < (wanted := crew.wanted()):
+            start_new_thread(crew.recruit, (wanted,))
+        # a signal that another thread receives, or one on Windows, does not end the wait by itself
+        while crew is _crew and not call.over.acquire(timeout=RESPONSE):
+            pass
     except BaseException:
         if crew is _crew:
             crew.stop(call)

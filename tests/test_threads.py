@@ -1,11 +1,14 @@
 """Tasks on several threads: order, errors, context, forks, and results that repeat."""
 
 import os
+import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, Tikhonov, _threads
 from meganet.backend import get_backend, use_backend
@@ -78,15 +81,240 @@ def test_tasks_see_the_context_of_the_caller():
         assert _threads.run([task, task]) == [("numpy", "ignore")] * 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def elsewhere(function):
+    """Return what a function does on another thread."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("from_main", [True, False])
+def test_blas_keeps_to_one_thread_in_tasks_whichever_thread_set_its_limit_before(from_main):
+    call = (lambda run: run()) if from_main else elsewhere
+    with threadpool_limits(2):
+        assert call(lambda: _threads.run([blas_threads] * 3)) == [{1}] * 3
+        assert blas_threads() == {2}
+        # a call that began earlier, on another thread, may end earlier: the last one gives BLAS its threads back
+        barrier = threading.Barrier(2, timeout=10)
+        first, second = [], []
+
+        def early():
+            _threads.run([barrier.wait, int])
+            first.append(blas_threads())
+
+        def late():
+            _threads.run([barrier.wait, lambda: until(lambda: first)])
+            second.append(blas_threads())
+
+        callers = [threading.Thread(target=task) for task in (early, late)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert (first, second) == ([{1}], [{2}])
+    assert len(blas_threads()) == 1
+
+
+def test_a_limit_that_somebody_sets_meanwhile_stays():
+    with threadpool_limits(2):
+        _threads.run([lambda: [_threads._limit(library, 3) for library in _threads._libraries()], int])
+        assert blas_threads() == {3}
+
+
+def test_the_same_helpers_work_for_every_call():
+    def names():
+        return sorted(t.ident for t in threading.enumerate() if t.name == "meganet")
+
+    with threadpool_limits(3):
+        _threads.run([int] * 3)
+        until(lambda: len(names()) >= 3)
+        before = names()
+        for error in (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError):
+
+            def task(error=error):
+                raise error
+
+            with pytest.raises(error):
+                _threads.run([task] * 3)
+        assert _threads.run([lambda: 1] * 3) == [1] * 3
+        assert names() == before
+
+
+def test_a_call_inside_a_task_runs_where_it_is():
+    def task():
+        name = threading.current_thread().ident
+        return set(_threads.run([lambda: threading.current_thread().ident] * 3)) == {name}
+
+    with threadpool_limits(2):
+        assert _threads.run([task, task]) == [True, True]
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+ignore = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def status_of(child):
+    """Return the exit status of a child process; one that hangs is killed."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hangs"
+
+
+def works_alone():
+    """Return 0 where tasks run, on as many threads as outside of any call."""
+    fine = _threads.run([lambda: 3, lambda: 4]) == [3, 4] and _threads.thread_count() == 2 and blas_threads() == {2}
+    return 0 if fine else 1
+
+
+@forks
+@ignore
 def test_a_forked_process_makes_its_own_threads():
     with threadpool_limits(2):
         _threads.run([lambda: 1, lambda: 2])
         child = os.fork()
         if child == 0:
-            os._exit(0 if _threads.run([lambda: 3, lambda: 4]) == [3, 4] else 1)
-        assert os.waitpid(child, 0)[1] == 0
+            os._exit(works_alone())
+        assert status_of(child) == 0
+
+
+@forks
+@ignore
+def test_a_process_forked_while_another_thread_is_in_a_task_has_all_threads():
+    with threadpool_limits(2):
+        begun, end = threading.Event(), threading.Event()
+        trainer = threading.Thread(target=_threads.run, args=([begun.set, lambda: end.wait(30)],))
+        trainer.start()
+        begun.wait(30)
+        child = os.fork()
+        if child == 0:
+            os._exit(works_alone())
+        status = status_of(child)
+        end.set()
+        trainer.join()
+        assert status == 0 and blas_threads() == {2}
+
+
+@forks
+@ignore
+@pytest.mark.parametrize("moment", ["hold", "restore"])
+def test_a_process_forked_while_another_thread_changes_the_limit_of_blas_has_all_threads(monkeypatch, moment):
+    with threadpool_limits(2):
+        begun, end, limit = threading.Event(), threading.Event(), _threads._limit
+
+        def slowly(library, count):
+            if count == {"hold": 1, "restore": 2}[moment]:
+                begun.set()
+                end.wait(30)
+            limit(library, count)
+
+        monkeypatch.setattr(_threads, "_limit", slowly)
+        trainer = threading.Thread(target=_threads.run, args=([int, int],))
+        trainer.start()
+        begun.wait(30)
+        monkeypatch.undo()
+        child = os.fork()
+        if child == 0:
+            os._exit(works_alone())
+        status = status_of(child)
+        end.set()
+        trainer.join()
+        assert status == 0 and blas_threads() == {2}
+
+
+@forks
+@ignore
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        (lambda: os._exit(works_alone()), 0),
+        (lambda: None, 0),
+        (lambda: sys.exit(7), 7),
+        (lambda: 1 / 0, 1),
+    ],
+)
+def test_a_process_forked_in_a_task_ends_with_it(ending, expected, capfd):
+    children = []
+
+    def task():
+        child = os.fork()
+        if child == 0:
+            ending()
+        children.append(child)
+        return 5
+
+    with threadpool_limits(2):
+        assert _threads.run([task, task, int]) == [5, 5, 0]
+        assert [status_of(child) for child in children] == [expected, expected]
+        assert works_alone() == 0
+
+
+@forks
+@ignore
+def test_a_process_forked_by_the_handler_of_a_signal_ends_the_call_that_waits():
+    parent, go, children = os.getpid(), [], []
+
+    def task():
+        os.kill(parent, signal.SIGUSR1) if not go else None
+        until(lambda: go)
+        return os.getpid()
+
+    def handler(*_):
+        if not go:
+            children.append(os.fork())
+            go.append(True)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with threadpool_limits(2):
+            results = _threads.run([task, task])
+            if os.getpid() != parent:
+                os._exit(works_alone() if results == [os.getpid()] * 2 else 2)
+        assert results == [parent] * 2
+        assert status_of(children[0]) == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_interrupt_is_raised_when_the_tasks_at_work_have_ended_and_no_other_begins():
+    state = {"begun": 0, "ended": 0}
+    lock = threading.Lock()
+
+    def task():
+        with lock:
+            state["begun"] += 1
+            last = state["begun"] == 2
+        if last:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        with lock:
+            state["ended"] += 1
+
+    with threadpool_limits(2):
+        with pytest.raises(KeyboardInterrupt):
+            _threads.run([task] * 100)
+        # signals reach the main thread when it next holds the interpreter, here while the first tasks are at work
+        assert state["begun"] == state["ended"] < 100
+        assert works_alone() == 0
 
 
 def training(examples):

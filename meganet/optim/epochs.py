@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -286,7 +287,7 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
     numbers: list[int] = []
-    with tqdm(total=total, initial=done, desc=progress, disable=progress is None, leave=False) as bar:
+    with _counter(progress, total, done) as count:
         while going := [number for number, state in enumerate(states) if not shared.ended(state)]:
             last = min(states[number].epoch for number in going)
             behind = [number for number in going if states[number].epoch == last]
@@ -296,8 +297,18 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
                 fun = funs[0] if shared.stack is None else shared.stack(funs)
                 functions.required("stack", fun, "a function of stacks from it")
             group = [(runs[number], states[number]) for number in numbers]
-            _advance(shared, fun, group, last + 1, partial(bar.update, len(group)))
+            _advance(shared, fun, group, last + 1, partial(count, len(group)))
     return states
+
+
+@contextmanager
+def _counter(progress: str | None, total: int, done: int) -> Iterator[Callable[[int], Any]]:
+    """Yield what counts steps; tqdm starts a thread and takes locks, which a fork copies, even for a bar not shown."""
+    if progress is None:
+        yield int
+    else:
+        with tqdm(total=total, initial=done, desc=progress, leave=False) as bar:
+            yield bar.update
 
 
 def _advance(
