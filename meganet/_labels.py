@@ -21,6 +21,7 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
     InputError
         For labels that are none of these, or name a class outside of the range.
     """
+    _validate.plain(argument, labels)
     try:
         array = np.asarray(host(labels))
     except ValueError:

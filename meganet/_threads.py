@@ -22,6 +22,7 @@ import traceback
 from _thread import get_ident, start_new_thread
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextvars import copy_context
 from functools import lru_cache
 from queue import SimpleQueue
@@ -55,9 +56,8 @@ class _Call:
     """What one call of `run` asks for, and what has come of it."""
 
     def __init__(self, tasks: Sequence[Callable[[], Any]], helpers: int) -> None:
-        self.waiting = deque(enumerate(tasks))
-        self.results: list[Any] = [None] * len(tasks)
-        self.errors: dict[int, BaseException] = {}
+        self.futures: list[Future[Any]] = [Future() for _ in tasks]
+        self.waiting = deque(zip(self.futures, tasks, strict=True))
         self.context = copy_context()
         self.helpers = self.missing = helpers
         self.working = 0
@@ -69,15 +69,15 @@ class _Call:
         process = _crew
         while True:
             try:
-                number, task = self.waiting.popleft()
+                future, task = self.waiting.popleft()
             except IndexError:
                 return
             try:
-                self.results[number] = task()
+                future.set_result(task())
             except BaseException as error:
-                self.errors[number] = error
+                future.set_exception(error)
             if process is not _crew:
-                _leave(self.errors.get(number))
+                _leave(future.exception())
 
     def settle(self) -> None:
         """Wait for the tasks at work."""
@@ -155,25 +155,20 @@ class _Crew:
             if not call.missing:
                 call.over.release()
 
-    def stop(self, call: _Call) -> None:
-        """Begin no more tasks of an interrupted call and wait for those at work; so do further interrupts, for a while.
+    def stop(self, call: _Call, end: float) -> None:
+        """Begin no more tasks of an interrupted call and wait for those at work; until `end` so do further interrupts.
 
         The last of them is raised.
         """
-        end, last = time.monotonic() + PATIENCE, None
-        while True:
-            try:
-                with self.lock:
-                    call.waiting.clear()
-                call.settle()
-                self.calls.pop(get_ident(), None)
-                break
-            except BaseException as error:
-                if time.monotonic() > end:
-                    raise
-                last = error
-        if last is not None:
-            raise last
+        try:
+            with self.lock:
+                call.waiting.clear()
+            call.settle()
+            self.calls.pop(get_ident(), None)
+        except BaseException:
+            if time.monotonic() < end:
+                self.stop(call, end)
+            raise
 
     def hold(self) -> None:
         """Hold BLAS to one thread."""
@@ -238,11 +233,9 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
             pass
     except BaseException:
         if crew is _crew:
-            crew.stop(call)
+            crew.stop(call, time.monotonic() + PATIENCE)
         raise
     crew.calls.pop(caller, None)
     if crew is not _crew:
         return run(tasks)  # the handler of a signal forked this process: its helpers are not there
-    if call.errors:
-        raise call.errors.pop(min(call.errors))
-    return call.results
+    return [future.result() for future in call.futures]

@@ -102,6 +102,40 @@ def even_shape(argument: str, value: Any, axes: Sequence[int] = (0, 1)) -> tuple
     return sizes
 
 
+def plain(argument: str, value: Any) -> None:
+    """Refuse arrays of which computations here would ignore what is special about them."""
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(v, np.ma.MaskedArray) for v in values):
+        reject(argument, "a plain array (of a masked one, .filled(value) gives the numbers)", "a masked array")
+    if any(isinstance(v, np.matrix) for v in values):
+        reject(argument, "a plain array (np.asarray makes one of a matrix)", "np.matrix")
+
+
+def read(argument: str, value: Any, expected: str) -> Any:
+    """Return `value`, which lives on the host, as a plain NumPy array of whatever dtype."""
+    plain(argument, value)
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        # sequences of different lengths, or another library's array that cannot be read here
+        reject(argument, expected, f"{type(value).__name__}")
+
+
+def numbers(argument: str, value: Any, expected: str = "real numbers", kinds: str = "iuf") -> Any:
+    """Return `value`, which lives on the host, as a plain NumPy array if its dtype is of one of the `kinds`."""
+    found = read(argument, value, expected)
+    if found.dtype.kind not in kinds:
+        reject(argument, expected, str(found.dtype))
+    return found
+
+
+def fits(argument: str, array: Any, dtype: Any) -> None:
+    """Check that no finite number of a host `array` is beyond the range of `dtype`."""
+    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0))
+    if array.dtype.kind == "f" and largest > float(np.finfo(dtype).max):
+        reject(argument, f"numbers in the range of {np.dtype(dtype)}", f"{largest:g} among them")
+
+
 def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
     """Check the shape of `array`; letters in `expected`, such as "N", stand for any size."""
     got = tuple(array.shape)

@@ -82,6 +82,7 @@ class Backend:
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array of this backend, moved there if it lives elsewhere."""
+        _validate.plain("x", x)
         return self.xp.asarray(x, dtype=dtype) if self.owns(x) else self._uploaded(host(x), dtype)
 
     def _uploaded(self, x: Any, dtype: Any) -> Array:
@@ -100,7 +101,10 @@ class Backend:
         )
 
     def require(self, argument: str, x: Any) -> None:
-        """Raise `InputError` unless `x` is an array of this backend."""
+        """Raise `InputError` unless `x` is an array of this backend, and a plain one."""
+        if type(x) is self.array_type:
+            return
+        _validate.plain(argument, x)
         if not self.owns(x):
             _validate.reject(argument, f"an array of the {self.name} backend", f"{_describe(x)}")
 

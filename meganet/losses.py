@@ -71,6 +71,7 @@ class Loss(ABC):
     def hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
         """Return the Hessian in the outputs times `v`, (N, K)."""
         targets = self._checked(outputs, targets)
+        backend_of(outputs).require("v", v)
         _validate.array_shape("v", v, tuple(outputs.shape))
         _validate.same_dtype("v", v, outputs.dtype, "the outputs")
         return self._hessian_product(outputs, targets, v)
@@ -78,6 +79,7 @@ class Loss(ABC):
     def _checked(self, outputs: Array, targets: Array) -> Array:
         """Return the targets in the form that the loss computes with."""
         backend = backend_of(outputs)
+        backend.require("logits", outputs)
         _validate.array_shape("logits", outputs, ("N", "K"))
         _validate.float_dtype("dtype of logits", outputs.dtype)
         _validate.not_empty("logits", outputs)
@@ -86,6 +88,7 @@ class Loss(ABC):
         found = self.targets("labels", backend.to_host(targets), outputs.shape[1])
         if len(found) != examples:
             _validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
+        _validate.fits("labels", found, outputs.dtype)
         return backend.asarray(found)
 
 
@@ -154,7 +157,7 @@ class SoftmaxCrossEntropy(Loss):
 
 def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
     """Return targets (N, outputs) as a finite host array."""
-    array = np.asarray(host(targets))
+    array = _validate.read(argument, host(targets), f"numbers of shape (N, {outputs})")
     if array.ndim != 2 or array.shape[1] != outputs or array.dtype.kind not in "fiub":
         columns = array.ndim == 2 and array.shape[0] == outputs
         advice = "; examples in columns, as in MATLAB, are targets.T here" if columns else ""

@@ -82,6 +82,7 @@ class Objective:
         if not isinstance(self.loss, Loss):
             _validate.reject("loss", "a Loss or None", repr(loss))
         host_labels = self.loss.targets("labels", labels, classifier.range_shape[0])
+        _validate.fits("labels", host_labels, self.dtype)
         if len(host_labels) != images.shape[0]:
             _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
         self.network, self.classifier = network, classifier
@@ -113,7 +114,7 @@ class Objective:
         ----------
         x : array, (parameters.size,)
         indices : array of int, optional
-            Numbers of the examples of a mini-batch, on the backend.
+            Numbers of the examples of a mini-batch, on the backend; those on the host are checked.
         batch_size : int, optional
             Work off so many examples at a time, which bounds the memory and changes the result by round-off only.
 
@@ -310,13 +311,18 @@ class Objective:
         # backpropagation comes to the last layer first
         return f"the gradient ({bad[-1]}), from finite outputs" if bad else None
 
-    def _check_indices(self, indices: Array | None) -> None:
-        if indices is not None:
-            self.backend.require("indices", indices)
-            _validate.array_shape("indices", indices, ("N",))
-            _validate.not_empty("indices", indices)
-            if indices.dtype.kind not in "iu":
-                _validate.reject("indices", "integers", str(indices.dtype))
+    def _check_indices(self, indices: Array | None, shape: tuple[Any, ...] = ("N",)) -> None:
+        if indices is None:
+            return
+        self.backend.require("indices", indices)
+        _validate.array_shape("indices", indices, shape)
+        _validate.not_empty("indices", indices, axis=-1)
+        if indices.dtype.kind not in "iu":
+            _validate.reject("indices", "integers", str(indices.dtype))
+        # on a device the step would wait until the host has seen them
+        if isinstance(indices, np.ndarray) and (indices.min() < 0 or indices.max() >= self.examples):
+            got = f"{indices.min()} to {indices.max()}"
+            _validate.reject("indices", f"numbers 0 to {self.examples - 1} of examples", got)
 
     def _check(self, x: Array) -> None:
         self.backend.require("x", x)

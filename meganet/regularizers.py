@@ -112,6 +112,7 @@ class Tikhonov(Regularizer):
         return tuple(x.shape) != domain and x.ndim == 2 and x.shape[1] == self.operator.shape[1]
 
     def _tensor(self, argument: str, x: Array) -> Array:
+        self.backend.require(argument, x)
         size = self.operator.shape[1]
         if self._stacked(x):
             return x.reshape(-1, *self.operator.domain_shape)

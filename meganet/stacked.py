@@ -72,7 +72,7 @@ class StackedObjective:
         first = self.objectives[0]
         self.backend.require("x", x)
         _validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
-        _validate.array_shape("indices", indices, (len(self.objectives), "N"))
+        first._check_indices(indices, (len(self.objectives), "N"))
         _validate.same_dtype("x", x, first.dtype, "the images")
         if self.backend.takes_stacks:
             images, labels = self._images[self._set, indices], self._labels[self._set, indices]

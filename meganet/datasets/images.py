@@ -32,6 +32,10 @@ class ImageSet:
     source: str
 
     def __post_init__(self) -> None:
+        for name in ("images", "labels"):
+            _validate.plain(name, getattr(self, name))
+            if not isinstance(getattr(self, name), np.ndarray):
+                _validate.reject(name, "a NumPy array", type(getattr(self, name)).__name__)
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             _validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
         if self.labels.shape != self.images.shape[:1] or not len(self.labels):

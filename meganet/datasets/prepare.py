@@ -14,32 +14,65 @@ SCALINGS = ("standardize", "unit")
 
 
 def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    """Return images as floating-point numbers.
+    """Return stored images as floating-point numbers.
 
     Parameters
     ----------
     images : ndarray, (N, C, H, W)
-        uint8 from 0 to 255, or floats, which must be finite.
+        Real numbers, finite; neither masked nor booleans. For "unit" they are from 0 to 255, integers or floats.
     scaling : {"unit", "standardize"}
         "unit" divides by 255. "standardize" gives each image mean 0 and standard deviation 1 over its M numbers:
         ``(x - mean) / max(std, 1 / sqrt(M))`` with ``M - 1`` in the deviation, as Meganet's ``normalizeData``.
     dtype : dtype
         float32 or float64.
+
+    Returns
+    -------
+    ndarray, (N, C, H, W), of the given dtype
+
+    Raises
+    ------
+    InputError
+        For what is no array of real numbers, for pixels outside of these ranges, for floats of which none is above 1,
+        in unit already as it seems, and for numbers so large that their squares overflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets import scale_images
+    >>> print(scale_images(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3), "unit").ravel())
+    [0.  0.2 1. ]
     """
     _validate.choice("scaling", scaling, SCALINGS)
     dtype = _validate.float_dtype("dtype", dtype)
-    images = np.asarray(images)
+    images = _validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
     if images.ndim != 4 or min(images.shape) < 1:
         _validate.reject("images", "shape (N, C, H, W)", f"shape {images.shape}")
     if not np.isfinite(images).all():
         _validate.reject("images", "finite pixels", "NaN or infinity among them")
-    if scaling == "unit":
-        return images.astype(dtype) / 255
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    if flat.shape[1] < 2:
-        _validate.reject("images", "at least two pixels to standardize", f"shape {images.shape}")
-    flat -= flat.mean(axis=1, keepdims=True)
-    deviation = flat.std(axis=1, ddof=1, keepdims=True)
+    return _unit(images, dtype) if scaling == "unit" else _standardized(images, dtype)
+
+
+def _unit(images: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    least, largest = images.min(), images.max()
+    if least < 0 or largest > 255:
+        _validate.reject("images", "pixels from 0 to 255 to divide by 255", f"{least} to {largest}")
+    if images.dtype.kind == "f" and 0 < largest <= 1:
+        advice = "floats from 0 to 1 are in unit already, images.astype(dtype)"
+        _validate.reject("images", f"pixels from 0 to 255 to divide by 255 ({advice})", f"{least} to {largest}")
+    return images.astype(dtype) / 255
+
+
+def _standardized(images: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    try:
+        with np.errstate(over="raise"):
+            flat = images.reshape(len(images), -1).astype(np.float64)
+            if flat.shape[1] < 2:
+                _validate.reject("images", "at least two pixels to standardize", f"shape {images.shape}")
+            flat -= flat.mean(axis=1, keepdims=True)
+            deviation = flat.std(axis=1, ddof=1, keepdims=True)
+    except FloatingPointError:
+        _validate.reject("images", "pixels whose squares are in the range of float64", f"{np.abs(images).max()}")
     return (flat / np.maximum(deviation, 1 / math.sqrt(flat.shape[1]))).astype(dtype).reshape(images.shape)
 
 
@@ -55,6 +88,11 @@ def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np
     >>> [s.tolist() for s in split(5, [2, 2], np.random.default_rng(0))]
     [[2, 4], [3, 0]]
     """
+    count = _validate.integer("count", count)
+    if not isinstance(sizes, Sequence):
+        _validate.reject("sizes", "a sequence of integers", repr(sizes))
+    if not isinstance(rng, np.random.Generator):
+        _validate.reject("rng", "a numpy.random.Generator", repr(rng))
     sizes = [_validate.integer("sizes", s) for s in sizes]
     if sum(sizes) > count:
         _validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")

@@ -64,6 +64,11 @@ def _axes(p: Parameter) -> tuple[int, ...]:
     return (*axes[:-2], *axes[:-3:-1])
 
 
+def _check_parameters(argument: str, parameters: Any) -> None:
+    if not isinstance(parameters, Parameters):
+        _validate.reject(argument, "the parameters of a network, a classifier or an objective", repr(parameters))
+
+
 def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     """Return weights as MATLAB's column vector.
 
@@ -78,6 +83,8 @@ def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     -------
     ndarray, (parameters.size, 1), on the host
     """
+    _check_parameters("parameters", parameters)
+    backend_of(vector).require("vector", vector)
     _validate.array_shape("vector", vector, (parameters.size,))
     return _in_matlab_order(parameters, np.asarray(backend_of(vector).to_host(vector)))[:, None]
 
@@ -103,9 +110,8 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
         If these are not real numbers (text and logical values are none), not that many, or beyond the range of
         `dtype`.
     """
-    numbers = np.asarray(host(vector))
-    if numbers.dtype.kind not in REAL:
-        _validate.reject("vector", "real numbers", str(numbers.dtype))
+    _check_parameters("parameters", parameters)
+    numbers = _validate.numbers("vector", host(vector), "real numbers", REAL)
     flat = numbers.ravel(order="F")
     if flat.size != parameters.size:
         _validate.reject("vector", f"{parameters.size} weights", str(flat.size))
@@ -138,7 +144,11 @@ def save_mat(
     _validate.choice("version", version, FORMATS)
     _check_names(weights)
     columns = {}
-    for name, (parameters, vector) in weights.items():
+    for name, pair in weights.items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            _validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", repr(pair))
+        parameters, vector = pair
+        _check_parameters(f"weights[{name!r}][0]", parameters)
         column = to_matlab(parameters, vector)
         dtype = _validate.float_dtype(f"weights[{name!r}]", column.dtype.newbyteorder("="))
         columns[name] = column.astype(dtype, copy=False)
@@ -191,6 +201,8 @@ def load_mat(
     if not path.is_file():
         _validate.reject("path", "a file", str(path))
     _check_names(weights)
+    for name, parameters in weights.items():
+        _check_parameters(f"weights[{name!r}]", parameters)
     dtype = _validate.float_dtype("dtype", dtype)
     try:
         with path.open("rb") as file:
@@ -215,7 +227,9 @@ def load_mat(
     return {name: from_matlab(parameters, stored.pop(name), dtype) for name, parameters in weights.items()}
 
 
-def _check_names(weights: Mapping[str, Any]) -> None:
+def _check_names(weights: Any) -> None:
+    if not isinstance(weights, Mapping):
+        _validate.reject("weights", "a mapping from the names of variables", repr(weights))
     for name in weights:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
             _validate.reject("weights", "names that MATLAB accepts", repr(name))

@@ -85,7 +85,7 @@ class Sparse(ParametricOperator):
 
     def _places(self, name: str, numbers: Any, size: int) -> Matrix:
         """Return the matrix that takes the entries at the given places out of a vector."""
-        places = np.asarray(host(numbers))
+        places = _validate.read(name, host(numbers), f"{self.kernel_shape[0]} integers")
         if places.shape != self.kernel_shape or places.dtype.kind not in "iu":
             _validate.reject(name, f"{self.kernel_shape[0]} integers", f"shape {places.shape}, dtype {places.dtype}")
         if ((places < 0) | (places >= size)).any():

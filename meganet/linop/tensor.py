@@ -46,7 +46,7 @@ class Matrix(LinearOperator):
         backend: str | Backend | None = None,
     ) -> None:
         if not scipy.sparse.issparse(matrix):
-            matrix = np.asarray(matrix)
+            matrix = _validate.numbers("matrix", matrix, "real numbers", "biuf")
             if matrix.ndim != 2:
                 _validate.reject("matrix", "two axes", f"shape {matrix.shape}")
         if matrix.dtype.kind == "c":
