@@ -1,51 +1,60 @@
 """meganet: a neural-network engine for multiresolution convolutional networks, on NumPy and CuPy."""
 
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
 from meganet._version import __version__
-from meganet.backend import available_backends, backend_of, get_backend, use_backend
-from meganet.layers import (
-    ActivationLayer,
-    BiasLayer,
-    ConnectorLayer,
-    ConvolutionLayer,
-    DenseLayer,
-    NormalisationLayer,
-    PoolingLayer,
-    ScalingLayer,
-    TVNormalisationLayer,
-    he_normal,
-    normal,
-    smoothed_normal,
-)
-from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
-from meganet.multigrid import prolongate, restrict
-from meganet.networks import (
-    Chain,
-    DoubleHamiltonian,
-    DoubleLayer,
-    Hamiltonian,
-    Leapfrog,
-    Reparametrised,
-    ResidualNetwork,
-    RungeKutta4,
-    SingleLayer,
-    SymmetricLayer,
-)
-from meganet.objective import Objective, observer
-from meganet.optim import (
-    Adam,
-    Control,
-    Momentum,
-    bfgs,
-    lbfgs,
-    newton_cg,
-    nonlinear_cg,
-    sgd,
-    steepest_descent,
-    trust_region,
-)
-from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
-from meganet.stacked import StackedObjective
-from meganet.varpro import VariableProjection
+
+if TYPE_CHECKING:
+    from meganet.backend import available_backends, backend_of, get_backend, use_backend
+    from meganet.layers import (
+        ActivationLayer,
+        BiasLayer,
+        ConnectorLayer,
+        ConvolutionLayer,
+        DenseLayer,
+        NormalisationLayer,
+        PoolingLayer,
+        ScalingLayer,
+        TVNormalisationLayer,
+        he_normal,
+        normal,
+        smoothed_normal,
+    )
+    from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+    from meganet.multigrid import prolongate, restrict
+    from meganet.networks import (
+        Chain,
+        DoubleHamiltonian,
+        DoubleLayer,
+        Hamiltonian,
+        Leapfrog,
+        Reparametrised,
+        ResidualNetwork,
+        RungeKutta4,
+        SingleLayer,
+        SymmetricLayer,
+    )
+    from meganet.objective import Objective, observer
+    from meganet.optim import (
+        Adam,
+        Control,
+        Momentum,
+        bfgs,
+        lbfgs,
+        newton_cg,
+        nonlinear_cg,
+        steepest_descent,
+    )
+    from meganet.optim.sgd import sgd
+    from meganet.optim.trust_region import trust_region
+    from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
+    from meganet.stacked import StackedObjective
+    from meganet.varpro import VariableProjection
 
 __all__ = [
     "ActivationLayer",
@@ -98,3 +107,35 @@ __all__ = [
     "trust_region",
     "use_backend",
 ]
+
+_MODULES = (
+    "backend",
+    "layers",
+    "losses",
+    "multigrid",
+    "networks",
+    "objective",
+    "optim",
+    "regularizers",
+    "stacked",
+    "varpro",
+)
+"""Where the names are from. The modules are imported when one is first asked for, since importing the package must take
+no time: `meganet.cli` has to be ready for an interrupt before the numerical libraries are imported."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        modules = (import_module(f"meganet.{module}") for module in _MODULES)
+        value = next(getattr(module, name) for module in modules if hasattr(module, name))
+    elif not name.startswith("_") and find_spec(f"meganet.{name}") is not None:
+        value = import_module(f"meganet.{name}")
+    else:
+        # the usual error
+        return object.__getattribute__(sys.modules[__name__], name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,6 +19,14 @@ class InputError(ValueError):
     """
 
 
+class UserError(InputError):
+    """What a user handed to a command cannot be used: settings, files, folders, workers.
+
+    It may come up at any time of a run, and the command shows one line. Any other `InputError` in the middle of a run
+    is about an argument that our own code passed: a bug, which shows its traceback.
+    """
+
+
 def reject(argument: str, expected: str, got: object, error: type[InputError] = InputError) -> NoReturn:
     """Raise `InputError`, or a class of it, for `argument` in the common wording."""
     raise error(f"{argument}: expected {expected}, got {got}")

@@ -2,62 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
-from meganet._validate import InputError
-from meganet._version import __version__
-from meganet.cli import experiment, figure, info, report, reproduce
-from meganet.experiments import ResultsError
-from meganet.experiments.variants import SettingsError
+INTERRUPTED = "\nmeganet: interrupted; the same command continues"
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C, being asked to end, and the end of the terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, 2 for bad input, 130 when interrupted.
+    """Run the command line and return the exit status: 0, 2 for what cannot be used, 128 + n after the signal n.
 
-    A bug is not caught: it shows its traceback.
+    What a user may get wrong is one line on standard error: any `InputError` while a command is prepared, which is when
+    all arguments are checked, and a `UserError` at any time. Whatever else comes up is a bug and shows its traceback.
     """
-    options = _parser().parse_args(arguments)
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        """Unwind the program, which closes files and ends workers."""
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
     try:
-        try:
-            job = options.prepare(options)
-        except InputError as error:
-            return _complain(error)
-        job()
-        sys.stdout.flush()
-    except (ResultsError, SettingsError) as error:
-        return _complain(error)
+        with _on_signals(_leave):
+            # the numerical libraries, which take most of a second
+            from meganet.cli.commands import execute
+        with _on_signals(interrupt):
+            return execute(arguments)
     except KeyboardInterrupt:
-        print("\nmeganet: interrupted; the same command continues", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # the reader, such as head, has seen enough; nothing may be written at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+        print(INTERRUPTED, file=sys.stderr)
+        return 128 + (received or [signal.SIGINT])[0]
+    finally:
+        if arguments is None:
+            # of the program that is ending there is nothing to be shown any more
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _complain(error: InputError) -> int:
-    print(f"meganet: error: {error}", file=sys.stderr)
-    return 2
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End the process at once: nothing has begun, and a module that is being imported may not be left half-way."""
+    os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(128 + number)
 
 
-class _Parser(argparse.ArgumentParser):
-    """One readable line for a command that cannot be understood."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"meganet: error: {message} ({self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meganet", description="Multiresolution convolutional networks: rerun the thesis' experiments."
-    )
-    parser.add_argument("--version", action="version", version=f"meganet {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (reproduce, report, figure, experiment, info):
-        module.add(commands)
-    return parser
+@contextmanager
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Do `handler` at a signal to stop, inside the block; one that is ignored, as below ``nohup``, stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = {number: signal.getsignal(number) for number in STOPS}
+    changed = {number: old for number, old in usual.items() if old in (signal.SIG_DFL, signal.default_int_handler)}
+    for number in changed:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in changed.items():
+            signal.signal(number, old)

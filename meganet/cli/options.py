@@ -89,6 +89,8 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
     needed = max(protocol.examples for protocol in protocols)
     if needed > len(data):
         reject("examples", f"at most the {len(data)} of {data.name}", str(needed))
+    # last, as it may take seconds, and before any folder is made
+    workers.check()
     return backend, data, workers
 
 

@@ -25,7 +25,7 @@ PREFIX = ".download-"
 """Of folders in the cache that hold a file while it comes."""
 
 
-class DataNotFoundError(_validate.InputError):
+class DataNotFoundError(_validate.UserError):
     """A data set is neither on this machine nor to be had from the network."""
 
 

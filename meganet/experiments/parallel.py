@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
-
-import joblib
-from threadpoolctl import threadpool_limits
+from typing import TypeVar
 
 from meganet import _validate
+from meganet.experiments import clusters, processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,16 +21,21 @@ class Workers:
     Attributes
     ----------
     jobs : int
-        Processes on this machine, which share its cores: each has ``cores // jobs`` threads, at least one.
+        Processes on this machine, which share its cores: each has ``cores // jobs`` threads, at least one. No more are
+        started than there are items; the threads go by the number given, so that a continued run, of fewer items,
+        gives the same bits.
     cluster : str or None
         Address of the scheduler of a Dask cluster, ``tcp://host:port``, or "ray" for the Ray cluster that
         ``RAY_ADDRESS`` names; its workers, of one thread for each item, take the place of the local processes. They
-        must see the same files. An item whose worker dies goes to another.
+        must see the same files.
 
     Notes
     -----
     The number of threads changes results by round-off, which training amplifies; with the same number of threads they
     are the same to the bit, whoever makes them.
+
+    An item whose worker is killed is tried again, a few times; then the error is a `WorkersError`. Local processes end
+    with the one that started them.
     """
 
     jobs: int = 1
@@ -43,8 +45,8 @@ class Workers:
         _validate.store(self, jobs=_validate.integer("jobs", self.jobs))
         if self.cluster is not None and self.jobs != 1:
             _validate.reject("jobs", "no number beside a cluster, whose workers do the work", str(self.jobs))
-        if self.cluster is not None and self.cluster != "ray" and not self.cluster.startswith(("tcp://", "tls://")):
-            _validate.reject("cluster", "an address tcp://host:port of a Dask scheduler, or 'ray'", repr(self.cluster))
+        if self.cluster is not None:
+            clusters.check_address(self.cluster)
 
     @property
     def local(self) -> bool:
@@ -56,66 +58,26 @@ class Workers:
         """Threads for each item."""
         return 1 if self.cluster is not None else max((os.cpu_count() or 1) // self.jobs, 1)
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
-        """Yield the results of the items, in the order in which they end."""
+    def check(self) -> None:
+        """Check, before there is anything to do, that the cluster can be reached.
+
+        Raises
+        ------
+        WorkersError
+            If it cannot, or its package is not installed.
+        """
+        if self.cluster is not None:
+            clusters.check_cluster(self.cluster)
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        note: Callable[[str], None] = lambda line: None,
+    ) -> Iterable[Result]:
+        """Yield the results of the items, in the order in which they end; `note` gets a line if a worker is killed."""
         if self.local:
             return map(function, items)
-        return self._distributed(function, items)
-
-    def _distributed(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        with self._backend():
-            jobs = self.jobs if self.cluster is None else -1
-            # Ray's backend hands the results out only when all have ended
-            order = "list" if self.cluster == "ray" else "generator_unordered"
-            parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="all", return_as=order)
-            yield from parallel(joblib.delayed(_limited)(function, self.threads, item) for item in items)
-
-    def _backend(self) -> AbstractContextManager[Any]:
-        if self.cluster is None:
-            return nullcontext()
-        if self.cluster == "ray":
-            return _ray()
-        return _dask(self.cluster)
-
-
-def _limited(function: Callable[[Item], Result], threads: int, item: Item) -> Result:
-    # for good: this process does nothing else, and another item beside this one must find the same limit
-    threadpool_limits(threads)
-    return function(item)
-
-
-@contextmanager
-def _dask(address: str) -> Iterator[None]:
-    try:
-        from distributed import Client
-    except ImportError:
-        _missing("distributed", "meganet[cluster]")
-    from joblib._dask import DaskDistributedBackend
-
-    class Remote(DaskDistributedBackend):
-        """Joblib would do everything itself where the cluster has a single worker, or where only one is there yet."""
-
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(super().effective_n_jobs(n_jobs), 2)
-
-    try:
-        client = Client(address, timeout=10)
-    except OSError as error:
-        _validate.reject("cluster", "the address of a running scheduler", f"{address!r} ({error})")
-    with client, joblib.parallel_config(backend=Remote()):
-        yield
-
-
-@contextmanager
-def _ray() -> Iterator[None]:
-    try:
-        from ray.util.joblib import register_ray
-    except ImportError:
-        _missing("ray", "ray")
-    register_ray()
-    with joblib.parallel_config(backend="ray"):
-        yield
-
-
-def _missing(package: str, install: str) -> NoReturn:
-    _validate.reject("cluster", f"the package {package}", f"none; pip install '{install}'")
+        if self.cluster is not None:
+            return clusters.unordered(function, items, self.cluster, self.threads)
+        return processes.unordered(function, items, self.jobs, self.threads, note)

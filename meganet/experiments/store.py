@@ -43,7 +43,7 @@ from meganet.optim import History, SGDState
 SETTINGS, TIMINGS, LOCK = "settings.json", "timings.csv", ".lock"
 
 
-class ResultsError(_validate.InputError):
+class ResultsError(_validate.UserError):
     """A results folder cannot be used: it cannot be written, or holds something else than it should."""
 
 

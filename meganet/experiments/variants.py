@@ -31,7 +31,7 @@ from meganet.optim import History
 FINE = "fine"
 
 
-class SettingsError(_validate.InputError):
+class SettingsError(_validate.UserError):
     """Settings that a user chose do not go with those that an experiment changes."""
 
 
