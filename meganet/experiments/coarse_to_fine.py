@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from meganet.datasets import ImageSet
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, Stage, stages
 from meganet.experiments.problems import Level, build_levels, coarse_start, starting_point
-from meganet.experiments.progress import Progress, Tracked, work_of_epoch
+from meganet.experiments.progress import Progress, Tracked
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder, trial_lock
 from meganet.experiments.training import Job, train
@@ -47,36 +46,30 @@ def run(
         Train all trials at once, and their three arms, instead of one run after another. By default where it is
         faster: on a GPU. The results are the same, on a GPU up to round-off.
     progress : bool
-        Show a progress bar over all trials on standard error.
+        Show the time elapsed and remaining: on a terminal in a bar on standard error, elsewhere in the lines that
+        `report` gets.
     report : callable
-        Gets a line of text for each run, when its trial has ended.
+        Gets a line of text for each run that ends, on a thread of its own.
     """
     workers = Workers() if workers is None else workers
     together = folder.backend.takes_stacks and workers.local if together is None else together
     job = Trials(protocol, data, folder, folder, tuple(stages(tables, protocol)), together)
     waiting = [trial for trial in range(protocol.trials) if not job.complete(trial)]
     groups = ([waiting] if waiting else []) if together else [[trial] for trial in waiting]
-    run_all([(job, group) for group in groups], job.runs(), workers, progress=progress, report=report)
+    side_by_side = protocol.trials if together else workers.side_by_side
+    with Progress(job.runs(), report=report, shown=progress, side_by_side=side_by_side) as shown:
+        make([(job, group) for group in groups], workers, shown)
 
 
-def run_all(
-    work: Sequence[tuple[Trials, list[int]]],
-    runs: Sequence[Tracked],
-    workers: Workers,
-    *,
-    progress: bool,
-    report: Callable[[str], None],
-) -> None:
-    """Let the workers do some trials, with a progress bar over `runs` and a line for each one that has ended."""
-    with Progress(runs, shown=progress):
-        for lines in workers.map(_call, work):
-            for line in lines:
-                report(line)
+def make(work: Sequence[tuple[Trials, list[int]]], workers: Workers, progress: Progress) -> None:
+    """Let the workers do some trials."""
+    for _ in workers.map(_call, work, progress.note):
+        pass
 
 
-def _call(item: tuple[Trials, list[int]]) -> list[str]:
+def _call(item: tuple[Trials, list[int]]) -> None:
     job, trials = item
-    return job(trials)
+    job(trials)
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class Trials:
     def runs(self) -> list[Tracked]:
         """Return all runs of all trials, for a progress bar."""
         return [
-            Tracked(self._folder(stage), trial, stage, work_of_epoch(stage, self.protocol))
+            Tracked(self._folder(stage), trial, self.protocol.trials, stage)
             for trial in range(self.protocol.trials)
             for stage in self.plan
         ]
@@ -108,32 +101,25 @@ class Trials:
         """Whether every stage of a trial is stored."""
         return len(_ends(trial, self.plan, self.folder, self.coarse)) == len(self.plan)
 
-    def __call__(self, trials: list[int]) -> list[str]:
-        """Run the trials and return a line of text for each run that was not there before."""
+    def __call__(self, trials: list[int]) -> None:
+        """Run the trials."""
         # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
         with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend), ExitStack() as held:
             self._hold(held, self.folder, trials)
             levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
-            lines = []
             for _, group in groupby(self.plan, key=_alike):
                 jobs = [self._job(levels[t], ends, t, stage) for stage in group for t in trials]
                 for part in [jobs] if self.together else [[job] for job in jobs]:
-                    lines += self._train(part, ends)
-            return lines
+                    self._train(part, ends)
 
-    def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> list[str]:
+    def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> None:
         folder = self._folder(jobs[0].stage)
-        lines = []
         with ExitStack() as held:
             if folder.path != self.folder.path:
                 self._hold(held, folder, [job.trial for job in jobs])
-            known = [folder.epochs(job.trial, job.stage.name) for job in jobs]
-            for job, before, state in zip(jobs, known, train(self.protocol, folder, jobs), strict=True):
+            for job, state in zip(jobs, train(self.protocol, folder, jobs), strict=True):
                 ends[job.trial, job.stage.name] = state
-                if before < job.stage.epochs:
-                    lines.append(f"trial {job.trial + 1}/{self.protocol.trials} {job.stage.name}: {_summary(state)}")
-        return lines
 
     @staticmethod
     def _hold(held: ExitStack, folder: ResultsFolder, trials: list[int]) -> None:
@@ -154,13 +140,6 @@ class Trials:
 def _alike(stage: Stage) -> tuple[bool, bool, str]:
     """Return what stages that can be trained together have in common."""
     return stage.arm == COARSE, stage.after is None, stage.method
-
-
-def _summary(state: SGDState) -> str:
-    last = state.history[-1]
-    percent = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
-    note = percent if math.isfinite(last["objective"]) else "diverged, the objective is not finite"
-    return note + (f", {np.median(state.seconds):.1f} s per epoch" if state.seconds else "")
 
 
 def histories(

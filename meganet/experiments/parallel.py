@@ -58,6 +58,11 @@ class Workers:
         """Threads for each item."""
         return 1 if self.cluster is not None else max((os.cpu_count() or 1) // self.jobs, 1)
 
+    @property
+    def side_by_side(self) -> int | None:
+        """How many items go on at a time; None for a cluster, which has as many workers as it has just now."""
+        return self.jobs if self.cluster is None else None
+
     def check(self) -> None:
         """Check, before there is anything to do, that the cluster can be reached.
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from meganet import _validate
 
@@ -99,6 +100,8 @@ def _begin(threads: int, parent: int) -> None:
     threadpool_limits(threads)
     # the terminal interrupts the whole group; the parent decides what becomes of the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # the usual one is a semaphore of the system, which would be left behind when this process is killed
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

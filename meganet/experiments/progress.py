@@ -2,85 +2,207 @@
 
 from __future__ import annotations
 
+import _thread
+import datetime
+import math
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.protocol import Protocol
+from meganet.experiments.remaining import Part, Remaining, mean_seconds
 from meganet.experiments.store import ResultsFolder
 
 SECONDS = 0.5
-LAYOUT = "{percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}"
+LAYOUT = "{percentage:3.0f}%|{bar}| {elapsed} elapsed{postfix}"
 EVALUATION = 0.3
 """Forward pass over an example, in units of a training step on it."""
+CLASSIFIER = 0.02
+"""A product with the classifier's features of an example and back, in the same unit."""
 
 
 class Tracked(NamedTuple):
-    """A training run with the work of one of its epochs."""
+    """A training run of a trial, of `trials` trials."""
 
     folder: ResultsFolder
     trial: int
+    trials: int
     stage: Stage
-    work: float
 
     @property
     def epochs(self) -> int:
         """Epochs stored."""
         return self.folder.epochs(self.trial, self.stage.name)
 
+    @property
+    def chain(self) -> tuple[str, int]:
+        """The runs that are made one after another."""
+        return str(self.folder.path), self.trial
+
+    @property
+    def kind(self) -> Hashable:
+        """What the time of an epoch depends on."""
+        protocol, stage = self.folder.protocol, self.stage
+        if stage.arm == COARSE:
+            return protocol.network, protocol.coarse_examples
+        return protocol.network, protocol.fine_examples, stage.method, stage.classifier_only, protocol.newton_products
+
+    def part(self) -> Part:
+        """Return what the time that it takes is estimated from."""
+        training, evaluation = work_of_epoch(self.stage, self.folder.protocol)
+        return Part(self.chain, self.kind, self.stage.epochs, training + evaluation)
+
+    def summary(self) -> str:
+        """Return the line of text about a run that has ended."""
+        name = f"trial {self.trial + 1}/{self.trials} {self.stage.name}"
+        last = self.folder.history(self.trial, self.stage.name)[-1]
+        note = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
+        seconds = self.folder.seconds(self.trial).get(self.stage.name, [])
+        if not math.isfinite(last["objective"]):
+            note = "diverged, the objective is not finite"
+        return f"{name}: {note}" + (f", {np.median(seconds):.1f} s per epoch" if seconds else "")
+
 
 class Progress:
-    """A bar over all epochs of some runs, with the time left, while its ``with`` block runs."""
+    """Reports the runs that end while its ``with`` block lasts, and how long the rest takes.
 
-    def __init__(self, runs: Sequence[Tracked], *, shown: bool) -> None:
-        self.runs, self.shown = runs, shown
-        self._stop = threading.Event()
+    Parameters
+    ----------
+    runs : sequence of Tracked
+    report : callable
+        Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block.
+    shown : bool
+        Show the time elapsed and remaining: on a terminal in a bar on standard error, elsewhere in the lines.
+    side_by_side : int or None
+        How many trials go on at a time, if that is known.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Tracked],
+        *,
+        report: Callable[[str], None],
+        shown: bool,
+        side_by_side: int | None = None,
+    ) -> None:
+        self.runs, self.report = runs, report
+        self.in_lines = shown and not sys.stderr.isatty()
+        self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not shown or self.in_lines)
+        self._done = [run.epochs for run in runs]
+        self._start = time.monotonic()
+        parts = [run.part() for run in runs]
+        self.remaining = Remaining(parts, self._done, self._start, side_by_side, _known(runs, self._done))
+        self._stop, self._failure = threading.Event(), Future[None]()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def note(self, line: str) -> None:
+        """Say something on standard error, beside the bar."""
+        with self._beside_the_bar():
+            print(f"meganet: {line}", file=sys.stderr, flush=True)
 
     def _watch(self) -> None:
-        while not self._stop.wait(SECONDS):
-            self._show()
-
-    def _show(self) -> None:
+        pause = SECONDS
         try:
-            epochs = [run.epochs for run in self.runs]
+            while not self._stop.wait(pause):
+                begun = time.monotonic()
+                self._look()
+                # of very many trials looking takes its time
+                pause = max(SECONDS, 10 * (time.monotonic() - begun))
+        except BaseException as error:
+            self._failure.set_exception(error)
+            _thread.interrupt_main()
+
+    def _look(self) -> None:
+        """See what is new in the folders and say it."""
+        before = self._done
+        try:
+            there = {run.chain: run.folder.has_trial(run.trial) for run in self.runs}
+            done = [
+                run.epochs if n < run.stage.epochs and there[run.chain] else n
+                for run, n in zip(self.runs, before, strict=True)
+            ]
+            ended = [
+                run.summary()
+                for run, n, then in zip(self.runs, done, before, strict=True)
+                if then < run.stage.epochs <= n
+            ]
         except OSError:
             # the folder is being moved or deleted; whoever writes there reports it
             return
-        complete = sum(count >= run.stage.epochs for run, count in zip(self.runs, epochs, strict=True))
-        self._bar.set_postfix_str(f"{complete} of {len(epochs)} runs", refresh=False)
-        self._bar.update(sum(run.work * n for run, n in zip(self.runs, epochs, strict=True)) - self._bar.n)
-        self._bar.refresh()
+        self._done = done
+        self.remaining.see(done, time.monotonic())
+        for line in ended:
+            with self._beside_the_bar():
+                self.report(f"{line}; {self._times()}" if self.in_lines else line)
+        if not self._bar.disable:
+            complete = sum(n >= run.stage.epochs for run, n in zip(self.runs, done, strict=True))
+            self._bar.n = round(self.remaining.share(), 4)
+            self._bar.set_postfix_str(f"{self._left()}, {complete} of {len(done)} runs")
+
+    def _beside_the_bar(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._bar.disable else tqdm.external_write_mode(file=sys.stdout)
+
+    def _times(self) -> str:
+        return f"{duration(time.monotonic() - self._start)} elapsed, {self._left()}"
+
+    def _left(self) -> str:
+        seconds = self.remaining.seconds()
+        return "remaining time unknown" if seconds is None else f"about {duration(seconds)} remaining"
 
     def __enter__(self) -> Progress:
-        if self.shown:
-            total = sum(run.work * run.stage.epochs for run in self.runs)
-            done = sum(run.work * run.epochs for run in self.runs)
-            self._bar = tqdm(total=total, initial=done, bar_format=LAYOUT, leave=False)
-            self._thread = threading.Thread(target=self._watch, daemon=True)
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.shown:
+        try:
             self._stop.set()
             self._thread.join()
-            self._show()
+            if self._failure.done():
+                self._failure.result()
+            self._look()
+        finally:
             self._bar.close()
 
 
-def work_of_epoch(stage: Stage, protocol: Protocol) -> float:
-    """Estimate the work of an epoch, in training steps on a fine example."""
-    pixels = 0.25 if stage.arm == COARSE else 1.0
+def duration(seconds: float) -> str:
+    """Return a time as h:mm:ss, with the days in front."""
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _known(runs: Sequence[Tracked], done: Sequence[int]) -> dict[Hashable, float]:
+    """Return the seconds of an epoch of each kind of which something is stored, evaluations included."""
+    found: dict[Hashable, list[float]] = {}
+    for run, epochs in zip(runs, done, strict=True):
+        if epochs and run.kind not in found:
+            training, evaluation = work_of_epoch(run.stage, run.folder.protocol)
+            seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
+            # the timings are those of training alone
+            found[run.kind] = [value * (1 + evaluation / training) for value in seconds]
+    return mean_seconds(found.items())
+
+
+def work_of_epoch(stage: Stage, protocol: Protocol) -> tuple[float, float]:
+    """Estimate the work of an epoch, of training and of the evaluation after it, in training steps on a fine example.
+
+    It counts until the first epochs of the kind have been measured.
+    """
     examples = protocol.coarse_examples if stage.arm == COARSE else protocol.fine_examples
-    evaluated = examples + protocol.validation_examples
+    pixels = 0.25 if stage.arm == COARSE else 1.0
+    evaluation = pixels * EVALUATION * (examples + protocol.validation_examples)
     if stage.method == SGD:
-        return pixels * (examples + EVALUATION * evaluated)
+        return pixels * examples, evaluation
+    passes = 1.0 + 2 * protocol.newton_products
     if stage.classifier_only:
-        return 0.1 * examples
-    return examples * (1 + 2 * protocol.newton_products) + EVALUATION * evaluated
+        return CLASSIFIER * passes * examples, CLASSIFIER * (examples + protocol.validation_examples)
+    return passes * examples, evaluation

@@ -149,6 +149,17 @@ class ResultsFolder:
         self.write(self._file(trial, f"{run}.csv"), history)
         self.write(self._file(trial, f"{run}.npz"), packed.getvalue())
 
+    def has_trial(self, trial: int) -> bool:
+        """Whether anything of a trial may be stored."""
+        return (self.path / self._file(trial, "")).exists()
+
+    def history(self, trial: int, run: str) -> History:
+        """Return the history of a training run that has begun, at little cost."""
+        try:
+            return History.from_csv((self.path / self._file(trial, f"{run}.csv")).read_text())
+        except (OSError, ValueError, KeyError):
+            refuse("a history that can be read", repr(str(self.path / self._file(trial, f"{run}.csv"))))
+
     def epochs(self, trial: int, run: str) -> int:
         """Return how many epochs of a training run are stored, at little cost."""
         path = self.path / self._file(trial, f"{run}.csv")

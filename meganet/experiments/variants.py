@@ -21,9 +21,10 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
-from meganet.experiments.coarse_to_fine import Trials, histories, run_all
+from meganet.experiments.coarse_to_fine import Trials, histories, make
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, protocol_for, stages
+from meganet.experiments.progress import Progress
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
@@ -154,9 +155,10 @@ class Variants:
                 coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
         tracked = [run for part in (coarse_jobs, jobs) for job in part.values() for run in job.runs()]
         runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
-        for part in (coarse_jobs.values(), jobs.values()):
-            missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
-            run_all(missing, runs, workers, progress=progress, report=report)
+        with Progress(runs, report=report, shown=progress, side_by_side=workers.side_by_side) as shown:
+            for part in (coarse_jobs.values(), jobs.values()):
+                missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
+                make(missing, workers, shown)
 
     def _place(self, variant: str, run: str) -> ResultsFolder:
         protocol = self.protocols[variant]
