@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.protocol import Protocol
-from meganet.experiments.remaining import Part, Remaining, mean_seconds
+from meganet.experiments.remaining import Part, Remaining
 from meganet.experiments.store import ResultsFolder
 
 SECONDS = 0.5
@@ -100,7 +100,8 @@ class Progress:
         self._done = [run.epochs for run in runs]
         self._start = time.monotonic()
         parts = [run.part() for run in runs]
-        self.remaining = Remaining(parts, self._done, self._start, side_by_side, _known(runs, self._done))
+        self.remaining = Remaining(parts, self._done, side_by_side)
+        self._take_timings()
         self._stop, self._failure = threading.Event(), Future[None]()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -140,6 +141,7 @@ class Progress:
             return
         self._done = done
         self.remaining.see(done, time.monotonic())
+        self._take_timings()
         for line in ended:
             with self._beside_the_bar():
                 self.report(f"{line}; {self._times()}" if self.in_lines else line)
@@ -147,6 +149,17 @@ class Progress:
             complete = sum(n >= run.stage.epochs for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)
             self._bar.set_postfix_str(f"{self._left()}, {complete} of {len(done)} runs")
+
+    def _take_timings(self) -> None:
+        """Let the runs' own timings count until their kind has been measured."""
+        unmeasured = self.remaining.unmeasured()
+        for run, epochs in zip(self.runs, self._done, strict=True):
+            if epochs and run.kind in unmeasured:
+                seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
+                if seconds:
+                    training, evaluation = work_of_epoch(run.stage, run.folder.protocol)
+                    self.remaining.known[run.kind] = float(np.mean(seconds)) * (1 + evaluation / training)
+                    unmeasured.remove(run.kind)
 
     def _beside_the_bar(self) -> AbstractContextManager[None]:
         return nullcontext() if self._bar.disable else tqdm.external_write_mode(file=sys.stdout)
@@ -178,18 +191,6 @@ class Progress:
 def duration(seconds: float) -> str:
     """Return a time as h:mm:ss, with the days in front."""
     return str(datetime.timedelta(seconds=round(seconds)))
-
-
-def _known(runs: Sequence[Tracked], done: Sequence[int]) -> dict[Hashable, float]:
-    """Return the seconds of an epoch of each kind of which something is stored, evaluations included."""
-    found: dict[Hashable, list[float]] = {}
-    for run, epochs in zip(runs, done, strict=True):
-        if epochs and run.kind not in found:
-            training, evaluation = work_of_epoch(run.stage, run.folder.protocol)
-            seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
-            # the timings are those of training alone
-            found[run.kind] = [value * (1 + evaluation / training) for value in seconds]
-    return mean_seconds(found.items())
 
 
 def work_of_epoch(stage: Stage, protocol: Protocol) -> tuple[float, float]:
