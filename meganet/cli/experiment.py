@@ -54,6 +54,6 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
             document.add(Picture(f"{experiment.name}.png", picture, experiment.question))
         lab.write("csv", found.to_csv())
         written = lab.write("md", document.to_markdown())
-        print(f"\n{document.to_markdown()}\nResults: {written}")
+        print(f"\n{document.to_text()}\nResults: {written}")
 
     return job

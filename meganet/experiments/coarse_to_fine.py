@@ -104,7 +104,11 @@ class Trials:
     def __call__(self, trials: list[int]) -> None:
         """Run the trials."""
         # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
-        with np.errstate(over="ignore", invalid="ignore"), use_backend(self.folder.backend), ExitStack() as held:
+        with (
+            np.errstate(divide="ignore", over="ignore", invalid="ignore"),
+            use_backend(self.folder.backend),
+            ExitStack() as held,
+        ):
             self._hold(held, self.folder, trials)
             levels = {trial: build_levels(self.protocol, self.data, trial, self.folder.backend) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
@@ -162,7 +166,7 @@ def histories(
     """
     plan = stages(tables, protocol, arms)
     result: dict[str, list[History]] = {stage.name: [] for stage in plan}
-    for ends in complete_trials(protocol, plan, folder, folder if coarse is None else coarse):
+    for _, ends in complete_trials(protocol, plan, folder, folder if coarse is None else coarse):
         for name, state in ends.items():
             result[name].append(state.history)
     return result
@@ -170,15 +174,17 @@ def histories(
 
 def complete_trials(
     protocol: Protocol, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder
-) -> Iterator[dict[str, SGDState]]:
-    """Yield the last state of every stage, by name, for each trial in which all are complete."""
+) -> Iterator[tuple[int, dict[str, SGDState]]]:
+    """Yield each trial in which all stages are complete, with the last state of each by name, without its arrays."""
     for trial in range(protocol.trials):
         ends = _ends(trial, plan, folder, coarse)
         if len(ends) == len(plan):
-            yield ends
+            yield trial, ends
 
 
 def _ends(trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder) -> dict[str, SGDState]:
-    """Return the last state of every stage of a trial that is complete."""
-    found = {stage: (coarse if stage.arm == COARSE else folder).load(trial, stage.name) for stage in plan}
+    """Return the last state of every stage of a trial that is complete, without its arrays."""
+    found = {
+        stage: (coarse if stage.arm == COARSE else folder).load(trial, stage.name, weights=False) for stage in plan
+    }
     return {stage.name: s for stage, s in found.items() if s is not None and s.epoch == stage.epochs}

@@ -17,6 +17,7 @@ from meganet.layers import ConnectorLayer, DenseLayer, clipped_normal, he_normal
 from meganet.linop import Gradient, Identity, LinearOperator, Matrix
 from meganet.multigrid import prolongate, prolongate_images, restrict_images
 from meganet.objective import Objective
+from meganet.optim.divergence import finite
 from meganet.regularizers import Tikhonov
 
 # numbers of the random streams within a trial; the arms share the order of the fine examples
@@ -44,12 +45,16 @@ class Level(NamedTuple):
         )
         return network.backend.xp.concatenate([theta, w])
 
-    def of_classifier(self, x: Array) -> Level:
-        """Return the problem of the classifier alone, on the features that the network has with its weights in `x`."""
-        return Level(*(_classifier_only(objective, x) for objective in self))
+    def of_classifier(self, x: Array) -> Level | None:
+        """Return the problem of the classifier alone, on the features that the network has with its weights in `x`.
+
+        None if these are not finite, which leaves nothing to be trained.
+        """
+        training, validation = (_classifier_only(objective, x) for objective in self)
+        return None if training is None or validation is None else Level(training, validation)
 
 
-def _classifier_only(objective: Objective, x: Array) -> Objective:
+def _classifier_only(objective: Objective, x: Array) -> Objective | None:
     """Return the problem on the features as vectors, in the order of the classifier's weights."""
     theta, _ = objective.split(x)
     images, network, backend = objective.images, objective.network, objective.backend
@@ -58,6 +63,8 @@ def _classifier_only(objective: Objective, x: Array) -> Objective:
     for start in range(0, objective.examples, FEATURES_AT_ONCE):
         batch = slice(start, start + FEATURES_AT_ONCE)
         features[batch] = network(theta, images[batch]).reshape(-1, size)
+    if not finite(features):
+        return None
     return Objective(
         ConnectorLayer(Identity(size, backend=backend)),
         DenseLayer(size, *objective.classifier.range_shape, backend=backend),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import datetime
-import math
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.protocol import Protocol
 from meganet.experiments.remaining import Part, Remaining
 from meganet.experiments.store import ResultsFolder
+from meganet.optim import Divergence
 
 SECONDS = 0.5
 LAYOUT = "{percentage:3.0f}%|{bar}| {elapsed} elapsed{postfix}"
@@ -61,14 +61,18 @@ class Tracked(NamedTuple):
         training, evaluation = work_of_epoch(self.stage, self.folder.protocol)
         return Part(self.chain, self.kind, self.stage.epochs, training + evaluation)
 
-    def summary(self) -> str:
-        """Return the line of text about a run that has ended."""
+    def summary(self) -> str | None:
+        """Return the line of text about a run that has ended; None before the end."""
         name = f"trial {self.trial + 1}/{self.trials} {self.stage.name}"
-        last = self.folder.history(self.trial, self.stage.name)[-1]
+        # without arrays: on a device they might come in between a recording
+        state = self.folder.load(self.trial, self.stage.name, weights=False)
+        if state is None or state.epoch < self.stage.epochs:
+            # its last state is being written
+            return None
+        last, seconds = state.history[-1], state.seconds
         note = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
-        seconds = self.folder.seconds(self.trial).get(self.stage.name, [])
-        if not math.isfinite(last["objective"]):
-            note = "diverged, the objective is not finite"
+        if state.divergence is not None:
+            note = diverged(state.divergence)
         return f"{name}: {note}" + (f", {np.median(seconds):.1f} s per epoch" if seconds else "")
 
 
@@ -131,11 +135,14 @@ class Progress:
                 run.epochs if n < run.stage.epochs and there[run.chain] else n
                 for run, n in zip(self.runs, before, strict=True)
             ]
-            ended = [
-                run.summary()
-                for run, n, then in zip(self.runs, done, before, strict=True)
-                if then < run.stage.epochs <= n
-            ]
+            ended = []
+            for k, run in enumerate(self.runs):
+                if before[k] < run.stage.epochs <= done[k]:
+                    line = run.summary()
+                    if line is None:
+                        done[k] = before[k]
+                    else:
+                        ended.append(line)
         except OSError:
             # the folder is being moved or deleted; whoever writes there reports it
             return
@@ -186,6 +193,12 @@ class Progress:
             self._look()
         finally:
             self._bar.close()
+
+
+def diverged(divergence: Divergence) -> str:
+    """Return in words when and where a run diverged."""
+    when = f"in epoch {divergence.epoch}" if divergence.epoch else "at the start"
+    return f"diverged {when}" + (f", {divergence.where}" if divergence.where else "")
 
 
 def duration(seconds: float) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import shlex
+import sys
+import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet._version import __version__
-from meganet.document import Block, Grid, Paragraph
+from meganet.document import Block, Grid, Paragraph, terminal_width, text_table
 from meganet.experiments.plan import COARSE, TABLES, classifier_stage, final_stage
 from meganet.experiments.protocol import ARMS, Protocol
-from meganet.optim import History
+from meganet.optim import Divergence, History
 
 Histories = Mapping[str, Sequence[History]]
 
@@ -78,11 +82,25 @@ SOLVER_TITLES = {"steihaug": "CG-Steihaug of the textbook", "meganet": "the orig
 
 
 class Cell(NamedTuple):
-    """Mean and standard deviation over trials (None for a single one) and the thesis' value, in percent."""
+    """Mean and standard deviation over trials (None for a single one) and the thesis' value, in percent.
+
+    Trials that have diverged by then do not count; `diverged` says how many these are. Without any other the mean is
+    nan.
+    """
 
     mean: float
     std: float | None
     thesis: float
+    diverged: int = 0
+
+
+class Diverged(NamedTuple):
+    """A run that diverged: number of the trial from 1, and what `optim.Divergence` says."""
+
+    trial: int
+    run: str
+    epoch: int
+    where: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +121,8 @@ class TableResult:
         Arm to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch.
     seconds : float
         Of all training steps that the table is made of, coarse training included, evaluations not.
+    diverged : tuple of Diverged
+        Its runs that diverged.
     """
 
     table: str
@@ -111,6 +131,7 @@ class TableResult:
     cells: dict[str, list[Cell]]
     details: dict[str, dict[str, float]]
     seconds: float
+    diverged: tuple[Diverged, ...] = ()
 
     @property
     def name(self) -> str:
@@ -137,7 +158,11 @@ def columns(table: str) -> tuple[Column, ...]:
 
 
 def results(
-    table: str, protocol: Protocol, histories: Histories, seconds: Sequence[Mapping[str, Sequence[float]]]
+    table: str,
+    protocol: Protocol,
+    histories: Histories,
+    seconds: Sequence[Mapping[str, Sequence[float]]],
+    diverged: Sequence[Diverged] = (),
 ) -> list[TableResult]:
     """Return a table of the thesis from the stored histories, once for each of its Newton methods.
 
@@ -149,6 +174,8 @@ def results(
         Run to the histories of all trials, as `coarse_to_fine.histories` returns them.
     seconds : sequence of mapping
         For each of these trials the seconds of the epochs of each run, as `ResultsFolder.seconds` returns them.
+    diverged : sequence of Diverged
+        The runs of these trials that diverged.
     """
     found = []
     for solver in TABLES[table].solvers or (None,):
@@ -164,17 +191,25 @@ def results(
             ]
             ends = [history[-1] for history in histories[names["network"]]]
             spent = [s for trial in seconds for s in trial.get(names["network"], ())]
-            details[arm] = {name: float(np.mean([end[name] for end in ends])) for name in DETAILS}
+            details[arm] = {name: _mean([end[name] for end in ends]) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
         complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))
         total = float(sum(sum(trial.get(run, ())) for trial in seconds for run in runs))
-        found.append(TableResult(table, solver, complete, cells, details, total))
+        own = tuple(item for item in diverged if item.run in runs)
+        found.append(TableResult(table, solver, complete, cells, details, total, own))
     return found
 
 
 def _cell(values: Sequence[float], thesis: float) -> Cell:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Cell(float(np.mean(values)), std, thesis)
+    known = [value for value in values if math.isfinite(value)]
+    std = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return Cell(_mean(values), std, thesis, len(values) - len(known))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are finite; nan if there are none."""
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def to_document(result: TableResult) -> list[Block]:
@@ -183,6 +218,7 @@ def to_document(result: TableResult) -> list[Block]:
     return [
         Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
         Grid(grid),
+        *map(Paragraph, divergences(result)),
         Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
         Grid(more),
         Paragraph(
@@ -194,14 +230,27 @@ def to_document(result: TableResult) -> list[Block]:
     ]
 
 
-def to_text(result: TableResult) -> str:
-    """Return the table for a terminal."""
+def to_text(result: TableResult, width: int | None = None) -> str:
+    """Return the table for a terminal, by default the one that there is."""
+    width = terminal_width() if width is None else width
     grid, more = grids(result)
-    merged = [[*row, *extra[1:]] for row, extra in zip(grid, more, strict=True)]
-    widths = [max(len(line[k]) for line in merged) for k in range(len(merged[0]))]
-    body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in merged]
+    merged = text_table([[*row, *extra[1:]] for row, extra in zip(grid, more, strict=True)], sys.maxsize)
+    fits = all(len(line) <= width for line in merged.splitlines())
+    tables = [merged] if fits else [text_table(rows, width) for rows in (grid, more)]
     title = f"{result.title}: accuracy in percent, {trials_of(result)} (thesis)"
-    return "\n".join([title, "", body[0], "-" * max(map(len, body)), *body[1:]])
+    words = [textwrap.fill(text, width, break_long_words=False) for text in (title, *divergences(result))]
+    return "\n\n".join([words[0], *words[1:], *tables])
+
+
+def divergences(result: TableResult) -> list[str]:
+    """Return a sentence for each run that diverged, about the first of its trials."""
+    counts = Counter(item.run for item in result.diverged)
+    firsts = {item.run: item for item in reversed(result.diverged)}
+    return [
+        f"Diverged: {run} in {count} of {result.protocol.trials}, first in trial {firsts[run].trial}, "
+        f"{Divergence(firsts[run].epoch, firsts[run].where)}."
+        for run, count in counts.items()
+    ]
 
 
 def to_csv(result: TableResult) -> str:
@@ -227,6 +276,7 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "percent": {arm: [cell._asdict() for cell in row] for arm, row in result.cells.items()},
         "end": result.details,
         "seconds": result.seconds,
+        "diverged": [item._asdict() for item in result.diverged],
     }
 
 
@@ -263,5 +313,8 @@ def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _text(cell: Cell) -> str:
+    if math.isnan(cell.mean):
+        return f"diverged ({cell.thesis:.1f})"
     spread = "" if cell.std is None else f" ± {cell.std:.1f}"
-    return f"{cell.mean:.1f}{spread} ({cell.thesis:.1f})"
+    count = f", {cell.diverged} diverged" if cell.diverged else ""
+    return f"{cell.mean:.1f}{spread}{count} ({cell.thesis:.1f})"

@@ -19,9 +19,10 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,7 +39,8 @@ from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.experiments.protocol import Protocol
-from meganet.optim import History, SGDState
+from meganet.optim import Divergence, History, SGDState
+from meganet.optim.divergence import row_is_finite
 
 SETTINGS, TIMINGS, LOCK = "settings.json", "timings.csv", ".lock"
 
@@ -142,6 +144,8 @@ class ResultsFolder:
         arrays = {"x": state.x, **{f"memory{k}": m for k, m in enumerate(state.memory)}}
         stored: dict[str, Any] = {name: self.backend.to_host(array) for name, array in arrays.items()}
         stored |= {"epoch": np.array(state.epoch), "history": np.array(history)}
+        if state.divergence is not None:
+            stored |= {f"divergence_{name}": np.array(value) for name, value in state.divergence._asdict().items()}
         packed = io.BytesIO()
         np.savez(packed, **stored)
         # the state counts and is written last: what is ahead of it is written again when the run goes on
@@ -153,36 +157,31 @@ class ResultsFolder:
         """Whether anything of a trial may be stored."""
         return (self.path / self._file(trial, "")).exists()
 
-    def history(self, trial: int, run: str) -> History:
-        """Return the history of a training run that has begun, at little cost."""
-        try:
-            return History.from_csv((self.path / self._file(trial, f"{run}.csv")).read_text())
-        except (OSError, ValueError, KeyError):
-            refuse("a history that can be read", repr(str(self.path / self._file(trial, f"{run}.csv"))))
-
     def epochs(self, trial: int, run: str) -> int:
         """Return how many epochs of a training run are stored, at little cost."""
         path = self.path / self._file(trial, f"{run}.csv")
         # a header, and a row for the start
         return max(path.read_text().count("\n") - 2, 0) if path.exists() else 0
 
-    def load(self, trial: int, run: str) -> SGDState | None:
-        """Return the stored state of a training run, or None if it has not begun."""
+    def load(self, trial: int, run: str, *, weights: bool = True) -> SGDState | None:
+        """Return the stored state of a training run, or None if it has not begun; if wanted without its arrays."""
         path = self.path / self._file(trial, f"{run}.npz")
         if not path.exists():
             return None
         try:
             with np.load(path, allow_pickle=False) as stored:
+                names = stored.files if weights else []
                 memory = tuple(
-                    self.backend.asarray(stored[f"memory{k}"]) for k in range(sum("memory" in n for n in stored.files))
+                    self.backend.asarray(stored[f"memory{k}"]) for k in range(sum("memory" in n for n in names))
                 )
                 epoch, history = int(stored["epoch"]), History.from_csv(str(stored["history"]))
-                x = self.backend.asarray(stored["x"])
+                x = self.backend.asarray(stored["x"]) if weights else np.empty(0, self.protocol.float_dtype)
+                divergence = _divergence(stored, history)
         except (OSError, ValueError, KeyError, BadZipFile):
             self._refuse_state(path)
         if len(history) != epoch + 1 or x.dtype != self.protocol.float_dtype:
             self._refuse_state(path)
-        return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch])
+        return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch], divergence)
 
     def state(self, trial: int, run: str, epochs: int) -> SGDState:
         """Return the stored state of a training run that must have ended after so many epochs."""
@@ -231,6 +230,15 @@ def trial_lock(folder: Path, trial: int) -> Iterator[None]:
         yield
 
 
+def _divergence(stored: Mapping[str, Any], history: History) -> Divergence | None:
+    """Return where a stored run diverged; in results from before this was stored only the epoch is known."""
+    if "divergence_epoch" in stored:
+        return Divergence(int(stored["divergence_epoch"]), str(stored["divergence_where"]))
+    epochs = (int(row["epoch"]) for row in history if not row_is_finite(row))
+    first = next(epochs, None)
+    return None if first is None else Divergence(first)
+
+
 def _clear(folder: Path) -> None:
     """Delete the files of a folder that were not written to their end."""
     for left_over in folder.glob(f".*{TEMPORARY}"):
@@ -266,8 +274,16 @@ def environment() -> dict[str, str]:
 
 
 def json_text(content: Any) -> str:
-    """Return plain data as the text of a JSON file."""
-    return json.dumps(content, indent=1) + "\n"
+    """Return plain data as the text of a JSON file; numbers that are not finite, which JSON does not know, as null."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_protocol(path: str | Path) -> Protocol:

@@ -22,7 +22,7 @@ from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, TABLES, stages
 from meganet.experiments.problems import Level, build_levels, load_data
 from meganet.experiments.protocol import ARMS, Protocol
-from meganet.experiments.report import TableResult
+from meganet.experiments.report import Diverged, TableResult
 from meganet.experiments.store import ResultsFolder, read_protocol, refuse
 from meganet.optim import History, SGDState
 
@@ -96,15 +96,17 @@ class Study:
         found = []
         for table in tables:
             runs: dict[str, list[History]] = defaultdict(list)
-            seconds = []
-            for ends in self._trials(table):
+            seconds, diverged = [], []
+            for trial, ends in self._trials(table):
                 seconds.append({name: state.seconds for name, state in ends.items()})
                 for name, state in ends.items():
                     runs[name].append(state.history)
-            found += report.results(table, self._folder(TABLES[table].network).protocol, runs, seconds)
+                    if state.divergence is not None:
+                        diverged.append(Diverged(trial + 1, name, *state.divergence))
+            found += report.results(table, self._folder(TABLES[table].network).protocol, runs, seconds, diverged)
         return found
 
-    def _trials(self, table: str) -> Iterator[dict[str, SGDState]]:
+    def _trials(self, table: str) -> Iterator[tuple[int, dict[str, SGDState]]]:
         folder = self._folder(TABLES[table].network)
         return complete_trials(folder.protocol, stages((table,), folder.protocol), folder, folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from meganet.experiments.store import ResultsFolder
 from meganet.objective import observer
 from meganet.optim import (
     Control,
+    Divergence,
     History,
     Momentum,
     Result,
@@ -28,6 +30,7 @@ from meganet.optim import (
     sgd_together,
     trust_region,
 )
+from meganet.optim.divergence import described, row_is_finite
 from meganet.stacked import StackedObjective
 
 EXAMPLES_AT_ONCE = 128
@@ -53,11 +56,25 @@ class Job:
 def train(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
     """Make the runs of some jobs of one stage, those of SGD together if there are several; return their ends.
 
-    What the folder already holds of a run is not done again; each epoch is stored there.
+    What the folder already holds of a run is not done again; each epoch is stored there. A run that diverges, or that
+    starts from weights that are not finite, stops there: the rows of the epochs that are left hold nan.
     """
     if jobs[0].stage.method == SGD:
-        return _train_sgd(protocol, folder, jobs)
-    return [_train_newton(protocol, folder, job) for job in jobs]
+        states = _train_sgd(protocol, folder, jobs)
+    else:
+        states = [_train_newton(protocol, folder, job) for job in jobs]
+    for job, state in zip(jobs, states, strict=True):
+        if state.divergence is not None and state.epoch < job.stage.epochs:
+            _close(folder, job, state)
+    return states
+
+
+def _close(folder: ResultsFolder, job: Job, state: SGDState) -> None:
+    """Store a run that has diverged as one that has ended."""
+    while state.epoch < job.stage.epochs:
+        state.epoch += 1
+        state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": state.epoch})
+    folder.save(job.trial, job.stage.name, state)
 
 
 def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
@@ -83,7 +100,7 @@ def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> li
         "learning_rate": protocol.rate,
         "batch_size": protocol.batch_size,
         "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
-        "on_divergence": "continue",
+        "on_divergence": "stop",
     }
     if len(runs) == 1:
         return [sgd(**vars(runs[0]), examples=examples, **settings)]
@@ -98,10 +115,18 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
         return state
     method, memory_name, first = SOLVERS[stage.method]
     theta, w = job.level.training.split(job.x0 if state is None else state.x)
-    level, x = (job.level.of_classifier(job.x0), w) if stage.classifier_only else (job.level, job.x0)
+    if state is not None and state.divergence is not None:
+        return state
+    reduced, x = (job.level.of_classifier(job.x0), w) if stage.classifier_only else (job.level, job.x0)
+    if reduced is None:
+        return _not_finite(job, observer(*job.level)(job.x0))
+    level = reduced
     xp, observe = level.training.backend.xp, observer(*level)
     if state is None:
-        state = SGDState(job.x0, history=History([{"epoch": 0, **_columns({}), **observe(x)}]))
+        row = observe(x)
+        if not row_is_finite(row):
+            return _not_finite(job, row)
+        state = SGDState(job.x0, history=History([{"epoch": 0, **_columns({}), **row}]))
     elif not stage.classifier_only:
         x = state.x
     clock = time.perf_counter()
@@ -133,6 +158,12 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
     while state.epoch < stage.epochs:
         advance(result.x, {}, result.state[memory_name])
     return state
+
+
+def _not_finite(job: Job, row: Mapping[str, float]) -> SGDState:
+    """Return the state of a run that cannot start, with what was observed there."""
+    divergence = Divergence(0, described(job.level.training, job.x0))
+    return SGDState(job.x0, history=History([{"epoch": 0, **_columns({}), **row}]), divergence=divergence)
 
 
 def _own(history: History) -> dict[str, float]:

@@ -83,7 +83,9 @@ class Findings:
         """Return title, table and notes."""
         rows = [self.columns, *(tuple(map(_text, row)) for row in self.rows)]
         written = Paragraph(f"Written by meganet {__version__}.")
-        return Document([Heading(title, 1), Grid(rows), *map(Paragraph, self.notes), written])
+        texts = [all(isinstance(row[k], str) for row in self.rows) for k in range(len(self.columns))]
+        keys = texts.index(False) if False in texts else 1
+        return Document([Heading(title, 1), Grid(rows, max(keys, 1)), *map(Paragraph, self.notes), written])
 
     def to_csv(self) -> str:
         """Return the table as CSV; every number reads back exactly."""
