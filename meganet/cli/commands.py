@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from meganet.cli import experiment, figure, info, report, reproduce
 
 def execute(arguments: Sequence[str] | None) -> int:
     """Run a command line and return the exit status: 0, 2 for what cannot be used; see `main`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a terminal that knows no "±", a path that is not UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         try:

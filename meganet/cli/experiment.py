@@ -39,13 +39,14 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     backend, data, workers = options.tools(given, [base])
     settings = {name: getattr(base, name) for name in options.names(given)}
     folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path("meganet-results", "experiments", folder) if given.out is None else Path(given.out).expanduser()
+    path = Path("meganet-results", "experiments", folder) if given.out is None else options.place("out", given.out)
     lab = Lab(path, experiment.name, given.preset, settings, backend, data, workers, not given.quiet, print)
 
     def job() -> None:
         with use_backend(backend):
             found = experiment.run(lab)
         document = found.to_document(experiment.question)
+        document.add(*map(Paragraph, lab.diverged))
         document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
         figure = findings_figure(found)
         if figure is not None:

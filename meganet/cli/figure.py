@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
-from meganet._files import write_atomic
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
+from meganet.experiments.protocol import LARGEST_TRIALS
+from meganet.experiments.store import write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -31,19 +31,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     figure, trial = FIGURES[given.number], integer("trial", given.trial) - 1
+    if trial >= LARGEST_TRIALS:
+        reject("trial", f"at most {LARGEST_TRIALS}", str(given.trial))
     backend = get_backend(given.backend)
-    study = Study.open(given.results, given.data, backend)
+    study = Study.open(options.place("results", given.results), options.folder_of_data(given), backend)
     for network in figure.networks:
         if network not in study.folders:
             reject("results", f"a folder with runs of net {network}", repr(given.results))
-    path = Path(f"figure-{given.number}.png" if given.save is None else given.save).expanduser()
-    if not path.parent.is_dir():
+    path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
+    if not path.parent.is_dir() or path.is_dir():
         reject("save", "a file in an existing folder", repr(str(path)))
 
     def job() -> None:
         with use_backend(backend):
             canvas, lines = figure.make(study, trial)
-        write_atomic(path, to_png(canvas))
+        write_file(path, to_png(canvas))
         print("\n".join([figure.title, *lines, f"Picture: {path}"]))
 
     return job

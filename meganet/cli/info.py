@@ -13,6 +13,7 @@ from meganet._threads import thread_count
 from meganet._validate import InputError, reject
 from meganet._version import __version__
 from meganet.backend import available_backends, get_backend
+from meganet.cli import options
 from meganet.datasets import MNIST, DataNotFoundError, load_digits
 from meganet.datasets.collection import DATA_VARIABLE
 
@@ -41,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data.set_defaults(prepare=_prepare_data)
 
 
-def _prepare_info(options: argparse.Namespace) -> Callable[[], None]:
+def _prepare_info(given: argparse.Namespace) -> Callable[[], None]:
     def job() -> None:
         print(f"meganet {__version__}, Python {platform.python_version()}, {platform.platform()}")
         for name in PACKAGES:
@@ -90,16 +91,17 @@ def _print_data(folder: str | None) -> None:
         print(f"  mnist: not found in {places}; 'meganet data fetch', --data or {DATA_VARIABLE}")
 
 
-def _prepare_data(options: argparse.Namespace) -> Callable[[], None]:
-    if options.action == "list":
-        if options.data is not None:
-            MNIST.find(options.data)
-        return lambda: _print_data(options.data)
-    if options.action == "fetch":
-        found = MNIST.located(options.data, progress=True)
+def _prepare_data(given: argparse.Namespace) -> Callable[[], None]:
+    folder = options.folder_of_data(given)
+    if given.action == "list":
+        if folder is not None:
+            MNIST.find(folder)
+        return lambda: _print_data(folder)
+    if given.action == "fetch":
+        found = MNIST.located(folder, progress=True)
         return lambda: print(f"MNIST: {Path(next(iter(found.values()))).parent}")
-    files = MNIST.find(options.data)
+    files = MNIST.find(folder)
     if files is None:
-        reject("data", "the four MNIST files in " + ", ".join(map(str, MNIST.folders(options.data))), "no such files")
+        reject("data", "the four MNIST files in " + ", ".join(map(str, MNIST.folders(folder))), "no such files")
     MNIST.verify(files)
     return lambda: print("\n".join(f"{path}: ok" for path in files.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,9 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--quiet", action="store_true", help="neither a progress bar nor the time elapsed and remaining"
+    )
 
 
 def _add_tools(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +57,18 @@ def add_stored(parser: argparse.ArgumentParser) -> None:
         help="results folder of 'meganet reproduce' (default: %(default)s)",
     )
     _add_tools(parser)
+
+
+def place(argument: str, text: str) -> Path:
+    """Return a file or a folder that was named on the command line, which need not exist."""
+    try:
+        path = Path(text).expanduser()
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        reject(argument, "a path that can be used", f"{text!r} ({getattr(error, 'strerror', None) or error})")
+    return path
 
 
 def numbers(given: argparse.Namespace) -> dict[str, int]:
@@ -79,13 +94,18 @@ def changed(protocol: Protocol, given: argparse.Namespace, fixed: Mapping[str, A
     return protocol.replaced(changes)
 
 
+def folder_of_data(given: argparse.Namespace) -> str | None:
+    """Return where to look first for the MNIST files, if that was said."""
+    return None if given.data is None else str(place("data", given.data))
+
+
 def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Backend, ImageSet, Workers]:
     """Return backend, data and workers for some protocols on one data set."""
     workers = Workers(given.jobs, given.cluster)
     backend = get_backend(given.backend)
     if backend.takes_stacks and not workers.local:
         reject("jobs", "1 and no cluster on a GPU, where all trials run together", f"{given.jobs}, {given.cluster}")
-    data = load_data(protocols[0], given.data, progress=not given.quiet)
+    data = load_data(protocols[0], folder_of_data(given), progress=not given.quiet and sys.stderr.isatty())
     needed = max(protocol.examples for protocol in protocols)
     if needed > len(data):
         reject("examples", f"at most the {len(data)} of {data.name}", str(needed))

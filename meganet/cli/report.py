@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     backend = get_backend(given.backend)
-    study = Study.open(given.results, given.data, backend)
+    study = Study.open(options.place("results", given.results), options.folder_of_data(given), backend)
     tables = study.complete()
     if not tables:
         refuse("a folder with a complete trial of a table", repr(given.results))

@@ -41,7 +41,7 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     }
     backend, data, workers = options.tools(given, list(protocols.values()))
     name = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path("meganet-results", name) if given.out is None else given.out
+    path = Path("meganet-results", name) if given.out is None else options.place("out", given.out)
     study = Study(path, protocols, backend, data)
 
     def job() -> None:

@@ -12,6 +12,7 @@ from meganet.experiments import clusters, processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+LARGEST_JOBS = 1000
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Workers:
 
     def __post_init__(self) -> None:
         _validate.store(self, jobs=_validate.integer("jobs", self.jobs))
+        if self.jobs > LARGEST_JOBS:
+            _validate.reject("jobs", f"at most {LARGEST_JOBS} processes", str(self.jobs))
         if self.cluster is not None and self.jobs != 1:
             _validate.reject("jobs", "no number beside a cluster, whose workers do the work", str(self.jobs))
         if self.cluster is not None:

@@ -25,6 +25,10 @@ NETWORKS = ("A", "B")
 STENCILS = ("he", "meganet")
 NEIGHBOURS = ("pixels", "vec")
 IMAGES = ("original", *INTERPOLATIONS)
+LARGEST_NUMBER = 10**9
+"""Of examples, epochs, products, and of a batch."""
+LARGEST_TRIALS = 10_000
+"""Each trial has a folder, which is looked at again and again."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,11 @@ class Protocol:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if kind is int:
-                object.__setattr__(self, name, _validate.integer(name, value, minimum=0 if name == "seed" else 1))
+                value = _validate.integer(name, value, minimum=0 if name == "seed" else 1)
+                object.__setattr__(self, name, value)
+                largest = {"seed": value, "trials": LARGEST_TRIALS}.get(name, LARGEST_NUMBER)
+                if value > largest:
+                    _validate.reject(name, f"an integer of at most {largest}", str(value))
             elif kind is float:
                 positive = name in ("learning_rate", "mesh_width", "trust_radius", "W_clip")
                 bounds = {"above": 0.0} if positive else {"minimum": 0.0}

@@ -218,7 +218,7 @@ def to_document(result: TableResult) -> list[Block]:
     return [
         Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
         Grid(grid),
-        *map(Paragraph, divergences(result)),
+        *map(Paragraph, divergences(result.diverged, result.protocol.trials)),
         Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
         Grid(more),
         Paragraph(
@@ -238,16 +238,17 @@ def to_text(result: TableResult, width: int | None = None) -> str:
     fits = all(len(line) <= width for line in merged.splitlines())
     tables = [merged] if fits else [text_table(rows, width) for rows in (grid, more)]
     title = f"{result.title}: accuracy in percent, {trials_of(result)} (thesis)"
-    words = [textwrap.fill(text, width, break_long_words=False) for text in (title, *divergences(result))]
+    sentences = (title, *divergences(result.diverged, result.protocol.trials))
+    words = [textwrap.fill(text, width, break_long_words=False) for text in sentences]
     return "\n\n".join([words[0], *words[1:], *tables])
 
 
-def divergences(result: TableResult) -> list[str]:
+def divergences(diverged: Sequence[Diverged], trials: int) -> list[str]:
     """Return a sentence for each run that diverged, about the first of its trials."""
-    counts = Counter(item.run for item in result.diverged)
-    firsts = {item.run: item for item in reversed(result.diverged)}
+    counts = Counter(item.run for item in diverged)
+    firsts = {item.run: item for item in reversed(diverged)}
     return [
-        f"Diverged: {run} in {count} of {result.protocol.trials}, first in trial {firsts[run].trial}, "
+        f"Diverged: {run} in {count} of {trials}, first in trial {firsts[run].trial}, "
         f"{Divergence(firsts[run].epoch, firsts[run].where)}."
         for run, count in counts.items()
     ]

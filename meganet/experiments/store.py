@@ -30,7 +30,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import scipy
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from meganet import _validate
 from meganet._files import TEMPORARY, write_atomic
@@ -38,11 +38,12 @@ from meganet._threads import thread_count
 from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
+from meganet.experiments import locks
 from meganet.experiments.protocol import Protocol
 from meganet.optim import Divergence, History, SGDState
 from meganet.optim.divergence import row_is_finite
 
-SETTINGS, TIMINGS, LOCK = "settings.json", "timings.csv", ".lock"
+SETTINGS, TIMINGS = "settings.json", "timings.csv"
 
 
 class ResultsError(_validate.UserError):
@@ -86,18 +87,17 @@ class ResultsFolder:
             refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
 
     def __enter__(self) -> ResultsFolder:
-        self._lock = FileLock(self.path / LOCK)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock = locks.acquire(self.path, 0)
         except Timeout:
-            refuse("a folder in which no other process works", repr(str(self.path)))
+            refuse("a folder in which no other process works", f"{str(self.path)!r} ({locks.holder(self.path)})")
         _clear(self.path)
         if not (self.path / SETTINGS).exists():
             self.write_json(SETTINGS, {**self._identity(), "environment": environment()})
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+        locks.release(self.path, self._lock)
         del self._lock
 
     def __getstate__(self) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def trial_lock(folder: Path, trial: int) -> Iterator[None]:
     """Wait until nobody else writes a trial's files, clear what a killed writer left, keep others waiting inside."""
     place = folder / f"trial-{trial:03d}"
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / LOCK):
+    with locks.waited_for(place):
         _clear(place)
         yield
 

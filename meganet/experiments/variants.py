@@ -21,11 +21,12 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
-from meganet.experiments.coarse_to_fine import Trials, histories, make
+from meganet.experiments.coarse_to_fine import Trials, complete_trials, histories, make
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, protocol_for, stages
 from meganet.experiments.progress import Progress
 from meganet.experiments.protocol import ARMS, Protocol
+from meganet.experiments.report import Diverged, divergences
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import History
 
@@ -182,3 +183,18 @@ class Variants:
             fine, coarse = self._fine_of(protocol), self._coarse_of(protocol)
             found[variant.name] = histories(protocol, fine, (variant.table,), variant.arms, coarse)
         return found
+
+    def divergences(self) -> list[str]:
+        """Return a sentence for each run of each variant that diverged; its numbers are nan."""
+        found: dict[str, None] = {}
+        for variant in self.variants:
+            protocol = self.protocols[variant.name]
+            plan = stages((variant.table,), protocol, variant.arms)
+            diverged = [
+                Diverged(trial + 1, f"{run} of {variant.name}", *state.divergence)
+                for trial, ends in complete_trials(protocol, plan, self._fine_of(protocol), self._coarse_of(protocol))
+                for run, state in ends.items()
+                if state.divergence is not None
+            ]
+            found |= dict.fromkeys(divergences(diverged, protocol.trials))
+        return list(found)

@@ -35,6 +35,8 @@ class Lab:
     progress : bool
     line : callable
         Gets a line of text for each run that has ended.
+    diverged : list of str
+        A sentence for each run that diverged, of all that `runs` made.
     """
 
     path: Path
@@ -46,12 +48,14 @@ class Lab:
     workers: Workers
     progress: bool
     line: Callable[[str], None]
+    diverged: list[str] = field(default_factory=list)
 
     def runs(self, variants: Sequence[Variant]) -> Variants:
         """Run variants as far as they are missing and return them with their results."""
         made = Variants(self.path, variants, self.preset, self.settings, self.backend, self.data)
         with made:
             made.run(self.workers, progress=self.progress, report=self.line)
+        self.diverged.extend(text for text in made.divergences() if text not in self.diverged)
         return made
 
     def write(self, ending: str, content: str | bytes) -> Path:
