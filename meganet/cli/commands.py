@@ -16,9 +16,10 @@ from meganet.cli import experiment, figure, info, report, reproduce
 
 def execute(arguments: Sequence[str] | None) -> int:
     """Run a command line and return the exit status: 0, 2 for what cannot be used; see `main`."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # a terminal that knows no "±", a path that is not UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that knows no "±", a path that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         try:
@@ -45,7 +46,8 @@ class _Parser(argparse.ArgumentParser):
     """One readable line for a command that cannot be understood."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"meganet: error: {message} ({self.prog} --help)\n")
+        line = message.replace("\n", "\\n")
+        self.exit(2, f"meganet: error: {line} ({self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
