@@ -1,6 +1,7 @@
 """The command: what it prints, and its exit status."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):
     assert made.name.startswith("thesis-seed-5-coarse_examples=96-") and (made / "report.md").exists()
 
 
-def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
+def test_progress_off_a_terminal_is_a_line_for_each_run(mnist, tmp_path, capsys):
     arguments = [a for a in FAST if a != "--quiet"]
     full = [
         "reproduce",
@@ -87,7 +88,11 @@ def test_progress_goes_to_standard_error(mnist, tmp_path, capsys):
     ]
     assert cli.main(full) == 0
     captured = capsys.readouterr()
-    assert "4 of 4 runs" in captured.err and " left" in captured.err and "\r" not in captured.out
+    # not on a terminal: no bar, but a line for each run that ends
+    lines = [line for line in captured.out.splitlines() if line.startswith("trial 1/1 ")]
+    ending = r"; \d+:\d\d:\d\d elapsed, (about \d+:\d\d:\d\d remaining|remaining time unknown)"
+    assert len(lines) == 4 and all(re.search(ending + "$", line) for line in lines)
+    assert lines[-1].endswith("about 0:00:00 remaining") and captured.err == "" and "\r" not in captured.out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import re
 import subprocess
 import sys
 import time
@@ -27,7 +29,9 @@ from meganet.experiments import (
     run,
     training,
 )
+from meganet.experiments.plan import stages
 from meganet.experiments.problems import build_levels, coarse_start, starting_point
+from meganet.experiments.store import json_text
 from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
 from meganet.objective import observer
 from meganet.optim import History, Momentum
@@ -249,6 +253,9 @@ def test_a_table_in_all_its_forms(tmp_path, data):
             {"fine_examples": 10, "batch_size": 16},
             "batch_size: expected at most the 10 training examples",
         ),
+        ({"trials": 10**9}, "trials: expected an integer of at most 10000, got 1000000000"),
+        ({"coarse_epochs": 10**400}, "coarse_epochs: expected an integer of at most 1000000000, got 1000"),
+        ({"mesh_width": 1e-200}, "mesh_width: expected a number from 1e-150 to 1e150, got 1e-200"),
         ({"W_alpha": float("inf")}, "W_alpha: expected a finite number"),
         ({"fine_epochs": 1.5}, "fine_epochs: expected an integer of at least 1, got 1.5"),
     ],
@@ -325,12 +332,74 @@ def test_a_disk_that_fails_is_one_clear_error(tmp_path, data, monkeypatch):
             run(TINY, data, folder, ("4.1",), progress=False)
 
 
-def test_a_run_that_diverges_says_so(tmp_path, data):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_run_that_diverges_says_so(tmp_path, data, dtype):
     lines = []
-    protocol = dataclasses.replace(TINY, learning_rate=1e30, trials=1)
+    protocol = dataclasses.replace(TINY, learning_rate=1e300 if dtype == "float64" else 1e30, trials=1, dtype=dtype)
     folder, found = execute(tmp_path, protocol, data, report=lines.append)
-    assert all("diverged, the objective is not finite" in line for line in lines)
+    assert len(lines) == 4 and all(re.search(r": diverged (in epoch 1|at the start), .*layer ", line) for line in lines)
     assert np.isnan(found["new"][0][-1]["accuracy"]) and np.isnan(table_of(folder, found).cells["new"][2].mean)
+    stored = {name: folder.load(0, name).divergence for name in ("coarse", *ARMS)}
+    assert stored["new"].epoch == 1 and stored["transfer"].epoch == 0 and all(d.where for d in stored.values())
+    # it is as it is: the same command trains nothing and says nothing
+    before, again = results(tmp_path), []
+    execute(tmp_path, protocol, data, report=again.append)
+    assert not again and results(tmp_path) == before
+
+
+def test_a_run_that_diverged_has_no_epochs_behind_that(tmp_path, data):
+    """The rows that are left hold nan; what was trained before counts, and an interrupted run ends the same."""
+    protocol = dataclasses.replace(TINY, learning_rate=1e5, fine_epochs=6, trials=1)
+    folder, found = execute(tmp_path, protocol, data)
+    (history,), epoch = found["new"], folder.load(0, "new").divergence.epoch
+    assert 0 < epoch < 6 and history.column("epoch") == [*range(7)]
+    assert np.isfinite(history[epoch - 1]["loss"]) and np.isnan(history.column("loss")[epoch:]).all()
+    assert len(folder.seconds(0)["new"]) == epoch
+
+
+def test_trials_that_diverged_are_counted_and_do_not_count():
+    names = ("accuracy", "validation_accuracy", "objective", "loss", "validation_loss")
+
+    def history(*values):
+        return History({"epoch": e, **dict.fromkeys(names, v)} for e, v in enumerate(values))
+
+    bad, good, other = history(0.1, 0.2, math.nan), history(0.1, 0.4, 0.5), history(0.1, 0.6, 0.9)
+    found = {"new": [bad, good, other], "transfer": [bad] * 3, "multigrid": [good] * 3}
+    diverged = [report.Diverged(trial, "transfer", 2, "layer W") for trial in (1, 2, 3)]
+    diverged += [report.Diverged(1, "new", 2, ""), report.Diverged(1, "new-classifier-meganet", 0, "of another table")]
+    (result,) = report.results("4.1", TINY, found, [], diverged)
+    first, _, last, _ = result.cells["new"]
+    assert (first.mean, first.std, first.diverged) == pytest.approx((40, 20, 0))
+    assert (last.mean, last.std, last.diverged) == pytest.approx((70, 800**0.5, 1))
+    assert result.details["new"]["loss"] == pytest.approx(0.7) and np.isnan(result.details["transfer"]["loss"])
+    text, page = report.to_text(result), Document(report.to_document(result)).to_markdown()
+    for shown in (text, page):
+        assert "70.0 ± 28.3, 1 diverged (96.4)" in shown and "diverged (99.4)" in shown
+        assert "Diverged: transfer in 3 of 3, first in trial 1, epoch 2: layer W." in shown
+        assert "Diverged: new in 1 of 3, first in trial 1, epoch 2" in shown and "another table" not in shown
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    plain = json.loads(json_text(report.to_json(result)), parse_constant=refuse)
+    assert plain["percent"]["transfer"][2] == {"mean": None, "std": None, "thesis": 99.4, "diverged": 3}
+    assert len(plain["diverged"]) == 4 and plain["diverged"][0]["where"] == "layer W"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_a_table_fits_the_terminal(width, tmp_path):
+    row = dict.fromkeys(("accuracy", "validation_accuracy", "objective", "loss", "validation_loss"), 0.5)
+    history = History({"epoch": e, **row} for e in range(3))
+    for table in ("4.1", "4.3"):
+        names = [stage.name for stage in stages((table,), dataclasses.replace(TINY, network="AB"[table == "4.3"]))]
+        for result in report.results(table, TINY, {name: [history] * 2 for name in names}, []):
+            text = report.to_text(result, width)
+            assert all(len(line) <= width for line in text.splitlines())
+            for column in report.columns(table):
+                assert text.count(column.title) == 1
+            numbers = [f"({value:.1f})" for row in report.THESIS[table].values() for value in row]
+            assert sorted(re.findall(r"\(\d+\.\d\)", text)) == sorted(numbers)
+            assert max(map(len, text.splitlines())) > width / 2 or width > 100, "the width is used"
 
 
 def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data):

@@ -112,3 +112,27 @@ def test_a_table_for_each_solver(tmp_path, data):
         values += [last[1]["accuracy"], last[1]["validation_accuracy"], last[-1]["validation_accuracy"]]
         assert [cell.mean for cell in cells] == pytest.approx([100 * value for value in values])
         assert "original's variant" in report.to_text(made[1])
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 1e6}, {"learning_rate": 1e30}, {"W_std": 1e30, "W_clip": 1e38}])
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, data, change):
+    """Newton stages that would start from weights or features that are not finite are recorded as such."""
+    protocol = dataclasses.replace(PROTOCOL, **change)
+    lines = []
+    with ResultsFolder(tmp_path, protocol, get_backend(), data) as folder:
+        run(protocol, data, folder, BOTH, progress=False, report=lines.append)
+    names = [stage.name for stage in stages(BOTH, protocol)]
+    states = {name: folder.load(0, name) for name in names}
+    assert len(lines) == len(names) and all(state.epoch == 2 for state in states.values())
+    said = {line.split(": ")[0].split()[-1] for line in lines if ": diverged " in line}
+    assert said == {name for name, state in states.items() if state.divergence is not None} and "coarse" in said
+    for arm in ("transfer", "multigrid"):
+        assert states[f"{arm}-classifier-steihaug-newton"].divergence.epoch == 0
+    if "learning_rate" in change:
+        assert not any(
+            f"new-classifier-{solver}{end}" in said for solver in ("steihaug", "meganet") for end in ("", "-newton")
+        )
+    before, again = results(tmp_path), []
+    with folder:
+        run(protocol, data, folder, BOTH, progress=False, report=again.append)
+    assert not again and results(tmp_path) == before

@@ -1,6 +1,7 @@
 """Trials in other processes, on this machine and on a cluster, one of whose workers dies."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
@@ -50,7 +51,7 @@ def test_processes_make_the_same_files(tmp_path, data, alone, capfd):
     workers = Workers(2)
     lines = execute(tmp_path, data, dataclasses.replace(workers), progress=True)
     assert sorted(line.split(":")[0] for line in lines)[:2] == ["trial 1/4 coarse", "trial 1/4 multigrid"]
-    assert len(lines) == 16 and "16 of 16 runs" in capfd.readouterr().err
+    assert len(lines) == 16 and capfd.readouterr().err == "" and all(" elapsed, " in line for line in lines)
     if workers.threads == 1:
         assert numbers(tmp_path) == alone
 
@@ -89,7 +90,7 @@ def test_a_worker_of_several_threads_keeps_to_the_limit(tmp_path):
         assert list(Workers(cluster=address).map(eval, [code.format(0.2), code.format(1.0)])) == [1, 1]
 
 
-def test_a_trial_has_one_writer(tmp_path, data):
+def test_a_trial_has_one_writer(tmp_path, data, capfd):
     """A worker that outlived its command still holds its trial: the same command waits for it."""
     with ResultsFolder(tmp_path, PROTOCOL, get_backend(), data):
         pass
@@ -102,7 +103,10 @@ def test_a_trial_has_one_writer(tmp_path, data):
         assert thread.is_alive() and not list(tmp_path.glob("trial-001/*.npz"))
     thread.join(60)
     assert not thread.is_alive() and len(list(tmp_path.glob("trial-*/*.npz"))) == 16
-    assert not half.exists()
+    assert not half.exists() and not list(tmp_path.rglob(".holder"))
+    said = capfd.readouterr().err
+    assert said.startswith(f"meganet: waiting for process {os.getpid()} on ") and str(tmp_path / "trial-001") in said
+    assert said.count("\n") == 1
 
 
 def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alone):
@@ -131,6 +135,11 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alon
     [
         ({"jobs": 0}, "jobs: expected an integer of at least 1, got 0"),
         ({"jobs": 2, "cluster": "ray"}, "jobs: expected no number beside a cluster"),
+        ({"jobs": 10**6}, "jobs: expected at most 1000 processes, got 1000000"),
+        (
+            {"cluster": "tcp://"},
+            "cluster: expected an address tcp://host:port of a Dask scheduler, or 'ray', got 'tcp://'",
+        ),
         ({"cluster": "here"}, "cluster: expected an address tcp://host:port of a Dask scheduler, or 'ray', got 'here'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager
@@ -80,6 +81,7 @@ def _dask(address: str) -> Iterator[None]:
     client = _client(address)
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
     from joblib._dask import DaskDistributedBackend
 
     class Remote(DaskDistributedBackend):
@@ -89,9 +91,9 @@ def _dask(address: str) -> Iterator[None]:
             return max(super().effective_n_jobs(n_jobs), 2)
 
     try:
-        with client, joblib.parallel_config(backend=Remote()):
+        with _quiet(), client, joblib.parallel_config(backend=Remote()):
             yield
-    except (CancelledError, FutureCancelledError, OSError, KilledWorker) as error:
+    except (CancelledError, FutureCancelledError, CommClosedError, KilledWorker) as error:
         if isinstance(error, KilledWorker):
             got = "one trial that lost worker after worker (out of memory?)"
         else:
@@ -102,6 +104,18 @@ def _dask(address: str) -> Iterator[None]:
             f"{got}; nothing stored is lost, the same command continues",
             WorkersError,
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracebacks of a lost connection out of the log: it is one line of ours."""
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _ray() -> AbstractContextManager[Any]:
