@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from meganet import _validate
 from meganet.backend import Array
 from meganet.hessian import Hessian

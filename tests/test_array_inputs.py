@@ -8,7 +8,7 @@ import meganet
 from meganet import datasets, interop, linop, losses, multigrid, stencils
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.linop import Convolution, Dense, Diagonal, Gradient, Identity, Matrix, Sparse
+from meganet.linop import Convolution, Diagonal, Gradient, Identity, Matrix, Sparse
 from meganet.plotting import plot_mosaic
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
@@ -93,7 +93,10 @@ each_call = pytest.mark.parametrize(("argument", "call", "good"), CALLS, ids=NAM
 @each_call
 def test_masked_arrays_are_refused(argument, call, good):
     call(good.copy())
-    for masked in (np.ma.masked_array(good), np.ma.masked_array(good, mask=np.arange(good.size).reshape(good.shape) == 1)):
+    for masked in (
+        np.ma.masked_array(good),
+        np.ma.masked_array(good, mask=np.arange(good.size).reshape(good.shape) == 1),
+    ):
         with pytest.raises(InputError) as error:
             call(masked)
         assert str(error.value).startswith(f"{argument}: expected a plain array (of a masked one, .filled(value)")

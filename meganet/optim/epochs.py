@@ -307,7 +307,7 @@ def _counter(progress: str | None, total: int, done: int) -> Iterator[Callable[[
     if progress is None:
         yield int
     else:
-        with tqdm(total=total, initial=done, desc=progress, leave=False) as bar:
+        with tqdm(total=total, initial=done, desc=progress, disable=None, leave=False) as bar:
             yield bar.update
 
 
