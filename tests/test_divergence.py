@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from registry import small_objective
+from registry import OBJECTIVES, small_objective
 
 from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, StackedObjective, sgd
 from meganet._validate import InputError
@@ -123,6 +123,20 @@ class TestLayers:
                 some = objective.first_non_finite(backend.asarray(changed), backend.asarray(np.array([3, 1])))
             for text in (found, some):
                 assert text is not None and re.match(where, text), text
+
+    @pytest.mark.parametrize("name", OBJECTIVES)
+    def test_weights_of_every_objective(self, backend, name):
+        """The array that is named is the first in the order of the forward pass."""
+        objective, x = OBJECTIVES[name](backend)
+        assert objective.first_non_finite(x) is None
+        host = backend.to_host(x)
+        for parameter, view in objective.parameters.view(np.arange(len(host))).items():
+            spoilt = host.copy()
+            spoilt[view.reshape(-1)[-1]] = np.nan
+            found = objective.first_non_finite(backend.asarray(spoilt))
+            assert found.endswith(f"has weights that are not finite ({parameter})")
+            everything = objective.first_non_finite(backend.asarray(host * np.nan))
+            assert "has weights that are not finite" in everything
 
     def test_any_batches(self, backend):
         """The layer is the first of all batches, whatever their size."""

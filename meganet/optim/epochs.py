@@ -111,7 +111,7 @@ class Shared:
             _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
         self.batches = self.examples // self.batch_size
         self.rule = rule if rule is not None else Momentum()
-        self._recorded: tuple[Function, _Recorded] | None = None
+        self._recorded: _Recorded | None = None
         # the class itself has the names too
         if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
             _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
@@ -228,12 +228,10 @@ class Shared:
                 state = self.step(fun, self.projected, rate, steps, epoch)(state, batches[number])
                 advance()
         else:
-            if self._recorded is None or self._recorded[0] is not fun:
-                self._recorded = fun, _Recorded()
-            recorded = self._recorded[1]
-            recorded.step = self.step(fun, self.projected, rate, steps, epoch)
-            state = backend.iterate(recorded, state, batches, advance)
-            recorded.step = None
+            if self._recorded is None or self._recorded.fun is not fun:
+                self._recorded = _Recorded(fun)
+            self._recorded.step = self.step(fun, self.projected, rate, steps, epoch)
+            state = backend.iterate(self._recorded, state, batches, advance)
         backend.synchronize()
         return state
 
@@ -260,11 +258,12 @@ class Shared:
 class _Recorded:
     """The steps of a function as one object in all epochs: if they cannot be recorded, that is found out once."""
 
-    def __init__(self) -> None:
-        self.step: Callable[[State, Array], State] | None = None
+    step: Callable[[State, Array], State]
+
+    def __init__(self, fun: Function) -> None:
+        self.fun = fun
 
     def __call__(self, state: State, indices: Array) -> State:
-        assert self.step is not None
         return self.step(state, indices)
 
 
@@ -307,7 +306,7 @@ def _counter(progress: str | None, total: int, done: int) -> Iterator[Callable[[
     if progress is None:
         yield int
     else:
-        with tqdm(total=total, initial=done, desc=progress, disable=None, leave=False) as bar:
+        with tqdm(total=total, initial=done, desc=progress, leave=False) as bar:
             yield bar.update
 
 

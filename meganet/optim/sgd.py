@@ -64,7 +64,7 @@ def sgd(
         not finite: its attribute `divergence`. "warn" also issues a `DivergenceWarning` and goes on, "continue" goes on
         silently, "stop" ends the run with that epoch.
     progress : str, optional
-        Show a progress bar with this label on standard error, if that is a terminal.
+        Show a progress bar with this label on standard error.
 
     Returns
     -------
