@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
+from textwrap import shorten
 from typing import Any, NoReturn
 
 import numpy as np
 
+LARGEST_SIZE = 2**63 - 1
+LONGEST = 1000
+"""Characters of what came; arrays are long and have several lines."""
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -28,8 +34,11 @@ class UserError(InputError):
 
 
 def reject(argument: str, expected: str, got: object, error: type[InputError] = InputError) -> NoReturn:
-    """Raise `InputError`, or a class of it, for `argument` in the common wording."""
-    raise error(f"{argument}: expected {expected}, got {got}")
+    """Raise `InputError`, or a class of it, for `argument` in the common wording, in one line."""
+    text = str(got)
+    if "\n" in text or len(text) > LONGEST:
+        text = shorten(text, LONGEST, placeholder=" ...")
+    raise error(f"{argument}: expected {expected}, got {text}")
 
 
 def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
@@ -47,6 +56,14 @@ def integer(argument: str, value: Any, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         reject(argument, f"an integer of at least {minimum}", repr(value))
     return int(value)
+
+
+def size(argument: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an ``int`` that an array can have as its size."""
+    number = integer(argument, value, minimum)
+    if number > LARGEST_SIZE:
+        reject(argument, f"an integer of at most {LARGEST_SIZE}", str(number))
+    return number
 
 
 def real(argument: str, value: Any, *, above: float | None = None, minimum: float | None = None) -> float:
@@ -76,12 +93,40 @@ def as_float(value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
+def instance(argument: str, value: Any, kind: type, expected: str) -> None:
+    """Check that `value` is of a class."""
+    if not isinstance(value, kind):
+        reject(argument, expected, repr(value))
+
+
+def items(argument: str, value: Any, kind: type, expected: str) -> tuple[Any, ...]:
+    """Return the items of an iterable, all of a class and at least one."""
+    scalar = isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0
+    found = tuple(value) if isinstance(value, Iterable) and not scalar else ()
+    if not found or not all(isinstance(item, kind) for item in found):
+        empty = not scalar and hasattr(value, "__len__") and not len(value)
+        reject(argument, expected, "none" if empty else repr(value))
+    return found
+
+
+def generator(argument: str, value: Any) -> None:
+    """Check that `value` is a source of random numbers."""
+    instance(argument, value, np.random.Generator, "a numpy.random.Generator")
+
+
+def path(argument: str, value: Any) -> Path:
+    """Return `value` as a path."""
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+        reject(argument, "a path", repr(value))
+    return Path(value)
+
+
 def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     """Return `value`, one integer or two, as two integers of at least `minimum`."""
     values = (value, value) if isinstance(value, Integral) else value
     if not isinstance(values, Sequence) or len(values) != 2:
         reject(argument, "one integer or a pair of integers", repr(value))
-    return integer(f"{argument}[0]", values[0], minimum), integer(f"{argument}[1]", values[1], minimum)
+    return size(f"{argument}[0]", values[0], minimum), size(f"{argument}[1]", values[1], minimum)
 
 
 def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]:
@@ -91,7 +136,10 @@ def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]
     if not isinstance(value, Sequence) or (ndim is not None and len(value) != ndim) or not value:
         count = "" if ndim is None else f"{ndim} "
         reject(argument, f"a tuple of {count}positive integers", repr(value))
-    return tuple(integer(f"{argument}[{k}]", v) for k, v in enumerate(value))
+    found = tuple(size(f"{argument}[{k}]", v) for k, v in enumerate(value))
+    if math.prod(found) > LARGEST_SIZE:
+        reject(argument, f"at most {LARGEST_SIZE} entries", repr(value))
+    return found
 
 
 def odd_shape(argument: str, value: Any) -> tuple[int, int]:
@@ -146,7 +194,7 @@ def fits(argument: str, array: Any, dtype: Any) -> None:
 
 def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:
     """Check the shape of `array`; letters in `expected`, such as "N", stand for any size."""
-    got = tuple(array.shape)
+    got = tuple(_attribute(argument, array, "shape"))
     fits = len(got) == len(expected) and all(isinstance(e, str) or e == g for e, g in zip(expected, got, strict=True))
     if not fits:
         comma = "," if len(expected) == 1 else ""
@@ -184,5 +232,12 @@ def float_dtype(argument: str, dtype: Any) -> np.dtype[Any]:
 
 def same_dtype(argument: str, array: Any, dtype: np.dtype[Any], owner: str) -> None:
     """Check that `array` has the dtype of `owner`, so that nothing is widened unseen."""
-    if array.dtype != dtype:
+    if _attribute(argument, array, "dtype") != dtype:
         reject(argument, f"{dtype}, the dtype of {owner}", str(array.dtype))
+
+
+def _attribute(argument: str, array: Any, name: str) -> Any:
+    """Return what only arrays have."""
+    if not hasattr(array, name):
+        reject(argument, "an array", type(array).__name__)
+    return getattr(array, name)

@@ -108,6 +108,11 @@ class Backend:
         if not self.owns(x):
             _validate.reject(argument, f"an array of the {self.name} backend", f"{_describe(x)}")
 
+    def require_floats(self, argument: str, x: Any) -> None:
+        """Raise `InputError` unless `x` is an array of this backend, float32 or float64."""
+        self.require(argument, x)
+        _validate.float_dtype(f"dtype of {argument}", x.dtype)
+
     def synchronize(self) -> None:
         """Wait until the work given to the device is done."""
 

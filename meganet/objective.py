@@ -227,6 +227,7 @@ class Objective:
 
     def logits(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
+        self._check(x)
         theta, w = self.split(x)
         return self.classifier(w, self.network(theta, images))
 

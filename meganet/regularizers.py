@@ -62,10 +62,11 @@ class Tikhonov(Regularizer):
     takes_stacks = True
 
     def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
+        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
         self.alpha = _validate.real("alpha", alpha, minimum=0)
         if reference is not None:
-            operator.backend.require("reference", reference)
+            operator.backend.require_floats("reference", reference)
             self._tensor("reference", reference)
         self.reference = None if reference is None else reference.copy()
 
@@ -96,6 +97,7 @@ class Tikhonov(Regularizer):
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""
         self._tensor("x", x)
+        self.backend.require("v", v)
         _validate.same_dtype("v", v, x.dtype, "x")
         return (self.alpha * self.operator.normal(self._tensor("v", v))).reshape(v.shape)
 
@@ -149,10 +151,13 @@ class SmoothedL1(Regularizer):
         reference: Array | None = None,
         hessian: str = "exact",
     ) -> None:
+        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
         self.alpha = _validate.real("alpha", alpha, minimum=0)
         self.eps = _validate.real("eps", eps, above=0)
         self.hessian = _validate.choice("hessian", hessian, ["exact", "lagged"])
+        if reference is not None:
+            self.backend.require_floats("reference", reference)
         self.reference = None if reference is None else self._tensor("reference", reference).copy()
 
     def __repr__(self) -> str:
@@ -165,6 +170,8 @@ class SmoothedL1(Regularizer):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return the Hessian at `x`, exact or lagged, times `v`, an array like `v`."""
+        self.backend.require("x", x)
+        self.backend.require("v", v)
         _validate.same_dtype("v", v, x.dtype, "x")
         _, s = self._differences(x)
         factor = 1 / s if self.hessian == "lagged" else self.eps / (s * s * s)
@@ -255,9 +262,7 @@ class BlockRegularizer(Regularizer):
 
 
 def _checked(parts: Iterable[Regularizer]) -> tuple[Regularizer, ...]:
-    found = tuple(parts)
-    if not found or not all(isinstance(part, Regularizer) for part in found):
-        _validate.reject("parts", "one or more regularisers", repr(found))
+    found = _validate.items("parts", parts, Regularizer, "one or more regularisers")
     for part in found:
         if part.backend is not found[0].backend:
             _validate.reject("parts", f"regularisers on {found[0].backend.name}", repr(part))

@@ -33,12 +33,10 @@ class StackedObjective:
     recordable = True
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
-        if not objectives:
-            _validate.reject("objectives", "at least one", "none")
+        objectives = _validate.items("objectives", objectives, object, "at least one")
         first = objectives[0]
         for k, other in enumerate(objectives):
-            if not isinstance(other, Objective):
-                _validate.reject(f"objectives[{k}]", "an Objective", repr(other))
+            _validate.instance(f"objectives[{k}]", other, Objective, "an Objective")
             what = differing_part(first, other)
             if what is not None:
                 have, expected = getattr(other, what), getattr(first, what)

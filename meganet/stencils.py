@@ -175,7 +175,7 @@ def _basis(order: int, h: float | tuple[float, float], axes: int) -> np.ndarray[
 
 
 def _order(order: int) -> int:
-    if order not in ONE_DIMENSION:
+    if not isinstance(order, int) or order not in ONE_DIMENSION:
         _validate.reject("order", "2 or 4", repr(order))
     return order
 

@@ -221,6 +221,65 @@ def test_scalings(dtype):
         scale_images(images, "log")
 
 
+def pixels(values, dtype=None):
+    return np.array(values, dtype).reshape(1, 1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (pixels([0.0, 0.5, 1.0]), "floats from 0 to 1 are in unit already"),
+        (pixels([0.1], "float16"), "floats from 0 to 1 are in unit already"),
+        (pixels([0.0, 255.5]), "pixels from 0 to 255 to divide by 255, got 0.0 to 255.5"),
+        (pixels([0, 256], "uint16"), "pixels from 0 to 255 to divide by 255, got 0 to 256"),
+        (pixels([-1, 3]), "pixels from 0 to 255 to divide by 255, got -1 to 3"),
+        (pixels([0.0, 1e300]), "pixels from 0 to 255"),
+        (pixels([True, False]), r"real numbers of shape \(N, C, H, W\), got bool"),
+        (pixels([1j]), r"real numbers of shape \(N, C, H, W\), got complex128"),
+        (pixels(["a"]), r"real numbers of shape \(N, C, H, W\), got <U1"),
+        (pixels([None]), r"real numbers of shape \(N, C, H, W\), got object"),
+        (pixels([0], "datetime64[s]"), r"real numbers of shape \(N, C, H, W\), got datetime64"),
+        (pixels([np.inf]), "finite pixels, got NaN or infinity"),
+        (np.ma.masked_array(pixels([1.0, 2.0])), "a plain array"),
+        (None, "real numbers"),
+        ("text", "real numbers"),
+        ([[1], [1, 2]], "real numbers"),
+    ],
+)
+def test_pixels_that_are_not_divided_by_255(images, message):
+    with pytest.raises(InputError, match=f"^images: expected .*{message}"):
+        scale_images(images, "unit")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int64", "float16", "float32", "float64"])
+def test_pixels_from_0_to_255_of_any_dtype_are_divided_by_255(dtype):
+    images = pixels([0, 3, 100, 127], dtype)
+    np.testing.assert_array_equal(scale_images(images, "unit"), images.astype("float32") / 255)
+    np.testing.assert_array_equal(scale_images(np.zeros_like(images), "unit"), np.zeros(images.shape, "float32"))
+
+
+@pytest.mark.parametrize("largest", [1e200, 1.7e308])
+def test_pixels_whose_squares_overflow_are_not_standardized(largest):
+    with pytest.raises(InputError, match="images: expected pixels whose squares are in the range of float64, got 1"):
+        scale_images(pixels([0.0, largest, largest]), "standardize")
+    small = scale_images(pixels([0.0, 1e100, 1e100]), "standardize")
+    np.testing.assert_allclose(small, scale_images(pixels([0.0, 100.0, 100.0]), "standardize"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, [1], np.random.default_rng(0)), "count"),
+        ((5, 3, np.random.default_rng(0)), "sizes"),
+        ((5, [1.5], np.random.default_rng(0)), "sizes"),
+        ((5, [2], 0), "rng: expected a numpy.random.Generator, got 0"),
+    ],
+)
+def test_what_split_refuses(arguments, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        split(*arguments)
+
+
 def test_split_is_disjoint_and_seeded():
     parts = split(20, [5, 8, 7], np.random.default_rng(1))
     assert sorted(np.concatenate(parts).tolist()) == list(range(20))

@@ -40,7 +40,9 @@ class ImageSet:
             _validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
         if self.labels.shape != self.images.shape[:1] or not len(self.labels):
             _validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
-        if self.labels.dtype.kind not in "iu" or self.labels.min() < 0:
+        if self.labels.dtype.kind not in "iu":
+            _validate.reject("labels", "integers of at least 0", str(self.labels.dtype))
+        if self.labels.min() < 0:
             _validate.reject("labels", "integers of at least 0", f"{self.labels.dtype} from {self.labels.min()}")
 
     def __len__(self) -> int:

@@ -7,7 +7,6 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,7 +85,8 @@ def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     _check_parameters("parameters", parameters)
     backend_of(vector).require("vector", vector)
     _validate.array_shape("vector", vector, (parameters.size,))
-    return _in_matlab_order(parameters, np.asarray(backend_of(vector).to_host(vector)))[:, None]
+    numbers = _validate.numbers("vector", backend_of(vector).to_host(vector), "real numbers", REAL)
+    return _in_matlab_order(parameters, numbers)[:, None]
 
 
 def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
@@ -154,7 +154,7 @@ def save_mat(
         columns[name] = column.astype(dtype, copy=False)
         if version == "5" and column.nbytes >= LARGEST_5:
             _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
-    path = Path(path)
+    path = _validate.path("path", path)
     if not path.parent.is_dir():
         _validate.reject("path", "a file in an existing folder", str(path))
     content = _level_5(columns) if version == "5" else _level_7_3(columns)
@@ -197,7 +197,7 @@ def load_mat(
     -----
     Compressed variables carry a checksum. A change in the numbers of an uncompressed one cannot be noticed.
     """
-    path = Path(path)
+    path = _validate.path("path", path)
     if not path.is_file():
         _validate.reject("path", "a file", str(path))
     _check_names(weights)

@@ -31,7 +31,7 @@ class ConnectorLayer(Layer):
             _validate.reject("operator", "a LinearOperator", repr(operator))
         self.operator, self.offset = operator, offset
         if offset is not None:
-            operator.backend.require("offset", offset)
+            operator.backend.require_floats("offset", offset)
             _validate.array_shape("offset", offset, operator.range_shape)
         super().__init__(operator.domain_shape, operator.range_shape, Parameters(), operator.backend)
 

@@ -44,7 +44,7 @@ class ConvolutionLayer(AffineLayer):
         backend: str | Backend | None = None,
     ) -> None:
         channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
-        out = _validate.integer("out_channels", out_channels)
+        out = _validate.size("out_channels", out_channels)
         self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
         self.engine, self.stride = engine, _validate.pair("stride", stride)
         zeros = get_backend(backend).xp.zeros((out, channels, *self.kernel_shape))

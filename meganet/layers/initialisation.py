@@ -17,13 +17,13 @@ def he_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float64) -
 
     Source: He, Zhang, Ren, Sun, *Delving deep into rectifiers* (2015); Meganet uses the same deviation.
     """
-    return _draw(layer, dtype, lambda p: rng.standard_normal(p.shape) * np.sqrt(2 / p.fan_in))
+    return _draw(layer, rng, dtype, lambda p: rng.standard_normal(p.shape) * np.sqrt(2 / p.fan_in))
 
 
 def normal(layer: Layer, rng: np.random.Generator, std: float, dtype: Any = np.float64) -> Array:
     """Return weights with normal kernels of standard deviation `std` and zero biases."""
     std = _validate.real("std", std, minimum=0)
-    return _draw(layer, dtype, lambda p: std * rng.standard_normal(p.shape))
+    return _draw(layer, rng, dtype, lambda p: std * rng.standard_normal(p.shape))
 
 
 def clipped_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
@@ -45,7 +45,7 @@ def clipped_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float
         clipped = np.clip(values, -2 * std, 2 * std)
         return clipped.reshape(*p.shape[:-2], p.shape[-1], p.shape[-2]).swapaxes(-1, -2)
 
-    return _draw(layer, dtype, draw)
+    return _draw(layer, rng, dtype, draw)
 
 
 def smoothed_normal(
@@ -77,10 +77,12 @@ def smoothed_normal(
         coefficients = scipy.fft.dctn(raw, axes=(-2, -1), norm="ortho") / damping
         return scipy.fft.idctn(coefficients, axes=(-2, -1), norm="ortho")
 
-    return _draw(layer, dtype, draw)
+    return _draw(layer, rng, dtype, draw)
 
 
-def _draw(layer: Layer, dtype: Any, kernel: Any) -> Array:
+def _draw(layer: Layer, rng: np.random.Generator, dtype: Any, kernel: Any) -> Array:
+    _validate.instance("layer", layer, Layer, "a layer or network")
+    _validate.generator("rng", rng)
     dtype = _validate.float_dtype("dtype", dtype)
     fixed = {"bias": 0.0, "scale": 1.0}
     parts = [np.full(p.size, fixed[p.role]) if p.role in fixed else kernel(p).ravel() for p in layer.parameters]

@@ -35,7 +35,7 @@ class DenseLayer(AffineLayer):
         backend: str | Backend | None = None,
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
-        out = _validate.integer("outputs", outputs)
+        out = _validate.size("outputs", outputs)
         zeros = get_backend(backend).xp.zeros((out, *domain))
         super().__init__(Dense(zeros, backend), activation=activation, bias=bias)
 

@@ -64,7 +64,8 @@ class NormalisationLayer(Layer):
         backend: str | Backend | None = None,
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
-        self.over = tuple(_validate.choice("over", name, AXES) for name in over)
+        names = _validate.items("over", over, object, f"some of {', '.join(AXES)}")
+        self.over = tuple(_validate.choice("over", name, AXES) for name in names)
         self.eps = _validate.real("eps", eps, above=0)
         k = len(domain)
         places = {"examples": [-k - 1], "channels": [-k], "pixels": list(range(1 - k, 0))}

@@ -73,6 +73,7 @@ class CirculantConvolution(ParametricOperator):
         stride: int | tuple[int, int] = 1,
     ) -> None:
         image = _validate.pair("image_shape", image_shape)
+        _validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", None) != 4:
             _validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
         out_channels, in_channels, k1, k2 = kernel.shape

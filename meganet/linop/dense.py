@@ -26,6 +26,7 @@ class Dense(ParametricOperator):
     """
 
     def __init__(self, kernel: Array, backend: str | Backend | None = None) -> None:
+        _validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", 0) < 2:
             _validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)

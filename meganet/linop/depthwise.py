@@ -31,6 +31,7 @@ class DepthwiseConvolution(ParametricOperator):
 
     def __init__(self, kernel: Array, image_shape: Any, backend: str | Backend | None = None) -> None:
         image = _validate.pair("image_shape", image_shape)
+        _validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", None) != 3:
             _validate.reject("kernel", "an array of shape (C, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
         channels, k1, k2 = kernel.shape

@@ -76,6 +76,7 @@ class Sparse(ParametricOperator):
         self, kernel: Array, rows: Any, columns: Any, shape: Any, backend: str | Backend | None = None
     ) -> None:
         m, n = _validate.pair("shape", shape)
+        _validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", 0) != 1:
             _validate.reject("kernel", "a vector of values", f"shape {getattr(kernel, 'shape', kernel)}")
         _validate.not_empty("kernel", kernel, "value")

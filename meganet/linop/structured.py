@@ -82,9 +82,7 @@ class BlockDiagonal(LinearOperator):
     """
 
     def __init__(self, operators: Iterable[LinearOperator]) -> None:
-        operators = tuple(operators)
-        if not operators:
-            _validate.reject("operators", "at least one operator", "none")
+        operators = _validate.items("operators", operators, LinearOperator, "at least one operator")
         first = operators[0]
         for operator in operators:
             if operator.stack:

@@ -117,9 +117,10 @@ class Reshape(LinearOperator):
         range_ = _validate.shape("range_shape", math.prod(domain) if range_shape is None else range_shape)
         if math.prod(domain) != math.prod(range_):
             _validate.reject("range_shape", f"a shape of {math.prod(domain)} entries, as the domain has", str(range_))
-        given = tuple(range(len(domain))) if axes is None else tuple(axes)
-        if not all(isinstance(a, Integral) for a in given) or sorted(given) != list(range(len(domain))):
-            _validate.reject("axes", f"a permutation of 0 to {len(domain) - 1}", repr(axes))
+        expected = f"a permutation of 0 to {len(domain) - 1}"
+        given = _validate.items("axes", range(len(domain)) if axes is None else axes, Integral, expected)
+        if sorted(given) != list(range(len(domain))):
+            _validate.reject("axes", expected, repr(axes))
         self.axes = tuple(map(int, given))
         super().__init__(domain, range_, dtype, backend)
 
@@ -231,6 +232,7 @@ class Kronecker(LinearOperator):
 
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
         for name, operator in (("left", left), ("right", right)):
+            _validate.instance(name, operator, LinearOperator, "a LinearOperator")
             if len(operator.domain_shape) != 1 or len(operator.range_shape) != 1 or operator.stack:
                 _validate.reject(name, "one operator between vectors", repr(operator))
         if left.backend is not right.backend or left.dtype != right.dtype:

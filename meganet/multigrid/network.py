@@ -131,7 +131,7 @@ def prolongate(
     ((1, 28, 28), (62730,))
     """
     along = image_axes(axes, _image_domain(network)[1:])
-    _validate.same_dtype("W", W, theta.dtype, "theta")
+    _check_weights(theta, W)
     larger = _on_next_grid(network, along, finer=True)
     change = _stencils(kernels, lambda k: prolongate_kernels(k, interpolation, axes=along))
     fine_w = prolongate_classifier(
@@ -158,7 +158,7 @@ def restrict(
     shape = _image_domain(network)
     along = image_axes(axes, shape[1:])
     _validate.even_shape("network's images", shape[1:], along)
-    _validate.same_dtype("W", W, theta.dtype, "theta")
+    _check_weights(theta, W)
     smaller = _on_next_grid(network, along, finer=False)
     change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation, axes=along))
     coarse_w = restrict_classifier(W, network.range_shape, scaling=classifier_scaling, axes=along)
@@ -166,6 +166,7 @@ def restrict(
 
 
 def _image_domain(network: Layer) -> tuple[int, ...]:
+    _validate.instance("network", network, Layer, "a layer or network")
     for name in ("domain_shape", "range_shape"):
         if len(getattr(network, name)) != 3:
             _validate.reject("network", f"images (C, H, W) as {name}", str(getattr(network, name)))
@@ -192,12 +193,18 @@ def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Arr
     return galerkin if _validate.choice("kernels", kernels, KERNEL_TRANSFERS) == "galerkin" else lambda k: k
 
 
+def _check_weights(theta: Array, W: Array) -> None:
+    home = backend_of(theta)
+    home.require_floats("theta", theta)
+    home.require("W", W)
+    _validate.same_dtype("W", W, theta.dtype, "theta")
+
+
 def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[[Array], Array]) -> Array:
     """Change every stencil, keep biases and factors (there is no multigrid meaning for them, section 3.1.2).
 
     Stencils in a basis, `Reparametrised`, are changed as stencils and then put into the basis again.
     """
-    _validate.float_dtype("dtype of theta", theta.dtype)
     _validate.array_shape("theta", theta, (before.parameters.size,))
     if isinstance(before, Chain) and isinstance(after, Chain):
         return before._join(
@@ -258,6 +265,7 @@ def _in_basis(layer: Reparametrised, weights: Array) -> Array:
 
 def _transfer_blocks(W: Array, feature_shape: Any, change: Callable[[Array], Array]) -> Array:
     channels, height, width = _validate.shape("feature_shape", feature_shape, ndim=3)
+    backend_of(W).require_floats("W", W)
     features = channels * height * width
     if len(W.shape) != 1 or W.size == 0 or W.size % (features + 1):
         _validate.reject(

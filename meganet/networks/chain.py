@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from operator import add
 from typing import Any
 
@@ -40,9 +41,7 @@ class Chain(Layer):
     def __init__(
         self, layers: Iterable[Layer], names: Sequence[str] | None = None, storage: Sequence[int] | None = None
     ) -> None:
-        layers = tuple(layers)
-        if not layers or not all(isinstance(layer, Layer) for layer in layers):
-            _validate.reject("layers", "one or more layers", repr(layers))
+        layers = _validate.items("layers", layers, Layer, "one or more layers")
         for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
             if first.range_shape != second.domain_shape:
                 _validate.reject(
@@ -51,12 +50,16 @@ class Chain(Layer):
             if first.backend is not second.backend:
                 _validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
         self.layers = layers
-        self.names = tuple(str(k) for k in range(len(layers))) if names is None else tuple(names)
+        numbers = range(len(layers))
+        expected = f"{len(layers)} different names"
+        given = [str(k) for k in numbers] if names is None else names
+        self.names = _validate.items("names", given, str, expected)
         if len(set(self.names)) != len(self.names) or len(self.names) != len(layers):
-            _validate.reject("names", f"{len(layers)} different names", repr(names))
-        self.storage = tuple(range(len(layers))) if storage is None else tuple(storage)
-        if sorted(self.storage) != list(range(len(layers))):
-            _validate.reject("storage", f"a permutation of 0 to {len(layers) - 1}", repr(storage))
+            _validate.reject("names", expected, repr(names))
+        expected = f"a permutation of 0 to {len(layers) - 1}"
+        self.storage = _validate.items("storage", numbers if storage is None else storage, Integral, expected)
+        if sorted(self.storage) != list(numbers):
+            _validate.reject("storage", expected, repr(storage))
         parameters = Parameters.joined({self.names[k]: layers[k].parameters for k in self.storage})
         self._slices = self._places()
         self.couples_examples = any(layer.couples_examples for layer in layers)

@@ -36,15 +36,18 @@ class Reparametrised(Layer):
     def __init__(
         self, layer: Layer, basis: LinearOperator, offset: Array | None = None, parameters: Parameters | None = None
     ) -> None:
+        _validate.instance("layer", layer, Layer, "a layer or network")
+        _validate.instance("basis", basis, LinearOperator, "a LinearOperator")
         size = layer.parameters.size
         if basis.range_shape != (size,) or len(basis.domain_shape) != 1 or basis.backend is not layer.backend:
             expected = f"an operator from a vector to {size} weights on {layer.backend.name}"
             _validate.reject("basis", expected, repr(basis))
         if offset is not None:
-            layer.backend.require("offset", offset)
+            layer.backend.require_floats("offset", offset)
             _validate.array_shape("offset", offset, (size,))
         if parameters is None:
             parameters = Parameters([Parameter("coefficients", basis.domain_shape, "coefficients", 1)])
+        _validate.instance("parameters", parameters, Parameters, "Parameters or None")
         if parameters.size != basis.shape[1]:
             _validate.reject("parameters", f"names of {basis.shape[1]} coefficients", str(parameters.size))
         self.layer, self.basis, self.offset = layer, basis, offset

@@ -42,6 +42,13 @@ def plot_mosaic(
     -------
     matplotlib Axes
     """
+    rows = [
+        [_validate.numbers(f"rows[{i}][{j}]", image, "an image of real numbers", "biuf") for j, image in enumerate(row)]
+        for i, row in enumerate(rows)
+    ]
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            _validate.array_shape(f"rows[{i}][{j}]", image, ("H", "W"))
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
         _validate.reject("rows", "rows of the same number of images", str([len(row) for row in rows]))
