@@ -129,10 +129,17 @@ class _Crew:
 
     def recruit(self, wanted: int) -> None:
         """Make the helpers that are lacking."""
+        alone = False
         with self.lock:
-            while self.members < wanted:
-                _Helper(self).start()
-                self.members += 1
+            try:
+                while self.members < wanted:
+                    _Helper(self).start()
+                    self.members += 1
+            except RuntimeError:
+                # the system gives no more threads; where there is no other helper, this thread is one
+                alone, self.members = not self.members, max(1, self.members)
+        if alone:
+            _Helper(self).run()
 
     def serve(self, call: _Call) -> None:
         """Work for a call, on a helper's thread."""

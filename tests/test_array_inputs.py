@@ -317,3 +317,18 @@ def test_weights_for_torch():
         module.double()[0].weight[0, 0, 0, 0] = 1e300
     with pytest.raises(InputError, match="module: expected numbers in the range of float32"):
         interop.from_torch(NETWORK, module, np.float32)
+
+
+def test_features_of_the_sklearn_classifier():
+    pytest.importorskip("sklearn")
+    from meganet.interop.sklearn import MeganetClassifier
+
+    x, y = OUTPUTS, LABELS
+    classifier = MeganetClassifier(max_iter=2, tol=10.0).fit(x, y)
+    for wrong, advice in ((np.ma.masked_array, "filled"), (lambda a: a.reshape(len(a), -1).view(np.matrix), "asarray")):
+        with pytest.raises(InputError, match=f"X: expected a plain array .*{advice}"):
+            classifier.fit(wrong(x), y)
+        with pytest.raises(InputError, match=f"y: expected a plain array .*{advice}"):
+            classifier.fit(x, wrong(y))
+        with pytest.raises(InputError, match=f"X: expected a plain array .*{advice}"):
+            classifier.predict(wrong(x))

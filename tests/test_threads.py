@@ -153,6 +153,25 @@ def test_the_same_helpers_work_for_every_call():
         assert names() == before
 
 
+@pytest.mark.parametrize("possible", [0, 1])
+def test_fewer_helpers_do_the_work_where_the_system_gives_no_more_threads(monkeypatch, possible):
+    start, made = _threads._Helper.start, []
+
+    def limited(self):
+        if len(made) == possible:
+            raise RuntimeError("can't start new thread")
+        made.append(self)
+        start(self)
+
+    monkeypatch.setattr(_threads, "_crew", _threads._Crew())
+    monkeypatch.setattr(_threads._Helper, "start", limited)
+    with threadpool_limits(3):
+        for _ in range(3):
+            assert _threads.run([lambda k=k: k for k in range(5)]) == list(range(5))
+        assert blas_threads() == {3}
+    assert _threads._crew.members == 1
+
+
 def test_a_call_inside_a_task_runs_where_it_is():
     def task():
         name = threading.current_thread().ident

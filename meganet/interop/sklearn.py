@@ -95,6 +95,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on features `X`, (N, d), and classes `y`, (N,)."""
+        _validate.plain("X", X)
+        _validate.plain("y", y)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -172,6 +174,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:
         """Return the probabilities of the classes, (N, K)."""
         check_is_fitted(self)
+        _validate.plain("X", X)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         home = self.network_.backend
         features = self.network_(self.theta_, home.asarray(self._images(X), self.dtype))
