@@ -61,8 +61,12 @@ def write_report(
         figure = FIGURES[number]
         if not (figure.quick or landscapes):
             continue
+        trial = study.first_trial(figure.networks, trained=figure.trained)
+        if trial is None:
+            page.add(Heading(figure.title, 3), Paragraph("Not drawn: in every trial a run that it shows diverged."))
+            continue
         progress(f"{figure.title} ...")
-        canvas, lines = figure.make(study, study.first_trial(figure.networks))
+        canvas, lines = figure.make(study, trial)
         content = to_png(canvas)
         write_file(study.path / f"figures/figure-{number}.png", content)
         page.add(Heading(figure.title, 3), Picture(f"figures/figure-{number}.png", content, figure.title))

@@ -99,12 +99,15 @@ def test_a_trial_has_one_writer(tmp_path, data, capfd):
     with trial_lock(tmp_path, 1):
         half.write_bytes(b"")
         thread.start()
-        time.sleep(2)
+        said, deadline = "", time.monotonic() + 60
+        while "waiting" not in said and time.monotonic() < deadline:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
         assert thread.is_alive() and not list(tmp_path.glob("trial-001/*.npz"))
     thread.join(60)
     assert not thread.is_alive() and len(list(tmp_path.glob("trial-*/*.npz"))) == 16
     assert not half.exists() and not list(tmp_path.rglob(".holder"))
-    said = capfd.readouterr().err
+    said += capfd.readouterr().err
     assert said.startswith(f"meganet: waiting for process {os.getpid()} on ") and str(tmp_path / "trial-001") in said
     assert said.count("\n") == 1
 

@@ -9,7 +9,7 @@ from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
 from meganet.experiments.protocol import LARGEST_TRIALS
-from meganet.experiments.store import write_file
+from meganet.experiments.store import refuse, write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -43,6 +43,8 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
         reject("save", "a file in an existing folder", repr(str(path)))
 
     def job() -> None:
+        if figure.trained and study.has_diverged(figure.networks, trial):
+            refuse("a folder with the trial as it was trained", f"trial {trial + 1}, in which a run diverged")
         with use_backend(backend):
             canvas, lines = figure.make(study, trial)
         write_file(path, to_png(canvas))

@@ -126,20 +126,37 @@ class Study:
         folder = self._folder(network)
         return folder.state(trial, run, folder.protocol.sgd_epochs(run)).x
 
-    def first_trial(self, networks: Iterable[str]) -> int:
+    def first_trial(self, networks: Iterable[str], *, trained: bool = True) -> int | None:
         """Return the first trial in which coarse training and the arms' SGD are complete, for every network.
+
+        With `trained`, for what shows their weights, one in which none of them diverged; None if all did.
 
         Raises
         ------
         ResultsError
-            If there is none.
+            If there is no complete one.
         """
+        networks, complete = tuple(networks), False
         folders = [self._folder(network) for network in networks]
         for trial in range(min(folder.protocol.trials for folder in folders)):
-            runs = ((f.load(trial, run), f.protocol.sgd_epochs(run)) for f in folders for run in (COARSE, *ARMS))
+            runs = [
+                (f.load(trial, run, weights=False), f.protocol.sgd_epochs(run))
+                for f in folders
+                for run in (COARSE, *ARMS)
+            ]
             if all(state is not None and state.epoch == epochs for state, epochs in runs):
-                return trial
-        refuse("a folder with a trial that is complete", repr(str(self.path)))
+                complete = True
+                if not (trained and self.has_diverged(networks, trial)):
+                    return trial
+        if not complete:
+            refuse("a folder with a trial that is complete", repr(str(self.path)))
+        return None
+
+    def has_diverged(self, networks: Iterable[str], trial: int) -> bool:
+        """Whether in a trial coarse training or an arm's SGD diverged."""
+        folders = [self._folder(network) for network in networks]
+        states = [folder.load(trial, run, weights=False) for folder in folders for run in (COARSE, *ARMS)]
+        return any(state is not None and state.divergence is not None for state in states)
 
     def histories(self, table: str) -> dict[str, list[History]]:
         """Return the histories of a table's runs over the trials that are complete."""

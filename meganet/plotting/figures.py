@@ -38,6 +38,8 @@ class Figure:
         In inches.
     quick : bool
         It takes no longer than a second; the others evaluate objectives again and again.
+    trained : bool
+        It shows trained weights, of a trial in which no run diverged.
     draw : callable
         ``(study, trial, canvas) -> lines``: draws on a matplotlib figure and returns what it has to say in numbers.
     """
@@ -47,13 +49,16 @@ class Figure:
     size: tuple[float, float]
     draw: Callable[[Study, int, Any], list[str]]
     quick: bool = True
+    trained: bool = True
 
     def make(self, study: Study, trial: int) -> tuple[Canvas, list[str]]:
         """Return the figure, drawn from a trial of a study, and its lines of text."""
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=self.size, layout="constrained")
-        return canvas, self.draw(study, trial, canvas)
+        # numbers of a run that diverges are large, and then none
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return canvas, self.draw(study, trial, canvas)
 
 
 def _through_time(study: Study, trial: int, canvas: Canvas) -> list[str]:
@@ -163,8 +168,10 @@ def _channels(rng: np.random.Generator, outputs: Sequence[np.ndarray[Any, Any]])
 
 FIGURES = {
     "2.1": Figure("Figure 2.1: a digit on its way through net B", ("B",), (5, 4.2), _through_time),
-    "3.1": Figure("Figure 3.1: the initial classifier, before and after smoothing", ("A",), (5, 8.5), _smoothing),
-    "4.1": Figure("Figure 4.1: convergence, net A", ("A",), (11, 4), _convergence),
+    "3.1": Figure(
+        "Figure 3.1: the initial classifier, before and after smoothing", ("A",), (5, 8.5), _smoothing, trained=False
+    ),
+    "4.1": Figure("Figure 4.1: convergence, net A", ("A",), (11, 4), _convergence, trained=False),
     "4.2": Figure("Figure 4.2: classifier blocks after coarse training", ("A",), (8, 8), _blocks),
     "4.3": Figure("Figure 4.3: landscapes, net A", ("A",), (14, 8), partial(_landscapes, "A"), quick=False),
     "4.4": Figure("Figure 4.4: digits in the retrained networks, net A", ("A",), (9, 4.5), partial(_propagation, "A")),
