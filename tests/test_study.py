@@ -7,8 +7,9 @@ import shutil
 import matplotlib.image
 import numpy as np
 import pytest
-from tiny import TINY, quadrants
+from tiny import TINY, quadrants, results
 
+from meganet import cli
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import TABLES, ResultsError, Workers, problems
@@ -135,3 +136,29 @@ def test_landscapes_are_drawn(study, kind):
     assert "first direction" in ax.get_xlabel() and ax.collections
     with pytest.raises(InputError, match="kind: expected one of 'contour', 'surface', got 'map'"):
         plot_landscape(found, kind="map")
+
+
+def test_a_study_that_diverged_is_reported(tmp_path, monkeypatch, quick, capsys):
+    """Its figures of trained weights are not drawn; of a trial that did not diverge they are."""
+    protocols = {network: dataclasses.replace(TINY, network=network, learning_rate=1e6) for network in "AB"}
+    bad = Study(tmp_path, protocols, get_backend(), quadrants(count=120))
+    lines = []
+    with bad:
+        bad.run(["4.1", "4.3"], workers=Workers(), progress=False, line=lines.append)
+    assert any("trial 2/2 new: diverged in epoch 1, " in line for line in lines)
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: bad.data)
+    before = results(tmp_path)
+    for _ in range(2):
+        assert cli.main(["report", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "Diverged: coarse in 2 of 2, first in trial 1, epoch 1" in text and "layer " in text
+    assert text.count("Not drawn: in every trial a run that it shows diverged.") == 3 and "nan (" not in text
+    assert (tmp_path / "figures" / "figure-4.1.png").exists() and "diverged (88.4)" in text
+    for path in tmp_path.glob("tables/*.json"):
+        json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert {name: before[name] for name in before} == {name: results(tmp_path)[name] for name in before}
+    capsys.readouterr()
+    for number in ("4.2", "4.3"):
+        assert cli.main(["figure", number, "--results", str(tmp_path), "--save", str(tmp_path / "a.png")]) == 2
+        assert "got trial 1, in which a run diverged" in capsys.readouterr().err
+    assert bad.first_trial("A") is None and bad.first_trial("A", trained=False) == 0

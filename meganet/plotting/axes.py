@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,5 +22,7 @@ def new_axes(size: tuple[float, float]) -> Axes:
 def to_png(figure: Figure, dpi: int = 120) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=dpi)
+    # of numbers near the largest ones the ticks overflow
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        figure.savefig(image, format="png", dpi=dpi)
     return image.getvalue()
