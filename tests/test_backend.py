@@ -52,17 +52,17 @@ def fake_cupy(**broken):
 
     class Device:
         cublas_handle = property(lambda self: uses("cublas")())
-        cusolver_handle = property(lambda self: uses("cusolver")())
-        cusparse_handle = property(lambda self: uses("cusparse")())
 
-    cuda = SimpleNamespace(
-        is_available=uses("driver", True),
-        Device=Device,
-        nvrtc=SimpleNamespace(getVersion=uses("nvrtc")),
-        cufft=SimpleNamespace(getVersion=uses("cufft")),
-        runtime=SimpleNamespace(runtimeGetVersion=lambda: 13010),
-        get_current_stream=lambda: SimpleNamespace(synchronize=uses("run")),
-    )
+    class CUDA:
+        cusolver, cusparse, cufft = (
+            property(lambda self, name=name: uses(name)()) for name in ("cusolver", "cusparse", "cufft")
+        )
+
+    cuda = CUDA()
+    cuda.is_available, cuda.Device = uses("driver", True), Device
+    cuda.nvrtc = SimpleNamespace(getVersion=uses("nvrtc"))
+    cuda.runtime = SimpleNamespace(runtimeGetVersion=lambda: 13010)
+    cuda.get_current_stream = lambda: SimpleNamespace(synchronize=uses("run"))
     raw_module = SimpleNamespace(get_function=lambda name: uses("compile"))
     return SimpleNamespace(
         __version__="14.2.0", cuda=cuda, RawModule=lambda code, options: raw_module, zeros=lambda n: n
@@ -86,13 +86,13 @@ class OddError(Exception):
             "CuPy 14.0.1 is installed, but no usable CUDA device",
         ),
         (fake_cupy(driver=RuntimeError("cudaErrorUnknown")), r"CUDA does not start \(cudaErrorUnknown\)"),
-        (fake_cupy(nvrtc=RuntimeError("Failure finding libnvrtc\nmore")), r"NVRTC \(Failure finding libnvrtc\)"),
-        (fake_cupy(compile=OddError()), r"NVRTC \(OddError\)"),
-        (fake_cupy(run=RuntimeError("no kernel image")), r"NVRTC \(no kernel image\)"),
-        (fake_cupy(cublas=ImportError(LIBRARY)), rf"cuBLAS \({LIBRARY}\); install them with pip install"),
-        (fake_cupy(cusparse=OSError(LIBRARY)), r"cuSPARSE \(libX"),
-        (fake_cupy(cusolver=AttributeError("cusolver")), r"cuSOLVER \(cusolver\)"),
-        (fake_cupy(cufft=ImportError(LIBRARY), cublas=ImportError(LIBRARY)), r"cuBLAS \(.*\); cuFFT \(.*\); install"),
+        (fake_cupy(nvrtc=RuntimeError("Failure finding libnvrtc\nmore")), r"NVRTC \(NVRTC: Failure finding libnvrtc\)"),
+        (fake_cupy(compile=OddError()), r"NVRTC \(NVRTC: OddError\)"),
+        (fake_cupy(run=RuntimeError("no kernel image")), r"NVRTC \(NVRTC: no kernel image\)"),
+        (fake_cupy(cublas=ImportError(LIBRARY)), rf"cuBLAS \(cuBLAS: {LIBRARY}\); install them with pip install"),
+        (fake_cupy(cusparse=OSError(LIBRARY)), r"cuSPARSE \(cuSPARSE: libX"),
+        (fake_cupy(cusolver=AttributeError("cusolver")), r"cuSOLVER \(cuSOLVER: cusolver\)"),
+        (fake_cupy(cufft=ImportError(LIBRARY), cublas=ImportError(LIBRARY)), r"cuBLAS, cuFFT \(cuBLAS: libX.*\); install"),
         (fake_cupy(cublas=ImportError(LIBRARY)), r"pip install 'cupy-cuda13x\[ctk\]'"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +21,12 @@ def _compiles(cupy: Any) -> None:
 LIBRARIES: dict[str, Callable[[Any], Any]] = {
     "NVRTC": _compiles,
     "cuBLAS": lambda cupy: cupy.cuda.Device().cublas_handle,
-    "cuSOLVER": lambda cupy: cupy.cuda.Device().cusolver_handle,
-    "cuSPARSE": lambda cupy: cupy.cuda.Device().cusparse_handle,
-    "cuFFT": lambda cupy: cupy.cuda.cufft.getVersion(),
+    "cuSOLVER": lambda cupy: cupy.cuda.cusolver,
+    "cuSPARSE": lambda cupy: cupy.cuda.cusparse,
+    "cuFFT": lambda cupy: cupy.cuda.cufft,
 }
-"""What the backend uses of CUDA, and the shortest use that fails where it is missing; CuPy loads each on its first
-use."""
+"""What the backend uses of CUDA, and what fails where it is missing; CuPy loads each library on its first use. Only the
+handle of cuBLAS is made, which nearly all work needs: others take memory of the device."""
 
 _sound: list[Any] = []
 """The module whose libraries have been found sound."""
@@ -54,10 +55,10 @@ def cupy_problem() -> str | None:
     missing = _missing(cupy)
     if missing:
         package = f"cupy-cuda{_cuda_version(cupy)}x[ctk]"
-        parts = "; ".join(f"{name} ({reason})" for name, reason in missing.items())
+        first, reason = next(iter(missing.items()))
         return (
-            f"CuPy {cupy.__version__} is installed without CUDA libraries that it needs: {parts}; "
-            f"install them with pip install '{package}'"
+            f"CuPy {cupy.__version__} is installed without CUDA libraries that it needs: {', '.join(missing)} "
+            f"({first}: {reason}); install them with pip install '{package}'"
         )
     _sound[:] = [cupy]
     return None
@@ -81,9 +82,9 @@ def _missing(cupy: Any) -> dict[str, str]:
 
 
 def _worded(error: BaseException) -> str:
-    """Return the first line of an error's message, its class if it has none."""
+    """Return the first line of an error's message, cut where it is long; its class if it has none."""
     lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    return textwrap.shorten(lines[0], 100, placeholder=" ...") if lines else type(error).__name__
 
 
 def _cuda_version(cupy: Any) -> int:
