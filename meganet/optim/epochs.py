@@ -232,6 +232,8 @@ class Shared:
                 self._recorded = _Recorded(fun)
             self._recorded.step = self.step(fun, self.projected, rate, steps, epoch)
             state = backend.iterate(self._recorded, state, batches, advance)
+            # it belongs to this object: the cycle would keep the function's arrays on the device for a while
+            del self._recorded.step
         backend.synchronize()
         return state
 
