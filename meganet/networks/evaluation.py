@@ -48,7 +48,7 @@ def evaluated(objectives: Sequence[Any], x: Array, batch_size: int | None) -> li
         See `Objective.evaluate`.
     """
     first, several = objectives[0], x.ndim == 2
-    backend, examples = first.backend, first.examples
+    backend, examples, (theta, w) = first.backend, first.examples, first.split(x)
 
     def gathered(name: str, part: slice) -> Array:
         parts = [getattr(one, name)[part] for one in objectives]
@@ -56,7 +56,7 @@ def evaluated(objectives: Sequence[Any], x: Array, batch_size: int | None) -> li
 
     def batch(part: slice) -> tuple[Array, Array | None]:
         labels = gathered("labels", part)
-        logits = first.logits(x, gathered("images", part))
+        logits = first.classifier._evaluate(w, first.network._evaluate(theta, gathered("images", part)))
         loss, hits = first.loss._value(logits, labels) * (part.stop - part.start), first.loss.hits(logits, labels)
         return loss.reshape(-1, 1), None if hits is None else hits.reshape(len(objectives), -1)
 
