@@ -1,9 +1,11 @@
 """Training that is interrupted or forked at any moment leaves threads, results and helpers as they were."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -100,3 +102,31 @@ def test_forks_while_other_threads_train(two_threads, trials, rng):
         for trainer in trainers:
             trainer.join()
     assert not wrong and blas_threads() == {2}
+
+
+def gradient_bytes():
+    """Return a gradient's bits and how many threads there were for it."""
+    fun, x = training(40)
+    return fun(x)[1].tobytes(), blas_threads(), _threads.thread_count()
+
+
+@forks
+@ignore
+def test_a_pool_of_forked_processes_while_another_thread_trains(two_threads, trials):
+    fun, x = training(40)
+    expected, stop = gradient_bytes(), threading.Event()
+
+    def train():
+        while not stop.is_set():
+            fun(x)
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        for _ in range(trials(3)):
+            with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+                results = [pool.submit(gradient_bytes) for _ in range(4)]
+                assert [result.result(timeout=60) for result in results] == [expected] * 4
+    finally:
+        stop.set()
+        trainer.join()
