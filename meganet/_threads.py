@@ -115,7 +115,6 @@ class _Crew:
     """The helpers of a process. All but `inbox` and `calls` is changed by their threads only, under the lock."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.inbox: SimpleQueue[_Call] = SimpleQueue()
         #: The call that each calling thread made last.
         self.calls: dict[int, _Call] = {}
@@ -130,7 +129,7 @@ class _Crew:
     def recruit(self, wanted: int) -> None:
         """Make the helpers that are lacking."""
         alone = False
-        with self.lock:
+        with _lock:
             try:
                 while self.members < wanted:
                     _Helper(self).start()
@@ -143,7 +142,7 @@ class _Crew:
 
     def serve(self, call: _Call) -> None:
         """Work for a call, on a helper's thread."""
-        with self.lock:
+        with _lock:
             wanted = bool(call.waiting)
             if wanted:
                 if not self.working:
@@ -152,7 +151,7 @@ class _Crew:
                 call.working += 1
         if wanted:
             call.context.copy().run(call.work)
-        with self.lock:
+        with _lock:
             if wanted:
                 self.working -= 1
                 if not self.working:
@@ -168,7 +167,7 @@ class _Crew:
         The last of them is raised.
         """
         try:
-            with self.lock:
+            with _lock:
                 call.waiting.clear()
             call.settle()
             self.calls.pop(get_ident(), None)
@@ -191,6 +190,7 @@ class _Crew:
         self.held = []
 
 
+_lock = threading.RLock()
 _crew = _Crew()
 _here = threading.local()
 
@@ -203,6 +203,12 @@ def _start_afresh() -> None:
 
 
 if hasattr(os, "register_at_fork"):
+    # nobody is amid a change of BLAS' threads then, which takes a lock inside of BLAS; as in `concurrent.futures`
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_child=_lock._at_fork_reinit,  # type: ignore[attr-defined]
+        after_in_parent=_lock.release,
+    )
     os.register_at_fork(after_in_child=_start_afresh)
 
 
@@ -211,7 +217,7 @@ def thread_count() -> int:
     if getattr(_here, "works", False):
         return 1
     crew = _crew
-    with crew.lock:
+    with _lock:
         return max([_blas_threads(), *(count for _, count in crew.held)])
 
 
