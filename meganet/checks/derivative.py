@@ -31,7 +31,8 @@ class TaylorTable:
     Attributes
     ----------
     h, error0, error1 : ndarray
-        Step lengths ``2**-k``; ``E0 = ||f(x + h d) - f(x)||``; ``E1 = ||f(x + h d) - f(x) - h f'(x) d||``.
+        Step lengths ``2**-k``, or a power of 2 longer if the direction is far shorter than the point;
+        ``E0 = ||f(x + h d) - f(x)||``; ``E1 = ||f(x + h d) - f(x) - h f'(x) d||``.
     order : float
         Exponent of h in E1, the median over the rows that stand above round-off and cross no kink: 2 for a right
         derivative, 1 for a wrong one; nan if `exact`.
@@ -107,7 +108,7 @@ def check_derivative(
     CheckError
         With the table, if the floor is too high; for results that are not finite or of different shapes.
     InputError
-        For a point that is not float64 or a direction of another shape, zero or not finite.
+        For a point or value in float32, or a direction of another shape, zero or not finite.
 
     Examples
     --------
@@ -122,6 +123,8 @@ def check_derivative(
     direction = direction.astype(np.float64)
     f0, slope = function(x), derivative(direction)
     size, slope_size = norms(f0), norms(slope)
+    if getattr(f0, "dtype", np.float64) == np.float32:
+        _validate.reject("function", "one that keeps to float64", "float32")
     shapes = [getattr(a, "shape", ()) for a in (f0, slope)]
     if shapes[0] != shapes[1] or not np.isfinite([size, slope_size]).all():
         raise CheckError(
@@ -137,7 +140,8 @@ def check_derivative(
     # so short that the function is straight, but at least some units of the entries of x
     noise = round_off(line, size, max(2.0**-36 * min(1.0, ratio), 64 * EPS * ratio))
     accuracy = 0.1 * floor_maximum / SAFETY
-    measured = slope_of(line, noise, accuracy, FIRST_STEP * min(1.0, 1024 * reach), reach)
+    longest = 2.0 ** max(0, math.floor(math.log2(ratio)) - 10)
+    measured = slope_of(line, noise, accuracy, FIRST_STEP * longest * min(1.0, 1024 * reach), reach)
     if measured is None:
         raise CheckError(f"{name}: the values next to x are not finite")
     uncertain = SAFETY * measured.error + SLOPE_ROUND_OFF * norms(derivative(direction * _signs(direction)))
@@ -147,7 +151,7 @@ def check_derivative(
     worse = int(np.argmax(error * accepted[::-1]))  # the larger of error / accepted
     scale = float(slope_size[worse]) or 1.0
     floor, tolerance = float(error[worse]) / scale, float(accepted[worse]) / scale
-    h, error0, error1, order = _remainders(line, f0, slope, float(noise[0]))
+    h, error0, error1, order = _remainders(line, f0, slope, float(noise[0]), longest)
     exact = math.isnan(order)
     table = TaylorTable(h, error0, error1, order, floor, exact, tolerance)
     if verbose:
@@ -167,8 +171,8 @@ def _check_point(x: Array, direction: Array) -> tuple[float, float]:
     kind = getattr(x, "dtype", type(x).__name__)
     if kind != np.float64 or not 0 < length < math.inf:
         _validate.reject("x, direction", "float64 and a direction that is not zero", f"{kind}, {length}")
-    if direction.shape != x.shape:
-        _validate.array_shape("direction", direction, x.shape)
+    if getattr(direction, "shape", None) != x.shape:
+        _validate.reject("direction", f"an array of shape {x.shape}", f"shape {getattr(direction, 'shape', ())}")
     root = math.sqrt(math.prod(x.shape))
     return float(norms(x)[0]) / root, length / root
 
@@ -179,13 +183,15 @@ def _signs(direction: Array) -> Array:
 
 
 @np.errstate(all="ignore")
-def _remainders(line: Line, f0: Array, slope: Array, noise: float) -> tuple[Column, Column, Column, float]:
+def _remainders(
+    line: Line, f0: Array, slope: Array, noise: float, longest: float
+) -> tuple[Column, Column, Column, float]:
     """Return the rows of the table, and the order of E1 over those that show it."""
     steps: list[float] = []
     sizes: list[list[float]] = []
     difference = bend = 0 * f0
     while len(steps) < ROWS or (len(steps) < MOST_ROWS and sizes[-1][1] > 20 * noise):
-        h = 0.5 ** len(steps)
+        h = longest * 0.5 ** len(steps)
         before, bend_before = difference, bend
         difference = line(h) - f0
         # f(x + 2h d) - 2 f(x + h d) + f(x) falls by 4, or by 8 where f'' = 0, unless a kink is within 2h
@@ -197,6 +203,6 @@ def _remainders(line: Line, f0: Array, slope: Array, noise: float) -> tuple[Colu
     noise = max(20 * noise, 4 * float(np.median(bends[-8:])))
     # rows k, k + 1 and k + 2 lie on one smooth piece
     smooth = misfits[2:] <= 0.6 * bends[1:-1] + noise
-    shown = smooth & (h_all[:-2] <= 1 / 8) & (error1[1:-1] > noise)
+    shown = smooth & (h_all[:-2] <= longest / 8) & (error1[1:-1] > noise)
     orders = np.log2(error1[:-2][shown] / error1[1:-1][shown])
     return h_all, error0, error1, float(np.median(orders)) if len(orders) >= 3 else math.nan

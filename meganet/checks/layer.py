@@ -117,8 +117,9 @@ def check_layer(
         check_adjoint(curvature, curvature, v=v, w=draw(rng.standard_normal(v.shape)), name=name)
         if _size(dy - before[-1]) != 0:
             raise CheckError(f"{layer!r}: dy was modified by curvature")
-        # parts of the gradient that are as large as each other, so that a small one is seen too
-        weights = _balanced(layer, 1 + 0 * v, lambda part: curvature(v) * part)
+        # parts of the result that are as large as each other, so that a small one is seen too
+        change = curvature(v)
+        weights = _balanced(layer, 1 + 0 * v, lambda part: change * part)
         along = _balanced(layer, v, curvature)
         check_derivative(
             lambda p: weights * gradient(p),
