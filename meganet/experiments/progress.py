@@ -83,7 +83,8 @@ class Progress:
     ----------
     runs : sequence of Tracked
     report : callable
-        Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block.
+        Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block, at once where
+        that is the main thread's.
     shown : bool
         Show the time elapsed and remaining: on a terminal in a bar on standard error, elsewhere in the lines.
     side_by_side : int or None
@@ -108,6 +109,7 @@ class Progress:
         self._take_timings()
         self._stop, self._failure = threading.Event(), Future[None]()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._interrupts = threading.current_thread() is threading.main_thread()
 
     def note(self, line: str) -> None:
         """Say something on standard error, beside the bar."""
@@ -124,15 +126,17 @@ class Progress:
                 pause = max(SECONDS, 10 * (time.monotonic() - begun))
         except BaseException as error:
             self._failure.set_exception(error)
-            _thread.interrupt_main()
+            if self._interrupts and not self._stop.is_set():
+                _thread.interrupt_main()
 
     def _look(self) -> None:
         """See what is new in the folders and say it."""
         before = self._done
         try:
-            there = {run.chain: run.folder.has_trial(run.trial) for run in self.runs}
+            left = {run.chain: run for run, n in zip(self.runs, before, strict=True) if n < run.stage.epochs}
+            there = {chain for chain, run in left.items() if run.folder.has_trial(run.trial)}
             done = [
-                run.epochs if n < run.stage.epochs and there[run.chain] else n
+                run.epochs if n < run.stage.epochs and run.chain in there else n
                 for run, n in zip(self.runs, before, strict=True)
             ]
             ended = []
@@ -187,9 +191,12 @@ class Progress:
     ) -> None:
         try:
             self._stop.set()
-            self._thread.join()
-            if self._failure.done():
-                self._failure.result()
+            try:
+                self._thread.join()
+            finally:
+                # in the place of the interrupt that it made
+                if self._failure.done():
+                    self._failure.result()
             self._look()
         finally:
             self._bar.close()
