@@ -57,7 +57,7 @@ def test_before_a_kind_was_seen_its_estimate_counts():
     # the time of the chain is shared as the estimates of its kinds are
     assert left.seconds() == pytest.approx(3 * 103 * 30 / 33)
     assert left.share() == pytest.approx(
-        1 - 3 * left.pace(parts[1]) / (4 * left.pace(parts[0]) + 4 * left.pace(parts[1]))
+        1 - 3 * left.paces()[parts[1].kind] / (4 * left.paces()[parts[0].kind] + 4 * left.paces()[parts[1].kind])
     )
 
 
@@ -81,3 +81,12 @@ def test_side_by_side_counts_those_that_move_and_the_longest_one():
     for epoch in range(5, 11):
         left.see([epoch, epoch, 0], 10.0 * epoch)
     assert left.seconds() == pytest.approx(100)
+
+
+def test_a_light_kind_says_little_about_a_heavy_one():
+    """An epoch of the classifier alone is mostly what comes beside the work: reading, storing, evaluating."""
+    parts = [Part(0, "coarse", 2, 100.0), Part(0, "classifier", 2, 10.0), Part(0, "newton", 2, 5000.0)]
+    left = Remaining(parts, [0, 0, 0])
+    for done, now in (([1, 0, 0], 0.0), ([2, 0, 0], 10.0), ([2, 1, 0], 60.0), ([2, 2, 0], 110.0)):
+        left.see(done, now)
+    assert left.paces()[parts[1].kind] == pytest.approx(50) and left.seconds() == pytest.approx(2 * 10 * 50)

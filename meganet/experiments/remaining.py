@@ -66,9 +66,10 @@ class Remaining:
             if after > before:
                 new[part.chain].append((part, after - before))
         self.done, self._now = list(done), now
+        guesses = self._guesses()
         for chain, made in new.items():
             if chain in self._moved:
-                shares = [self._guess(part) * count for part, count in made]
+                shares = [guesses[part.kind] * count for part, count in made]
                 for (part, count), share in zip(made, shares, strict=True):
                     self._spent[part.kind] += (now - self._moved[chain]) * share / sum(shares)
                     self._seen[part.kind] += count
@@ -77,27 +78,26 @@ class Remaining:
     def unmeasured(self) -> set[Hashable]:
         """Return the kinds of which there are epochs, but no pace."""
         begun = {part.kind for part, done in zip(self.parts, self.done, strict=True) if done}
-        return begun - {kind for kind, count in self._seen.items() if count} - set(self.known)
+        return begun - set(self._seen) - set(self.known)
 
-    def pace(self, part: Part) -> float | None:
-        """Return the seconds of an epoch of a part; None as long as nothing at all is known."""
-        if self._seen[part.kind]:
-            return self._spent[part.kind] / self._seen[part.kind]
-        if part.kind in self.known:
-            return self.known[part.kind]
-        # by the estimates, in the unit that the known kinds show
-        works = {other.kind: other.work for other in self.parts}
-        spent = {kind: (seconds, 1) for kind, seconds in self.known.items()}
-        spent |= {kind: (self._spent[kind], n) for kind, n in self._seen.items() if n}
-        if not spent:
-            return None
-        unit = sum(seconds for seconds, _ in spent.values()) / sum(works[kind] * n for kind, (_, n) in spent.items())
-        return part.work * unit
+    def paces(self) -> dict[Hashable, float]:
+        """Return the seconds of an epoch of each kind; nothing as long as nothing at all is known.
 
-    def _guess(self, part: Part) -> float:
-        pace = self.pace(part)
-        # measured as nothing at all, or not measured: the estimate
-        return pace if pace else part.work
+        A kind that is not known goes by its estimate, in the unit that the heaviest known kind shows: what comes beside
+        the work weighs least there.
+        """
+        works = {part.kind: part.work for part in self.parts}
+        found = self.known | {kind: self._spent[kind] / count for kind, count in self._seen.items()}
+        if not found:
+            return {}
+        heaviest = max(found, key=works.__getitem__)
+        unit = found[heaviest] / works[heaviest]
+        return {kind: unit * work for kind, work in works.items()} | found
+
+    def _guesses(self) -> dict[Hashable, float]:
+        """Return the same, and what can be compared where nothing is known or it took no time."""
+        works = {part.kind: part.work for part in self.parts}
+        return works | {kind: pace for kind, pace in self.paces().items() if pace}
 
     def _left(self) -> dict[Hashable, list[tuple[Part, int]]]:
         """Return what is missing of each chain."""
@@ -110,14 +110,14 @@ class Remaining:
     def seconds(self) -> float | None:
         """Return how long the rest takes; None as long as nothing is known."""
         moving, waiting = [], []
-        for chain, missing in self._left().items():
-            paces = [self.pace(part) for part, _ in missing]
-            total = sum(pace * count for pace, (_, count) in zip(paces, missing, strict=True) if pace is not None)
-            if None in paces:
-                return None
+        left, paces = self._left(), self.paces()
+        if left and not paces:
+            return None
+        for chain, missing in left.items():
+            total = sum(paces[part.kind] * count for part, count in missing)
             if chain in self._moved:
                 # without what has been done of the epoch that is being made
-                moving.append(total - min(self._now - self._moved[chain], paces[0] or 0.0))
+                moving.append(total - min(self._now - self._moved[chain], paces[missing[0][0].kind]))
             else:
                 waiting.append(total)
         # whoever is free takes the next chain
@@ -128,6 +128,7 @@ class Remaining:
 
     def share(self) -> float:
         """Return which part of the whole time is behind us, from 0 to 1."""
-        spent = sum(self._guess(part) * done for part, done in zip(self.parts, self.done, strict=True))
-        total = sum(self._guess(part) * part.epochs for part in self.parts)
+        guesses = self._guesses()
+        spent = sum(guesses[part.kind] * done for part, done in zip(self.parts, self.done, strict=True))
+        total = sum(guesses[part.kind] * part.epochs for part in self.parts)
         return spent / total if total else 1.0
