@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from meganet import _validate
 
 TEMPORARY = ".tmp"
 """Ending of the hidden files that are being written; one that is left over belongs to a process that was killed."""
@@ -24,8 +27,32 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        # the folder may have been deleted, or the disk become read-only: what failed first is reported
+        with suppress(OSError):
+            os.unlink(name)
         raise
+
+
+def user_path(argument: str, path: str | os.PathLike[str]) -> Path:
+    """Return a path that a user has named, with ``~`` and ``~user`` replaced by the home folder.
+
+    Raises
+    ------
+    InputError
+        If no file can have that name, or there is no such home folder.
+    """
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError:
+        _validate.reject(argument, "a path below a home folder that exists", repr(str(path)))
+    try:
+        # it is also printed, and written into reports
+        encoded = str(found).encode()
+    except UnicodeEncodeError:
+        _validate.reject(argument, "a path in UTF-8", repr(str(path)))
+    if b"\0" in encoded:
+        _validate.reject(argument, "a path without null characters", repr(str(path)))
+    return found
 
 
 def cache_folder() -> Path:

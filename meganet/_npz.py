@@ -6,6 +6,7 @@ than the data that were expected. Nothing is unpickled or evaluated.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -13,7 +14,8 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +38,8 @@ RATIO = 1032
 BLOCK = 2**16
 END = struct.Struct("<4s4H2LH")
 END_64 = b"PK\x06\x07"
+SEAL = 2 * hashlib.sha256().digest_size
+"""Length of a sealed file's comment: the SHA-256 of what is before it, in hexadecimal digits."""
 LARGE = 2**31 - 1
 """From this size on ZIP files have a second, larger record at their end."""
 ENCRYPTED = 0x2041
@@ -102,15 +106,48 @@ def read_npz(path: str | os.PathLike[str], expected: Mapping[str, Expected]) -> 
         With the path, for whatever is wrong with the file: it is missing, cut, damaged, holds other arrays than
         `expected`, or more than they may take.
     """
+    with _opened(path) as file:
+        return _read(str(path), file, expected, comment=0)
+
+
+def read_sealed(
+    path: str | os.PathLike[str], expected: Mapping[str, Expected]
+) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
+    """Read a file that `write_sealed` has written; return its arrays and its SHA-256.
+
+    Nothing of the file is interpreted before it is known to be the one that was written, to the last bit.
+
+    Parameters
+    ----------
+    path, expected
+        As for `read_npz`.
+
+    Raises
+    ------
+    InputError
+        As `read_npz` does, and if the file is not as it was written.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        _check_size(str(path), size - SEAL, expected)
+        digest, rest = hashlib.sha256(), max(size - SEAL, 0)
+        while block := file.read(min(BLOCK, rest)):
+            digest.update(block)
+            rest -= len(block)
+        if file.read(SEAL) != digest.hexdigest().encode():
+            _validate.reject(str(path), "the file that was written", "another SHA-256; it is damaged or was edited")
+        return _read(str(path), file, expected, comment=SEAL), digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file for reading; whatever is wrong with it while it is read is an `InputError`."""
     try:
         # asked first: opening a pipe would wait for somebody who writes to it
         if not Path(path).is_file():
             _validate.reject(str(path), "a file", "a folder or a device" if Path(path).exists() else "none")
         with open(path, "rb") as file:
-            _check_end(str(path), file, os.fstat(file.fileno()).st_size, expected)
-            with zipfile.ZipFile(file) as archive:
-                members = _directory(str(path), archive, expected)
-                return {name: _array(path, name, archive, info, expected[name]) for name, info in members.items()}
+            yield file
     except (
         OSError,
         EOFError,
@@ -123,6 +160,13 @@ def read_npz(path: str | os.PathLike[str], expected: Mapping[str, Expected]) -> 
         _validate.reject(str(path), "a readable NPZ file", f"{type(error).__name__}: {error}")
 
 
+def _read(path: str, file: IO[bytes], expected: Mapping[str, Expected], comment: int) -> dict[str, Any]:
+    _check_end(path, file, os.fstat(file.fileno()).st_size - comment, expected, comment)
+    with zipfile.ZipFile(file) as archive:
+        members = _directory(path, archive, expected)
+        return {name: _array(path, name, archive, info, expected[name]) for name, info in members.items()}
+
+
 def write_npz(arrays: Mapping[str, Any], *, compressed: bool = False) -> bytes:
     """Return the content of an NPZ file: the same arrays give the same bytes."""
     packed, values = io.BytesIO(), {name: np.asarray(array) for name, array in arrays.items()}
@@ -130,15 +174,26 @@ def write_npz(arrays: Mapping[str, Any], *, compressed: bool = False) -> bytes:
     return packed.getvalue()
 
 
-def _check_end(path: str, file: IO[bytes], size: int, expected: Mapping[str, Expected]) -> None:
-    """Check the record at the end of the file: Python's reader trusts its number of members."""
+def write_sealed(arrays: Mapping[str, Any]) -> bytes:
+    """Return the content of an NPZ file that ends with its own SHA-256, as the comment that a ZIP file may have."""
+    content = bytearray(write_npz(arrays))
+    content[-2:] = SEAL.to_bytes(2, "little")
+    return bytes(content + hashlib.sha256(content).hexdigest().encode())
+
+
+def _check_size(path: str, size: int, expected: Mapping[str, Expected]) -> None:
     # a byte in 1,000 is more than deflate adds to what it cannot compress
     most = sum(e.limit + e.limit // 1000 + ROOM for e in expected.values())
     if size > most:
         _validate.reject(path, f"an NPZ file of at most {most:,} bytes", f"{size:,} bytes")
+
+
+def _check_end(path: str, file: IO[bytes], size: int, expected: Mapping[str, Expected], comment: int) -> None:
+    """Check the record at the end of the file: Python's reader trusts its number of members."""
+    _check_size(path, size, expected)
     start = max(size - END.size, 0)
     file.seek(max(start - 20, 0))
-    tail = file.read()
+    tail = file.read(size - file.tell())
     end = tail[-END.size :]
     if len(end) < END.size or not end.startswith(b"PK\x05\x06"):
         _validate.reject(path, "an NPZ file that is whole", f"{size:,} bytes without the record at the end")

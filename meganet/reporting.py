@@ -8,7 +8,8 @@ from pathlib import Path
 
 from meganet.document import Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments import TABLES, report
-from meganet.experiments.store import json_text, write_file
+from meganet.experiments.disk import json_text, write_file, writing
+from meganet.experiments.report import TableResult
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -46,10 +47,26 @@ def write_report(
         Draw also the figures that take minutes, as the objective is evaluated again and again.
     """
     tables = tuple(tables)
+    # looked at first: nothing is written of results that do not belong together
+    results = study.results(tables)
+    with writing(study.path, "tables", "figures"):
+        return _write(study, tables, results, command, progress, landscapes)
+
+
+def _write(
+    study: Study,
+    tables: tuple[str, ...],
+    results: list[TableResult],
+    command: str,
+    progress: Callable[[str], None],
+    landscapes: bool,
+) -> Path:
     page = Document([Heading("Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun", 1)])
     page.add(Paragraph("Made by:"), Paragraph(command, code=True))
     page.add(Heading("Tables"))
-    for result in study.results(tables):
+    for result in results:
+        for line in report.incomplete(result):
+            progress(f"{result.title}: {line}")
         blocks = report.to_document(result)
         page.add(Heading(result.title, 3), *blocks)
         base = f"tables/{result.name}"

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -198,6 +199,10 @@ def test_a_report_of_stored_runs(mnist, tmp_path, capsys, monkeypatch):
     assert "Figure 4.3" in page and "meganet report<" in page and str(mnist) not in page
     for state in (tmp_path / "out").rglob("new.npz"):
         state.unlink()
+    assert cli.main(arguments) == 2
+    assert "out: expected results that belong together, got " in capsys.readouterr().err
+    for trial in (tmp_path / "out").rglob("trial-*"):
+        shutil.rmtree(trial)
     assert cli.main(arguments) == 2
     assert "out: expected a folder with a complete trial of a table" in capsys.readouterr().err
 

@@ -25,8 +25,10 @@ from meganet.experiments import (
     histories,
     problems,
     protocol_for,
+    read_protocol,
     report,
     run,
+    settings,
     training,
 )
 from meganet.experiments.plan import stages
@@ -271,13 +273,13 @@ def test_protocols_of_tables_and_settings_as_text():
         {"momentum": "0.9", "interpolation": "constant", "seed": "4"}
     )
     assert (changed.momentum, changed.interpolation, changed.seed, changed.dataset) == (0.9, "constant", 4, "digits")
-    for settings, message in (
+    for changes, message in (
         ({"speed": "1"}, "setting: expected one of .*got 'speed'"),
         ({"trials": "two"}, "trials: expected an integer, got 'two'"),
         ({"momentum": "x"}, "momentum: expected a number, got 'x'"),
     ):
         with pytest.raises(InputError, match=message):
-            Protocol().replaced(settings)
+            Protocol().replaced(changes)
     with pytest.raises(InputError, match="table: expected one of '4.1', '4.2', '4.3', '4.4', got '9.9'"):
         protocol_for("9.9", "small")
 
@@ -403,17 +405,35 @@ def test_a_table_fits_the_terminal(width, tmp_path):
 
 
 def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data):
+    older = settings.settings_of(TINY, "numpy", data.digest)
+    del older["protocol"]["trust_radius"]
+    (tmp_path / "settings.json").write_text(settings.to_text(older))
     folder, _ = execute(tmp_path, TINY, data)
-    path = folder.path / "settings.json"
-    stored = json.loads(path.read_text())
-    del stored["protocol"]["trust_radius"]
-    path.write_text(json.dumps(stored))
     before = results(folder.path)
     lines = []
     execute(tmp_path, TINY, data, report=lines.append)
-    assert not lines and results(folder.path) == before
+    assert not lines and results(folder.path) == before and "trust_radius" not in before["settings.json"].decode()
     with pytest.raises(ResultsError, match=r"with trust_radius = 1.0 \(now 2.0\)"):
         execute(tmp_path, dataclasses.replace(TINY, trust_radius=2.0), data)
+
+
+@pytest.mark.parametrize(("version", "message"), [(1, "of runs that validated on images drawn"), (3, "in format 3")])
+def test_results_of_another_format_are_refused(tmp_path, data, version, message):
+    """Those of format 1 have no digest, and their validation images were drawn otherwise."""
+    execute(tmp_path, dataclasses.replace(TINY, trials=1), data)
+    path = tmp_path / "settings.json"
+    stored = json.loads(path.read_text())
+    del stored["sha256"]
+    if version == 1:
+        del stored["format"]
+        path.write_text(json.dumps(stored, indent=1) + "\n")
+    else:
+        path.write_text(settings.to_text({**stored, "format": version}))
+    before = results(tmp_path)
+    for use in (lambda: execute(tmp_path, TINY, data), lambda: read_protocol(tmp_path)):
+        with pytest.raises(ResultsError, match=f"out: expected results in format 2, got .*{message}.*choose another"):
+            use()
+    assert results(tmp_path) == before
 
 
 def test_the_order_of_vec_is_that_of_the_original():

@@ -7,7 +7,8 @@ import meganet
 
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
-    "_version _validate _files _threads _cuda document",
+    "_version _validate",
+    "_files _threads _cuda document",
     "_npz _mat5",
     "backend",
     "_labels",

@@ -12,7 +12,7 @@ from tiny import TINY, quadrants, results
 from meganet import cli
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.experiments import TABLES, ResultsError, Workers, problems
+from meganet.experiments import TABLES, ResultsError, ResultsFolder, Workers, problems, report
 from meganet.experiments import study as module
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, plot_convergence, plot_landscape, plot_mosaic
@@ -74,7 +74,7 @@ def test_a_table_counts_from_its_first_complete_trial(study, tmp_path):
     assert few.complete() == ()
     (tmp_path / "net-B" / "trial-000").mkdir()
     for file in (study.path / "net-B" / "trial-000").glob("*"):
-        if "classifier" not in file.name:
+        if "classifier" not in file.name and file.name != "timings.csv":
             (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
     assert few.complete() == ("4.2",) and few.results(["4.2"])[0].protocol.trials == 1
 
@@ -89,20 +89,90 @@ def test_what_is_not_there_is_named(study, tmp_path):
         alone.levels("B", 0)
 
 
-def test_weights_are_those_of_the_end(study, tmp_path):
-    """An interrupted run has none yet, and the report draws the first trial that has all of them."""
-    few = Study(tmp_path, {"A": dataclasses.replace(TINY, network="A")}, get_backend(), study.data)
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupted(study, tmp_path, monkeypatch):
+    """A study of net A whose second trial is complete, and the first stopped after an epoch of New."""
+    made = Study(tmp_path, {"A": TINY}, get_backend(), study.data)
+    usual = ResultsFolder.save
+
+    def save_and_stop(self, trial, run, state):
+        usual(self, trial, run, state)
+        if run == "new":
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop), made:
+        patch.setattr(ResultsFolder, "save", save_and_stop)
+        made.run(["4.1"], workers=Workers(), progress=False, line=lambda text: None)
     shutil.copytree(study.path / "net-A" / "trial-001", tmp_path / "net-A" / "trial-001")
-    assert few.first_trial("A") == 1
-    settings = json.loads((study.path / "net-A" / "settings.json").read_text())
-    settings["protocol"]["fine_epochs"] += 1
-    (tmp_path / "net-A" / "settings.json").write_text(json.dumps(settings))
-    longer = Study(tmp_path, {"A": dataclasses.replace(TINY, fine_epochs=3)}, get_backend(), study.data)
-    np.testing.assert_array_equal(longer.weights("A", 1, "coarse"), study.weights("A", 1, "coarse"))
-    with pytest.raises(ResultsError, match="expected a folder with the run new of trial 2, net A, at its end"):
-        longer.weights("A", 1, "new")
+    return made
+
+
+def test_weights_are_those_of_the_end(study, interrupted):
+    """An interrupted run has none yet, and the report draws the first trial that has all of them."""
+    assert interrupted.first_trial("A") == 1
+    np.testing.assert_array_equal(interrupted.weights("A", 0, "coarse"), study.weights("A", 0, "coarse"))
+    with pytest.raises(ResultsError, match="expected a folder with the run new of trial 1, net A, at its end"):
+        interrupted.weights("A", 0, "new")
+    shutil.rmtree(interrupted.path / "net-A" / "trial-001")
     with pytest.raises(ResultsError, match="expected a folder with a trial that is complete"):
-        longer.first_trial("A")
+        interrupted.first_trial("A")
+
+
+def test_trials_that_are_not_complete_are_named(study, interrupted, monkeypatch, capsys):
+    sentence = "1 of 2 trials are complete: trial 1 lacks new, transfer, multigrid."
+    lines = []
+    page = write_report(interrupted, ["4.1"], "meganet report", lines.append)
+    assert lines[0] == f"Table 4.1: {sentence}" and sentence in page.read_text()
+    assert sentence in (interrupted.path / "tables" / "table-4.1.md").read_text()
+    assert sentence in report.to_text(interrupted.results(["4.1"])[0])
+    plain = json.loads((interrupted.path / "tables" / "table-4.1.json").read_text())
+    assert plain["lacking"] == ["trial 1 lacks new, transfer, multigrid"]
+    assert not any("complete:" in report.to_text(result) for result in study.results(["4.1", "4.3"]))
+
+    shutil.rmtree(interrupted.path / "net-A" / "trial-001")
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
+    where = "where trial 1 lacks new, transfer, multigrid; trial 2 lacks coarse, new, transfer, multigrid"
+    for use in (
+        lambda: interrupted.results(["4.1"]),
+        lambda: interrupted.histories("4.1"),
+        lambda: FIGURES["4.1"].make(interrupted, 0),
+        lambda: write_report(interrupted, ["4.1"], "meganet report"),
+    ):
+        with pytest.raises(ResultsError, match=f"out: expected a folder with a complete trial of table 4.1.*{where}"):
+            use()
+    for command in (["figure", "4.1"], ["report"]):
+        assert cli.main([*command, "--results", str(interrupted.path)]) == 2
+        text = capsys.readouterr().err
+        assert text.count("\n") == 1 and "trial 1 lacks new, transfer, multigrid" in text
+
+
+def test_a_trial_in_the_middle_that_was_deleted_is_named(study, tmp_path, monkeypatch):
+    """And those after it are not lost."""
+    shutil.copytree(study.path / "net-A", tmp_path / "net-A")
+    shutil.rmtree(tmp_path / "net-A" / "trial-000")
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
+    (result,) = Study.open(tmp_path, None, get_backend()).results(["4.1"])
+    assert result.lacking == ("trial 1 lacks coarse, new, transfer, multigrid",) and result.protocol.trials == 1
+
+
+def test_a_time_that_is_not_known_is_not_taken_for_none(study, tmp_path, monkeypatch):
+    shutil.copytree(study.path / "net-A", tmp_path / "net-A")
+    (tmp_path / "net-A" / "trial-000" / "timings.csv").unlink()
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
+    copy = Study.open(tmp_path, None, get_backend())
+    (result,) = copy.results(["4.1"])
+    assert np.isnan(result.seconds) and result.cells == study.results(["4.1"])[0].cells
+    assert "a time that is not known" in write_report(copy, ["4.1"], "meganet report").read_text()
+
+
+def test_networks_that_changed_places_are_named(study, tmp_path):
+    shutil.copytree(study.path / "net-A", tmp_path / "net-B")
+    with pytest.raises(ResultsError, match="out: expected results of net B, got .*net-B' with those of net A"):
+        Study.open(tmp_path, None, get_backend())
 
 
 def test_figure_3_1_shows_the_classifier_that_training_starts_from(study):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
+from meganet.experiments.disk import refuse, write_file
 from meganet.experiments.protocol import LARGEST_TRIALS
-from meganet.experiments.store import refuse, write_file
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
@@ -39,15 +40,17 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
         if network not in study.folders:
             reject("results", f"a folder with runs of net {network}", repr(given.results))
     path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
-    if not path.parent.is_dir() or path.is_dir():
+    if not os.path.isdir(path.parent):
         reject("save", "a file in an existing folder", repr(str(path)))
+    if os.path.isdir(path):
+        reject("save", "a file", f"the folder {str(path)!r}")
 
     def job() -> None:
         if figure.trained and study.has_diverged(figure.networks, trial):
             refuse("a folder with the trial as it was trained", f"trial {trial + 1}, in which a run diverged")
         with use_backend(backend):
             canvas, lines = figure.make(study, trial)
-        write_file(path, to_png(canvas))
+        write_file(path, to_png(canvas), argument="save")
         print("\n".join([figure.title, *lines, f"Picture: {path}"]))
 
     return job

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meganet._files import user_path
 from meganet._validate import reject
 from meganet.backend import ENVIRONMENT_VARIABLE, Backend, get_backend
 from meganet.datasets import ImageSet
@@ -61,13 +62,13 @@ def add_stored(parser: argparse.ArgumentParser) -> None:
 
 def place(argument: str, text: str) -> Path:
     """Return a file or a folder that was named on the command line, which need not exist."""
+    path = user_path(argument, text)
     try:
-        path = Path(text).expanduser()
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return path
-    except (OSError, RuntimeError, ValueError) as error:
-        reject(argument, "a path that can be used", f"{text!r} ({getattr(error, 'strerror', None) or error})")
+    except OSError as error:
+        reject(argument, "a path that can be used", f"{text!r} ({error.strerror})")
     return path
 
 

@@ -29,7 +29,7 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     study = Study.open(options.place("results", given.results), options.folder_of_data(given), backend)
     tables = study.complete()
     if not tables:
-        refuse("a folder with a complete trial of a table", repr(given.results))
+        refuse("a folder with a complete trial of a table", f"{given.results!r}, where {study.lacking()}")
 
     def job() -> None:
         with use_backend(backend):

@@ -9,14 +9,15 @@ from itertools import groupby
 
 import numpy as np
 
-from meganet.backend import use_backend
+from meganet.backend import Array, use_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.parallel import Workers
-from meganet.experiments.plan import COARSE, Stage, stages
+from meganet.experiments.plan import COARSE, Stage, stages, stages_to
 from meganet.experiments.problems import Level, build_levels, coarse_start, starting_point
 from meganet.experiments.progress import Progress, Tracked
 from meganet.experiments.protocol import ARMS, Protocol
-from meganet.experiments.store import ResultsFolder, trial_lock
+from meganet.experiments.states import advice
+from meganet.experiments.store import ResultsFolder, refuse, trial_lock
 from meganet.experiments.training import Job, train
 from meganet.optim import History, SGDState
 
@@ -98,8 +99,11 @@ class Trials:
         ]
 
     def complete(self, trial: int) -> bool:
-        """Whether every stage of a trial is stored."""
-        return len(_ends(trial, self.plan, self.folder, self.coarse)) == len(self.plan)
+        """Whether every stage of a trial is stored, with all its files."""
+        ends = ends_of(trial, self.plan, self.folder, self.coarse)
+        return len(ends) == len(self.plan) and not any(
+            self._folder(stage).behind(trial, stage.name, ends[stage.name]) for stage in self.plan
+        )
 
     def __call__(self, trials: list[int]) -> None:
         """Run the trials."""
@@ -135,10 +139,13 @@ class Trials:
         coarse, fine = levels
         if stage.arm == COARSE:
             return Job(trial, stage, coarse, coarse_start(self.protocol, coarse, trial))
+        # which state of those that are stored the run starts from is stored with it
+        place = self.coarse if stage.start == COARSE else self.folder
+        after = None if stage.start is None else place.digest(trial, stage.start)
         if stage.after is not None:
-            return Job(trial, stage, fine, ends[trial, stage.after].x)
+            return Job(trial, stage, fine, ends[trial, stage.after].x, after)
         trained = ends[trial, COARSE].x if (trial, COARSE) in ends else None
-        return Job(trial, stage, fine, starting_point(self.protocol, levels, stage.arm, trained, trial))
+        return Job(trial, stage, fine, starting_point(self.protocol, levels, stage.arm, trained, trial), after)
 
 
 def _alike(stage: Stage) -> tuple[bool, bool, str]:
@@ -177,14 +184,52 @@ def complete_trials(
 ) -> Iterator[tuple[int, dict[str, SGDState]]]:
     """Yield each trial in which all stages are complete, with the last state of each by name, without its arrays."""
     for trial in range(protocol.trials):
-        ends = _ends(trial, plan, folder, coarse)
+        ends = ends_of(trial, plan, folder, coarse)
         if len(ends) == len(plan):
             yield trial, ends
 
 
-def _ends(trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder) -> dict[str, SGDState]:
-    """Return the last state of every stage of a trial that is complete, without its arrays."""
-    found = {
-        stage: (coarse if stage.arm == COARSE else folder).load(trial, stage.name, weights=False) for stage in plan
-    }
-    return {stage.name: s for stage, s in found.items() if s is not None and s.epoch == stage.epochs}
+def ends_of(
+    trial: int, plan: Sequence[Stage], folder: ResultsFolder, coarse: ResultsFolder, *, weights: bool = False
+) -> dict[str, SGDState]:
+    """Return the last state of every stage of a trial that is complete, without its arrays unless they are wanted.
+
+    Raises
+    ------
+    ResultsError
+        If one is not as it was written, or did not start from the one that is stored.
+    """
+    places = {stage.name: coarse if stage.arm == COARSE else folder for stage in plan}
+    # a run that goes on meanwhile writes what another starts from first, so it is read last
+    found = {stage.name: places[stage.name].stored(trial, stage.name, weights=weights) for stage in reversed(plan)}
+    for stage in plan:
+        stored, start = found[stage.name], stage.start
+        if stored is None or start is None:
+            continue
+        path, origin = places[stage.name].file(trial, f"{stage.name}.npz"), places[start].file(trial, f"{start}.npz")
+        before = found[start]
+        if before is None:
+            got = f"{str(origin)!r} missing, from which {str(path)!r} started"
+            refuse("results that belong together", f"{got}; {advice(path)}")
+        if before.digest != stored.origin.after:
+            got = f"{str(path)!r}, which did not start from the weights in {str(origin)!r}"
+            refuse("results that belong together", f"{got}; {advice(path)}")
+    epochs = {stage.name: stage.epochs for stage in plan}
+    states = {name: stored.state for name, stored in found.items() if stored is not None}
+    return {name: states[name] for name in epochs if name in states and states[name].epoch == epochs[name]}
+
+
+def weights_at(trial: int, run: str, folder: ResultsFolder, coarse: ResultsFolder) -> Array:
+    """Return the stored weights at the end of coarse training, "coarse", or of an arm's SGD.
+
+    Raises
+    ------
+    ResultsError
+        If the run has not been made to its end.
+    """
+    ends = ends_of(trial, stages_to(run, folder.protocol), folder, coarse, weights=True)
+    if run not in ends:
+        place = coarse if run == COARSE else folder
+        expected = f"a folder with the run {run} of trial {trial + 1}, net {place.protocol.network}, at its end"
+        refuse(expected, repr(str(place.path)))
+    return ends[run].x

@@ -40,6 +40,12 @@ class Stage:
     epochs: int
     classifier_only: bool = False
 
+    @property
+    def start(self) -> str | None:
+        """The stage that it starts from, coarse training among them; None for fresh weights."""
+        fresh = self.arm in (COARSE, "new")
+        return self.after if self.after is not None or fresh else COARSE
+
 
 @dataclass(frozen=True)
 class Table:
@@ -98,6 +104,12 @@ def stages(tables: tuple[str, ...], protocol: Protocol, arms: tuple[str, ...] = 
     return sorted(dict.fromkeys(found), key=lambda stage: (stage.arm != COARSE, stage.after is not None, stage.method))
 
 
+def stages_to(run: str, protocol: Protocol) -> list[Stage]:
+    """Return the stages that lead to the end of coarse training, "coarse", or of an arm's retraining by SGD."""
+    table = next(name for name, t in TABLES.items() if t.network == protocol.network and not t.solvers)
+    return stages((table,), protocol, () if run == COARSE else (run,))
+
+
 def _of_arm(table: str, arm: str, protocol: Protocol) -> list[Stage]:
     plan = TABLES[table]
     if not plan.solvers:
@@ -109,3 +121,8 @@ def _of_arm(table: str, arm: str, protocol: Protocol) -> list[Stage]:
         method = SGD if plan.ending == SGD else solver
         result.append(Stage(last, arm, first, method, protocol.fine_epochs))
     return result
+
+
+def by_newton(run: str) -> bool:
+    """Whether a Newton method makes the run with this name."""
+    return run.endswith(tuple(f"-{solver}{ending}" for solver in SOLVERS for ending in ("", "-newton")))

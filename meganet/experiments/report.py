@@ -120,9 +120,12 @@ class TableResult:
     details : dict
         Arm to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch.
     seconds : float
-        Of all training steps that the table is made of, coarse training included, evaluations not.
+        Of all training steps that the table is made of, coarse training included, evaluations not; nan if not all are
+        known.
     diverged : tuple of Diverged
         Its runs that diverged.
+    lacking : tuple of str
+        Parts of a sentence, one for each trial that has begun and is not complete, with the runs that it lacks.
     """
 
     table: str
@@ -132,6 +135,7 @@ class TableResult:
     details: dict[str, dict[str, float]]
     seconds: float
     diverged: tuple[Diverged, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -163,6 +167,7 @@ def results(
     histories: Histories,
     seconds: Sequence[Mapping[str, Sequence[float]]],
     diverged: Sequence[Diverged] = (),
+    lacking: Sequence[str] = (),
 ) -> list[TableResult]:
     """Return a table of the thesis from the stored histories, once for each of its Newton methods.
 
@@ -176,6 +181,8 @@ def results(
         For each of these trials the seconds of the epochs of each run, as `ResultsFolder.seconds` returns them.
     diverged : sequence of Diverged
         The runs of these trials that diverged.
+    lacking : sequence of str
+        See `TableResult`.
     """
     found = []
     for solver in TABLES[table].solvers or (None,):
@@ -196,7 +203,7 @@ def results(
         complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))
         total = float(sum(sum(trial.get(run, ())) for trial in seconds for run in runs))
         own = tuple(item for item in diverged if item.run in runs)
-        found.append(TableResult(table, solver, complete, cells, details, total, own))
+        found.append(TableResult(table, solver, complete, cells, details, total, own, tuple(lacking)))
     return found
 
 
@@ -215,16 +222,16 @@ def _mean(values: Sequence[float]) -> float:
 def to_document(result: TableResult) -> list[Block]:
     """Return the table, ours and then the thesis' value in brackets, and what is known beside it."""
     grid, more = grids(result)
+    known = math.isfinite(result.seconds)
+    took = str(datetime.timedelta(seconds=round(result.seconds))) if known else "a time that is not known"
     return [
         Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
+        *map(Paragraph, incomplete(result)),
         Grid(grid),
         *map(Paragraph, divergences(result.diverged, result.protocol.trials)),
         Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
         Grid(more),
-        Paragraph(
-            f"Training steps took {datetime.timedelta(seconds=round(result.seconds))} in all trials together, coarse "
-            "training included, evaluations not."
-        ),
+        Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
         Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
         Paragraph(result.command, code=True),
     ]
@@ -238,7 +245,7 @@ def to_text(result: TableResult, width: int | None = None) -> str:
     fits = all(len(line) <= width for line in merged.splitlines())
     tables = [merged] if fits else [text_table(rows, width) for rows in (grid, more)]
     title = f"{result.title}: accuracy in percent, {trials_of(result)} (thesis)"
-    sentences = (title, *divergences(result.diverged, result.protocol.trials))
+    sentences = (title, *incomplete(result), *divergences(result.diverged, result.protocol.trials))
     words = [textwrap.fill(text, width, break_long_words=False) for text in sentences]
     return "\n\n".join([words[0], *words[1:], *tables])
 
@@ -278,6 +285,7 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "end": result.details,
         "seconds": result.seconds,
         "diverged": [item._asdict() for item in result.diverged],
+        "lacking": list(result.lacking),
     }
 
 
@@ -295,6 +303,12 @@ def description(result: TableResult) -> str:
         f"epochs, {protocol.dtype}, seed {protocol.seed}"
         + "".join(f", {name} = {value}" for name, value in other.items())
     )
+
+
+def incomplete(result: TableResult) -> list[str]:
+    """Return a sentence about the trials that are not complete, if there are any."""
+    done, lacking = result.protocol.trials, result.lacking
+    return [f"{done} of {done + len(lacking)} trials are complete: {'; '.join(lacking)}."] if lacking else []
 
 
 def trials_of(result: TableResult) -> str:

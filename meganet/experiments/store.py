@@ -2,52 +2,71 @@
 
 ::
 
-    settings.json                the protocol and where it ran
-    trial-000/coarse.npz         weights after the last epoch done, with all that is needed to go on
+    settings.json                the protocol and where it ran, see `settings`
+    trial-000/coarse.npz         weights after the last epoch done, with all that is needed to go on, see `states`
     trial-000/coarse.csv         one row for each epoch
     trial-000/new.npz, ...       the same for every other run of the trial, see `plan`
-    trial-000/timings.csv        seconds of each epoch of all of them
+    trial-000/timings.csv        seconds of each epoch of all of them, see `timings`
 
 All files but ``timings.csv`` are the same, byte for byte, whenever the same protocol runs in the same environment; that
 of the first run is recorded in ``settings.json``. Each trial's files are written by one process at a time, so that
 several can share the trials.
+
+The files belong together, and a reader checks it. Settings, states and timings hold their own SHA-256; a state holds
+its history too, of which the CSV is a copy, and digests of the settings and of the state that its run started from. An
+epoch is done when its state is written: before that the timings are, after that the CSV. So a process that is killed
+leaves timings that are one epoch ahead at most, or a CSV that is one behind, which the next run of the same command
+writes again. Everything else was edited, deleted or damaged, and is named with what to do about it. Deleting the folder
+of a trial, to run it again, is always possible.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import json
-import math
-import os
-import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import copy
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
-from zipfile import BadZipFile
+from typing import Any
 
-import numpy as np
-import scipy
-from filelock import Timeout
-
-from meganet import _validate
-from meganet._files import TEMPORARY, write_atomic
-from meganet._threads import thread_count
-from meganet._version import __version__
+from meganet._files import user_path
+from meganet._npz import Expected
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
-from meganet.experiments import locks
-from meganet.experiments.protocol import Protocol
-from meganet.optim import Divergence, History, SGDState
-from meganet.optim.divergence import row_is_finite
+from meganet.experiments.disk import (
+    ResultsError,
+    entries,
+    exists,
+    json_text,
+    locked,
+    make_folder,
+    make_inside,
+    read_file,
+    refuse,
+    write_file,
+)
+from meganet.experiments.plan import COARSE, by_newton
+from meganet.experiments.protocol import Protocol, build_network
+from meganet.experiments.settings import SETTINGS, check_same, identity_of, read_protocol, read_settings, settings_of
+from meganet.experiments.settings import to_text as settings_text
+from meganet.experiments.states import BYTES_OF_A_ROW, Origin, Stored, advice, digest_of, pack, unpack
+from meganet.experiments.timings import TIMINGS, Timings, as_lists, read_timings
+from meganet.experiments.timings import to_text as timings_text
+from meganet.layers import DenseLayer
+from meganet.optim import SGDState
 
-SETTINGS, TIMINGS = "settings.json", "timings.csv"
+__all__ = [
+    "ResultsError",
+    "ResultsFolder",
+    "folder_of_trial",
+    "json_text",
+    "read_protocol",
+    "refuse",
+    "trial_lock",
+    "write_file",
+]
 
-
-class ResultsError(_validate.UserError):
-    """A results folder cannot be used: it cannot be written, or holds something else than it should."""
+ATTEMPTS = 1000
 
 
 class ResultsFolder:
@@ -69,234 +88,228 @@ class ResultsFolder:
     Raises
     ------
     ResultsError
-        If the folder cannot be written, holds results of other settings (the message names them), or another process
-        works in it.
+        If the folder cannot be written, holds results of other settings (the message names them) or of another format,
+        settings that are not as they were written, or another process works in it.
     """
 
     def __init__(self, path: str | Path, protocol: Protocol, backend: Backend, data: ImageSet) -> None:
-        self.path, self.protocol, self.backend = Path(path).expanduser(), protocol, backend
-        self.digest = data.digest
-        settings = self.path / SETTINGS
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if settings.exists():
-                self._check_settings(settings)
-            elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                refuse("an empty or new folder, or one with results", repr(str(self.path)))
-        except OSError as error:
-            refuse("a folder that can be written", f"{str(self.path)!r} ({error.strerror})")
+        self.path, self.protocol, self.backend = user_path("out", path), protocol, backend
+        self._settings = settings_of(protocol, backend.name, data.digest)
+        self._image, self._classes = data.images.shape[2:], data.classes
+        self._after: str | None = None
+        make_folder(self.path)
+        self._adopt()
+
+    def _adopt(self) -> bool:
+        """Take over the settings that are stored, if any, which must be the same."""
+        stored = read_settings(self.path)
+        if stored is not None:
+            check_same(self.path, stored, self._settings)
+            self._settings = stored
+        elif any(not name.startswith(".") for name in entries(self.path)):
+            refuse("an empty or new folder, or one with results", f"{str(self.path)!r}, without {SETTINGS}")
+        return stored is not None
 
     def __enter__(self) -> ResultsFolder:
-        try:
-            self._lock = locks.acquire(self.path, 0)
-        except Timeout:
-            refuse("a folder in which no other process works", f"{str(self.path)!r} ({locks.holder(self.path)})")
-        _clear(self.path)
-        if not (self.path / SETTINGS).exists():
-            self.write_json(SETTINGS, {**self._identity(), "environment": environment()})
+        make_folder(self.path)
+        with ExitStack() as held:
+            held.enter_context(locked(self.path, wait=False))
+            if not self._adopt():
+                self.write(SETTINGS, settings_text(self._settings))
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        locks.release(self.path, self._lock)
-        del self._lock
+        self._held.close()
+        del self._held
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the lock to the process that has it: the others work for that one."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        return {name: value for name, value in vars(self).items() if name != "_held"}
+
+    def following(self, after: str | None) -> ResultsFolder:
+        """Return the folder for runs that start from the state with this digest; None for fresh weights."""
+        other = copy.copy(self)
+        other._after = after
+        return other
 
     @property
     def environment(self) -> dict[str, str]:
         """Versions, machine and cores of the first run, as they are stored."""
-        try:
-            stored: dict[str, str] = json.loads((self.path / SETTINGS).read_text())["environment"]
-            return {str(name): str(value) for name, value in stored.items()}
-        except (OSError, ValueError, KeyError, AttributeError):
-            refuse("a results folder", repr(str(self.path)))
+        stored = read_settings(self.path)
+        if stored is None:
+            refuse("a results folder", f"{str(self.path)!r}, without {SETTINGS}")
+        return {str(name): str(value) for name, value in stored["environment"].items()}
 
-    def _identity(self) -> dict[str, Any]:
-        protocol = dataclasses.asdict(self.protocol)
-        del protocol["trials"]
-        return {"protocol": protocol, "backend": self.backend.name, "data": self.digest}
-
-    def _check_settings(self, path: Path) -> None:
-        try:
-            stored = json.loads(path.read_text())
-            # results older than a setting were made with what is its default now
-            defaults = {f.name: f.default for f in dataclasses.fields(Protocol) if f.name != "trials"}
-            then, now = (
-                {**defaults, **s["protocol"], "backend": s["backend"], "data": s["data"]}
-                for s in (stored, self._identity())
-            )
-        except (ValueError, KeyError, TypeError):
-            refuse("a results folder", f"{str(path)!r}, which cannot be read")
-        different = [
-            f"{k} = {then.get(k)!r} (now {now.get(k)!r})" for k in {**then, **now} if then.get(k) != now.get(k)
-        ]
-        if different:
-            refuse("a folder made with the same settings", f"{str(self.path)!r} with {', '.join(different)}")
-
-    def _file(self, trial: int, name: str) -> Path:
-        return Path(f"trial-{trial:03d}", name)
+    def file(self, trial: int, name: str) -> Path:
+        """Return the path of a file of a trial."""
+        return folder_of_trial(self.path, trial) / name
 
     def save(self, trial: int, run: str, state: SGDState) -> None:
         """Store the state of one training run after an epoch."""
-        history = state.history.to_csv()
-        arrays = {"x": state.x, **{f"memory{k}": m for k, m in enumerate(state.memory)}}
-        stored: dict[str, Any] = {name: self.backend.to_host(array) for name, array in arrays.items()}
-        stored |= {"epoch": np.array(state.epoch), "history": np.array(history)}
-        if state.divergence is not None:
-            stored |= {f"divergence_{name}": np.array(value) for name, value in state.divergence._asdict().items()}
-        packed = io.BytesIO()
-        np.savez(packed, **stored)
-        # the state counts and is written last: what is ahead of it is written again when the run goes on
-        self._save_seconds(trial, run, state.seconds)
-        self.write(self._file(trial, f"{run}.csv"), history)
-        self.write(self._file(trial, f"{run}.npz"), packed.getvalue())
+        origin = Origin(identity_of(self._settings), trial + 1, run, self._after)
+        content = pack(state, origin, self.backend)
+        # one that goes on with stored weights finds its folder, unless somebody has deleted it
+        if self._after is None:
+            make_inside(folder_of_trial(self.path, trial))
+        timings = self._timings(trial)
+        timings[run] = dict(enumerate(state.seconds, start=1))
+        # see above: what each kill leaves depends on this order
+        write_file(self.file(trial, TIMINGS), timings_text(timings))
+        write_file(self.file(trial, f"{run}.npz"), content)
+        write_file(self.file(trial, f"{run}.csv"), state.history.to_csv())
+
+    def epochs(self, trial: int, run: str) -> int:
+        """Return about how many epochs of a training run are stored, at little cost; whoever needs them checks them."""
+        try:
+            content = read_file(self.file(trial, f"{run}.csv"), self._history_bytes)
+        except ResultsError:
+            return 0
+        # a header, and a row for the start
+        return max(content.count(b"\n") - 2, 0) if content is not None else 0
 
     def has_trial(self, trial: int) -> bool:
         """Whether anything of a trial may be stored."""
-        return (self.path / self._file(trial, "")).exists()
+        return folder_of_trial(self.path, trial).exists()
 
-    def epochs(self, trial: int, run: str) -> int:
-        """Return how many epochs of a training run are stored, at little cost."""
-        path = self.path / self._file(trial, f"{run}.csv")
-        # a header, and a row for the start
-        return max(path.read_text().count("\n") - 2, 0) if path.exists() else 0
+    def stored(self, trial: int, run: str, *, weights: bool = True) -> Stored | None:
+        """Return what is stored of a training run, or None if it has not begun; if wanted without its arrays.
+
+        Raises
+        ------
+        ResultsError
+            If its files are not as they were written.
+        """
+        path = self.file(trial, f"{run}.npz")
+        for _ in range(ATTEMPTS):
+            found = self._read(path, trial, run, weights)
+            problem = self._mismatch(found, trial, run)
+            if problem is None:
+                return found
+            # a run that goes on meanwhile may have written between two of our looks at its files
+            if digest_of(path) == (found.digest if found else None):
+                break
+        refuse("results that belong together", f"{problem}; {advice(path)}")
 
     def load(self, trial: int, run: str, *, weights: bool = True) -> SGDState | None:
         """Return the stored state of a training run, or None if it has not begun; if wanted without its arrays."""
-        path = self.path / self._file(trial, f"{run}.npz")
-        if not path.exists():
+        found = self.stored(trial, run, weights=weights)
+        return found.state if found else None
+
+    def resume(self, trial: int, run: str) -> SGDState | None:
+        """Return the same for a run that goes on, and make good what a killed process has left undone.
+
+        It must have started from the state that this folder is `following`.
+        """
+        found = self.stored(trial, run)
+        if found is None:
             return None
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                names = stored.files if weights else []
-                memory = tuple(
-                    self.backend.asarray(stored[f"memory{k}"]) for k in range(sum("memory" in n for n in names))
-                )
-                epoch, history = int(stored["epoch"]), History.from_csv(str(stored["history"]))
-                x = self.backend.asarray(stored["x"]) if weights else np.empty(0, self.protocol.float_dtype)
-                divergence = _divergence(stored, history)
-        except (OSError, ValueError, KeyError, BadZipFile):
-            self._refuse_state(path)
-        if len(history) != epoch + 1 or x.dtype != self.protocol.float_dtype:
-            self._refuse_state(path)
-        return SGDState(x, memory, epoch, history, self.seconds(trial).get(run, [])[:epoch], divergence)
+        if found.origin.after != self._after:
+            path = self.file(trial, f"{run}.npz")
+            refuse("results that belong together", f"{str(path)!r}, which started from other weights; {advice(path)}")
+        if self.behind(trial, run, found.state):
+            write_file(self.file(trial, f"{run}.csv"), found.state.history.to_csv())
+        return found.state
 
-    def state(self, trial: int, run: str, epochs: int) -> SGDState:
-        """Return the stored state of a training run that must have ended after so many epochs."""
-        state = self.load(trial, run)
-        if state is None or state.epoch < epochs:
-            net = self.protocol.network
-            refuse(f"a folder with the run {run} of trial {trial + 1}, net {net}, at its end", repr(str(self.path)))
-        return state
+    def behind(self, trial: int, run: str, state: SGDState) -> bool:
+        """Whether a process was killed before it wrote the CSV of a run's last epoch."""
+        return self._copy(trial, run) != state.history.to_csv().encode()
 
-    @staticmethod
-    def _refuse_state(path: Path) -> NoReturn:
-        refuse("states that can be read", f"{str(path)!r}; delete it to train that run again")
+    def digest(self, trial: int, run: str) -> str:
+        """Return the digest of a stored state, for the runs that start from it."""
+        path = self.file(trial, f"{run}.npz")
+        digest = digest_of(path)
+        if digest is None:
+            refuse("a folder that stays while it is worked in", f"{str(path)!r}, which was deleted")
+        return digest
+
+    def _read(self, path: Path, trial: int, run: str, weights: bool) -> Stored | None:
+        if not exists(path):
+            return None
+        number = self._parameters[run == COARSE]
+        dtype = self.protocol.dtype
+        memory = (
+            Expected("float64", (1,), optional=True) if by_newton(run) else Expected(dtype, (number,), optional=True)
+        )
+        found = unpack(path, number, dtype, memory, self._epochs, self.backend, weights=weights)
+        state, (settings, of_trial, of_run, _) = found.state, found.origin
+        if settings != identity_of(self._settings):
+            got = f"{str(path)!r}, which was made with other settings, on another backend or other data"
+            refuse("results that belong together", f"{got}; {advice(path)}")
+        if (of_trial, of_run) != (trial + 1, run):
+            got = f"{str(path)!r}, which is the run {of_run} of trial {of_trial}"
+            refuse("results that belong together", f"{got}; {advice(path)}")
+        known = self._timings(trial).get(run, {})
+        state.seconds += [known.get(epoch, float("nan")) for epoch in range(1, state.epoch + 1)]
+        return found
+
+    def _mismatch(self, found: Stored | None, trial: int, run: str) -> str | None:
+        """Return in words which files of a run do not belong together, None if all do."""
+        state, table, timings = (str(self.file(trial, name)) for name in (f"{run}.npz", f"{run}.csv", TIMINGS))
+        copied, timed = self._copy(trial, run), max(self._timings(trial).get(run, {}), default=0)
+        done = found.state.epoch if found else 0
+        if found is None and copied is not None:
+            return f"{state!r} missing beside {table!r}"
+        if timed > done + 1:
+            return f"{timings!r} with {timed} epochs of {run}, of which {state!r} has {done or 'none'}"
+        if found is None:
+            return None
+        divergence = found.state.divergence
+        # the epochs that are left of a run that diverged are written at once
+        before = done - 1 if divergence is None else min(max(divergence.epoch - 1, 0), done - 1)
+        if copied is None and before > 0:
+            return f"{table!r} missing beside {state!r}"
+        lines = found.state.history.to_csv().encode().splitlines(keepends=True)
+        # a header, and a row for the start
+        if copied not in (None, *(b"".join(lines[: epochs + 2]) for epochs in range(max(before, 0), done + 1))):
+            return f"{table!r}, which is not the history in {state!r}"
+        return None
+
+    def _copy(self, trial: int, run: str) -> bytes | None:
+        """Return the CSV of a run."""
+        return read_file(self.file(trial, f"{run}.csv"), self._history_bytes)
+
+    def _timings(self, trial: int) -> Timings:
+        return read_timings(self.file(trial, TIMINGS))
 
     def seconds(self, trial: int) -> dict[str, list[float]]:
-        """Return the seconds of each epoch of a trial's runs."""
-        path = self.path / self._file(trial, TIMINGS)
-        result: dict[str, list[float]] = {}
-        try:
-            for row in csv.DictReader(io.StringIO(path.read_text())) if path.exists() else ():
-                result.setdefault(row["run"], []).append(float(row["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            refuse("timings that can be read", f"{str(path)!r}; delete it to go on without them")
-        return result
+        """Return the seconds of each epoch of a trial's runs; nan where they are not known."""
+        return as_lists(self._timings(trial))
 
-    def _save_seconds(self, trial: int, run: str, seconds: list[float]) -> None:
-        table = {**self.seconds(trial), run: seconds}
-        rows = [f"{name},{e + 1},{s:.6f}" for name, values in table.items() for e, s in enumerate(values)]
-        self.write(self._file(trial, TIMINGS), "\n".join(["run,epoch,seconds", *rows, ""]))
+    @property
+    def _epochs(self) -> int:
+        """The most that a run has."""
+        return max(self.protocol.coarse_epochs, self.protocol.fine_epochs, self.protocol.classifier_epochs)
+
+    @property
+    def _history_bytes(self) -> int:
+        return (self._epochs + 2) * BYTES_OF_A_ROW
+
+    @cached_property
+    def _parameters(self) -> tuple[int, int]:
+        """Number of weights on the fine and on the coarse grid."""
+        height, width = self._image
+        found = []
+        for size in ((height, width), (height // 2, width // 2)):
+            network = build_network(self.protocol.network, size, "numpy")
+            classifier = DenseLayer(network.range_shape, self._classes, backend="numpy")
+            found.append(network.parameters.size + classifier.parameters.size)
+        return found[0], found[1]
 
     def write(self, name: str | Path, content: str | bytes) -> Path:
         """Write one file of the folder in one step and return its path."""
         return write_file(self.path / name, content)
 
-    def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file of the folder and return its path."""
-        return self.write(name, json_text(content))
+
+def folder_of_trial(folder: Path, trial: int) -> Path:
+    """Return the path of a trial's folder in a results folder."""
+    return folder / f"trial-{trial:03d}"
 
 
 @contextmanager
 def trial_lock(folder: Path, trial: int) -> Iterator[None]:
     """Wait until nobody else writes a trial's files, clear what a killed writer left, keep others waiting inside."""
-    place = folder / f"trial-{trial:03d}"
-    place.mkdir(parents=True, exist_ok=True)
-    with locks.waited_for(place):
-        _clear(place)
+    place = folder_of_trial(folder, trial)
+    make_inside(place)
+    with locked(place, wait=True):
         yield
-
-
-def _divergence(stored: Mapping[str, Any], history: History) -> Divergence | None:
-    """Return where a stored run diverged; in results from before this was stored only the epoch is known."""
-    if "divergence_epoch" in stored:
-        return Divergence(int(stored["divergence_epoch"]), str(stored["divergence_where"]))
-    epochs = (int(row["epoch"]) for row in history if not row_is_finite(row))
-    first = next(epochs, None)
-    return None if first is None else Divergence(first)
-
-
-def _clear(folder: Path) -> None:
-    """Delete the files of a folder that were not written to their end."""
-    for left_over in folder.glob(f".*{TEMPORARY}"):
-        left_over.unlink()
-
-
-def write_file(path: Path, content: str | bytes) -> Path:
-    """Write a file of results in one step, with the folders that lead to it, and return its path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, content)
-    except OSError as error:
-        refuse("a folder that can be written", f"{str(path)!r} ({error.strerror})")
-    return path
-
-
-def refuse(expected: str, got: str) -> NoReturn:
-    """Raise `ResultsError` about a results folder."""
-    _validate.reject("out", expected, got, ResultsError)
-
-
-def environment() -> dict[str, str]:
-    """Return versions, machine and cores, for the record."""
-    return {
-        "meganet": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
-        "threads": str(thread_count()),
-    }
-
-
-def json_text(content: Any) -> str:
-    """Return plain data as the text of a JSON file; numbers that are not finite, which JSON does not know, as null."""
-    return json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def read_protocol(path: str | Path) -> Protocol:
-    """Return the protocol that a results folder was made with; `trials` counts those that have begun.
-
-    Raises
-    ------
-    ResultsError
-        If the folder holds no results, or settings that this version does not know.
-    """
-    file = Path(path).expanduser() / SETTINGS
-    try:
-        settings = json.loads(file.read_text())["protocol"]
-        return Protocol(**settings, trials=max(len(list(file.parent.glob("trial-*"))), 1))
-    except (OSError, ValueError, KeyError, TypeError):
-        refuse("a results folder", repr(str(path)))

@@ -9,17 +9,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
+from meganet._files import user_path
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
 from meganet.experiments import report
-from meganet.experiments.coarse_to_fine import complete_trials, histories, run
+from meganet.experiments.coarse_to_fine import ends_of, histories, run, weights_at
+from meganet.experiments.disk import entries
 from meganet.experiments.parallel import Workers
-from meganet.experiments.plan import COARSE, TABLES, stages
+from meganet.experiments.plan import COARSE, TABLES, stages, stages_to
 from meganet.experiments.problems import Level, build_levels, load_data
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.report import Diverged, TableResult
@@ -49,7 +53,7 @@ class Study:
     """
 
     def __init__(self, path: str | Path, protocols: Mapping[str, Protocol], backend: Backend, data: ImageSet) -> None:
-        self.path, self.data = Path(path).expanduser(), data
+        self.path, self.data = user_path("out", path), data
         self.folders = {
             network: ResultsFolder(self.path / f"net-{network}", protocol, backend, data)
             for network, protocol in protocols.items()
@@ -64,10 +68,15 @@ class Study:
         ResultsError
             If there are no results.
         """
-        places = sorted(Path(path).expanduser().glob("net-?"))
-        if not places:
+        root = user_path("out", path)
+        names = [name for name in entries(root) if re.fullmatch("net-.", name)]
+        if not names:
             refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
-        protocols = {place.name[-1]: read_protocol(place) for place in places}
+        protocols = {name[-1]: read_protocol(root / name) for name in names}
+        for network, protocol in protocols.items():
+            if protocol.network != network:
+                got = f"{str(root / f'net-{network}')!r} with those of net {protocol.network}"
+                refuse(f"results of net {network}", got)
         return cls(path, protocols, backend, load_data(next(iter(protocols.values())), data_folder, progress=False))
 
     def __enter__(self) -> Study:
@@ -89,26 +98,54 @@ class Study:
     def complete(self) -> tuple[str, ...]:
         """Return the tables that have at least one complete trial."""
         known = (table for table, plan in TABLES.items() if plan.network in self.folders)
-        return tuple(table for table in known if next(self._trials(table), None) is not None)
+        return tuple(table for table in known if any(not missing for _, missing in self._trials(table)))
 
     def results(self, tables: Iterable[str]) -> list[TableResult]:
-        """Return the tables from what is stored, over the trials that are complete."""
+        """Return the tables from what is stored, over the trials that are complete; they name those that are not.
+
+        Raises
+        ------
+        ResultsError
+            If there is none.
+        """
         found = []
         for table in tables:
             runs: dict[str, list[History]] = defaultdict(list)
-            seconds, diverged = [], []
-            for trial, ends in self._trials(table):
+            seconds, diverged, lacking = [], [], []
+            for trial, (ends, missing) in enumerate(self._trials(table)):
+                if missing:
+                    lacking.append(_lack(trial, missing))
+                    continue
                 seconds.append({name: state.seconds for name, state in ends.items()})
                 for name, state in ends.items():
                     runs[name].append(state.history)
                     if state.divergence is not None:
                         diverged.append(Diverged(trial + 1, name, *state.divergence))
-            found += report.results(table, self._folder(TABLES[table].network).protocol, runs, seconds, diverged)
+            if not runs:
+                self._refuse_table(table)
+            protocol = self._folder(TABLES[table].network).protocol
+            found += report.results(table, protocol, runs, seconds, diverged, lacking)
         return found
 
-    def _trials(self, table: str) -> Iterator[tuple[int, dict[str, SGDState]]]:
+    def lacking(self) -> str:
+        """Return in words which runs the trials lack, each network's for its retraining by SGD."""
+        tables = [t for t, plan in TABLES.items() if plan.network in self.folders and not plan.solvers]
+        return "; ".join(f"for table {table} {self._lacking(table)}" for table in tables)
+
+    def _lacking(self, table: str) -> str:
+        return "; ".join(_lack(trial, missing) for trial, (_, missing) in enumerate(self._trials(table)) if missing)
+
+    def _refuse_table(self, table: str) -> NoReturn:
+        expected = f"a folder with a complete trial of table {table}"
+        refuse(expected, f"{str(self.path)!r}, where {self._lacking(table)}")
+
+    def _trials(self, table: str) -> Iterator[tuple[dict[str, SGDState], list[str]]]:
+        """Yield for each trial the last states of the runs that are complete, and the names of the other runs."""
         folder = self._folder(TABLES[table].network)
-        return complete_trials(folder.protocol, stages((table,), folder.protocol), folder, folder)
+        plan = stages((table,), folder.protocol)
+        for trial in range(folder.protocol.trials):
+            ends = ends_of(trial, plan, folder, folder)
+            yield ends, [stage.name for stage in plan if stage.name not in ends]
 
     def levels(self, network: str, trial: int) -> tuple[Level, Level]:
         """Return the coarse and the fine problem of a trial."""
@@ -124,7 +161,7 @@ class Study:
             If the run has not been made to its end.
         """
         folder = self._folder(network)
-        return folder.state(trial, run, folder.protocol.sgd_epochs(run)).x
+        return weights_at(trial, run, folder, folder)
 
     def first_trial(self, networks: Iterable[str], *, trained: bool = True) -> int | None:
         """Return the first trial in which coarse training and the arms' SGD are complete, for every network.
@@ -139,12 +176,8 @@ class Study:
         networks, complete = tuple(networks), False
         folders = [self._folder(network) for network in networks]
         for trial in range(min(folder.protocol.trials for folder in folders)):
-            runs = [
-                (f.load(trial, run, weights=False), f.protocol.sgd_epochs(run))
-                for f in folders
-                for run in (COARSE, *ARMS)
-            ]
-            if all(state is not None and state.epoch == epochs for state, epochs in runs):
+            plans = [(stages_to(run, folder.protocol), run, folder) for folder in folders for run in (COARSE, *ARMS)]
+            if all(run in ends_of(trial, plan, folder, folder) for plan, run, folder in plans):
                 complete = True
                 if not (trained and self.has_diverged(networks, trial)):
                     return trial
@@ -159,11 +192,24 @@ class Study:
         return any(state is not None and state.divergence is not None for state in states)
 
     def histories(self, table: str) -> dict[str, list[History]]:
-        """Return the histories of a table's runs over the trials that are complete."""
-        network = TABLES[table].network
-        return histories(self._folder(network).protocol, self._folder(network), (table,))
+        """Return the histories of a table's runs over the trials that are complete.
+
+        Raises
+        ------
+        ResultsError
+            If there is none.
+        """
+        folder = self._folder(TABLES[table].network)
+        found = histories(folder.protocol, folder, (table,))
+        if not all(found.values()):
+            self._refuse_table(table)
+        return found
 
     def _folder(self, network: str) -> ResultsFolder:
         if network not in self.folders:
             refuse(f"a folder with results of net {network}", repr(str(self.path)))
         return self.folders[network]
+
+
+def _lack(trial: int, missing: Sequence[str]) -> str:
+    return f"trial {trial + 1} lacks {', '.join(missing)}"

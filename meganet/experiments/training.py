@@ -45,12 +45,16 @@ and its value at the start."""
 
 @dataclass(frozen=True)
 class Job:
-    """A stage of one trial, with the problem that it solves and where it starts."""
+    """A stage of one trial, with the problem that it solves, and where it starts.
+
+    `after` is the digest of the stored state that `x0` was made from; None for fresh weights.
+    """
 
     trial: int
     stage: Stage
     level: Level
     x0: Array
+    after: str | None = None
 
 
 def train(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
@@ -74,7 +78,7 @@ def _close(folder: ResultsFolder, job: Job, state: SGDState) -> None:
     while state.epoch < job.stage.epochs:
         state.epoch += 1
         state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": state.epoch})
-    folder.save(job.trial, job.stage.name, state)
+    folder.following(job.after).save(job.trial, job.stage.name, state)
 
 
 def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
@@ -90,8 +94,8 @@ def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> li
             job.x0,
             order=partial(order, job.trial),
             observe=observer(*job.level),
-            callback=partial(folder.save, job.trial, job.stage.name),
-            state=folder.load(job.trial, job.stage.name),
+            callback=partial(folder.following(job.after).save, job.trial, job.stage.name),
+            state=folder.following(job.after).resume(job.trial, job.stage.name),
         )
         for job in jobs
     ]
@@ -109,8 +113,8 @@ def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> li
 
 def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDState:
     """Make the steps of a Newton method, each an epoch; one that can go no further stays where it is."""
-    stage = job.stage
-    state = folder.load(job.trial, stage.name)
+    stage, folder = job.stage, folder.following(job.after)
+    state = folder.resume(job.trial, stage.name)
     if state is not None and state.epoch == stage.epochs:
         return state
     method, memory_name, first = SOLVERS[stage.method]

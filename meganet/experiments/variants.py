@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from meganet import _validate
+from meganet._files import user_path
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
-from meganet.experiments.coarse_to_fine import Trials, complete_trials, histories, make
+from meganet.experiments.coarse_to_fine import Trials, complete_trials, histories, make, weights_at
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, protocol_for, stages
 from meganet.experiments.progress import Progress
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.report import Diverged, divergences
-from meganet.experiments.store import ResultsFolder
+from meganet.experiments.store import ResultsFolder, refuse
 from meganet.optim import History
 
 FINE = "fine"
@@ -101,7 +102,7 @@ class Variants:
         backend: Backend,
         data: ImageSet,
     ) -> None:
-        self.path, self.variants, self.data = Path(path).expanduser(), tuple(variants), data
+        self.path, self.variants, self.data = user_path("out", path), tuple(variants), data
         self.protocols = {variant.name: variant.protocol(preset, settings) for variant in variants}
         for name, protocol in self.protocols.items():
             if protocol.examples > len(data):
@@ -156,32 +157,44 @@ class Variants:
                 coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
         tracked = [run for part in (coarse_jobs, jobs) for job in part.values() for run in job.runs()]
         runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
+        # all are looked at before anything is run, so that what does not belong together is found out first
+        waiting = [
+            [(job, [t]) for job in part.values() for t in range(job.protocol.trials) if not job.complete(t)]
+            for part in (coarse_jobs, jobs)
+        ]
         with Progress(runs, report=report, shown=progress, side_by_side=workers.side_by_side) as shown:
-            for part in (coarse_jobs.values(), jobs.values()):
-                missing = [(job, [t]) for job in part for t in range(job.protocol.trials) if not job.complete(t)]
+            for missing in waiting:
                 make(missing, workers, shown)
-
-    def _place(self, variant: str, run: str) -> ResultsFolder:
-        protocol = self.protocols[variant]
-        return self._coarse_of(protocol) if run == COARSE else self._fine_of(protocol)
 
     def seconds(self, variant: str, trial: int, run: str) -> list[float]:
         """Return the seconds of each epoch of a run; nan if they are not all known, since timings may be deleted."""
-        epochs = self.protocols[variant].sgd_epochs(run)
-        known = self._place(variant, run).seconds(trial).get(run, [])
+        protocol = self.protocols[variant]
+        epochs = protocol.sgd_epochs(run)
+        place = self._coarse_of(protocol) if run == COARSE else self._fine_of(protocol)
+        known = place.seconds(trial).get(run, [])
         return known if len(known) == epochs else [math.nan] * epochs
 
     def weights(self, variant: str, trial: int, run: str) -> Array:
         """Return the weights at the end of coarse training or of an arm's SGD."""
-        return self._place(variant, run).state(trial, run, self.protocols[variant].sgd_epochs(run)).x
+        protocol = self.protocols[variant]
+        return weights_at(trial, run, self._fine_of(protocol), self._coarse_of(protocol))
 
     def histories(self) -> dict[str, dict[str, list[History]]]:
-        """Return the histories of the runs of each variant, one for each complete trial."""
+        """Return the histories of the runs of each variant, one for each trial.
+
+        Raises
+        ------
+        ResultsError
+            If not all have been made to their ends.
+        """
         found = {}
         for variant in self.variants:
             protocol = self.protocols[variant.name]
             fine, coarse = self._fine_of(protocol), self._coarse_of(protocol)
-            found[variant.name] = histories(protocol, fine, (variant.table,), variant.arms, coarse)
+            runs = histories(protocol, fine, (variant.table,), variant.arms, coarse)
+            if any(len(of_run) < protocol.trials for of_run in runs.values()):
+                refuse(f"a folder with {protocol.trials} complete trials of {variant.name}", repr(str(fine.path)))
+            found[variant.name] = runs
         return found
 
     def divergences(self) -> list[str]:

@@ -13,8 +13,8 @@ from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
+from meganet.experiments.disk import write_file, writing
 from meganet.experiments.parallel import Workers
-from meganet.experiments.store import write_file
 from meganet.experiments.variants import Variant, Variants
 
 
@@ -60,7 +60,8 @@ class Lab:
 
     def write(self, ending: str, content: str | bytes) -> Path:
         """Write a file of the experiment's report, such as "momentum.md", and return its path."""
-        return write_file(self.path / f"{self.name}.{ending}", content)
+        with writing(self.path):
+            return write_file(self.path / f"{self.name}.{ending}", content)
 
 
 @dataclass(frozen=True)
