@@ -5,6 +5,7 @@ import dataclasses
 import io
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
 from meganet.backend import get_backend, random_stream
-from meganet.experiments import Protocol, Workers
+from meganet.experiments import Protocol, ResultsError, Workers
 from meganet.experiments.landscape import filter_normalized
 from meganet.experiments.named import (
     EXPERIMENTS,
@@ -324,3 +325,33 @@ def test_the_arithmetic_of_a_step():
     """By hand: 3x3 kernels, 1 to 2 channels on 8x8 (two products), 2 to 3 on 4x4 (three), a classifier of 5."""
     net = Chain([ConvolutionLayer((1, 8, 8), 2), PoolingLayer((2, 8, 8)), ConvolutionLayer((2, 4, 4), 3)])
     assert step_flop(net, 5) == 2 * 2 * 18 * 64 + 3 * 2 * 54 * 16 + 3 * 2 * 5 * 48
+
+
+def test_coarse_training_that_was_lost_is_named_not_made_again(lab):
+    """The arms say which coarse weights they started from, whichever folder those are in."""
+    room, lines = lab
+    experiment = EXPERIMENTS["interpolation"]
+    rows = experiment.run(room).rows
+    (coarse, *_) = sorted(room.path.glob("coarse-*"))
+    kept = room.path.parent / "kept"
+    shutil.copytree(coarse, kept)
+    lines.clear()
+    for damage in (
+        lambda: (coarse / "trial-000" / "coarse.npz").unlink(),
+        lambda: [path.unlink() for path in (coarse / "trial-000").glob("coarse.*")],
+        lambda: shutil.rmtree(coarse / "trial-000"),
+        lambda: shutil.rmtree(coarse),
+    ):
+        damage()
+        with pytest.raises(
+            ResultsError, match=r"out: expected results that belong together, got .*coarse.npz' missing"
+        ):
+            experiment.run(room)
+        shutil.rmtree(coarse)
+        shutil.copytree(kept, coarse)
+    assert not lines and experiment.run(room).rows == rows and not lines
+    # a folder of another trial in its place
+    shutil.rmtree(coarse / "trial-000")
+    shutil.copytree(coarse / "trial-001", coarse / "trial-000")
+    with pytest.raises(ResultsError, match=r"which is the run coarse of trial 2"):
+        experiment.run(room)
