@@ -38,7 +38,14 @@ def reject(argument: str, expected: str, got: object, error: type[InputError] = 
     text = str(got)
     if "\n" in text or len(text) > LONGEST:
         text = shorten(text, LONGEST, placeholder=" ...")
-    raise error(f"{argument}: expected {expected}, got {text}")
+    message = f"{argument}: expected {expected}, got {text}"
+    # what came may be text of a damaged file
+    raise error("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
+
+
+def reject_file(path: object, expected: str, got: object) -> NoReturn:
+    """Raise `UserError` about a file."""
+    reject(str(path), expected, got, UserError)
 
 
 def choice(argument: str, value: Any, choices: Iterable[str]) -> str:

@@ -52,3 +52,10 @@ def test_wording(call, message):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value) == message
+
+
+def test_messages_are_one_line():
+    """Whatever a damaged file holds."""
+    with pytest.raises(InputError) as error:
+        _validate.reject("path", "text", "a\nb\x1b\u2028 é ±")
+    assert str(error.value) == r"path: expected text, got a\nb\x1b\u2028 é ±"

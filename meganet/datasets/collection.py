@@ -111,11 +111,11 @@ class Collection:
                     start = start or block
                     digest.update(block)
         except OSError as error:
-            _validate.reject(where, "a file that can be read", str(error.strerror))
+            _validate.reject_file(where, "a file that can be read", str(error.strerror))
         if digest.hexdigest() != expected:
             is_page = start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
             got = "an HTML page" if is_page else digest.hexdigest()
-            _validate.reject(where, f"content with {DIGESTS[kind]} {expected}", got)
+            _validate.reject_file(where, f"content with {DIGESTS[kind]} {expected}", got)
 
     def fetch(self, *, progress: bool = True, searched: Sequence[Path] = ()) -> dict[str, Path]:
         """Download the files into the user's cache, from the first mirror that serves the right content.
@@ -187,7 +187,8 @@ class Collection:
                     path = download(pooch, url, Path(temporary), self.largest, progress, self.patience)
                     self._check(name, path, url)
                 except (OSError, ValueError) as error:
-                    problems.append(f"{mirror}: {type(error).__name__}: {' '.join(str(error).split())}")
+                    kind = "InputError" if isinstance(error, _validate.InputError) else type(error).__name__
+                    problems.append(f"{mirror}: {kind}: {' '.join(str(error).split())}")
                     continue
                 if self.unpacked:
                     with opened(path, self.largest) as content:

@@ -73,9 +73,9 @@ def load_stl10(folder: str | Path | None = None, *, train: bool = True, progress
     contents = read_members(path, "stl10_binary", {f"{part}_X.bin": size * most, f"{part}_y.bin": most})
     pixels, labels = contents[f"{part}_X.bin"], contents[f"{part}_y.bin"]
     if not labels.size or pixels.size != size * labels.size:
-        _validate.reject(str(path), f"{labels.size} images of {size} bytes", f"{pixels.size} bytes")
+        _validate.reject_file(path, f"{labels.size} images of {size} bytes", f"{pixels.size} bytes")
     if labels.min() < 1 or labels.max() > 10:
-        _validate.reject(str(path), "labels 1 to 10", f"{labels.min()} to {labels.max()}")
+        _validate.reject_file(path, "labels 1 to 10", f"{labels.min()} to {labels.max()}")
     images = pixels.reshape(-1, *STL_SHAPE)
     for image in images:
         # stored column by column, as MATLAB does; one by one, for the training images have 138 MB
@@ -93,7 +93,7 @@ def _cifar(
     contents = read_members(path, inside, {name: size * most for name, most in members.items()})
     for name, content in contents.items():
         if not content.size or content.size % size:
-            _validate.reject(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
+            _validate.reject_file(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
     count, done = sum(content.size for content in contents.values()) // size, 0
     images, found = np.empty((count, *CIFAR_SHAPE), np.uint8), np.empty(count, np.int64)
     for name in members:
@@ -103,5 +103,5 @@ def _cifar(
         found[part], images[part] = records[:, label], records[:, labels:].reshape(-1, *CIFAR_SHAPE)
         done += len(records)
     if found.max() >= classes:
-        _validate.reject(str(path), f"labels 0 to {classes - 1}", str(found.max()))
+        _validate.reject_file(path, f"labels 0 to {classes - 1}", str(found.max()))
     return ImageSet(collection.title, images, found, str(path.parent))

@@ -46,7 +46,7 @@ class Content:
         block: bytes = self._stream.read(count)
         self._left -= len(block)
         if self._left < 0:
-            _validate.reject(str(self._path), f"at most {self._largest:,} bytes of content", "more")
+            _validate.reject_file(self._path, f"at most {self._largest:,} bytes of content", "more")
         return block
 
     def array(self, count: int) -> np.ndarray[Any, Any]:
@@ -75,12 +75,12 @@ def opened(path: Path, largest: int) -> Iterator[Content]:
     """
     # asked first: opening a pipe would wait for somebody who writes to it
     if path.exists() and not path.is_file():
-        _validate.reject(str(path), "a file", "a folder or a device")
+        _validate.reject_file(path, "a file", "a folder or a device")
     try:
         with open(path, "rb") as file:
             yield Content(path, file, largest)
     except (OSError, EOFError, zlib.error) as error:
-        _validate.reject(str(path), "a readable plain or gzip file", f"{type(error).__name__}: {error}")
+        _validate.reject_file(path, "a readable plain or gzip file", f"{type(error).__name__}: {error}")
 
 
 RECORD = 512
@@ -116,7 +116,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
     """
 
     def refuse(what: str) -> NoReturn:
-        _validate.reject(str(path), "a readable tar archive", what)
+        _validate.reject_file(path, "a readable tar archive", what)
 
     found: dict[str, np.ndarray[Any, Any]] = {}
     with opened(path, LARGEST) as content:
@@ -143,7 +143,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
                 if inside in found:
                     refuse(f"{name!r} twice")
                 if size > largest[inside]:
-                    _validate.reject(f"{path}: {inside}", f"at most {largest[inside]:,} bytes", f"{size:,}")
+                    _validate.reject_file(f"{path}: {inside}", f"at most {largest[inside]:,} bytes", f"{size:,}")
                 found[inside] = content.array(size)
                 size -= len(found[inside])
             size += after
@@ -155,7 +155,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
             pass
     missing = [name for name in largest if name not in found]
     if missing:
-        _validate.reject(str(path), f"an archive with {', '.join(largest)}", f"no {', '.join(missing)}")
+        _validate.reject_file(path, f"an archive with {', '.join(largest)}", f"no {', '.join(missing)}")
     return {name: found[name] for name in largest}
 
 

@@ -96,9 +96,9 @@ def _load(collection: Collection, files: dict[str, Path], train: bool) -> ImageS
     images = read_idx(image_path, 3, MOST * math.prod(IMAGE_SHAPE))
     labels = read_idx(label_path, 1, MOST)
     if images.shape[1:] != IMAGE_SHAPE:
-        _validate.reject(str(image_path), "28x28 images", "x".join(map(str, images.shape[1:])))
+        _validate.reject_file(image_path, "28x28 images", "x".join(map(str, images.shape[1:])))
     if len(labels) != len(images):
-        _validate.reject(str(label_path), f"{len(images)} labels, one for each image", str(len(labels)))
+        _validate.reject_file(label_path, f"{len(images)} labels, one for each image", str(len(labels)))
     if labels.max() >= CLASSES:
-        _validate.reject(str(label_path), "labels 0 to 9", str(labels.max()))
+        _validate.reject_file(label_path, "labels 0 to 9", str(labels.max()))
     return ImageSet(collection.title, images[:, None], labels.astype(np.int64), str(image_path.parent))
