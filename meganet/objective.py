@@ -227,7 +227,9 @@ class Objective:
 
     def logits(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
-        self._check(x)
+        self.backend.require_floats("x", x)
+        if x.shape[-1:] != (self.parameters.size,):
+            _validate.reject("x", f"{self.parameters.size} weights along the last axis", f"shape {x.shape}")
         theta, w = self.split(x)
         return self.classifier(w, self.network(theta, images))
 

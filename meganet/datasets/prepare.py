@@ -91,7 +91,7 @@ def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np
     count = _validate.integer("count", count)
     if not isinstance(sizes, Sequence):
         _validate.reject("sizes", "a sequence of integers", repr(sizes))
-    _validate.generator("rng", rng)
+    _validate.generator("rng", rng, "permutation")
     sizes = [_validate.integer("sizes", s) for s in sizes]
     if sum(sizes) > count:
         _validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")

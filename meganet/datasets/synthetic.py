@@ -55,7 +55,7 @@ def circle(per_class: int, rng: np.random.Generator) -> Samples:
     (200, 2)
     """
     n = _validate.integer("per_class", per_class)
-    _validate.generator("rng", rng)
+    _validate.generator("rng", rng, "random")
     features = []
     for first in (0.0, 1.0):
         radius, angle = first + rng.random(n), 2 * np.pi * rng.random(n)
@@ -96,7 +96,7 @@ def peaks(count: int, classes: int, rng: np.random.Generator) -> Samples:
     rng : Generator
     """
     count, classes = _validate.integer("count", count), _validate.integer("classes", classes)
-    _validate.generator("rng", rng)
+    _validate.generator("rng", rng, "choice")
     line = np.linspace(-PEAKS_REACH, PEAKS_REACH, PEAKS_GRID)
     x, y = np.meshgrid(line, line)
     z = (

@@ -82,7 +82,7 @@ def smoothed_normal(
 
 def _draw(layer: Layer, rng: np.random.Generator, dtype: Any, kernel: Any) -> Array:
     _validate.instance("layer", layer, Layer, "a layer or network")
-    _validate.generator("rng", rng)
+    _validate.generator("rng", rng, "standard_normal")
     dtype = _validate.float_dtype("dtype", dtype)
     fixed = {"bias": 0.0, "scale": 1.0}
     parts = [np.full(p.size, fixed[p.role]) if p.role in fixed else kernel(p).ravel() for p in layer.parameters]
