@@ -135,7 +135,7 @@ def read_sealed(
             digest.update(block)
             rest -= len(block)
         if file.read(SEAL) != digest.hexdigest().encode():
-            _validate.reject(str(path), "the file that was written", "another SHA-256; it is damaged or was edited")
+            _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
         return _read(str(path), file, expected, comment=SEAL), digest.hexdigest()
 
 
