@@ -58,4 +58,7 @@ def test_messages_are_one_line():
     """Whatever a damaged file holds."""
     with pytest.raises(InputError) as error:
         _validate.reject("path", "text", "a\nb\x1b\u2028 é ±")
-    assert str(error.value) == r"path: expected text, got a\nb\x1b\u2028 é ±"
+    assert str(error.value) == r"path: expected text, got a b\x1b é ±"
+    with pytest.raises(InputError) as error:
+        _validate.reject("path", "text", "a\x1b\u2028 é ±")
+    assert str(error.value) == r"path: expected text, got a\x1b\u2028 é ±"
