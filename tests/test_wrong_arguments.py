@@ -107,7 +107,9 @@ SIZES = ("count", "per_class", "classes", "n", "batch_size")
 
 @pytest.mark.parametrize(("function", "good"), CASES, ids=[getattr(f, "__qualname__", str(f)) for f, _ in CASES])
 @pytest.mark.filterwarnings("ignore")
-def test_one_wrong_argument(function, good):
+def test_one_wrong_argument(function, good, tmp_path, monkeypatch):
+    # a text that names a file is right, and the file is written
+    monkeypatch.chdir(tmp_path)
     function(**good)
     for name in inspect.signature(function).parameters:
         for value in [*SCALARS, *LISTS, *ARRAYS, *([] if name in SIZES else [10**30])]:
