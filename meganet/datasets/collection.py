@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NoReturn
 
 from filelock import FileLock
@@ -188,7 +189,8 @@ class Collection:
                     self._check(name, path, url)
                 except (OSError, ValueError) as error:
                     kind = "InputError" if isinstance(error, _validate.InputError) else type(error).__name__
-                    problems.append(f"{mirror}: {kind}: {' '.join(str(error).split())}")
+                    what = str(error).removeprefix(f"{url}: ")
+                    problems.append(f"{mirror}: {kind}: {shorten(what, 300, placeholder=' ...')}")
                     continue
                 if self.unpacked:
                     with opened(path, self.largest) as content:
@@ -202,7 +204,7 @@ class Collection:
             return target / name
         plain = " (plain or .gz)" if self.unpacked else ""
         advice = f"put {', '.join(self.files)}{plain} into a folder and name it with --data or {DATA_VARIABLE}"
-        self._fail(f"no download ({'; '.join(problems)}); {advice}", searched)
+        self._fail(f"no download; {advice} ({'; '.join(problems)})", searched)
 
     def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
         """Return the paths of the files, downloaded if they are nowhere.
