@@ -73,17 +73,25 @@ def entries(path: Path) -> list[str]:
 def read_file(path: Path, limit: int) -> bytes | None:
     """Return the content of a file of at most `limit` bytes, or None if there is none."""
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            refuse("a file", f"{str(path)!r}, a folder or a device")
-        if found.st_size > limit:
-            refuse(f"a file of at most {limit:,} bytes", f"{str(path)!r} of {found.st_size:,}")
-        with open(path, "rb") as file:
+        # looked at once it is open: between a look at the path and that, somebody may write another file there
+        with open(path, "rb", opener=_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                refuse("a file", f"{str(path)!r}, a folder or a device")
+            if found.st_size > limit:
+                refuse(f"a file of at most {limit:,} bytes", f"{str(path)!r} of {found.st_size:,}")
             return file.read(found.st_size)
+    except IsADirectoryError:
+        refuse("a file", f"{str(path)!r}, a folder or a device")
     except FileNotFoundError:
         return None
     except OSError as error:
         refuse("a file that can be read", f"{str(path)!r} ({error.strerror})")
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for somebody at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def exists(path: Path) -> bool:

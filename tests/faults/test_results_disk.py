@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from meganet import _files, cli
 from meganet._validate import InputError
 from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder, study
-from meganet.experiments.disk import write_file
+from meganet.experiments.disk import read_file, write_file
 from meganet.plotting import figures as drawing
 
 ONE = dataclasses.replace(PROTOCOL, trials=1)
@@ -365,3 +366,26 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, monkeypatch):
         with pytest.raises(ResultsError, match=r"save: expected a folder that can be written, got .*\(bad disk\)"):
             write_file(path, "other", argument="save")
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(tmp_path):
+    """One that another process writes again and again, each time of another length."""
+    path, over = tmp_path / "timings.csv", threading.Event()
+    write_file(path, "0" * 10)
+
+    def replace():
+        length = 0
+        while not over.is_set():
+            length = (length + 7919) % 100_000
+            write_file(path, str(length % 10) * length)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        contents = [read_file(path, 2**20) for _ in range(2000)]
+    finally:
+        over.set()
+        writer.join()
+    assert all(
+        not content or (set(content) == {content[0]} and len(content) % 10 == content[0] - 48) for content in contents
+    )

@@ -74,7 +74,8 @@ def test_one_that_is_killed_again_and_again_is_one_line():
 
 def test_no_more_processes_than_items():
     pids = set(Workers(24).map(eval, ["(__import__('time').sleep(0.2), __import__('os').getpid())[1]"] * 2))
-    assert len(pids) == 2 and os.getpid() not in pids
+    # one process may do both, before the other is there
+    assert 1 <= len(pids) <= 2 and os.getpid() not in pids
     (alone,) = Workers(24).map(eval, ["__import__('os').getpid(), __import__('os').getppid()"])
     assert alone[1] == os.getpid() and not alive(alone[0])
 
