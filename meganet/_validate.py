@@ -86,6 +86,17 @@ def real(argument: str, value: Any, *, above: float | None = None, minimum: floa
     return number
 
 
+def mesh_width(argument: str, value: Any, power: int = 2) -> float:
+    """Return `value` as a ``float`` whose `power` and the inverse of that are numbers, in float64, with some to spare.
+
+    For `power` 2, a difference times its adjoint, those are 1e-150 to 1e150.
+    """
+    number, digits = real(argument, value, above=0), 300 // power
+    if not float(f"1e-{digits}") <= number <= float(f"1e{digits}"):
+        reject(argument, f"a number from 1e-{digits} to 1e{digits}", repr(number))
+    return number
+
+
 def store(obj: object, **values: Any) -> None:
     """Set attributes, as they came out of the validation, of an object whose class may be a frozen dataclass."""
     for name, value in values.items():

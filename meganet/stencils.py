@@ -37,7 +37,7 @@ def derivative_matrix(order: int = 2, h: float = 1.0) -> np.ndarray[Any, Any]:
         Order of accuracy: stencils of 3 points, ``[1 2 1]/4``, ``[-1 0 1]/(2 h)``, ``[1 -2 1]/h^2``; or of 5 points,
         whose first and second derivatives are exact for polynomials up to the fourth and fifth degree.
     h : float
-        Mesh width, positive.
+        Mesh width, from 1e-150 to 1e150 for order 2, from 1e-75 to 1e75 for order 4.
 
     Returns
     -------
@@ -56,8 +56,7 @@ def derivative_matrix(order: int = 2, h: float = 1.0) -> np.ndarray[Any, Any]:
      [ 0.5   0.   -8.  ]
      [ 0.25  1.    4.  ]]
     """
-    _order(order)
-    h = _validate.real("h", h, above=0)
+    h = _validate.mesh_width("h", h, _order(order))
     parts = ONE_DIMENSION[order]
     return np.column_stack([np.array(n) / (d * h**k) for k, (n, d) in enumerate(parts)])
 
@@ -79,11 +78,13 @@ def derivative_stencils(order: int = 2, h: float | tuple[float, float] = 1.0) ->
     ----------
     order : {2, 4}
     h : float or pair of float
-        Mesh widths in rows and columns.
+        Mesh widths in rows and columns, from 1e-75 to 1e75 for order 2, from 1e-37 to 1e37 for order 4.
     """
     widths = h if isinstance(h, tuple) else (h, h)
     if len(widths) != 2:
         _validate.reject("h", "one mesh width or a pair of them", repr(h))
+    # the fourth derivative in both directions, for one, is divided by the product of both fourth powers
+    widths = tuple(_validate.mesh_width("h", w, 2 * _order(order)) for w in widths)
     rows, columns = (derivative_matrix(order, w) for w in widths)
     return np.stack([np.outer(rows[:, a], columns[:, b]) for a, b in derivatives(order)])
 

@@ -117,3 +117,31 @@ def test_one_wrong_argument(function, good, tmp_path, monkeypatch):
                 function(**good | {name: value})
             except InputError as error:
                 assert "\n" not in str(error) and len(str(error)) < 3000
+
+
+@pytest.mark.parametrize("h", [1e-200, 1e200, 5e-324])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda h: linop.Gradient((4, 4), h),
+        lambda h: linop.Gradient((4, 4), (1.0, h)),
+        lambda h: linop.Difference((4, 4), 0, h),
+        lambda h: stencils.derivative_matrix(4, h),
+        lambda h: stencils.derivative_stencils(2, (h, 1.0)),
+        lambda h: stencils.to_derivatives(np.ones((3, 3)), h),
+        lambda h: stencils.derivative_basis((1, 1, 5, 5), h),
+    ],
+)
+def test_a_mesh_width_has_powers_that_are_numbers(make, h):
+    with pytest.raises(InputError, match="h: expected a number from 1e-"):
+        make(h)
+
+
+def test_the_smallest_and_the_largest_mesh_widths_work():
+    x = np.random.default_rng(0).standard_normal((1, 4, 4))
+    for h in (1e-150, 1e150):
+        gradient = linop.Gradient((4, 4), h)
+        assert np.allclose(gradient.normal(x) * h * h, linop.Gradient((4, 4)).normal(x))
+    for h in (1e-37, 1e37):
+        kernel = stencils.to_derivatives(np.eye(5), h)
+        assert np.allclose(stencils.from_derivatives(kernel, h), np.eye(5))

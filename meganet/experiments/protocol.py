@@ -146,9 +146,7 @@ class Protocol:
                 object.__setattr__(self, name, _validate.real(name, value, **bounds))
         if self.trust_radius > LARGEST_RADIUS:
             _validate.reject("trust_radius", f"at most {LARGEST_RADIUS:g}, the largest radius", repr(self.trust_radius))
-        # its square and the inverse of that are numbers
-        if not 1e-150 <= self.mesh_width <= 1e150:
-            _validate.reject("mesh_width", "a number from 1e-150 to 1e150", repr(self.mesh_width))
+        _validate.mesh_width("mesh_width", self.mesh_width)
         if self.momentum >= 1:
             _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
         fewest = min(self.coarse_examples, self.fine_examples)

@@ -130,7 +130,7 @@ class Difference(LinearOperator):
     axis : int
         Axis of the tensor, at least 2 long.
     h : float
-        Mesh width, positive.
+        Mesh width, from 1e-150 to 1e150.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Difference(LinearOperator):
         self.axis = axis % len(domain)
         if domain[self.axis] < 2:
             _validate.reject("domain_shape", f"at least 2 entries along axis {self.axis}", str(domain))
-        self.h = _validate.real("h", h, above=0)
+        self.h = _validate.mesh_width("h", h)
         out = tuple(n - (k == self.axis) for k, n in enumerate(domain))
         super().__init__(domain, out, dtype, backend)
 
@@ -219,7 +219,7 @@ class Gradient(LinearOperator):
     domain_shape : tuple of int
         ``(..., H, W)``. An axis of length 1, as of signals ``(..., 1, L)``, has no differences; one must be longer.
     h : float or pair of float
-        Mesh widths in rows and columns.
+        Mesh widths in rows and columns, from 1e-150 to 1e150.
 
     Notes
     -----
@@ -239,7 +239,7 @@ class Gradient(LinearOperator):
         widths = tuple(h) if isinstance(h, Sequence) else (h, h)
         if len(widths) != 2:
             _validate.reject("h", "one mesh width or a pair of them", repr(h))
-        widths = tuple(_validate.real("h", width, above=0) for width in widths)
+        widths = tuple(_validate.mesh_width("h", width) for width in widths)
         if max(domain[-2:]) < 2:
             _validate.reject("domain_shape", "images of more than one pixel", str(domain))
         axes = [axis for axis in (-2, -1) if domain[axis] > 1]
