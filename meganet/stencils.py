@@ -84,8 +84,8 @@ def derivative_stencils(order: int = 2, h: float | tuple[float, float] = 1.0) ->
     if len(widths) != 2:
         _validate.reject("h", "one mesh width or a pair of them", repr(h))
     # the fourth derivative in both directions, for one, is divided by the product of both fourth powers
-    widths = tuple(_validate.mesh_width("h", w, 2 * _order(order)) for w in widths)
-    rows, columns = (derivative_matrix(order, w) for w in widths)
+    power = 2 * _order(order)
+    rows, columns = (derivative_matrix(order, _validate.mesh_width("h", w, power)) for w in widths)
     return np.stack([np.outer(rows[:, a], columns[:, b]) for a, b in derivatives(order)])
 
 

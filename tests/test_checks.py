@@ -394,3 +394,9 @@ class ImpreciseLayer(DenseLayer):
 def test_layer_check_sees_a_loss_of_precision_in_float32():
     with pytest.raises(CheckError, match="jvp in float32 differs from float64"):
         check_layer(ImpreciseLayer((5, 4), 6))
+
+
+@pytest.mark.parametrize("inputs", [400, 4000])
+def test_layers_whose_activations_would_all_be_saturated_pass(inputs):
+    for seed in range(20):
+        check_layer(DenseLayer((inputs,), 1, activation="tanh"), seed=seed)

@@ -20,6 +20,8 @@ ROUNDING, ROUND_OFF = 2.0**-50, 64.0
 KINKS = 2.0**-16
 """A relative change that crosses every kink (ReLU) which rounding to float32 may cross."""
 DRAWS, LARGEST_GROWTH = 8, 100.0
+SATURATED, SMALLER = 2.0**-8, (0.25, 2.0**-4, 2.0**-8)
+"""An activation (tanh) is saturated if the slope is by that factor less than with smaller weights or examples."""
 LABELS = ("y", "jvp", "dtheta", "dx", "vjp_theta", "call")
 
 
@@ -42,7 +44,8 @@ def check_layer(
     layer : Layer
         A layer or network; it is evaluated in float64 at random weights and inputs.
     seed : int
-        Of the random numbers; weights and examples are drawn again, at most seven times, where some have no effect.
+        Of the random numbers; weights and examples are drawn again, at most seven times and smaller, where some have
+        no effect (ReLU) or one that is lost in round-off (a saturated tanh).
     examples : int
         Size of the batch.
     scale : float
@@ -71,13 +74,13 @@ def check_layer(
     rng = np.random.default_rng(seed)
     draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
     n, m = layer.parameters.size, (examples, *layer.domain_shape)
-    for _ in range(DRAWS):
-        theta, dtheta = draw(0.5 * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
+    drawn: list[tuple[float, list[Array]]] = []
+    while len(drawn) < DRAWS and not (drawn and drawn[-1][0] > SATURATED):
+        theta, dtheta = draw(0.5 ** (len(drawn) + 1) * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
         x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
-        y, tape = layer.forward(theta, x)
-        sizes = [_size(layer.jvp(v[:n], v[n:].reshape(m), tape)) for v in _parts(layer, pack([dtheta, dx.reshape(-1)]))]
-        if min(sizes) > 0:  # else some weights may have no effect there (ReLU)
-            break
+        drawn.append((_effect(layer, theta, x, pack([dtheta, dx.reshape(-1)])), [theta, dtheta, x, dx]))
+    theta, dtheta, x, dx = max(drawn, key=lambda one: one[0])[1]
+    y, tape = layer.forward(theta, x)
     dy = draw(rng.standard_normal(y.shape))
     before = [a.copy() for a in (theta, x, y, dtheta, dx, dy)]
     j = layer.jvp(dtheta, dx, tape)
@@ -131,6 +134,21 @@ def check_layer(
         )
     along = _balanced(layer, v, joint_jvp)
     return check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
+
+
+def _effect(layer: Layer, theta: Array, x: Array, v: Array) -> float:
+    """Return the least effect of a part of `v`, relative to the one with smaller weights or examples; 0 if none."""
+
+    def sizes(theta: Array, x: Array) -> Norms:
+        tape = layer.forward(theta, x)[1]
+        n = theta.size
+        return np.array([_size(layer.jvp(part[:n], part[n:].reshape(x.shape), tape)) for part in _parts(layer, v)])
+
+    here = sizes(theta, x)
+    if not here.min() > 0:
+        return 0.0
+    smaller = [sizes(f * theta, x) for f in SMALLER] + [sizes(theta, f * x) for f in SMALLER]
+    return float((here / np.max([here, *smaller], axis=0)).min())
 
 
 def _parts(layer: Layer, v: Array) -> list[Array]:
