@@ -27,6 +27,7 @@ FORMAT = 2
 LARGEST = 2**20
 IDENTITY = ("format", "protocol", "backend", "data")
 """What decides on the results; the rest is for the record."""
+MAPPINGS = ("protocol", "environment")
 TRIAL = re.compile(r"trial-(\d{3,9})")
 
 
@@ -79,7 +80,11 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
         got = f"{str(path)!r}, which was edited or damaged; restore it, or choose another folder"
         refuse("settings as they were written", got)
     if version != FORMAT:
-        refuse(f"results in format {FORMAT}", f"{str(path)!r} in format {version}; choose another folder")
+        refuse(f"results in format {FORMAT}", f"{str(path)!r} in format {version!r}; choose another folder")
+    # a version before or after this one may have written and sealed something else
+    if not (all(name in content for name in IDENTITY) and all(isinstance(content.get(k), dict) for k in MAPPINGS)):
+        got = f"{str(path)!r}, without what this version writes into it; choose another folder"
+        refuse(f"{', '.join((*IDENTITY, MAPPINGS[-1]))}", got)
     return dict(content)
 
 

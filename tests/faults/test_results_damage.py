@@ -119,6 +119,22 @@ def test_edited_settings_are_not_believed(place, change):
     refused(place, "settings.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, None) for name in (*settings.IDENTITY, "environment")),
+        *((name, value) for name in ("format", "protocol", "environment") for value in ([1], "text")),
+    ],
+)
+def test_settings_that_another_version_has_sealed(place, name, value):
+    """They are whole, and lack something or hold it in another form."""
+    path = place / "settings.json"
+    content = json.loads(path.read_text())
+    del content["sha256"], content[name]
+    path.write_text(settings.to_text(content if value is None else {**content, name: value}))
+    refused(place, "settings.json")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000, "\ud800", '{"protocol": NaN}', "1" * 5000])
 def test_settings_that_are_something_else(place, text):
     (place / "settings.json").write_bytes(text.encode("utf-8", "surrogatepass"))
