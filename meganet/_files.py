@@ -42,16 +42,14 @@ def user_path(argument: str, path: str | os.PathLike[str]) -> Path:
         If no file can have that name, or there is no such home folder.
     """
     try:
-        found = Path(path).expanduser()
+        found = _validate.path(argument, path).expanduser()
     except RuntimeError:
         _validate.reject(argument, "a path below a home folder that exists", repr(str(path)))
     try:
         # it is also printed, and written into reports
-        encoded = str(found).encode()
+        str(found).encode()
     except UnicodeEncodeError:
         _validate.reject(argument, "a path in UTF-8", repr(str(path)))
-    if b"\0" in encoded:
-        _validate.reject(argument, "a path without null characters", repr(str(path)))
     return found
 
 

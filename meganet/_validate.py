@@ -135,9 +135,12 @@ def generator(argument: str, value: Any, method: str) -> None:
 
 def path(argument: str, value: Any) -> Path:
     """Return `value` as a path."""
-    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
         reject(argument, "a path", repr(value))
-    return Path(value)
+    if "\0" in text:
+        reject(argument, "a path without null characters", repr(text))
+    return Path(text)
 
 
 def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:

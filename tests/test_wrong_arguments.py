@@ -8,6 +8,8 @@ import pytest
 import meganet
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, datasets, interop, linop, multigrid, stencils
 from meganet._validate import InputError
+from meganet.datasets.idx import read_idx
+from meganet.datasets.mnist import MNIST
 from meganet.linop import Identity
 from meganet.regularizers import BlockRegularizer, RegularizerSum, SmoothedL1, Tikhonov
 
@@ -145,3 +147,24 @@ def test_the_smallest_and_the_largest_mesh_widths_work():
     for h in (1e-37, 1e37):
         kernel = stencils.to_derivatives(np.eye(5), h)
         assert np.allclose(stencils.from_derivatives(kernel, h), np.eye(5))
+
+
+READERS = {
+    "save_mat": lambda path: interop.save_mat(path, {"theta": (NETWORK.parameters, THETA)}),
+    "load_mat": lambda path: interop.load_mat(path, {"theta": NETWORK.parameters}),
+    "read_idx": lambda path: read_idx(path, 3),
+    "load_cdr": datasets.load_cdr,
+    "find": lambda path: MNIST.find(path),
+    "MEGANET_DATA": lambda path: MNIST.find(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("path", ["n" * 300, "null\0", "~nosuchuser/file", 3, b"bytes", ["list"]], ids=repr)
+def test_paths_that_no_file_can_have(reader, path, monkeypatch):
+    if reader == "MEGANET_DATA":
+        if not isinstance(path, str) or "\0" in path:
+            return
+        monkeypatch.setenv(reader, path)
+    with pytest.raises(InputError):
+        READERS[reader](path)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from filelock import FileLock
 
 from meganet import _validate
-from meganet._files import TEMPORARY, cache_folder, write_atomic
+from meganet._files import TEMPORARY, cache_folder, user_path, write_atomic
 from meganet.datasets.content import opened
 from meganet.datasets.download import Patience, download
 
@@ -70,20 +70,22 @@ class Collection:
 
     def folders(self, folder: str | Path | None = None) -> list[Path]:
         """Return the folders looked in: `folder`, the environment variable ``MEGANET_DATA``, the user's cache."""
-        named = [Path(f).expanduser() for f in (folder, os.environ.get(DATA_VARIABLE)) if f]
         below = (self.name, ".", *self.elsewhere)
-        return [f / place for f in named for place in below] + [cache_folder() / self.name]
+        return [f / place for f in _named(folder).values() for place in below] + [cache_folder() / self.name]
 
     def find(self, folder: str | Path | None = None) -> dict[str, Path] | None:
         """Return the paths of the files in the first folder that has them all, or None."""
-        for name, given in (("data", folder), (DATA_VARIABLE, os.environ.get(DATA_VARIABLE))):
-            if given and not Path(given).expanduser().is_dir():
-                _validate.reject(name, "an existing folder", repr(str(given)))
+        named = _named(folder)
+        for argument, given in named.items():
+            if not os.path.isdir(given):
+                _validate.reject(argument, "an existing folder", repr(str(given)))
         for place in self.folders(folder):
-            found = {name: path for name in self.files for path in self._paths(place, name)[::-1] if path.is_file()}
+            found = {
+                name: path for name in self.files for path in self._paths(place, name)[::-1] if os.path.isfile(path)
+            }
             if len(found) == len(self.files):
                 return found
-            if found and folder is not None and place == Path(folder).expanduser():
+            if found and place == named.get("data"):
                 missing = ", ".join(name for name in self.files if name not in found)
                 count = {4: "four"}.get(len(self.files), str(len(self.files)))
                 _validate.reject("data", f"all {count} {self.title} files in {str(place)!r}", f"no {missing}")
@@ -178,7 +180,7 @@ class Collection:
         return None
 
     def _from_mirrors(self, pooch: Any, name: str, target: Path, progress: bool, searched: Sequence[Path]) -> Path:
-        damaged = [path for path in self._paths(target, name) if path.is_file()]
+        damaged = [path for path in self._paths(target, name) if os.path.isfile(path)]
         problems = [f"{path}: damaged" for path in damaged]
         for mirror in self.mirrors:
             url = f"{mirror}{name}.gz" if self.unpacked else f"{mirror}{name}"
@@ -216,6 +218,12 @@ class Collection:
         if found and not any(path.is_relative_to(cache_folder() / self.name) for path in found.values()):
             return found
         return self.fetch(progress=progress, searched=self.folders(folder))
+
+
+def _named(folder: str | Path | None) -> dict[str, Path]:
+    """Return the folders that a user has named, by the argument or the environment variable."""
+    given = {"data": folder, DATA_VARIABLE: os.environ.get(DATA_VARIABLE)}
+    return {argument: user_path(argument, path) for argument, path in given.items() if path not in (None, "")}
 
 
 def _clear(folder: Path) -> None:

@@ -74,7 +74,7 @@ def opened(path: Path, largest: int) -> Iterator[Content]:
         If it cannot be read, or more of it is asked for; with the path.
     """
     # asked first: opening a pipe would wait for somebody who writes to it
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         _validate.reject_file(path, "a file", "a folder or a device")
     try:
         with open(path, "rb") as file:

@@ -40,8 +40,9 @@ def read_idx(path: str | Path, ndim: int, largest: int = LARGEST) -> np.ndarray[
         If the file cannot be read, a field of the header is not as it should be, or the data are shorter or longer
         than it says.
     """
-    name, length = str(path), 4 + 4 * ndim
-    with opened(Path(path), length + largest + 1) as content:
+    path, length = _validate.path("path", path), 4 + 4 * ndim
+    name = str(path)
+    with opened(path, length + largest + 1) as content:
         sizes = _sizes(content.read(length), name, ndim)
         expected, shape = math.prod(sizes), "x".join(map(str, sizes))
         # known before anything is read: the size of a plain file, the largest one of a compressed file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,8 @@ def load_cdr(path: str | Path) -> Samples:
     InputError
         If there is no such file, or not with matrices Y and C of one column for each example.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = _validate.path("path", path)
+    if not os.path.isfile(path):
         _validate.reject("path", "the file CDR_Data.mat", str(path))
     expected = "a MAT-file with matrices Y and C"
 

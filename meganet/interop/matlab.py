@@ -155,7 +155,7 @@ def save_mat(
         if version == "5" and column.nbytes >= LARGEST_5:
             _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
     path = _validate.path("path", path)
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         _validate.reject("path", "a file in an existing folder", str(path))
     content = _level_5(columns) if version == "5" else _level_7_3(columns)
     try:
@@ -198,7 +198,7 @@ def load_mat(
     Compressed variables carry a checksum. A change in the numbers of an uncompressed one cannot be noticed.
     """
     path = _validate.path("path", path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         _validate.reject("path", "a file", str(path))
     _check_names(weights)
     for name, parameters in weights.items():
