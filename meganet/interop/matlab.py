@@ -149,9 +149,10 @@ def save_mat(
             _validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", repr(pair))
         parameters, vector = pair
         _check_parameters(f"weights[{name!r}][0]", parameters)
-        column = to_matlab(parameters, vector)
-        dtype = _validate.float_dtype(f"weights[{name!r}]", column.dtype.newbyteorder("="))
-        columns[name] = column.astype(dtype, copy=False)
+        backend_of(vector).require("vector", vector)
+        dtype = _validate.float_dtype(f"weights[{name!r}]", vector.dtype.newbyteorder("="))
+        column = to_matlab(parameters, vector).astype(dtype, copy=False)
+        columns[name] = column
         if version == "5" and column.nbytes >= LARGEST_5:
             _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
     path = _validate.path("path", path)
