@@ -174,3 +174,20 @@ def test_observers_are_asked_once_for_all_runs(monkeypatch):
     asked.clear()
     states = sgd_together(runs, 8, stack=StackedObjective, epochs=1, learning_rate=0.1, batch_size=4)
     assert asked == [1] * 4 and states[1].history[-1]["mine"] == 1.0
+
+
+def test_parts_that_hold_different_functions_are_not_alike(backend):
+    class Scaled(LeastSquares):
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+    network = DenseLayer((4,), 5, backend=backend)
+    classifier = DenseLayer(network.range_shape, 3, backend=backend)
+    images, targets = backend.asarray(np.ones((2, 4))), np.eye(3)[:2]
+    once, twice = (
+        Objective(network, classifier, images, targets, loss=Scaled(scale)) for scale in (lambda v: v, lambda v: 2 * v)
+    )
+    StackedObjective([once, once])
+    with pytest.raises(ValueError, match="the loss of the first"):
+        StackedObjective([once, twice])
