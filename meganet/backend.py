@@ -249,10 +249,6 @@ def _numpy() -> Backend:
     return _NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=5 * 2**19)
 
 
-def _numpy_problem() -> None:
-    return None
-
-
 def _cupy() -> Backend:
     import cupy
     import cupyx.scipy.fft
@@ -262,7 +258,7 @@ def _cupy() -> Backend:
     return _CupyBackend("cupy", cupy, cupyx.scipy.sparse, cupyx.scipy.sparse.linalg, cupyx.scipy.fft, cupy.ndarray)
 
 
-_FACTORIES = {"numpy": (_numpy, _numpy_problem), "cupy": (_cupy, cupy_problem)}
+_FACTORIES = {"numpy": (_numpy, lambda: None), "cupy": (_cupy, cupy_problem)}
 _loaded: dict[str, Backend] = {}
 _active: ContextVar[Backend | None] = ContextVar("meganet_backend", default=None)
 
@@ -342,6 +338,12 @@ def host(x: Any) -> Any:
 def _download(x: Any) -> Any:
     backend = backend_of(x)
     return backend.to_host(x) if backend.owns(x) else x
+
+
+def is_finite(x: Array) -> bool:
+    """Whether all numbers of an array are finite; on a device the host waits for the answer."""
+    backend = backend_of(x)
+    return bool(backend.to_host(backend.xp.isfinite(x).all()))
 
 
 def moved(obj: Any, backend: str | Backend) -> Any:

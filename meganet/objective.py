@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array
+from meganet.backend import Array, is_finite
 from meganet.hessian import Hessian
 from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.networks.evaluation import Metrics, differing_part, evaluated
-from meganet.networks.finite import bad_names, first_non_finite, in_order, is_finite
+from meganet.networks.finite import bad_names, first_non_finite, in_order
 from meganet.regularizers import Regularizer
 
 
@@ -77,7 +77,7 @@ class Objective:
         self.backend.require("images", images)
         _validate.array_shape("images", images, ("N", *network.domain_shape))
         self.dtype = _validate.float_dtype("dtype of images", images.dtype)
-        if not bool(self.backend.to_host(self.backend.xp.isfinite(images).all())):
+        if not is_finite(images):
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
         _validate.not_empty("images", images, "image")
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
@@ -307,12 +307,12 @@ class Objective:
         if found is not None:
             return found
         for penalty, part in self._regularizers():
-            if not all(is_finite(self.backend, result) for result in self._penalty(penalty, x[part])):
+            if not all(is_finite(result) for result in self._penalty(penalty, x[part])):
                 return f"the regulariser of {'theta' if part.start is None else 'W'} ({penalty!r}), from finite weights"
         value, gradient = self(x, indices, batch_size=None if self.network.couples_examples else size)
-        if not is_finite(self.backend, value):
+        if not is_finite(value):
             return "the loss, from finite outputs of the classifier"
-        bad = bad_names(self.backend, self.parameters, gradient)
+        bad = bad_names(self.parameters, gradient)
         # backpropagation comes to the last layer first
         return f"the gradient ({bad[-1]}), from finite outputs" if bad else None
 

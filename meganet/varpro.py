@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend
+from meganet.backend import Array, Backend, get_backend, is_finite
 from meganet.layers.connector import ConnectorLayer
 from meganet.linop import Identity
 from meganet.linop.base import LinearOperator
@@ -73,7 +73,7 @@ class VariableProjection:
         """Return the objective of W alone, for features that do not change; None if they are not finite."""
         outer = self.objective
         features = outer.network(theta, outer.images)
-        if not bool(outer.backend.to_host(outer.backend.xp.isfinite(features).all())):
+        if not is_finite(features):
             return None
         fixed = ConnectorLayer(Identity(outer.network.range_shape, outer.dtype, outer.backend))
         return Objective(

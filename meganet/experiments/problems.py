@@ -10,14 +10,13 @@ import numpy as np
 import scipy.sparse
 
 from meganet import _validate
-from meganet.backend import Array, Backend, backend_of, random_stream
+from meganet.backend import Array, Backend, backend_of, is_finite, random_stream
 from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images, split
 from meganet.experiments.protocol import Protocol, build_network
 from meganet.layers import ConnectorLayer, DenseLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator, Matrix
 from meganet.multigrid import prolongate, prolongate_images, restrict_images
 from meganet.objective import Objective
-from meganet.optim.divergence import finite
 from meganet.regularizers import Tikhonov
 
 # numbers of the random streams within a trial; the arms share the order of the fine examples
@@ -63,7 +62,7 @@ def _classifier_only(objective: Objective, x: Array) -> Objective | None:
     for start in range(0, objective.examples, FEATURES_AT_ONCE):
         batch = slice(start, start + FEATURES_AT_ONCE)
         features[batch] = network(theta, images[batch]).reshape(-1, size)
-    if not finite(features):
+    if not is_finite(features):
         return None
     return Objective(
         ConnectorLayer(Identity(size, backend=backend)),

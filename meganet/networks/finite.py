@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from meganet.backend import Array, Backend
+from meganet.backend import Array, is_finite
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 from meganet.networks.chain import Chain
@@ -50,7 +50,7 @@ def first_non_finite(chain: Iterable[Part], batches: Iterable[Array]) -> str | N
     sound: list[Part] = []
     found = None
     for part in chain:
-        bad = bad_names(part.layer.backend, part.layer.parameters, part.theta)
+        bad = bad_names(part.layer.parameters, part.theta)
         if bad:
             found = f"{part} has weights that are not finite ({part.name}.{bad[0]})"
             break
@@ -59,7 +59,7 @@ def first_non_finite(chain: Iterable[Part], batches: Iterable[Array]) -> str | N
         x = batch
         for k, part in enumerate(sound):
             x = part.layer(part.theta, x)
-            if not is_finite(part.layer.backend, x):
+            if not is_finite(x):
                 found = f"{part} gives the first number that is not finite, from finite weights"
                 # of the other batches only the layers before matter
                 del sound[k:]
@@ -67,11 +67,6 @@ def first_non_finite(chain: Iterable[Part], batches: Iterable[Array]) -> str | N
     return found
 
 
-def bad_names(backend: Backend, parameters: Parameters, theta: Array) -> list[str]:
+def bad_names(parameters: Parameters, theta: Array) -> list[str]:
     """Return the names of the arrays within a flat vector that hold a number that is not finite."""
-    return [name for name, view in parameters._view(theta).items() if not is_finite(backend, view)]
-
-
-def is_finite(backend: Backend, x: Array) -> bool:
-    """Whether all numbers of an array are finite."""
-    return bool(backend.to_host(backend.xp.isfinite(x).all()))
+    return [name for name, view in parameters._view(theta).items() if not is_finite(view)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from meganet.backend import Array, backend_of
+from meganet.backend import Array, is_finite
 
 VALUES = ("objective", "loss", "value")
 """Observed columns that are finite unless a run diverges; others, such as an accuracy, may have no value."""
@@ -41,12 +41,6 @@ class Divergence(NamedTuple):
         return f"{when}: {self.where or 'not finite'}"
 
 
-def finite(x: Array) -> bool:
-    """Whether all numbers of an array are finite."""
-    backend = backend_of(x)
-    return bool(backend.to_host(backend.xp.isfinite(x).all()))
-
-
 def row_is_finite(row: Mapping[str, float]) -> bool:
     """Whether the observed values of a row of the history are finite, as far as they are there."""
     return all(math.isfinite(row[name]) for name in VALUES if name in row)
@@ -56,4 +50,4 @@ def described(fun: Any, x: Array, *indices: Any) -> str:
     """Say what is not finite at a point; in detail for a function that knows its parts."""
     locate: Callable[..., str | None] | None = getattr(fun, "first_non_finite", None)
     found = locate(x, *indices) if locate is not None else None
-    return found or ("the value is not finite" if finite(x) else "x is not finite")
+    return found or ("the value is not finite" if is_finite(x) else "x is not finite")

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from meganet import _validate
-from meganet.backend import Array, Backend, backend_of, host, random_stream
+from meganet.backend import Array, Backend, backend_of, host, is_finite, random_stream
 from meganet.optim import functions
-from meganet.optim.divergence import Divergence, DivergenceWarning, described, finite, row_is_finite
+from meganet.optim.divergence import Divergence, DivergenceWarning, described, row_is_finite
 from meganet.optim.history import History
 from meganet.optim.rules import Momentum, Rule
 
@@ -152,7 +152,7 @@ class Shared:
 
     def find_divergence(self, state: SGDState, fun: Function) -> None:
         """Find out whether a state at which a run starts has diverged already, from its history if it does not say."""
-        sound = finite(state.x)
+        sound = is_finite(state.x)
         if state.divergence is None and not (sound and all(map(row_is_finite, state.history))):
             epochs = [
                 int(row["epoch"])
@@ -243,13 +243,13 @@ class Shared:
         Where the function can tell, the epoch is made once more, step by step: at its end all weights may be NaN.
         """
         steps = (epoch - 1) * self.batches
-        if not hasattr(fun, "first_non_finite") or finite(end):
+        if not hasattr(fun, "first_non_finite") or is_finite(end):
             return described(fun, end)
         for number in range(self.batches):
             steps += 1
             step = self.step(fun, self.projected_alone, rate, steps, epoch)
             new = step(state, batches[number])
-            if not finite(new[0]):
+            if not is_finite(new[0]):
                 found = fun.first_non_finite(self.rule.look(state[0], state[1:]), batches[number])
                 what = found or f"a step too long, from finite weights along a finite gradient (learning_rate={rate:g})"
                 return f"step {number + 1}: {what}"
@@ -337,7 +337,7 @@ def _advance(
     for (run, state), (x, *memory), own, observed in zip(group, results, batches, rows, strict=True):
         step = _distance(backend, x, state.x)
         row = _row(epoch, rate, step, observed)
-        diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or finite(x)))
+        diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or is_finite(x)))
         if diverged:
             with np.errstate(over="ignore", invalid="ignore"):
                 where = shared.located(run.fun, _arrays(state), backend.asarray(own), rate, epoch, x)
