@@ -1,11 +1,17 @@
-"""Files are written beside their place and moved there: a reader sees the old one or the new one, never a part."""
+"""Files are written beside their place and moved there: a reader sees the old one or the new one, never a part.
+
+What a file says of its own size is not believed: readers take memory block by block, or after a check.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from platformdirs import user_cache_path
 
@@ -13,6 +19,34 @@ from meganet import _validate
 
 TEMPORARY = ".tmp"
 """Ending of the hidden files that are being written; one that is left over belongs to a process that was killed."""
+
+BLOCK = 2**16
+"""Bytes that readers take at a time."""
+DEFLATE_RATIO = 1032
+"""Deflate makes no more bytes than this of one."""
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], expected: str, *errors: type[Exception]) -> Iterator[IO[bytes]]:
+    """Open a file for reading; whatever is wrong with it while it is read is an `InputError`, with its path.
+
+    Parameters
+    ----------
+    path : path
+    expected : str
+        What the file should be, in words.
+    *errors : exception classes
+        What the reader in the block raises for a damaged file, beside those of the system and of zlib.
+    """
+    # asked first: opening a pipe would wait for somebody who writes to it
+    if os.path.exists(path) and not os.path.isfile(path):
+        _validate.reject_file(path, "a file", "a folder or a device")
+    faults: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, *errors)
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except faults as error:
+        _validate.reject_file(path, expected, f"{type(error).__name__}: {error}")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -18,6 +18,7 @@ from typing import IO, Any, Literal, NoReturn
 import numpy as np
 
 from meganet import _validate
+from meganet._files import BLOCK, DEFLATE_RATIO
 
 HEADER = 128
 TAG = 8
@@ -46,9 +47,6 @@ OPAQUE = len(CLASSES)
 COMPLEX, LOGICAL = 0x800, 0x200
 MOST_AXES = 64
 LONGEST_NAME = 1024
-RATIO = 1032
-"""Deflate makes no more bytes than this of one."""
-BLOCK = 2**16
 
 Check = Callable[[str, str, tuple[int, ...]], None]
 """Refuses a variable by its name, class and shape, before it is read."""
@@ -136,7 +134,7 @@ class _Variable:
             # what is left of the variable, once the size is known
             self.left = TAG
             kind, self.left = level.tag(self.read(TAG))
-            if kind != MATRIX or self.left > RATIO * length:
+            if kind != MATRIX or self.left > DEFLATE_RATIO * length:
                 level.damaged(f"an element of type {kind} and {self.left:,} bytes, compressed to {length:,}")
         self.header()
 

@@ -13,16 +13,15 @@ import os
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from meganet import _validate
+from meganet._files import BLOCK, DEFLATE_RATIO, opened
 
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(
@@ -33,9 +32,6 @@ HEADER = re.compile(
 LONGEST_HEADER = 1024
 ROOM = 2048
 """Bytes that a member needs at most besides its data: NumPy's header, ZIP's two headers."""
-RATIO = 1032
-"""Deflate makes no more bytes than this of one."""
-BLOCK = 2**16
 END = struct.Struct("<4s4H2LH")
 END_64 = b"PK\x06\x07"
 SEAL = 2 * hashlib.sha256().digest_size
@@ -141,23 +137,12 @@ def read_sealed(
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for reading; whatever is wrong with it while it is read is an `InputError`."""
-    try:
-        # asked first: opening a pipe would wait for somebody who writes to it
-        if not Path(path).is_file():
-            _validate.reject_file(path, "a file", "a folder or a device" if Path(path).exists() else "none")
-        with open(path, "rb") as file:
-            yield file
-    except (
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        NotImplementedError,  # a method of compression
-        UnicodeDecodeError,  # a name
-    ) as error:
-        _validate.reject_file(path, "a readable NPZ file", f"{type(error).__name__}: {error}")
+    if not os.path.exists(path):
+        _validate.reject_file(path, "a file", "none")
+    # of a method of compression, and of a name
+    errors = (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError)
+    with opened(path, "a readable NPZ file", *errors) as file:
+        yield file
 
 
 def _read(path: str, file: IO[bytes], expected: Mapping[str, Expected], comment: int) -> dict[str, Any]:
@@ -216,7 +201,7 @@ def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expec
     for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
         name = info.filename.removesuffix(".npy")
         packed, size = info.compress_size, info.file_size
-        possible = {zipfile.ZIP_STORED: packed == size, zipfile.ZIP_DEFLATED: size <= RATIO * packed}
+        possible = {zipfile.ZIP_STORED: packed == size, zipfile.ZIP_DEFLATED: size <= DEFLATE_RATIO * packed}
         if info.flag_bits & ENCRYPTED or not possible.get(info.compress_type, False):
             got = f"{size:,} bytes in {packed:,}, method {info.compress_type}, flags {info.flag_bits:#x}"
             _validate.reject_file(path, f"the array {name!r} as NumPy writes it", got)

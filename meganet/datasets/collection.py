@@ -15,13 +15,12 @@ from typing import Any, NoReturn
 from filelock import FileLock
 
 from meganet import _validate
-from meganet._files import TEMPORARY, cache_folder, user_path, write_atomic
+from meganet._files import BLOCK, TEMPORARY, cache_folder, user_path, write_atomic
 from meganet.datasets.content import opened
 from meganet.datasets.download import Patience, download
 
 DATA_VARIABLE = "MEGANET_DATA"
 DIGESTS = {"sha256": "SHA-256", "md5": "MD5"}
-BLOCK = 2**20
 PREFIX = ".download-"
 """Of folders in the cache that hold a file while it comes."""
 

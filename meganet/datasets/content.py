@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from meganet import _validate
+from meganet import _files, _validate
+from meganet._files import BLOCK, DEFLATE_RATIO
 
-RATIO = 1032
-"""Deflate makes no more bytes than this of one."""
-BLOCK = 2**16
 LARGEST = 2**32
 """No content of more bytes is read to its end; that of STL-10 has 3.1 GB."""
 
@@ -38,7 +35,7 @@ class Content:
         size = os.fstat(file.fileno()).st_size
         self.packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        self.possible = RATIO * size if self.packed else size
+        self.possible = DEFLATE_RATIO * size if self.packed else size
         self._stream: Any = gzip.GzipFile(fileobj=file) if self.packed else file
 
     def read(self, count: int) -> bytes:
@@ -73,14 +70,8 @@ def opened(path: Path, largest: int) -> Iterator[Content]:
     InputError
         If it cannot be read, or more of it is asked for; with the path.
     """
-    # asked first: opening a pipe would wait for somebody who writes to it
-    if os.path.exists(path) and not os.path.isfile(path):
-        _validate.reject_file(path, "a file", "a folder or a device")
-    try:
-        with open(path, "rb") as file:
-            yield Content(path, file, largest)
-    except (OSError, EOFError, zlib.error) as error:
-        _validate.reject_file(path, "a readable plain or gzip file", f"{type(error).__name__}: {error}")
+    with _files.opened(path, "a readable plain or gzip file") as file:
+        yield Content(path, file, largest)
 
 
 RECORD = 512

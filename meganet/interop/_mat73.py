@@ -17,7 +17,8 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from meganet import _validate
-from meganet._mat5 import BLOCK, NUMBERS, Check
+from meganet._files import BLOCK
+from meganet._mat5 import NUMBERS, Check
 
 DEFLATE, SHUFFLE = 1, 2
 SMALL = 2**20
