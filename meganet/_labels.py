@@ -21,11 +21,7 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
     InputError
         For labels that are none of these, or name a class outside of the range.
     """
-    _validate.plain(argument, labels)
-    try:
-        array = np.asarray(host(labels))
-    except ValueError:
-        _validate.reject(argument, "a vector of integers", "sequences of different lengths")
+    array = _validate.read(argument, host(labels), "a vector of integers")
     kind = array.dtype.kind
     if kind in "USO":
         advice = "text is numbered by np.unique(labels, return_inverse=True)[1]"

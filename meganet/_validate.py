@@ -195,8 +195,9 @@ def read(argument: str, value: Any, expected: str) -> Any:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError):
-        # sequences of different lengths, or another library's array that cannot be read here
-        reject(argument, expected, f"{type(value).__name__}")
+        # or another library's array that cannot be read here
+        is_nested = isinstance(value, (list, tuple))
+        reject(argument, expected, "sequences of different lengths" if is_nested else type(value).__name__)
 
 
 def numbers(argument: str, value: Any, expected: str = "real numbers", kinds: str = "iuf") -> Any:
@@ -207,11 +208,14 @@ def numbers(argument: str, value: Any, expected: str = "real numbers", kinds: st
     return found
 
 
-def fits(argument: str, array: Any, dtype: Any) -> None:
-    """Check that no finite number of a host `array` is beyond the range of `dtype`."""
-    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0))
-    if array.dtype.kind == "f" and largest > float(np.finfo(dtype).max):
-        reject(argument, f"numbers in the range of {np.dtype(dtype)}", f"{largest:g} among them")
+def fits(argument: str, array: Any, dtype: Any, largest: float | None = None) -> None:
+    """Check that no finite number of a host `array` is beyond the range of `dtype`.
+
+    Of a dtype that NumPy does not know, `largest` is its largest number.
+    """
+    found = float(np.abs(array[np.isfinite(array)]).max(initial=0))
+    if array.dtype.kind == "f" and found > (float(np.finfo(dtype).max) if largest is None else largest):
+        reject(argument, f"numbers in the range of {dtype}", f"{found:g} among them")
 
 
 def array_shape(argument: str, array: Any, expected: tuple[Any, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import datetime
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.protocol import Protocol
-from meganet.experiments.remaining import Part, Remaining
+from meganet.experiments.remaining import Part, Remaining, duration
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import Divergence
 
@@ -206,11 +205,6 @@ def diverged(divergence: Divergence) -> str:
     """Return in words when and where a run diverged."""
     when = f"in epoch {divergence.epoch}" if divergence.epoch else "at the start"
     return f"diverged {when}" + (f", {divergence.where}" if divergence.where else "")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as h:mm:ss, with the days in front."""
-    return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def work_of_epoch(stage: Stage, protocol: Protocol) -> tuple[float, float]:

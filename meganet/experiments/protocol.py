@@ -136,14 +136,14 @@ class Protocol:
             value = getattr(self, name)
             if kind is int:
                 value = _validate.integer(name, value, minimum=0 if name == "seed" else 1)
-                object.__setattr__(self, name, value)
+                _validate.store(self, **{name: value})
                 largest = {"seed": value, "trials": LARGEST_TRIALS}.get(name, LARGEST_NUMBER)
                 if value > largest:
                     _validate.reject(name, f"an integer of at most {largest}", str(value))
             elif kind is float:
                 positive = name in ("learning_rate", "mesh_width", "trust_radius", "W_clip")
                 bounds = {"above": 0.0} if positive else {"minimum": 0.0}
-                object.__setattr__(self, name, _validate.real(name, value, **bounds))
+                _validate.store(self, **{name: _validate.real(name, value, **bounds)})
         if self.trust_radius > LARGEST_RADIUS:
             _validate.reject("trust_radius", f"at most {LARGEST_RADIUS:g}, the largest radius", repr(self.trust_radius))
         _validate.mesh_width("mesh_width", self.mesh_width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -132,3 +133,8 @@ class Remaining:
         spent = sum(guesses[part.kind] * done for part, done in zip(self.parts, self.done, strict=True))
         total = sum(guesses[part.kind] * part.epochs for part in self.parts)
         return spent / total if total else 1.0
+
+
+def duration(seconds: float) -> str:
+    """Return a time as h:mm:ss, with the days in front."""
+    return str(datetime.timedelta(seconds=round(seconds)))

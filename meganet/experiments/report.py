@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import math
 import shlex
 import sys
@@ -18,6 +17,7 @@ from meganet._version import __version__
 from meganet.document import Block, Grid, Paragraph, terminal_width, text_table
 from meganet.experiments.plan import COARSE, TABLES, classifier_stage, final_stage
 from meganet.experiments.protocol import ARMS, Protocol
+from meganet.experiments.remaining import duration
 from meganet.optim import Divergence, History
 
 Histories = Mapping[str, Sequence[History]]
@@ -223,7 +223,7 @@ def to_document(result: TableResult) -> list[Block]:
     """Return the table, ours and then the thesis' value in brackets, and what is known beside it."""
     grid, more = grids(result)
     known = math.isfinite(result.seconds)
-    took = str(datetime.timedelta(seconds=round(result.seconds))) if known else "a time that is not known"
+    took = duration(result.seconds) if known else "a time that is not known"
     return [
         Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
         *map(Paragraph, incomplete(result)),

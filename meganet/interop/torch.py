@@ -41,7 +41,7 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
     views = layer.parameters._view(backend_of(theta).to_host(theta))
     pairs = _pairs(layer, module)
     for name, tensor in pairs:
-        _in_range("theta", views[name], torch.finfo(tensor.dtype).max, tensor.dtype)
+        _validate.fits("theta", views[name], tensor.dtype, torch.finfo(tensor.dtype).max)
     sources = [torch.from_numpy(views[name].reshape(tuple(tensor.shape)).copy()) for name, tensor in pairs]
     before = [tensor.detach().clone() for _, tensor in pairs]
     with torch.no_grad():
@@ -71,7 +71,7 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
     for name, tensor in _pairs(layer, module):
         # by way of float64, since NumPy does not know all of PyTorch's dtypes
         numbers = tensor.detach().cpu().double().numpy()
-        _in_range("module", numbers, np.finfo(dtype).max, dtype)
+        _validate.fits("module", numbers, dtype)
         views[name][...] = numbers.reshape(views[name].shape)
     return layer.backend.asarray(theta)
 
@@ -81,13 +81,6 @@ def _check(layer: Any, module: Any) -> None:
         _validate.reject("layer", "a layer or network", repr(layer))
     if not hasattr(module, "named_parameters"):
         _validate.reject("module", "a torch.nn.Module", repr(module))
-
-
-def _in_range(argument: str, numbers: np.ndarray[Any, Any], largest: float, dtype: Any) -> None:
-    """Check that no finite number becomes infinite in a dtype of either library."""
-    found = float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0))
-    if found > largest:
-        _validate.reject(argument, f"numbers in the range of {dtype}", f"{found:g} among them")
 
 
 def _pairs(layer: Layer, module: Any) -> list[tuple[str, Any]]:
