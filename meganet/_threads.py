@@ -203,7 +203,7 @@ def _start_afresh() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # nobody is amid a change of BLAS' threads then, which takes a lock inside of BLAS; as in `concurrent.futures`
+    # no thread is changing the limit of BLAS then, which takes a lock inside BLAS; as in `concurrent.futures`
     os.register_at_fork(
         before=_lock.acquire,
         after_in_child=_lock._at_fork_reinit,  # type: ignore[attr-defined]

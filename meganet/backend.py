@@ -233,7 +233,7 @@ def _keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next arrays instead of returning it to the system.
 
     A training step makes the same arrays of some megabytes again and again. By default glibc returns memory of
-    that size at each ``free`` and has it faulted in anew, page by page, which takes up to half of the step. Other C
+    that size at each ``free`` and has it faulted in again, page by page, which takes up to half of the step. Other C
     libraries are left as they are.
     """
     try:

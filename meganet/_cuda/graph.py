@@ -165,7 +165,7 @@ def _is_refusal(error: BaseException) -> Any:
 
 
 def _release_frames(error: BaseException | None) -> None:
-    """Let go of the arrays that the frames of an error and of those before it hold, and of their memory."""
+    """Release the arrays, and their memory, that the frames of an error and of those before it hold."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -97,7 +97,7 @@ def _cifar(
     count, done = sum(content.size for content in contents.values()) // size, 0
     images, found = np.empty((count, *CIFAR_SHAPE), np.uint8), np.empty(count, np.int64)
     for name in members:
-        # let go of once it is copied
+        # freed once it is copied
         records = contents.pop(name).reshape(-1, size)
         part = slice(done, done + len(records))
         found[part], images[part] = records[:, label], records[:, labels:].reshape(-1, *CIFAR_SHAPE)

@@ -100,7 +100,7 @@ def _dask(address: str) -> Iterator[None]:
             got = f"no connection any more to {address!r}"
         _validate.reject(
             "cluster",
-            "a scheduler and workers that live",
+            "a scheduler and workers that can be reached",
             f"{got}; nothing stored is lost, the same command continues",
             WorkersError,
         )

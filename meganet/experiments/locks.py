@@ -47,7 +47,7 @@ def waited_for(folder: Path) -> Iterator[None]:
     try:
         lock = acquire(folder, PATIENCE)
     except Timeout:
-        print(f"meganet: waiting for {holder(folder)}, who writes in {folder}", file=sys.stderr, flush=True)
+        print(f"meganet: waiting for {holder(folder)}, which writes in {folder}", file=sys.stderr, flush=True)
         lock = acquire(folder, -1)
     try:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,6 +121,7 @@ def _level(protocol: Protocol, classes: int, backend: Backend, alpha: float, set
     return Level(*(Objective(network, classifier, images, labels, **regularizers) for images, labels in sets))
 
 
+@lru_cache(maxsize=4)
 def _vec_as_images(shape: tuple[int, ...], dtype: Any, backend: Backend) -> LinearOperator:
     """Return the permutation that takes MATLAB's ``vec(W)`` for images, as the original's MNIST example does.
 

@@ -1,8 +1,8 @@
 """Matrices of real numbers from MAT-files of version 7.3, which are HDF5 files.
 
-HDF5 files may send their reader to other files, run plugins, and unfold to any size. So the library only says where the
-data are; it reads them itself only where their size in the file is that in memory, and compressed data are unfolded
-here.
+HDF5 files may send their reader to other files, run plugins, and decompress to any size. So the library only says where
+the data are; it reads them itself only where their size in the file is that in memory, and compressed data are
+decompressed here.
 """
 
 from __future__ import annotations

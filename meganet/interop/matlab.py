@@ -224,7 +224,7 @@ def load_mat(
     for name in weights:
         if name not in stored:
             _validate.reject("path", f"a file with the variable {name!r}", str(path))
-    # what has been brought into our order is let go of
+    # each is freed once it is in our order
     return {name: from_matlab(parameters, stored.pop(name), dtype) for name, parameters in weights.items()}
 
 

@@ -165,7 +165,7 @@ class Problem:
 
     def number(self, value: Any) -> float:
         """Return a scalar, of the backend or not, on the host."""
-        return float(self.backend.to_host(value) if self.backend.owns(value) else value)
+        return _validate.as_float(self.backend.to_host(value) if self.backend.owns(value) else value)
 
 
 class Step(NamedTuple):

@@ -26,7 +26,7 @@ class SparseEngine(Engine):
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>``: a scatter of ``y[row] x[column]`` to the parameters."""
-        pattern = _device_pattern(backend, tuple(kernel_shape), tuple(x.shape[2:]))
+        pattern = _pattern(backend, tuple(kernel_shape), tuple(x.shape[2:]))
         products = backend.xp.zeros(pattern.parameter.shape, dtype=x.dtype)
         flat_x, flat_y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)
         for n in range(x.shape[0]):
@@ -61,7 +61,7 @@ class CirculantPattern:
 
 
 @lru_cache(maxsize=4)
-def _device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> CirculantPattern:
+def _pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> CirculantPattern:
     pattern = CirculantPattern(kernel_shape, image_shape)
     for name in ("indices", "indptr", "parameter", "rows"):
         setattr(pattern, name, backend.asarray(getattr(pattern, name)))
@@ -86,7 +86,7 @@ def device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape:
 
 def circulant_matrix(backend: Backend, kernel: Array, image_shape: tuple[int, ...]) -> Any:
     """Return ``K(kernel)`` as a sparse matrix: a gather of the kernel's numbers into the stored pattern."""
-    pattern = _device_pattern(backend, tuple(kernel.shape), tuple(image_shape))
+    pattern = _pattern(backend, tuple(kernel.shape), tuple(image_shape))
     data = kernel.reshape(-1)[pattern.parameter]
     # copies: the caller may change the matrix in place, the stored pattern serves the next kernel
     return backend.sparse.csr_array((data, pattern.indices.copy(), pattern.indptr.copy()), shape=pattern.shape)
