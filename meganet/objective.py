@@ -68,8 +68,7 @@ class Objective:
         W_regularizer: Regularizer | None = None,
     ) -> None:
         for name, part in (("network", network), ("classifier", classifier)):
-            if not isinstance(part, Layer):
-                _validate.reject(name, "a Layer", repr(part))
+            _validate.instance(name, part, Layer, "a Layer")
         if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
             expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
             _validate.reject("classifier", expected, repr(classifier))

@@ -42,8 +42,7 @@ class VariableProjection:
     """
 
     def __init__(self, objective: Objective, *, control: Control | None = None) -> None:
-        if not isinstance(objective, Objective):
-            _validate.reject("objective", "an Objective", repr(objective))
+        _validate.instance("objective", objective, Objective, "an Objective")
         penalty = objective.W_regularizer
         if penalty is None or penalty.size != objective.classifier.parameters.size:
             expected = f"a W_regularizer on all {objective.classifier.parameters.size} weights of the classifier"

@@ -89,8 +89,7 @@ def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np
     [[2, 4], [3, 0]]
     """
     count = _validate.integer("count", count)
-    if not isinstance(sizes, Sequence):
-        _validate.reject("sizes", "a sequence of integers", repr(sizes))
+    _validate.instance("sizes", sizes, Sequence, "a sequence of integers")
     _validate.generator("rng", rng, "permutation")
     sizes = [_validate.integer("sizes", s) for s in sizes]
     if sum(sizes) > count:

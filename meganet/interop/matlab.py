@@ -64,8 +64,7 @@ def _axes(p: Parameter) -> tuple[int, ...]:
 
 
 def _check_parameters(argument: str, parameters: Any) -> None:
-    if not isinstance(parameters, Parameters):
-        _validate.reject(argument, "the parameters of a network, a classifier or an objective", repr(parameters))
+    _validate.instance(argument, parameters, Parameters, "the parameters of a network, a classifier or an objective")
 
 
 def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
@@ -229,8 +228,7 @@ def load_mat(
 
 
 def _check_names(weights: Any) -> None:
-    if not isinstance(weights, Mapping):
-        _validate.reject("weights", "a mapping from the names of variables", repr(weights))
+    _validate.instance("weights", weights, Mapping, "a mapping from the names of variables")
     for name in weights:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
             _validate.reject("weights", "names that MATLAB accepts", repr(name))

@@ -33,8 +33,7 @@ def scipy_arguments(objective: Objective, hessian: str = "gauss-newton") -> dict
     (``"L-BFGS-B"``) want ``hessp`` left out.
     """
     _validate.choice("hessian", hessian, KINDS)
-    if not isinstance(objective, Objective):
-        _validate.reject("objective", "an Objective", repr(objective))
+    _validate.instance("objective", objective, Objective, "an Objective")
     backend, dtype = objective.backend, objective.dtype
     last: dict[str, Any] = {}
 

@@ -77,8 +77,7 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
 
 
 def _check(layer: Any, module: Any) -> None:
-    if not isinstance(layer, Layer):
-        _validate.reject("layer", "a layer or network", repr(layer))
+    _validate.instance("layer", layer, Layer, "a layer or network")
     if not hasattr(module, "named_parameters"):
         _validate.reject("module", "a torch.nn.Module", repr(module))
 

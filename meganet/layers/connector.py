@@ -27,8 +27,7 @@ class ConnectorLayer(Layer):
     """
 
     def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:
-        if not isinstance(operator, LinearOperator):
-            _validate.reject("operator", "a LinearOperator", repr(operator))
+        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.offset = operator, offset
         if offset is not None:
             operator.backend.require_floats("offset", offset)

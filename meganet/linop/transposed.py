@@ -22,8 +22,7 @@ class Transposed(ParametricOperator):
     """
 
     def __init__(self, operator: ParametricOperator) -> None:
-        if not isinstance(operator, ParametricOperator):
-            _validate.reject("operator", "a ParametricOperator, whose kernel is known", repr(operator))
+        _validate.instance("operator", operator, ParametricOperator, "a ParametricOperator, whose kernel is known")
         super().__init__(operator.kernel, operator.range_shape, operator.domain_shape, operator.backend)
         self.operator, self.kernel_shape, self.role = operator, operator.kernel_shape, operator.role
 

@@ -78,8 +78,7 @@ class Integrator(Layer):
         self.stages = tuple(_checked(f"stages[{k}]", stage) for k, stage in enumerate(stages))
         self.times, split = _validate.integer("times", times), _validate.integer("split", split)
         for name, layer in layers:
-            if not isinstance(layer, Layer):
-                _validate.reject(f"layer {name!r}", "a Layer", repr(layer))
+            _validate.instance(f"layer {name!r}", layer, Layer, "a Layer")
         self.layers = tuple(layer for _, layer in layers)
         self.shared, self.split = shared, split
         first = self.layers[0]

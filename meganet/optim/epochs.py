@@ -137,8 +137,7 @@ class Shared:
         return replace(state.copy(), epoch=_validate.integer("state.epoch", state.epoch, minimum=0))
 
     def _check_state(self, state: SGDState, backend: Backend, x0: Array) -> None:
-        if not isinstance(state, SGDState):
-            _validate.reject("state", "an SGDState or None", repr(state))
+        _validate.instance("state", state, SGDState, "an SGDState or None")
         backend.require("state.x", state.x)
         _validate.array_shape("state.x", state.x, tuple(x0.shape))
         _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
@@ -272,8 +271,7 @@ class _Recorded:
 def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
     """Make the runs; without a stack it is one."""
     for number, run in enumerate(runs):
-        if not isinstance(run, Run):
-            _validate.reject(f"runs[{number}]", "a Run", repr(run))
+        _validate.instance(f"runs[{number}]", run, Run, "a Run")
     states = [shared.start(run) for run in runs]
     for number, state in enumerate(states[1:], start=1):
         what = f"runs[{number}].x0"

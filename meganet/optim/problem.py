@@ -199,8 +199,7 @@ def minimize(
         What `advance` remembers and changes; a copy is reported.
     """
     control = Control() if control is None else control
-    if not isinstance(control, Control):
-        _validate.reject("control", "a Control or None", repr(control))
+    _validate.instance("control", control, Control, "a Control or None")
     measure = (lambda point: point.norm) if measure is None else measure
     point = problem.at(problem.x0)
     target = max(control.rtol * measure(point), control.atol)
