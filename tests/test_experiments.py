@@ -203,6 +203,13 @@ def test_runs_of_a_seed_validate_on_the_same_images_whatever_they_train_on(data,
         assert base[2] == other[2] and other[3] == base[3][: len(other[3])]
 
 
+def test_trials_share_what_they_have_in_common(data):
+    levels = [build_levels(TINY, data, trial, get_backend()) for trial in (0, 1)]
+    for first, second in zip(*levels, strict=True):
+        for name in ("network", "classifier", "theta_regularizer", "W_regularizer"):
+            assert getattr(first.training, name) is getattr(second.training, name)
+
+
 def test_coarse_training_validates_on_the_images_of_the_arms(data):
     """Experiments store it with another number of fine examples, see `Protocol.coarse`."""
     (own, _), (shared, _) = (build_levels(p, data, 0, get_backend()) for p in (TINY, TINY.coarse()))

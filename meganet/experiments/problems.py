@@ -16,6 +16,7 @@ from meganet.experiments.protocol import Protocol, build_network
 from meganet.layers import ConnectorLayer, DenseLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator, Matrix
 from meganet.multigrid import prolongate, prolongate_images, restrict_images
+from meganet.networks import Chain
 from meganet.objective import Objective
 from meganet.regularizers import Tikhonov
 
@@ -111,14 +112,22 @@ def _seen(images: Array, kind: str) -> Array:
 
 
 def _level(protocol: Protocol, classes: int, backend: Backend, alpha: float, sets: Any) -> Level:
-    network = build_network(protocol.network, tuple(sets[0][0].shape[2:]), backend)
+    network, classifier, regularizers = _parts(protocol, classes, backend, alpha, tuple(sets[0][0].shape[2:]))
+    return Level(*(Objective(network, classifier, images, labels, **regularizers) for images, labels in sets))
+
+
+# trials that share their parts need not be compared, number by number, each time that they are evaluated together
+@lru_cache(maxsize=8)
+def _parts(
+    protocol: Protocol, classes: int, backend: Backend, alpha: float, image_shape: tuple[int, int]
+) -> tuple[Chain, DenseLayer, dict[str, Any]]:
+    network = build_network(protocol.network, image_shape, backend)
     classifier = DenseLayer(network.range_shape, classes, backend=backend)
     penalty = Tikhonov(Identity(network.parameters.size, backend=backend), protocol.theta_alpha)
     gradient: LinearOperator = Gradient((classes, *network.range_shape), protocol.mesh_width, backend=backend)
     if protocol.W_neighbours == "vec":
         gradient = gradient @ _vec_as_images(gradient.domain_shape, protocol.float_dtype, backend)
-    regularizers: dict[str, Any] = {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
-    return Level(*(Objective(network, classifier, images, labels, **regularizers) for images, labels in sets))
+    return network, classifier, {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
 
 
 @lru_cache(maxsize=4)
