@@ -8,9 +8,23 @@ import pytest
 import scipy.sparse
 
 import meganet
-from meganet import datasets, interop, linop, losses, multigrid, stencils
+from meganet import (
+    Control,
+    DenseLayer,
+    ResidualNetwork,
+    SymmetricLayer,
+    datasets,
+    interop,
+    lbfgs,
+    linop,
+    losses,
+    multigrid,
+    sgd,
+    stencils,
+)
 from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.checks import check_adjoint, check_derivative
 from meganet.linop import (
     CirculantConvolution,
     Dense,
@@ -21,6 +35,7 @@ from meganet.linop import (
     Matrix,
     Sparse,
 )
+from meganet.optim import arnoldi, gmres, gmres_in_ball, meganet_cg, steihaug
 from meganet.plotting import plot_mosaic
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
@@ -332,3 +347,55 @@ def test_features_of_the_sklearn_classifier():
             classifier.fit(x, wrong(y))
         with pytest.raises(InputError, match=f"X: expected a plain array .*{advice}"):
             classifier.predict(wrong(x))
+
+
+def _sgd(**arguments):
+    return sgd(lambda x, i: (x @ x, 2 * x), np.ones(3), 4, epochs=1, learning_rate=0.1, batch_size=2, **arguments)
+
+
+def _steps():
+    return SymmetricLayer(Dense(np.zeros((3, 3))))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("special", [np.ma.masked_array, np.matrix])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda special: _sgd(order=lambda epoch: special(np.arange(4))),
+        lambda special: lbfgs(lambda x: (special(x @ x), 2 * x), np.ones(3)),
+        lambda special: lbfgs(
+            lambda x: (x @ x, 2 * x), np.ones(3), control=Control(observe=lambda x: {"a": special(1.0)})
+        ),
+        lambda special: steihaug(lambda v: v, special(np.ones(3)), 1.0),
+        lambda special: gmres_in_ball(lambda v: v, special(np.ones(3)), 1.0, 2),
+        lambda special: gmres(lambda v: v, special(np.ones(3)), 2),
+        lambda special: arnoldi(lambda v: v, special(np.ones(3)), 2),
+        lambda special: meganet_cg(lambda v: v, special(np.ones(3))),
+        lambda special: ResidualNetwork(_steps(), 2, 1.0, coefficients=special(np.eye(2))),
+        lambda special: DenseLayer((2,), 1).parameters.view(special(np.ones(3))),
+        lambda special: check_derivative(np.tanh, lambda v: v, special(np.zeros(3)), np.ones(3)),
+        lambda special: check_derivative(np.tanh, lambda v: v, np.zeros(3), special(np.ones(3))),
+        lambda special: check_derivative(lambda x: special(x), lambda v: v, np.zeros(3), np.ones(3)),
+        lambda special: check_adjoint(lambda v: v, lambda w: w, v=special(np.ones(3)), w=np.ones(3)),
+    ],
+)
+def test_results_and_vectors_too_are_plain_arrays(call, special):
+    with pytest.raises(InputError, match=r"expected a plain array.*(masked array|np\.matrix)"):
+        call(special)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: steihaug(lambda v: v, [1.0, 2.0], 1.0),
+        lambda: gmres(lambda v: v, np.ones((2, 2)), 1),
+        lambda: meganet_cg(lambda v: v, np.ones(2, int)),
+        lambda: ResidualNetwork(_steps(), 2, 1.0, coefficients=[[1], [2, 3]]),
+        lambda: ResidualNetwork(_steps(), 2, 1.0, coefficients="no"),
+        lambda: DenseLayer((2,), 1).parameters.view([1.0, 2.0, 3.0]),
+    ],
+)
+def test_what_is_no_vector_of_numbers_is_one_line(call):
+    with pytest.raises(InputError, match=r"^[^\n]*expected[^\n]*$"):
+        call()

@@ -242,6 +242,9 @@ class TestSklearn:
         for arguments, message in (
             ({"solver": "newton"}, "solver: expected one of"),
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
+            ({"image_shape": 6}, "image_shape: expected a tuple of 3 positive integers"),
+            ({"network": "residual"}, "network: expected a function from domain_shape to a layer, or None"),
+            ({"network": len}, "network: expected a layer or network from it, got 1"),
             ({"width": 0}, "width: expected an integer of at least 1, got 0"),
             ({"max_iter": 0}, "max_iter: expected an integer of at least 1, got 0"),
         ):
@@ -249,3 +252,11 @@ class TestSklearn:
                 MeganetClassifier(**arguments).fit(x, y)
         with pytest.raises(InputError, match="y: expected two classes or more, got one class"):
             MeganetClassifier().fit(x, 0 * y)
+
+    @pytest.mark.parametrize("image_shape", [(1, 1, 6), (1, 6, 1), (3, 1, 2)])
+    def test_signals_get_stencils_along_their_axis(self, image_shape):
+        from meganet.interop.sklearn import MeganetClassifier
+
+        x, y = np.random.default_rng(0).standard_normal((30, 6)), np.arange(30) % 2
+        model = MeganetClassifier(image_shape=image_shape, width=2, depth=1, max_iter=2, random_state=0).fit(x, y)
+        assert model.predict(x[:4]).shape == (4,)

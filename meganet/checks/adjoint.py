@@ -72,6 +72,8 @@ def check_adjoint(
         if adjoint is None or v is None or w is None:
             _validate.reject("adjoint, v, w", "all three for a check of functions", "None among them")
         forward, backward = operator, adjoint
+    for argument, array in (("v", v), ("w", w)):
+        _validate.plain(argument, array)
     a_v, at_w = forward(v), backward(w)
     if a_v.shape != w.shape or at_w.shape != v.shape:
         raise CheckError(f"{name}: A maps {v.shape} to {a_v.shape} and its adjoint {w.shape} to {at_w.shape}")

@@ -119,9 +119,13 @@ def check_derivative(
     >>> round(table.order, 1)
     2.0
     """
+    for argument, array in (("x", x), ("direction", direction)):
+        _validate.plain(argument, array)
     point, length = _check_point(x, direction)
     direction = direction.astype(np.float64)
     f0, slope = function(x), derivative(direction)
+    _validate.plain("function", f0)
+    _validate.plain("derivative", slope)
     size, slope_size = norms(f0), norms(slope)
     if getattr(f0, "dtype", np.float64) == np.float32:
         _validate.reject("function", "one that keeps to float64", "float32")

@@ -32,7 +32,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     image_shape : tuple of int, optional
-        (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions.
+        (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions; 1x3 for
+        signals, (C, 1, L).
     width, depth : int
     network : callable, optional
         ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or `image_shape`.
@@ -108,7 +109,10 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         rng = np.random.default_rng(random.randint(2**31 - 1))
         make = self._residual if self.network is None else self.network
+        if not callable(make):
+            _validate.reject("network", "a function from domain_shape to a layer, or None", repr(make))
         self.network_ = make(tuple(int(n) for n in images.shape[1:]))
+        _validate.instance("network", self.network_, Layer, "a layer or network from it")
         home = self.network_.backend
         self.classifier_ = DenseLayer(self.network_.range_shape, len(self.classes_), backend=home)
         sizes = (self.network_.parameters.size, self.classifier_.parameters.size)
@@ -155,7 +159,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     def _images(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.image_shape is None:
             return X
-        shape = _validate.shape("image_shape", tuple(self.image_shape), ndim=3)
+        given = self.image_shape
+        shape = _validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
         if X.shape[1] != int(np.prod(shape)):
             _validate.reject("X", f"{int(np.prod(shape))} features, an image of shape {shape}", str(X.shape[1]))
         return X.reshape(-1, *shape)
@@ -167,8 +172,9 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
             opening: Layer = DenseLayer(domain_shape, width, activation="tanh", backend=home)
             kernel: Any = Dense(home.xp.zeros((width, width)), home)
         else:
-            opening = ConvolutionLayer(domain_shape, width, activation="tanh", bias=True, backend=home)
-            kernel = CirculantConvolution(home.xp.zeros((width, width, 3, 3)), domain_shape[1:], backend=home)
+            stencil = (3 if domain_shape[1] >= 3 else 1, 3 if domain_shape[2] >= 3 else 1)
+            opening = ConvolutionLayer(domain_shape, width, stencil, activation="tanh", bias=True, backend=home)
+            kernel = CirculantConvolution(home.xp.zeros((width, width, *stencil)), domain_shape[1:], backend=home)
         return Chain([opening, ResidualNetwork(SymmetricLayer(kernel, bias_in=True), depth, 1 / depth)])
 
     def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:

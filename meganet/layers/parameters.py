@@ -66,7 +66,8 @@ class Parameters(tuple[Parameter, ...]):
 
         Of a stack of vectors, (T, size), the views have the axis T in front.
         """
-        lead = ("T",) if theta.ndim == 2 else ()
+        _validate.plain("theta", theta)
+        lead = ("T",) if getattr(theta, "ndim", 1) == 2 else ()
         _validate.array_shape("theta", theta, (*lead, self.size))
         if not lead and not theta.flags.c_contiguous:
             _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")

@@ -87,7 +87,7 @@ class Integrator(Layer):
                 _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
         self._basis: Matrix | None = None
         if coefficients is not None:
-            in_time = np.array(coefficients, dtype=np.float64)
+            in_time = _validate.numbers("coefficients", coefficients).astype(np.float64)
             _validate.array_shape("coefficients", in_time, ("K", times))
             _validate.not_empty("coefficients", in_time, "row")
             if not np.isfinite(in_time).all():

@@ -126,10 +126,7 @@ class Shared:
         functions.optional("callback", run.callback)
         if not callable(run.order):
             _validate.integer("order", run.order, minimum=0)
-        backend, x0, state = backend_of(run.x0), run.x0, run.state
-        backend.require("x0", x0)
-        _validate.array_shape("x0", x0, ("n",))
-        _validate.float_dtype("dtype of x0", x0.dtype)
+        backend, x0, state = functions.flat("x0", run.x0), run.x0, run.state
         if state is None:
             x = self.projected_alone(x0.copy())
             return SGDState(x, self.rule.start(backend, x))
@@ -181,13 +178,11 @@ class Shared:
         """Return the numbers of the examples in the mini-batches of an epoch, (batches, batch_size)."""
         n = self.examples
         given = order(epoch) if callable(order) else random_stream(order, epoch).permutation(n)
-        try:
-            indices = np.array(host(given))
-        except ValueError:
-            indices = np.zeros(0)
+        expected = f"a permutation of 0 to {n - 1} for epoch {epoch}"
+        indices = _validate.read("order", host(given), expected).copy()
         whole = indices.shape == (n,) and indices.dtype.kind in "iu" and np.array_equal(np.sort(indices), np.arange(n))
         if not whole:
-            _validate.reject("order", f"a permutation of 0 to {n - 1} for epoch {epoch}", repr(given))
+            _validate.reject("order", expected, repr(given))
         return indices[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
 
     def projected(self, x: Array) -> Array:

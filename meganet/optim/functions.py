@@ -24,6 +24,15 @@ def optional(argument: str, function: Any) -> None:
         required(argument, function, "a function or None")
 
 
+def flat(argument: str, x: Any) -> Backend:
+    """Return the backend of a flat vector of float32 or float64; refuse anything else."""
+    backend = backend_of(x)
+    backend.require(argument, x)
+    _validate.array_shape(argument, x, ("n",))
+    _validate.float_dtype(f"dtype of {argument}", x.dtype)
+    return backend
+
+
 def pair(backend: Backend, result: Any, like: Array) -> tuple[Any, Array]:
     """Return value and gradient as ``fun(x)`` gave them, for one x or a stack `like` it; nothing is read back."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
@@ -83,6 +92,7 @@ def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> di
 
 def _real(argument: str, backend: Backend, value: Any, shape: tuple[int, ...]) -> None:
     """Refuse what is no real number, or no array of them of the given shape."""
+    _validate.plain(argument, value)
     expected = "a real number" if not shape else f"real numbers, an array of shape {shape}"
     if backend.owns(value) or isinstance(value, (np.ndarray, np.generic)):
         if tuple(value.shape) != shape or value.dtype.kind not in "fiub":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, backend_of
+from meganet.backend import Array
 from meganet.optim import functions
 from meganet.optim.steihaug import Subproblem, checked_radius
 
@@ -49,7 +49,7 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
         At most so many products.
     """
     dimension = _validate.integer("dimension", dimension)
-    backend, product = backend_of(start), functions.owned("product", product, "the start")
+    backend, product = functions.flat("start", start), functions.owned("product", product, "the start")
 
     def dot(a: Array, b: Array) -> float:
         return float(backend.to_host(backend.dot(a, b)))
@@ -95,7 +95,7 @@ def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Ar
         NaN if a product is not finite.
     """
     dimension = _validate.integer("dimension", dimension)
-    product, backend = functions.owned("product", product, "b"), backend_of(b)
+    product, backend = functions.owned("product", product, "b"), functions.flat("b", b)
     start = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
     r = b if x0 is None else b - product(start)
     beta = math.sqrt(float(backend.to_host(backend.dot(r, r))))
@@ -138,9 +138,9 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     in that case, which for an indefinite H leads uphill.
     """
     radius = checked_radius(radius)
+    backend = functions.flat("gradient", gradient)
     dimension = min(_validate.integer("dimension", dimension), int(gradient.shape[0]))
     space = arnoldi(product, -gradient, dimension)
-    backend = backend_of(gradient)
     norm = math.sqrt(float(backend.to_host(backend.dot(gradient, gradient))))
     m = space.matrix.shape[1]
     right = np.zeros(m + 1)

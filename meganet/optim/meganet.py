@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from meganet import _validate
-from meganet.backend import Array, backend_of
+from meganet.backend import Array
 from meganet.optim import functions
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
 from meganet.optim.steihaug import Preconditioner, checked_radius
@@ -75,7 +75,7 @@ def meganet_cg(
     MeganetSolution
         For ``b = 0``, where the original fails, ``x0`` or zero.
     """
-    backend, radius = backend_of(b), checked_radius(radius)
+    backend, radius = functions.flat("b", b), checked_radius(radius)
     tol, max_iterations = _validate.real("tol", tol, minimum=0), _validate.integer("max_iterations", max_iterations)
     product = functions.owned("product", product, "b")
     if preconditioner is not None:

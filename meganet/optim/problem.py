@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from meganet import _validate
-from meganet.backend import Array, backend_of
+from meganet.backend import Array
 from meganet.optim import functions
 from meganet.optim.history import History
 
@@ -124,10 +124,7 @@ class Problem:
         functions.required("fun", fun)
         if hessian is not None:
             functions.required("hessian", hessian, "a function of the point")
-        self.fun, self.make_hessian, self.backend = fun, hessian, backend_of(x0)
-        self.backend.require("x0", x0)
-        _validate.array_shape("x0", x0, ("n",))
-        _validate.float_dtype("dtype of x0", x0.dtype)
+        self.fun, self.make_hessian, self.backend = fun, hessian, functions.flat("x0", x0)
         self.x0, self.evaluations, self.products = x0.copy(), 0, 0
 
     def at(self, x: Array) -> Point:

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from meganet import _validate
-from meganet.backend import Array, backend_of
+from meganet.backend import Array
 from meganet.optim import functions
 
 Preconditioner = Callable[[Array], Array]
@@ -92,12 +92,12 @@ def steihaug(
     >>> steihaug(lambda v: H @ v, g, 2.0, rtol=1e-10).step
     array([1. , 0.1])
     """
+    backend = functions.flat("gradient", gradient)
     radius, rtol = checked_radius(radius), _validate.real("rtol", rtol, minimum=0)
     product = functions.owned("product", product, "the gradient")
     if preconditioner is not None:
         preconditioner = functions.owned("preconditioner", preconditioner, "the gradient")
     limit = gradient.shape[0] if max_iterations is None else _validate.integer("max_iterations", max_iterations)
-    backend = backend_of(gradient)
 
     def dot(a: Array, b: Array) -> float:
         return float(backend.to_host(backend.dot(a, b)))
