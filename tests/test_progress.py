@@ -23,14 +23,14 @@ def execute(path, **options):
 
 
 @contextlib.contextmanager
-def terminal(monkeypatch):
-    """Standard output and error are one terminal of 100 columns; what was written there."""
+def terminal(monkeypatch, rows=40, columns=100):
+    """Standard output and error are one terminal of a size; what was written there."""
     import fcntl
     import struct
     import termios
 
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     stream, parts = os.fdopen(theirs, "w", buffering=1), []
 
     def read():
@@ -75,6 +75,12 @@ def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
     assert " elapsed, " in text and " remaining, " in text and " of 8 runs" in text and "\x1b[A" not in text
     lines = [line for line in screen(text) if line]
     assert len(lines) == 8 and all(re.fullmatch(r"trial \d/2 \w+: .*s per epoch", line) for line in lines), lines
+
+
+def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(tmp_path, monkeypatch):
+    with terminal(monkeypatch, rows=0, columns=0) as written:
+        execute(tmp_path, report=print)
+        assert " elapsed, " in written()
 
 
 def test_off_a_terminal_there_is_no_bar(tmp_path, capsys):

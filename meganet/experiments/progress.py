@@ -21,8 +21,8 @@ from meganet.experiments.remaining import Part, Remaining, duration
 from meganet.experiments.store import ResultsFolder
 from meganet.optim import Divergence
 
-SECONDS = 0.5
-LAYOUT = "{percentage:3.0f}%|{bar}| {elapsed} elapsed{postfix}"
+SECONDS, ROWS = 0.5, 20
+LAYOUT = "{percentage:3.0f}%|{bar}| {desc}"
 EVALUATION = 0.3
 """Forward pass over an example, in units of a training step on it."""
 CLASSIFIER = 0.02
@@ -100,7 +100,8 @@ class Progress:
     ) -> None:
         self.runs, self.report = runs, report
         self.in_lines = shown and not sys.stderr.isatty()
-        self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not shown or self.in_lines)
+        # of a terminal that does not know its size tqdm would think that it has no line for the bar
+        self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not shown or self.in_lines, nrows=ROWS)
         self._done = [run.epochs for run in runs]
         self._start = time.monotonic()
         parts = [run.part() for run in runs]
@@ -158,7 +159,7 @@ class Progress:
         if not self._bar.disable:
             complete = sum(n >= run.stage.epochs for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)
-            self._bar.set_postfix_str(f"{self._left()}, {complete} of {len(done)} runs")
+            self._bar.set_description_str(f"{self._times()}, {complete} of {len(done)} runs")
 
     def _take_timings(self) -> None:
         """Let the runs' own timings count until their kind has been measured."""
