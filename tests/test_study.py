@@ -26,7 +26,9 @@ def study(tmp_path_factory):
     protocols = {network: dataclasses.replace(TINY, network=network) for network in "AB"}
     made = Study(tmp_path_factory.mktemp("study"), protocols, get_backend(), quadrants(count=120))
     with made:
-        made.run(sorted(TABLES), workers=Workers(), progress=False, line=lambda text: None)
+        lines: list[str] = []
+        made.run(sorted(TABLES), workers=Workers(), progress=False, line=lines.append)
+    assert "Table 4.1: net A, 2 trials, numpy" in lines
     return made
 
 
@@ -171,7 +173,7 @@ def test_a_time_that_is_not_known_is_not_taken_for_none(study, tmp_path, monkeyp
 
 def test_networks_that_changed_places_are_named(study, tmp_path):
     shutil.copytree(study.path / "net-A", tmp_path / "net-B")
-    with pytest.raises(ResultsError, match="out: expected results of net B, got .*net-B' with those of net A"):
+    with pytest.raises(ResultsError, match="results: expected results of net B, got .*net-B' with those of net A"):
         Study.open(tmp_path, None, get_backend())
 
 

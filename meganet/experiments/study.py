@@ -68,15 +68,15 @@ class Study:
         ResultsError
             If there are no results.
         """
-        root = user_path("out", path)
+        root = user_path("results", path)
         names = [name for name in entries(root) if re.fullmatch("net-.", name)]
         if not names:
-            refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
+            refuse("a folder with results of 'meganet reproduce'", repr(str(path)), "results")
         protocols = {name[-1]: read_protocol(root / name) for name in names}
         for network, protocol in protocols.items():
             if protocol.network != network:
                 got = f"{str(root / f'net-{network}')!r} with those of net {protocol.network}"
-                refuse(f"results of net {network}", got)
+                refuse(f"results of net {network}", got, "results")
         return cls(path, protocols, backend, load_data(next(iter(protocols.values())), data_folder, progress=False))
 
     def __enter__(self) -> Study:
@@ -92,7 +92,9 @@ class Study:
         """Run what is missing for the tables."""
         for network, of_network in networks_of(tables).items():
             folder, protocol = self.folders[network], self.folders[network].protocol
-            line(f"Tables {', '.join(of_network)}: net {network}, {protocol.trials} trial(s), {folder.backend.name}")
+            several, trials = "s" if len(of_network) > 1 else "", protocol.trials
+            size = f"{trials} trial{'s' if trials > 1 else ''}"
+            line(f"Table{several} {', '.join(of_network)}: net {network}, {size}, {folder.backend.name}")
             run(protocol, self.data, folder, of_network, workers=workers, progress=progress, report=line)
 
     def complete(self) -> tuple[str, ...]:
