@@ -14,7 +14,9 @@ import numpy as np
 
 LARGEST_SIZE = 2**63 - 1
 LONGEST = 1000
-"""Characters of what came; arrays are long and have several lines."""
+"""Characters of what came."""
+FEW = 8
+"""Numbers of an array that are shown."""
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -43,6 +45,13 @@ def reject(argument: str, expected: str, got: object, error: type[InputError] = 
     raise error("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
 
 
+def shown(value: Any) -> str:
+    """Return what came in a form that a line can hold: arrays of more than a few numbers by shape and dtype."""
+    if math.prod(getattr(value, "shape", ())) > FEW and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)}, {value.dtype}"
+    return repr(value)
+
+
 def reject_file(path: object, expected: str, got: object) -> NoReturn:
     """Raise `UserError` about a file."""
     reject(str(path), expected, got, UserError)
@@ -52,7 +61,7 @@ def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`."""
     known = sorted(choices)
     if not isinstance(value, str) or value not in known:
-        reject(argument, "one of " + ", ".join(repr(c) for c in known), repr(value))
+        reject(argument, "one of " + ", ".join(repr(c) for c in known), shown(value))
     return value
 
 
@@ -61,7 +70,7 @@ def integer(argument: str, value: Any, minimum: int = 1) -> int:
     if type(value) is int and value >= minimum:
         return value
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        reject(argument, f"an integer of at least {minimum}", repr(value))
+        reject(argument, f"an integer of at least {minimum}", shown(value))
     return int(value)
 
 
@@ -80,9 +89,9 @@ def real(argument: str, value: Any, *, above: float | None = None, minimum: floa
     expected = " ".join(["a finite number", *bounds])
     number = as_float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not math.isfinite(number):
-        reject(argument, expected, repr(value))
+        reject(argument, expected, shown(value))
     if (above is not None and number <= above) or (minimum is not None and number < minimum):
-        reject(argument, expected, repr(value))
+        reject(argument, expected, shown(value))
     return number
 
 
@@ -114,7 +123,7 @@ def as_float(value: Any) -> float:
 def instance(argument: str, value: Any, kind: type, expected: str) -> None:
     """Check that `value` is of a class."""
     if not isinstance(value, kind):
-        reject(argument, expected, repr(value))
+        reject(argument, expected, shown(value))
 
 
 def items(argument: str, value: Any, kind: type, expected: str) -> tuple[Any, ...]:
@@ -123,21 +132,21 @@ def items(argument: str, value: Any, kind: type, expected: str) -> tuple[Any, ..
     found = tuple(value) if isinstance(value, Iterable) and not scalar else ()
     if not found or not all(isinstance(item, kind) for item in found):
         empty = not scalar and hasattr(value, "__len__") and not len(value)
-        reject(argument, expected, "none" if empty else repr(value))
+        reject(argument, expected, "none" if empty else shown(value))
     return found
 
 
 def generator(argument: str, value: Any, method: str) -> None:
     """Check that `value` is a source of random numbers with a method."""
     if not hasattr(value, method):
-        reject(argument, "a numpy.random.Generator", repr(value))
+        reject(argument, "a numpy.random.Generator", shown(value))
 
 
 def path(argument: str, value: Any) -> Path:
     """Return `value` as a path."""
     text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(text, str):
-        reject(argument, "a path", repr(value))
+        reject(argument, "a path", shown(value))
     if "\0" in text:
         reject(argument, "a path without null characters", repr(text))
     return Path(text)
@@ -147,7 +156,7 @@ def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     """Return `value`, one integer or two, as two integers of at least `minimum`."""
     values = (value, value) if isinstance(value, Integral) else value
     if not isinstance(values, Sequence) or len(values) != 2:
-        reject(argument, "one integer or a pair of integers", repr(value))
+        reject(argument, "one integer or a pair of integers", shown(value))
     return size(f"{argument}[0]", values[0], minimum), size(f"{argument}[1]", values[1], minimum)
 
 
@@ -157,10 +166,10 @@ def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]
         value = (value,)
     if not isinstance(value, Sequence) or (ndim is not None and len(value) != ndim) or not value:
         count = "" if ndim is None else f"{ndim} "
-        reject(argument, f"a tuple of {count}positive integers", repr(value))
+        reject(argument, f"a tuple of {count}positive integers", shown(value))
     found = tuple(size(f"{argument}[{k}]", v) for k, v in enumerate(value))
     if math.prod(found) > LARGEST_SIZE:
-        reject(argument, f"at most {LARGEST_SIZE} entries", repr(value))
+        reject(argument, f"at most {LARGEST_SIZE} entries", shown(value))
     return found
 
 
@@ -232,10 +241,10 @@ def axes(argument: str, value: Any, ndim: int) -> tuple[int, ...]:
     values = (value,) if isinstance(value, Integral) else value
     expected = f"different axes of a tensor with {ndim}"
     if not isinstance(values, Sequence) or not values or not all(isinstance(v, Integral) for v in values):
-        reject(argument, expected, repr(value))
+        reject(argument, expected, shown(value))
     found = sorted({int(v) % ndim for v in values if -ndim <= int(v) < ndim})
     if len(found) != len(values):
-        reject(argument, expected, repr(value))
+        reject(argument, expected, shown(value))
     return tuple(found)
 
 
@@ -250,7 +259,7 @@ def float_dtype(argument: str, dtype: Any) -> np.dtype[Any]:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        reject(argument, "float32 or float64", repr(dtype))
+        reject(argument, "float32 or float64", shown(dtype))
     if found not in FLOAT_DTYPES:
         reject(argument, "float32 or float64", str(found))
     return found

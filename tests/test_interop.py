@@ -75,6 +75,10 @@ class TestMatlab:
             ),
             (lambda: save_mat(tmp_path / "no" / "w.mat", {}), "path: expected a file in an existing folder"),
             (lambda: from_matlab(network.parameters, theta + 1j), "vector: expected real numbers, got complex128"),
+            (
+                lambda: save_mat(path, {"theta": theta}),
+                r"weights\['theta'\]: expected a pair of parameters and vector, got an array of shape \(93,\), float",
+            ),
             (lambda: save_mat(path, {}, version="4"), "version: expected one of '5', '7.3', got '4'"),
             (lambda: to_matlab(network.parameters, theta[1:]), "vector: expected an array of shape"),
             (lambda: from_matlab(network.parameters, theta[1:]), "vector: expected 93 weights, got 92"),
@@ -244,7 +248,12 @@ class TestSklearn:
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
             ({"image_shape": 6}, "image_shape: expected a tuple of 3 positive integers"),
             ({"network": "residual"}, "network: expected a function from domain_shape to a layer, or None"),
-            ({"network": len}, "network: expected a layer or network from it, got 1"),
+            ({"network": len}, "network: expected a function from domain_shape to a layer, got 1"),
+            (
+                {"network": DenseLayer((6,), 5)},
+                "network: expected a function from domain_shape to a layer, or None, got",
+            ),
+            ({"network": lambda shape: None}, "network: expected a function from domain_shape to a layer, got None"),
             ({"width": 0}, "width: expected an integer of at least 1, got 0"),
             ({"max_iter": 0}, "max_iter: expected an integer of at least 1, got 0"),
         ):

@@ -199,3 +199,12 @@ def test_history_table_and_exact_csv():
     assert str(history).splitlines()[0].split() == ["epoch", "loss"]
     with pytest.raises(InputError, match="row: expected the columns"):
         history.append({"epoch": 3})
+
+
+def test_a_state_with_other_observed_columns_is_refused_by_name():
+    fun, x0 = (lambda x, indices: (0.0, x)), np.ones(2)
+    observe = lambda x: {"sum": float(x.sum())}  # noqa: E731
+    state = sgd(fun, x0, 8, epochs=1, learning_rate=0.1, batch_size=4, observe=observe)
+    with pytest.raises(InputError, match="observe: expected the columns sum of state.history, got none"):
+        sgd(fun, x0, 8, epochs=2, learning_rate=0.1, batch_size=4, state=state)
+    assert state.epoch == 1 and len(state.history) == 2

@@ -168,3 +168,22 @@ def test_paths_that_no_file_can_have(reader, path, monkeypatch):
         monkeypatch.setenv(reader, path)
     with pytest.raises(InputError):
         READERS[reader](path)
+
+
+def test_long_arrays_are_named_by_shape_and_dtype():
+    network = Chain([ConvolutionLayer((1, 4, 4), 2)])
+    for call in (
+        lambda: meganet.sgd(np.ones(500), np.ones(3), 40, epochs=1, learning_rate=0.1),
+        lambda: meganet.sgd(network, np.ones(3), 40, epochs=np.ones((20, 25)), learning_rate=0.1),
+        lambda: datasets.scale_images(np.ones((2, 1, 4, 4)), np.ones(500)),
+        lambda: meganet.checks.check_layer(np.ones(500)),
+    ):
+        with pytest.raises(InputError, match=r"expected .*, got an array of shape \(.*\), float64$"):
+            call()
+
+
+def test_images_without_a_channel_axis_are_told_how_to_get_one():
+    with pytest.raises(
+        InputError, match=r"expected shape \(N, C, H, W\) \(images\[:, None\] for one channel\), got shape"
+    ):
+        datasets.scale_images(np.zeros((5, 4, 4)), "unit")

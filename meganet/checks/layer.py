@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from meganet import _validate
 from meganet.backend import Array
 from meganet.checks.adjoint import CheckError, check_adjoint
 from meganet.checks.derivative import FLOOR_MAXIMUM, TaylorTable, check_derivative
@@ -71,6 +72,7 @@ def check_layer(
     >>> check_layer(ConvolutionLayer((2, 6, 5), 3)).floor < 1e-8
     True
     """
+    _validate.instance("layer", layer, Layer, "a layer or network")
     rng = np.random.default_rng(seed)
     draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
     n, m = layer.parameters.size, (examples, *layer.domain_shape)

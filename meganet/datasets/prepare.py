@@ -47,7 +47,8 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     dtype = _validate.float_dtype("dtype", dtype)
     images = _validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
     if images.ndim != 4 or min(images.shape) < 1:
-        _validate.reject("images", "shape (N, C, H, W)", f"shape {images.shape}")
+        advice = " (images[:, None] for one channel)" if images.ndim == 3 else ""
+        _validate.reject("images", f"shape (N, C, H, W){advice}", f"shape {images.shape}")
     if not np.isfinite(images).all():
         _validate.reject("images", "finite pixels", "NaN or infinity among them")
     return _unit(images, dtype) if scaling == "unit" else _standardized(images, dtype)

@@ -145,7 +145,7 @@ def save_mat(
     columns = {}
     for name, pair in weights.items():
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            _validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", repr(pair))
+            _validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", _validate.shown(pair))
         parameters, vector = pair
         _check_parameters(f"weights[{name!r}][0]", parameters)
         backend_of(vector).require("vector", vector)

@@ -109,10 +109,11 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         rng = np.random.default_rng(random.randint(2**31 - 1))
         make = self._residual if self.network is None else self.network
-        if not callable(make):
-            _validate.reject("network", "a function from domain_shape to a layer, or None", repr(make))
+        expected = "a function from domain_shape to a layer"
+        if not callable(make) or isinstance(make, Layer):  # a layer is called with weights and examples
+            _validate.reject("network", f"{expected}, or None", _validate.shown(make))
         self.network_ = make(tuple(int(n) for n in images.shape[1:]))
-        _validate.instance("network", self.network_, Layer, "a layer or network from it")
+        _validate.instance("network", self.network_, Layer, expected)
         home = self.network_.backend
         self.classifier_ = DenseLayer(self.network_.range_shape, len(self.classes_), backend=home)
         sizes = (self.network_.parameters.size, self.classifier_.parameters.size)

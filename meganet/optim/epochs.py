@@ -330,6 +330,10 @@ def _advance(
     for (run, state), (x, *memory), own, observed in zip(group, results, batches, rows, strict=True):
         step = _distance(backend, x, state.x)
         row = _row(epoch, rate, step, observed)
+        known = state.history.columns
+        if known and row.keys() != set(known):
+            got = ", ".join(observed) or "none"
+            _validate.reject("observe", f"the columns {', '.join(known[len(OWN) :]) or 'none'} of state.history", got)
         diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or is_finite(x)))
         if diverged:
             with np.errstate(over="ignore", invalid="ignore"):

@@ -15,7 +15,7 @@ from meganet.backend import Array, Backend, backend_of
 def required(argument: str, function: Any, expected: str = "a function") -> None:
     """Refuse what cannot be called."""
     if not callable(function):
-        _validate.reject(argument, expected, repr(function))
+        _validate.reject(argument, expected, _validate.shown(function))
 
 
 def optional(argument: str, function: Any) -> None:

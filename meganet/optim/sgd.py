@@ -57,7 +57,8 @@ def sgd(
     callback : callable, optional
         Called with the state after each epoch, for storing it: a copy, which stays as it is.
     state : SGDState, optional
-        A stored state to continue from, made with the same batch size and rule; it is left as it is.
+        A stored state to continue from, made with the same batch size, rule and columns of `observe`; it is left as it
+        is.
     on_divergence : {"warn", "continue", "stop"}
         A run has diverged when x, or a column objective, loss or value that is observed, is not finite after an epoch.
         The state then says in which epoch that was and, for an `Objective`, which layer gave the first number that is
