@@ -173,7 +173,7 @@ def test_a_time_that_is_not_known_is_not_taken_for_none(study, tmp_path, monkeyp
 
 def test_networks_that_changed_places_are_named(study, tmp_path):
     shutil.copytree(study.path / "net-A", tmp_path / "net-B")
-    with pytest.raises(ResultsError, match="results: expected results of net B, got .*net-B' with those of net A"):
+    with pytest.raises(ResultsError, match="out: expected results of net B, got .*net-B' with those of net A"):
         Study.open(tmp_path, None, get_backend())
 
 

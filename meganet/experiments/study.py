@@ -68,15 +68,15 @@ class Study:
         ResultsError
             If there are no results.
         """
-        root = user_path("results", path)
+        root = user_path("out", path)
         names = [name for name in entries(root) if re.fullmatch("net-.", name)]
         if not names:
-            refuse("a folder with results of 'meganet reproduce'", repr(str(path)), "results")
+            refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
         protocols = {name[-1]: read_protocol(root / name) for name in names}
         for network, protocol in protocols.items():
             if protocol.network != network:
                 got = f"{str(root / f'net-{network}')!r} with those of net {protocol.network}"
-                refuse(f"results of net {network}", got, "results")
+                refuse(f"results of net {network}", got)
         return cls(path, protocols, backend, load_data(next(iter(protocols.values())), data_folder, progress=False))
 
     def __enter__(self) -> Study:
