@@ -256,6 +256,8 @@ class Objective:
 
         On a device, objectives that differ in their examples only go through the network together.
         """
+        if not objectives:
+            return []
         first = objectives[0]
         stacks = first.backend.takes_stacks and len(objectives) > 1
         if not stacks or any(

@@ -9,7 +9,7 @@ from registry import OBJECTIVES, small_objective
 
 from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, StackedObjective, sgd
 from meganet._validate import InputError
-from meganet.optim import Divergence, DivergenceWarning, Run, SGDState, sgd_together
+from meganet.optim import Divergence, DivergenceWarning, Run, SGDState, lbfgs, sgd_together
 
 SETTINGS = {"epochs": 5, "learning_rate": 1.0, "batch_size": 2}
 
@@ -181,3 +181,7 @@ class TestLayers:
             x = backend.xp.zeros(objective.parameters.size)
             state = sgd(objective, x, 7, epochs=2, learning_rate=0.01, batch_size=3)
         assert state.divergence is None
+
+
+def test_a_value_beyond_float64_is_infinite():
+    assert lbfgs(lambda x: (10**400, x), np.ones(2)).reason == "not finite"

@@ -96,7 +96,7 @@ def test_runs_together_give_what_each_gives_alone(rule, backend, dtype):
         shapes.add(x.ndim)
         return 0.5 * x
 
-    states = sgd_together(runs[:1], 40, stack=stack, project=project, **arguments)
+    states = sgd_together(iter(runs[:1]), 40, stack=stack, project=project, **arguments)
     alone = sgd(fun, starts[0], 40, project=project, **arguments)
     np.testing.assert_array_equal(backend.to_host(states[0].x), backend.to_host(alone.x))
     assert shapes == {1, 2}

@@ -267,7 +267,7 @@ class TestEveryMinimiser:
             ({"observe": lambda x: {"a": None}}, "observe, column a: expected a real number, got None"),
             ({"observe": lambda x: {"a": "1"}}, "observe, column a: expected a real number, got '1'"),
             ({"observe": lambda x: {"a": x}}, r"observe, column a: expected a real number, got an array of shape \(6,"),
-            ({"callback": lambda r: 1}, "callback: expected True, False or None from it, got a int"),
+            ({"callback": lambda r: 1}, "callback: expected True, False or None from it, got an int"),
             ({"callback": lambda r: r.x}, r"callback: expected True, False or None from it, got an array"),
         ],
     )
@@ -604,6 +604,7 @@ def test_states_kept_of_a_recorded_run(backend, rule, together):
     ("change", "message"),
     [
         ({"runs": [3]}, r"runs\[0\]: expected a Run, got 3"),
+        ({"runs": 3}, "runs: expected a sequence of Run, got 3"),
         ({"stack": 3}, "stack: expected a function or None, got 3"),
         ({"stack": lambda funs: None}, "stack: expected a function of stacks from it, got None"),
         (

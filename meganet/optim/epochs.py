@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -265,6 +265,8 @@ class _Recorded:
 
 def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
     """Make the runs; without a stack it is one."""
+    _validate.instance("runs", runs, Iterable, "a sequence of Run")
+    runs = tuple(runs)
     for number, run in enumerate(runs):
         _validate.instance(f"runs[{number}]", run, Run, "a Run")
     states = [shared.start(run) for run in runs]

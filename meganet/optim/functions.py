@@ -107,4 +107,7 @@ def described(value: Any) -> str:
         return f"an array of shape {tuple(value.shape)}, {value.dtype}"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
-    return repr(value) if value is None or isinstance(value, (str, complex)) else f"a {type(value).__name__}"
+    if value is None or isinstance(value, (str, complex)):
+        return repr(value)
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
