@@ -53,6 +53,8 @@ def test_calibration_keeps_the_best_of_every_stage(lab):
     found = experiment.run(room)
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     assert [row["stage"] for row in rows] == [1] * 4 + [2] * 2 and len(lines) == 2 * 5
+    names = {line.split(":")[0] for line in lines}
+    assert "trial 1/2 new (data_scaling=unit, momentum=0.9)" in names and len(names) == len(lines)
     for stage in (1, 2):
         distances = [row["distance"] for row in rows if row["stage"] == stage]
         assert distances == sorted(distances)

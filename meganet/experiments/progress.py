@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import dataclasses
+import math
 import sys
 import threading
 import time
@@ -60,15 +62,16 @@ class Tracked(NamedTuple):
         training, evaluation = work_of_epoch(self.stage, self.folder.protocol)
         return Part(self.chain, self.kind, self.stage.epochs, training + evaluation)
 
-    def summary(self) -> str | None:
-        """Return the line of text about a run that has ended; None before the end."""
-        name = f"trial {self.trial + 1}/{self.trials} {self.stage.name}"
+    def summary(self, settings: str = "") -> str | None:
+        """Return the line of text about a run that has ended, with its own `settings`; None before the end."""
+        name = f"trial {self.trial + 1}/{self.trials} {self.stage.name}" + (f" ({settings})" if settings else "")
         # without arrays: on a device they might come in between a recording
         state = self.folder.load(self.trial, self.stage.name, weights=False)
         if state is None or state.epoch < self.stage.epochs:
             # its last state is being written
             return None
-        last, seconds = state.history[-1], state.seconds
+        # timings may have been deleted
+        last, seconds = state.history[-1], [value for value in state.seconds if math.isfinite(value)]
         note = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
         if state.divergence is not None:
             note = diverged(state.divergence)
@@ -99,6 +102,7 @@ class Progress:
         side_by_side: int | None = None,
     ) -> None:
         self.runs, self.report = runs, report
+        self._settings = differences(runs)
         self.in_lines = shown and not sys.stderr.isatty()
         # of a terminal that does not know its size tqdm would think that it has no line for the bar
         self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not shown or self.in_lines, nrows=ROWS)
@@ -142,7 +146,7 @@ class Progress:
             ended = []
             for k, run in enumerate(self.runs):
                 if before[k] < run.stage.epochs <= done[k]:
-                    line = run.summary()
+                    line = run.summary(self._settings[k])
                     if line is None:
                         done[k] = before[k]
                     else:
@@ -200,6 +204,20 @@ class Progress:
             self._look()
         finally:
             self._bar.close()
+
+
+def differences(runs: Sequence[Tracked]) -> list[str]:
+    """Return for each run the settings that tell it from others on its grid, as --set takes them."""
+    sides = [run.stage.arm == COARSE for run in runs]
+    names = [field.name for field in dataclasses.fields(Protocol) if field.name != "trials"]
+    different: dict[bool, list[str]] = {}
+    for side in set(sides):
+        protocols = {run.folder.protocol for run, own in zip(runs, sides, strict=True) if own == side}
+        different[side] = [name for name in names if len({getattr(p, name) for p in protocols}) > 1]
+    return [
+        ", ".join(f"{name}={getattr(run.folder.protocol, name)}" for name in different[side])
+        for run, side in zip(runs, sides, strict=True)
+    ]
 
 
 def diverged(divergence: Divergence) -> str:
