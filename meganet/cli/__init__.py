@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(INTERRUPTED, file=sys.stderr)
         return 128 + (received or [signal.SIGINT])[0]
     finally:
-        if arguments is None:
+        if arguments is None and threading.current_thread() is threading.main_thread():
             # of the program that is ending there is nothing to be shown any more
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 

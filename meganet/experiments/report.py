@@ -197,7 +197,7 @@ def results(
                 for column, value in zip(columns(table), THESIS[table][arm], strict=True)
             ]
             ends = [history[-1] for history in histories[names["network"]]]
-            spent = [s for trial in seconds for s in trial.get(names["network"], ())]
+            spent = [s for trial in seconds for s in trial.get(names["network"], ()) if math.isfinite(s)]
             details[arm] = {name: _mean([end[name] for end in ends]) for name in DETAILS}
             details[arm]["seconds"] = float(np.median(spent)) if spent else float("nan")
         complete = dataclasses.replace(protocol, trials=len(histories[final_stage(table, ARMS[0], solver)]))

@@ -19,7 +19,7 @@ from meganet._files import user_path
 from meganet._threads import thread_count
 from meganet._version import __version__
 from meganet.experiments.disk import entries, json_text, read_file, refuse
-from meganet.experiments.protocol import Protocol
+from meganet.experiments.protocol import LARGEST_TRIALS, Protocol
 
 SETTINGS = "settings.json"
 FORMAT = 2
@@ -111,7 +111,9 @@ def read_protocol(path: str | Path) -> Protocol:
     stored = read_settings(folder)
     if stored is None:
         refuse("a results folder", f"{str(path)!r}, without {SETTINGS}")
-    begun = [int(match[1]) + 1 for match in map(TRIAL.fullmatch, entries(folder)) if match]
+    numbers = [int(match[1]) + 1 for match in map(TRIAL.fullmatch, entries(folder)) if match]
+    # no folder of a trial of ours has a number beyond the largest
+    begun = [number for number in numbers if number <= LARGEST_TRIALS]
     try:
         return Protocol(**stored["protocol"], trials=max(begun, default=1))
     except (TypeError, _validate.InputError) as error:
