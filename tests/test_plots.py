@@ -108,3 +108,11 @@ def test_a_mosaic_of_numbers_that_are_not_finite_and_of_wrong_labels():
     for name in ("row_labels", "column_labels"):
         with pytest.raises(InputError, match=f"{name}: expected . labels or none, got 3"):
             plot_mosaic([[image, image]], **{name: ["a", "b", "c"]})
+
+
+@pytest.mark.parametrize(
+    "histories", [None, history(1.0), {"new": None}, {"new": [None]}, {"new": {"epoch": [1]}}, {"new": "abc"}]
+)
+def test_what_is_no_history_is_one_line(histories):
+    with pytest.raises(InputError, match=r"^histories.*: expected a (dict from names of runs to histories|History or)"):
+        plot_convergence(histories, "loss")

@@ -48,7 +48,7 @@ def plot_convergence(
     Raises
     ------
     InputError
-        Without a history, or if one has no such column.
+        For what is no history, without a history that has a row, or if one has no such column.
 
     Examples
     --------
@@ -58,7 +58,11 @@ def plot_convergence(
     >>> plot_convergence({"new": run}, "loss").get_ylabel()
     'Loss'
     """
-    trials = {name: [found] if isinstance(found, History) else list(found) for name, found in histories.items()}
+    _validate.instance("histories", histories, Mapping, "a dict from names of runs to histories")
+    trials = {name: [found] if isinstance(found, History) else found for name, found in histories.items()}
+    for name, found in trials.items():
+        if not isinstance(found, Sequence) or not all(isinstance(history, History) for history in found):
+            _validate.reject(f"histories[{name!r}]", "a History or a list of them", repr(found))
     trials = {name: [history for history in found if len(history)] for name, found in trials.items()}
     trials = {name: found for name, found in trials.items() if found}
     if not trials:
