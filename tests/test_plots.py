@@ -9,8 +9,8 @@ from meganet.experiments.named.gaps import Gap
 from meganet.experiments.named.worth import Curve
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
-from meganet.plotting.causes import gaps_figure
-from meganet.plotting.worth import plot_work
+from meganet.plotting.causes import gaps_figure, plot_gaps
+from meganet.plotting.worth import plot_work, work_figure
 
 
 def history(*losses):
@@ -116,3 +116,23 @@ def test_a_mosaic_of_numbers_that_are_not_finite_and_of_wrong_labels():
 def test_what_is_no_history_is_one_line(histories):
     with pytest.raises(InputError, match=r"^histories.*: expected a (dict from names of runs to histories|History or)"):
         plot_convergence(histories, "loss")
+
+
+def test_work_with_one_number_of_fine_examples():
+    row = np.arange(3.0)
+    coarse, fine = Curve("coarse network", 0, row, row, row, row), Curve("New", 5, row, row, row, row)
+    assert [len(ax.lines) for ax in work_figure([coarse, fine]).axes] == [2, 2]
+    assert len(work_figure([fine]).axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: work_figure([]), "curves: expected at least one of fine training, got none"),
+        (lambda: gaps_figure([]), "gaps: expected at least one gap, got none"),
+        (lambda: plot_gaps([], "4.3"), "table: expected one of '4.1', '4.2', got '4.3'"),
+    ],
+)
+def test_figures_of_nothing_are_one_line(draw, message):
+    with pytest.raises(InputError, match=message):
+        draw()

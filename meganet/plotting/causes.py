@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meganet.experiments.named.gaps import CARRIED, Gap, thesis_gap
+from meganet import _validate
+from meganet.experiments.named.gaps import CARRIED, SGD_TABLES, Gap, thesis_gap
 from meganet.experiments.plan import TABLES
 from meganet.plotting.axes import new_axes
 from meganet.plotting.convergence import STYLES
@@ -35,6 +36,7 @@ def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
+    _validate.choice("table", table, SGD_TABLES)
     ax = new_axes((6, 3)) if ax is None else ax
     variants = list(dict.fromkeys(gap.variant for gap in gaps))
     for arm, side in zip(CARRIED, (-0.5, 0.5), strict=True):
@@ -62,6 +64,8 @@ def gaps_figure(gaps: Sequence[Gap]) -> Figure:
     from matplotlib.figure import Figure
 
     tables = list(dict.fromkeys(gap.table for gap in gaps))
+    if not tables:
+        _validate.reject("gaps", "at least one gap", "none")
     height = 1.6 + 0.5 * len({gap.variant for gap in gaps})
     canvas = Figure(figsize=(5 * len(tables), height), layout="constrained")
     axes = canvas.subplots(1, len(tables), sharey=True, squeeze=False)[0]

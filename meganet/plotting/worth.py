@@ -61,8 +61,10 @@ def work_figure(curves: Sequence[Curve]) -> Figure:
     from matplotlib.figure import Figure
 
     numbers = sorted({curve.examples for curve in curves if curve.examples}, reverse=True)
+    if not numbers:
+        _validate.reject("curves", "at least one of fine training", "none")
     canvas = Figure(figsize=(5 * len(numbers), 8), layout="constrained")
-    axes = canvas.subplots(2, len(numbers), sharey=True)
+    axes = canvas.subplots(2, len(numbers), sharey=True, squeeze=False)
     for row, against in zip(axes, ("tflop", "seconds"), strict=True):
         for ax, examples in zip(row, numbers, strict=True):
             plot_work(curves, examples, ax, against=against)
