@@ -226,7 +226,7 @@ def run(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
 
     A single task keeps the threads of BLAS and runs where it was called; of several, each runs on one thread, a helper.
     An exception raised meanwhile by the handler of a signal, such as ``KeyboardInterrupt``, comes out when the tasks
-    at work have ended; the others are not begun.
+    at work have ended; the others are not started.
     """
     count = min(thread_count(), len(tasks))
     if count < 2:

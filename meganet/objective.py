@@ -129,7 +129,7 @@ class Objective:
         return self._sum(x, self.backend.run(self._tasks(x, indices, batch_size)))
 
     def shares(self, examples: int, batch_size: int | None = None) -> list[slice]:
-        """Return the parts that some examples are worked off in: one, if they belong together.
+        """Return the batches that some examples are evaluated in: one, if they belong together.
 
         Those of a batch go side by side; `batch_size` bounds how many examples a batch has.
         """
@@ -158,8 +158,8 @@ class Objective:
         indices : array of int, optional
             Numbers of the examples, on the backend; all if not given.
         batch_size : int, optional
-            With it the examples are worked off so many at a time and nothing is kept between products; without, the
-            forward pass is done once and kept.
+            With it the examples are evaluated in batches of that size and nothing is kept between products; without,
+            the forward pass is done once and kept.
         """
         self._check(x)
         self._check_indices(indices)

@@ -33,8 +33,8 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     Raises
     ------
     InputError
-        For what is no array of real numbers, for pixels outside of these ranges, for floats of which none is above 1,
-        in unit already as it seems, and for numbers so large that their squares overflow.
+        If `images` is not an array of real numbers, for pixels outside these ranges, for floats none of which is above
+        1 (they seem to be scaled already), and for numbers so large that their squares overflow.
 
     Examples
     --------

@@ -39,7 +39,7 @@ class AffineLayer(Layer):
     Parameters
     ----------
     operator : ParametricOperator
-        What K is; its own kernel is of no account.
+        The kind of K; its own kernel is not used.
     activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
     bias : bool
     """

@@ -76,7 +76,7 @@ def evaluated(objectives: Sequence[Any], x: Array, batch_size: int | None) -> li
 
 
 def _in_batches(objective: Any, batch: Callable[[slice], Any], networks: int, batch_size: int | None) -> list[Any]:
-    """Return the results for all examples, worked off so many at a time, by default as many as the memory takes."""
+    """Return the results for all examples, evaluated in batches, by default as large as the memory allows."""
     free, examples, network = objective.backend.free_bytes(), objective.examples, objective.network
     size = EXAMPLES_AT_ONCE if batch_size is None else _validate.integer("batch_size", batch_size)
     if batch_size is None and free is not None:

@@ -76,7 +76,8 @@ def sgd(
     InputError
         For a batch larger than the data set, no epochs, a learning rate that is not positive, an order that is no
         permutation, a state that does not fit `x0` and the rule, and functions that return something else: a value that
-        is no real number, a gradient that does not fit `x0`, observed columns that are no numbers or named like others.
+        is no real number, a gradient that does not fit `x0`, observed columns that are not numbers or have the name of
+        another.
 
     Notes
     -----
