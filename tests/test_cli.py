@@ -175,6 +175,7 @@ def test_a_figure_of_stored_runs(mnist, tmp_path, capsys):
     for more, message in (
         (["--trial", "0"], "trial: expected an integer of at least 1, got 0"),
         (["--trial", "9"], "out: expected a folder with the run coarse of trial 9, net A"),
+        (["--save", str(tmp_path / "a.pdf")], "save: expected a PNG file, *.png, got"),
         (["--save", str(tmp_path / "no" / "a.png")], "save: expected a file in an existing folder"),
         (["--results", str(tmp_path)], "out: expected a folder with results of 'meganet reproduce'"),
     ):

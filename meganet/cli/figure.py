@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("number", choices=sorted(FIGURES), help="the figure's number")
     options.add_stored(parser)
     parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
-    parser.add_argument("--save", metavar="FILE", help="PNG to write (default: figure-NUMBER.png)")
+    parser.add_argument("--save", metavar="FILE", help="PNG file to write (default: figure-NUMBER.png)")
     parser.set_defaults(prepare=_prepare)
 
 
@@ -40,6 +40,8 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
         if network not in study.folders:
             reject("results", f"a folder with runs of net {network}", repr(given.results))
     path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
+    if path.suffix.lower() not in ("", ".png"):
+        reject("save", "a PNG file, *.png", repr(str(path)))
     if not os.path.isdir(path.parent):
         reject("save", "a file in an existing folder", repr(str(path)))
     if os.path.isdir(path):
