@@ -400,3 +400,32 @@ def test_layer_check_sees_a_loss_of_precision_in_float32():
 def test_layers_whose_activations_would_all_be_saturated_pass(inputs):
     for seed in range(20):
         check_layer(DenseLayer((inputs,), 1, activation="tanh"), seed=seed)
+
+
+POINT = np.linspace(0.1, 1.0, 3)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: check_layer(np.tanh),
+        lambda: check_layer(DenseLayer((2,), 1), seed=-1),
+        lambda: check_layer(DenseLayer((2,), 1), examples=0),
+        lambda: check_layer(DenseLayer((2,), 1), scale="small"),
+        lambda: check_layer(DenseLayer((2,), 1), floor_maximum=np.nan),
+        lambda: check_derivative("tanh", np.tanh, POINT, POINT),
+        lambda: check_derivative(np.tanh, np.tanh, POINT, "up"),
+        lambda: check_derivative(np.tanh, np.tanh, POINT, 1j * POINT),
+        lambda: check_derivative(lambda x: "up", np.tanh, POINT, POINT),
+        lambda: check_derivative(np.tanh, lambda d: None, POINT, POINT),
+        lambda: check_derivative(np.tanh, np.tanh, POINT, POINT, floor_maximum=-1.0),
+        lambda: check_adjoint(3, np.tanh, v=POINT, w=POINT),
+        lambda: check_adjoint(np.tanh, np.tanh, v=np.ones(3, int), w=POINT),
+        lambda: check_adjoint(lambda v: None, np.tanh, v=POINT, w=POINT),
+        lambda: DenseLayer((2,), 1).vjp(np.ones((1, 1)), None),
+        lambda: DenseLayer((2,), 1).jvp(np.ones(3), np.ones((1, 2)), "tape"),
+    ],
+)
+def test_wrong_arguments_of_the_checks_are_one_line(call):
+    with pytest.raises(InputError, match=r"^[^\n]*: expected [^\n]*$"):
+        call()

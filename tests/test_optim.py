@@ -208,3 +208,8 @@ def test_a_state_with_other_observed_columns_is_refused_by_name():
     with pytest.raises(InputError, match="observe: expected the columns sum of state.history, got none"):
         sgd(fun, x0, 8, epochs=2, learning_rate=0.1, batch_size=4, state=state)
     assert state.epoch == 1 and len(state.history) == 2
+
+
+def test_the_label_of_the_progress_bar_is_text():
+    with pytest.raises(InputError, match="progress: expected a label or None, got True"):
+        sgd(lambda x, i: (x @ x, 2 * x), np.ones(3), 4, epochs=1, learning_rate=0.1, batch_size=2, progress=True)

@@ -62,7 +62,7 @@ def check_adjoint(
     True
     """
     if isinstance(operator, LinearOperator):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(_validate.integer("seed", seed, minimum=0))
         draw = operator.backend.asarray
         v = draw(rng.standard_normal((3, *operator.domain_shape)), operator.dtype) if v is None else v
         w = draw(rng.standard_normal((3, *operator.range_shape)), operator.dtype) if w is None else w
@@ -72,9 +72,14 @@ def check_adjoint(
         if adjoint is None or v is None or w is None:
             _validate.reject("adjoint, v, w", "all three for a check of functions", "None among them")
         forward, backward = operator, adjoint
+        for argument, function in (("operator", operator), ("adjoint", adjoint)):
+            if not callable(function):
+                _validate.reject(argument, "a LinearOperator or a function", repr(function))
     for argument, array in (("v", v), ("w", w)):
-        _validate.plain(argument, array)
+        backend_of(array).require_floats(argument, array)
     a_v, at_w = forward(v), backward(w)
+    for argument, array in (("operator", a_v), ("adjoint", at_w)):
+        backend_of(array).require_floats(f"result of {argument}", array)
     if a_v.shape != w.shape or at_w.shape != v.shape:
         raise CheckError(f"{name}: A maps {v.shape} to {a_v.shape} and its adjoint {w.shape} to {at_w.shape}")
     eps = float(np.finfo(v.dtype).eps)

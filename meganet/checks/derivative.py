@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,20 @@ def check_derivative(
     >>> round(table.order, 1)
     2.0
     """
-    for argument, array in (("x", x), ("direction", direction)):
-        _validate.plain(argument, array)
+    for argument, given in (("function", function), ("derivative", derivative)):
+        if not callable(given):
+            _validate.reject(argument, "a function", repr(given))
+    floor_maximum = _validate.real("floor_maximum", floor_maximum, above=0)
+    backend_of(x).require("x", x)
+    backend_of(direction).require("direction", direction)
+    if direction.dtype.kind not in "iuf":
+        _validate.reject("direction", "real numbers", str(direction.dtype))
     point, length = _check_point(x, direction)
     direction = direction.astype(np.float64)
     f0, slope = function(x), derivative(direction)
-    _validate.plain("function", f0)
-    _validate.plain("derivative", slope)
+    for argument, result in (("function", f0), ("derivative", slope)):
+        if not isinstance(result, Real):
+            backend_of(result).require(argument, result)
     size, slope_size = norms(f0), norms(slope)
     if getattr(f0, "dtype", np.float64) == np.float32:
         _validate.reject("function", "one that keeps to float64", "float32")

@@ -73,7 +73,9 @@ def check_layer(
     True
     """
     _validate.instance("layer", layer, Layer, "a layer or network")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_validate.integer("seed", seed, minimum=0))
+    examples, scale = _validate.size("examples", examples), _validate.real("scale", scale, above=0)
+    floor_maximum = _validate.real("floor_maximum", floor_maximum, above=0)
     draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
     n, m = layer.parameters.size, (examples, *layer.domain_shape)
     drawn: list[tuple[float, list[Array]]] = []

@@ -124,17 +124,20 @@ class Layer(ABC):
 
     def jvp(self, dtheta: Array, dx: Array, tape: Tape) -> Array:
         """Jacobian times a direction, ``dy = J_theta dtheta + J_x dx``, ``(N, *range_shape)``."""
+        _check_tape(tape)
         self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
         self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
         return self._jvp(dtheta, dx, tape.record)
 
     def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
+        _check_tape(tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
         return self._vjp(self.backend.copied(dy), tape.record)
 
     def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
+        _check_tape(tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
         return self._vjp_theta(self.backend.copied(dy), tape.record)
 
@@ -148,6 +151,7 @@ class Layer(ABC):
         InputError
             For a layer without second derivatives.
         """
+        _check_tape(tape)
         self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
         self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
@@ -223,3 +227,7 @@ class Layer(ABC):
         _validate.array_shape(argument, array, shape)
         if tape is not None:
             _validate.same_dtype(argument, array, tape.dtype, "the forward pass")
+
+
+def _check_tape(tape: Tape) -> None:
+    _validate.instance("tape", tape, Tape, "the tape of a forward pass")

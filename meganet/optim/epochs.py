@@ -300,6 +300,8 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
 @contextmanager
 def _counter(progress: str | None, total: int, done: int) -> Iterator[Callable[[int], Any]]:
     """Yield what counts steps; tqdm starts a thread and takes locks, which a fork copies, even for a bar not shown."""
+    if progress is not None:
+        _validate.instance("progress", progress, str, "a label or None")
     if progress is None:
         yield int
     else:
