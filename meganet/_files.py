@@ -5,6 +5,7 @@ What a file says of its own size is not believed: readers take memory block by b
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import zlib
@@ -50,8 +51,13 @@ def opened(path: str | os.PathLike[str], expected: str, *errors: type[Exception]
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) to `path`, replacing what is there in one step."""
+    """Write `content` (text as UTF-8) to `path`, replacing the file that is there in one step.
+
+    A pipe or a device is not replaced, which whoever may write to ``/dev`` would come to regret: `FileExistsError`.
+    """
     data = content.encode() if isinstance(content, str) else content
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileExistsError(errno.EEXIST, "a pipe or a device, not a file")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,24 @@ def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m meganet --help | head -1; {sys.executable} -m meganet info | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.stderr == "" and len(done.stdout.splitlines()) == 2
+
+
+def shell(redirections):
+    command = f'exec "{sys.executable}" -m meganet info {redirections}'
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    done = shell(closed)
+    assert (done.returncode, done.stderr) == (0, "") and bool(done.stdout) == (" >&-" not in f" {closed}")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="Linux has a device that is always full")
+def test_lines_that_cannot_be_written_are_one_error():
+    done = shell("> /dev/full")
+    expected = "standard output: expected a file that can be written, got one that cannot (No space left on device)"
+    assert (done.returncode, done.stderr) == (2, f"meganet: error: {expected}\n")
 
 
 def test_a_bug_shows_its_traceback(mnist, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         received.append(number)
         signal.default_int_handler(number, frame)
 
+    _open_streams()
     try:
         with _on_signals(_leave):
             # the numerical libraries, which take most of a second
@@ -41,6 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments is None and threading.current_thread() is threading.main_thread():
             # of the program that is ending there is nothing to be shown any more
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _open_streams() -> None:
+    """Let a program that was started without standard output or error write into nothing.
+
+    Else the first files that it opens take their numbers, and get whatever a library prints.
+    """
+    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    if not closed:
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in closed:
+        setattr(sys, name, os.fdopen(("stdout", "stderr").index(name) + 1, "w", encoding="utf-8"))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from meganet._validate import InputError, UserError
+from meganet._validate import InputError, UserError, reject
 from meganet._version import __version__
 from meganet.cli import experiment, figure, info, report, reproduce
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What is wrong with a disk that takes no more."""
 
 
 def execute(arguments: Sequence[str] | None) -> int:
@@ -26,15 +30,27 @@ def execute(arguments: Sequence[str] | None) -> int:
             job = options.prepare(options)
         except InputError as error:
             return _complain(error)
-        job()
-        sys.stdout.flush()
+        try:
+            job()
+            sys.stdout.flush()
+        except OSError as error:
+            # results that cannot be written are told by name, so this is about the lines on the way
+            if error.filename is not None or error.errno not in FULL:
+                raise
+            _mute()
+            reject("standard output", "a file that can be written", f"one that cannot ({error.strerror})", UserError)
     except UserError as error:
         return _complain(error)
     except BrokenPipeError:
-        # the reader, such as head, has seen enough; nothing may be written at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader, such as head, has seen enough
+        _mute()
         return 1
     return 0
+
+
+def _mute() -> None:
+    """Write nothing more to standard output, at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(error: InputError) -> int:

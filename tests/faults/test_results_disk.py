@@ -353,6 +353,16 @@ def test_what_a_killed_process_left_is_cleared_everywhere(commands, tmp_path, mo
         assert not any(path.exists() for path in ours) and all(path.exists() for path in foreign)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)], ids=["pipe", "device"])
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path, make):
+    path = tmp_path / "a.png"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(ResultsError, match=r"got .*a\.png' \(a pipe or a device, not a file\)"):
+        write_file(path, "content")
+    assert path.lstat() == before and len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     path = write_file(tmp_path / "a.json", json.dumps({"a": 1}))
 
