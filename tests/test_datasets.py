@@ -230,6 +230,7 @@ def pixels(values, dtype=None):
     [
         (pixels([0.0, 0.5, 1.0]), "floats from 0 to 1 are in unit already"),
         (pixels([0.1], "float16"), "floats from 0 to 1 are in unit already"),
+        (pixels([0.0, 1.0000001]), "floats from 0 to 1 are in unit already"),
         (pixels([0.0, 255.5]), "pixels from 0 to 255 to divide by 255, got 0.0 to 255.5"),
         (pixels([0, 256], "uint16"), "pixels from 0 to 255 to divide by 255, got 0 to 256"),
         (pixels([-1, 3]), "pixels from 0 to 255 to divide by 255, got -1 to 3"),

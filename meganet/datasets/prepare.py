@@ -11,6 +11,8 @@ import numpy as np
 from meganet import _validate
 
 SCALINGS = ("standardize", "unit")
+UNIT = 1.5
+"""Floats up to here are in unit already: an image that was resized or filtered may exceed 1 a little."""
 
 
 def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -34,7 +36,7 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     ------
     InputError
         If `images` is not an array of real numbers, for pixels outside these ranges, for floats none of which is above
-        1 (they seem to be scaled already), and for numbers so large that their squares overflow.
+        1.5 (they seem to be scaled already), and for numbers so large that their squares overflow.
 
     Examples
     --------
@@ -58,7 +60,7 @@ def _unit(images: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any,
     least, largest = images.min(), images.max()
     if least < 0 or largest > 255:
         _validate.reject("images", "pixels from 0 to 255 to divide by 255", f"{least} to {largest}")
-    if images.dtype.kind == "f" and 0 < largest <= 1:
+    if images.dtype.kind == "f" and 0 < largest <= UNIT:
         advice = "floats from 0 to 1 are in unit already, images.astype(dtype)"
         _validate.reject("images", f"pixels from 0 to 255 to divide by 255 ({advice})", f"{least} to {largest}")
     return images.astype(dtype) / 255

@@ -23,6 +23,7 @@ of a trial, to run it again, is always possible.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -170,7 +171,7 @@ class ResultsFolder:
 
     def has_trial(self, trial: int) -> bool:
         """Whether anything of a trial may be stored."""
-        return folder_of_trial(self.path, trial).exists()
+        return os.path.exists(folder_of_trial(self.path, trial))
 
     def stored(self, trial: int, run: str, *, weights: bool = True) -> Stored | None:
         """Return what is stored of a training run, or None if it has not begun; if wanted without its arrays.
