@@ -129,7 +129,11 @@ def instance(argument: str, value: Any, kind: type, expected: str) -> None:
 def items(argument: str, value: Any, kind: type, expected: str) -> tuple[Any, ...]:
     """Return the items of an iterable, all of a class and at least one."""
     scalar = isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0
-    found = tuple(value) if isinstance(value, Iterable) and not scalar else ()
+    try:
+        found = tuple(value) if isinstance(value, Iterable) and not scalar else ()
+    except TypeError:
+        # a sparse array says that it can be iterated over
+        found, scalar = (), True
     if not found or not all(isinstance(item, kind) for item in found):
         empty = not scalar and hasattr(value, "__len__") and not len(value)
         reject(argument, expected, "none" if empty else shown(value))

@@ -21,7 +21,7 @@ def content(name):
     return idx(np.zeros((3, 28, 28)) if "images" in name else np.arange(3))
 
 
-@pytest.mark.parametrize("place", [".", "mnist", "MNIST/raw"])
+@pytest.mark.parametrize("place", [".", "mnist", "MNIST", "MNIST/raw"])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("dotted", [False, True])
 @pytest.mark.parametrize("nested", [False, True])
@@ -36,6 +36,16 @@ def test_mnist_is_found(tmp_path, monkeypatch, place, packed, dotted, nested, by
     if by_variable:
         monkeypatch.setenv("MEGANET_DATA", str(tmp_path))
     assert load_mnist(None if by_variable else tmp_path).labels.tolist() == [0, 1, 2]
+
+
+def test_mnist_is_found_in_the_folder_that_torchvision_makes(tmp_path):
+    for folder in ("MNIST", "FashionMNIST"):
+        (tmp_path / folder / "raw").mkdir(parents=True)
+        for name in MNIST.files:
+            (tmp_path / folder / "raw" / name).write_bytes(content(name))
+    assert load_mnist(tmp_path / "MNIST").labels.tolist() == [0, 1, 2]
+    # nothing but the folder tells the files from those of Fashion-MNIST
+    assert MNIST.find(tmp_path / "FashionMNIST") is None
 
 
 def test_fashion_mnist_is_found_where_torchvision_keeps_it(tmp_path):

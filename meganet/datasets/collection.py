@@ -70,7 +70,14 @@ class Collection:
     def folders(self, folder: str | Path | None = None) -> list[Path]:
         """Return the folders looked in: `folder`, the environment variable ``MEGANET_DATA``, the user's cache."""
         below = (self.name, ".", *self.elsewhere)
-        return [f / place for f in _named(folder).values() for place in below] + [cache_folder() / self.name]
+        named = _named(folder).values()
+        places = [place for f in named for place in (*(f / name for name in below), *self._inside(f))]
+        return [*places, cache_folder() / self.name]
+
+    def _inside(self, folder: Path) -> list[Path]:
+        """Return where the files lie if `folder` is the one in which another program keeps this data set."""
+        known = [Path(place).parts for place in self.elsewhere]
+        return [folder.joinpath(*parts[1:]) for parts in known if parts[1:] and folder.name == parts[0]]
 
     def find(self, folder: str | Path | None = None) -> dict[str, Path] | None:
         """Return the paths of the files in the first folder that has them all, or None."""

@@ -32,7 +32,7 @@ MNIST = Collection(
         "https://yann.lecun.com/exdb/mnist/",
     ),
     unpacked=True,
-    elsewhere=("MNIST/raw",),
+    elsewhere=("MNIST/raw", "MNIST"),
     largest=5 * 10**7,
 )
 FASHION_MNIST = Collection(
@@ -49,7 +49,7 @@ FASHION_MNIST = Collection(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
     ),
     unpacked=True,
-    elsewhere=("FashionMNIST/raw",),
+    elsewhere=("FashionMNIST/raw", "FashionMNIST"),
     largest=5 * 10**7,
 )
 
