@@ -5,7 +5,6 @@ What a file says of its own size is not believed: readers take memory block by b
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import zlib
@@ -53,11 +52,11 @@ def opened(path: str | os.PathLike[str], expected: str, *errors: type[Exception]
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, replacing the file that is there in one step.
 
-    A pipe or a device is not replaced, which whoever may write to ``/dev`` would come to regret: `FileExistsError`.
+    A pipe or a device is not replaced, which whoever may write to ``/dev`` would come to regret: `UserError`.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise FileExistsError(errno.EEXIST, "a pipe or a device, not a file")
+        _validate.reject_file(path, "a file", "a pipe or a device")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
