@@ -80,6 +80,14 @@ def test_work_is_drawn_for_lines_of_any_name():
         plot_work([curve], 5, against="hours")
 
 
+@pytest.mark.parametrize("numbers", [[5], [5, 2]])
+def test_work_is_drawn_for_any_number_of_sizes(numbers):
+    given = {"line": "New", "std": np.full(2, np.nan)}
+    fields = {name: np.ones(2) for name in Curve.__dataclass_fields__} | given
+    canvas = work_figure([Curve(**(fields | {"examples": examples})) for examples in numbers])
+    assert len(canvas.axes) == 2 * len(numbers)
+
+
 def plane(values):
     given = {"steps": np.linspace(-1, 1, len(values)), "objective": values, "loss": values}
     return Landscape(**dict.fromkeys(Landscape.__dataclass_fields__, 1.0) | given)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from meganet.backend import use_backend
 from meganet.cli import options
 from meganet.document import Paragraph, Picture
@@ -43,7 +45,8 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     lab = Lab(path, experiment.name, given.preset, settings, backend, data, workers, not given.quiet, print)
 
     def job() -> None:
-        with use_backend(backend):
+        # of runs that diverged numbers come out that are not finite, which the table says
+        with use_backend(backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             found = experiment.run(lab)
         document = found.to_document(experiment.question)
         document.add(*map(Paragraph, lab.diverged))
