@@ -323,8 +323,14 @@ def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
     more = [["Training Type", "Objective", "Loss", "Validation loss", "s/epoch"]]
     for arm, row in result.cells.items():
         grid.append([arm.capitalize(), *(_text(cell) for cell in row)])
-        more.append([arm.capitalize(), *(f"{value:.3g}" for value in result.details[arm].values())])
+        more.append([arm.capitalize(), *(_detail(name, value) for name, value in result.details[arm].items())])
     return grid, more
+
+
+def _detail(name: str, value: float) -> str:
+    if math.isfinite(value):
+        return f"{value:.3g}"
+    return "unknown" if name == "seconds" else "diverged"
 
 
 def _text(cell: Cell) -> str:
