@@ -301,7 +301,7 @@ class TestEveryMinimiser:
         (lambda x: Answer(None), "H @ v: expected an array of the numpy backend, got"),
         (lambda x: Answer(np.ones(5)), r"H @ v: expected an array of shape \(6,\), got shape \(5,\)"),
         (lambda x: Answer(np.ones(6, "float32")), "H @ v: expected float64, the dtype of x0, got float32"),
-        (np.eye(6), "hessian: expected a function of the point, got array"),
+        (np.eye(6), "hessian: expected a function of the point, got an array"),
     ],
 )
 def test_hessians_of_another_kind_are_refused(name, hessian, message):
