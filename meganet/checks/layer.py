@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,8 @@ ROUNDING, ROUND_OFF = 2.0**-50, 64.0
 KINKS = 2.0**-16
 """A relative change that crosses every kink (ReLU) which rounding to float32 may cross."""
 DRAWS, LARGEST_GROWTH = 8, 100.0
+CERTAIN, OTHER_POINTS = 2e-7, 6
+"""Other points are tried, so many at most, while kinks nearby leave the derivative more uncertain than that."""
 SATURATED, SMALLER = 2.0**-8, (0.25, 2.0**-4, 2.0**-8)
 """An activation (tanh) is saturated if the slope is by that factor less than with smaller weights or examples."""
 LABELS = ("y", "jvp", "dtheta", "dx", "vjp_theta", "call")
@@ -46,7 +49,8 @@ def check_layer(
         A layer or network; it is evaluated in float64 at random weights and inputs.
     seed : int
         Of the random numbers; weights and examples are drawn again, at most seven times and smaller, where some have
-        no effect (ReLU) or one that is lost in round-off (a saturated tanh).
+        no effect (ReLU) or one that is lost in round-off (a saturated tanh). The Taylor tests are repeated at other
+        points, at most six, where kinks (ReLU) lie so near that an error of 1e-6 might be missed.
     examples : int
         Size of the batch.
     scale : float
@@ -57,7 +61,7 @@ def check_layer(
     Returns
     -------
     TaylorTable
-        Of the first derivatives.
+        Of the first derivatives, at the point where they are most certain.
 
     Raises
     ------
@@ -76,16 +80,9 @@ def check_layer(
     rng = np.random.default_rng(_validate.integer("seed", seed, minimum=0))
     examples, scale = _validate.size("examples", examples), _validate.real("scale", scale, above=0)
     floor_maximum = _validate.real("floor_maximum", floor_maximum, above=0)
-    draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
-    n, m = layer.parameters.size, (examples, *layer.domain_shape)
-    drawn: list[tuple[float, list[Array]]] = []
-    while len(drawn) < DRAWS and not (drawn and drawn[-1][0] > SATURATED):
-        theta, dtheta = draw(0.5 ** (len(drawn) + 1) * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
-        x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
-        drawn.append((_effect(layer, theta, x, pack([dtheta, dx.reshape(-1)])), [theta, dtheta, x, dx]))
-    theta, dtheta, x, dx = max(drawn, key=lambda one: one[0])[1]
+    theta, dtheta, x, dx = _drawn(layer, rng, examples, scale)
     y, tape = layer.forward(theta, x)
-    dy = draw(rng.standard_normal(y.shape))
+    dy = layer.backend.asarray(rng.standard_normal(y.shape))
     before = [a.copy() for a in (theta, x, y, dtheta, dx, dy)]
     j = layer.jvp(dtheta, dx, tape)
     g_theta, g_x = layer.vjp(dy, tape)
@@ -98,6 +95,41 @@ def check_layer(
     if g_theta.shape != theta.shape or g_x.shape != x.shape or j.shape != y.shape:
         raise CheckError(f"{layer!r}: products of shapes {g_theta.shape}, {g_x.shape}, {j.shape}")
     _check_evaluations(layer, [theta, x, dtheta, dx, dy], rng)
+    best = _check_slopes(layer, [theta, x, dtheta, dx, dy], rng, floor_maximum)
+    for _ in range(OTHER_POINTS):
+        if best.doubt <= CERTAIN:
+            break
+        theta, dtheta, x, dx = _drawn(layer, rng, examples, scale)
+        other = _check_slopes(layer, [theta, x, dtheta, dx, dy], rng, floor_maximum)
+        best = min(best, other, key=lambda found: found.doubt)
+    return best.table
+
+
+def _drawn(layer: Layer, rng: np.random.Generator, examples: int, scale: float) -> list[Array]:
+    """Return weights, a direction of them, examples and a direction of these, at which all parts have an effect."""
+    draw, pack = layer.backend.asarray, layer.backend.xp.concatenate
+    n, m = layer.parameters.size, (examples, *layer.domain_shape)
+    drawn: list[tuple[float, list[Array]]] = []
+    while len(drawn) < DRAWS and not (drawn and drawn[-1][0] > SATURATED):
+        theta, dtheta = draw(0.5 ** (len(drawn) + 1) * rng.standard_normal(n)), draw(scale * rng.standard_normal(n))
+        x, dx = draw(rng.standard_normal(m)), draw(scale * rng.standard_normal(m))
+        drawn.append((_effect(layer, theta, x, pack([dtheta, dx.reshape(-1)])), [theta, dtheta, x, dx]))
+    return max(drawn, key=lambda one: one[0])[1]
+
+
+class Found(NamedTuple):
+    """What the Taylor tests at one point measured, and how uncertain it is, beside what is accepted anyway."""
+
+    table: TaylorTable
+    doubt: float
+
+
+def _check_slopes(layer: Layer, inputs: list[Array], rng: np.random.Generator, floor_maximum: float) -> Found:
+    """Check the adjoint and the Taylor remainders of both derivatives at a point."""
+    theta, x, dtheta, dx, dy = inputs
+    pack, n, m = layer.backend.xp.concatenate, theta.size, x.shape
+    tape = layer.forward(theta, x)[1]
+    tolerances = []
 
     def joint_vjp(w: Array) -> Array:
         parts = layer.vjp(w, tape)
@@ -121,14 +153,15 @@ def check_layer(
     check_adjoint(joint_jvp, joint_vjp, v=v, w=dy, name=repr(layer))
     if layer.twice_differentiable:
         name = f"curvature of {layer!r}"
-        check_adjoint(curvature, curvature, v=v, w=draw(rng.standard_normal(v.shape)), name=name)
-        if _size(dy - before[-1]) != 0:
+        w, before = layer.backend.asarray(rng.standard_normal(v.shape)), dy.copy()
+        check_adjoint(curvature, curvature, v=v, w=w, name=name)
+        if _size(dy - before) != 0:
             raise CheckError(f"{layer!r}: dy was modified by curvature")
         # parts of the result that are as large as each other, so that a small one is seen too
         change = curvature(v)
         weights = _balanced(layer, 1 + 0 * v, lambda part: change * part)
         along = _balanced(layer, v, curvature)
-        check_derivative(
+        second = check_derivative(
             lambda p: weights * gradient(p),
             lambda d: weights * curvature(d),
             point,
@@ -136,8 +169,10 @@ def check_layer(
             name=name,
             floor_maximum=floor_maximum,
         )
+        tolerances.append(second.tolerance)
     along = _balanced(layer, v, joint_jvp)
-    return check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
+    first = check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
+    return Found(first, max([first.tolerance, *tolerances]) - floor_maximum)
 
 
 def _effect(layer: Layer, theta: Array, x: Array, v: Array) -> float:
