@@ -328,9 +328,8 @@ def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _detail(name: str, value: float) -> str:
-    if math.isfinite(value):
-        return f"{value:.3g}"
-    return "unknown" if name == "seconds" else "diverged"
+    # seconds are nan where the timings were deleted
+    return f"{value:.3g}" if math.isfinite(value) or name == "seconds" else "diverged"
 
 
 def _text(cell: Cell) -> str:
