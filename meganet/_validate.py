@@ -189,7 +189,8 @@ def even_shape(argument: str, value: Any, axes: Sequence[int] = (0, 1)) -> tuple
     """Return `value` as a pair of positive integers, even along some axes (a grid that has a coarser one)."""
     sizes = pair(argument, value)
     if any(sizes[k] % 2 for k in axes):
-        reject(argument, "even sizes, so that blocks of two cells cover the image", f"{sizes[0]}x{sizes[1]}")
+        block = "x".join("2" if k in axes else "1" for k in (0, 1))
+        reject(argument, f"even sizes, so that {block} blocks cover the image", f"{sizes[0]}x{sizes[1]}")
     return sizes
 
 

@@ -42,7 +42,11 @@ def test_errors_are_raised_only_by_the_validation():
         (lambda: _validate.odd_shape("k", 4), "k: expected odd sizes, so that the kernel has a centre, got 4x4"),
         (
             lambda: _validate.even_shape("k", (4, 5)),
-            "k: expected even sizes, so that blocks of two cells cover the image, got 4x5",
+            "k: expected even sizes, so that 2x2 blocks cover the image, got 4x5",
+        ),
+        (
+            lambda: _validate.even_shape("k", (4, 5), (1,)),
+            "k: expected even sizes, so that 1x2 blocks cover the image, got 4x5",
         ),
         (lambda: _validate.float_dtype("d", "int8"), "d: expected float32 or float64, got int8"),
         (lambda: _validate.float_dtype("d", "nonsense"), "d: expected float32 or float64, got 'nonsense'"),
