@@ -14,11 +14,23 @@ import runpy
 import signal
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 MEMORY = 256 * 2**20
 SECONDS = 20
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 15, 16, 64, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Return the most bytes that Python's memory held while something was done."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:

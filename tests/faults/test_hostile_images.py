@@ -8,12 +8,11 @@ import os
 import random
 import struct
 import tarfile
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hostile import count_outcomes, damaged
+from hostile import count_outcomes, damaged, peak
 
 from meganet._files import cache_folder
 from meganet._validate import InputError
@@ -117,15 +116,6 @@ def test_a_flipped_bit_or_a_cut_of_a_compressed_file_is_noticed(tmp_path, kind, 
             except InputError:
                 continue
             np.testing.assert_array_equal(found, right)
-
-
-def peak(call):
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def refused(call, message):

@@ -5,14 +5,13 @@ import functools
 import io
 import random
 import struct
-import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
-from hostile import count_outcomes, damaged
+from hostile import count_outcomes, damaged, peak
 
 from meganet import DenseLayer
 from meganet._validate import InputError
@@ -256,15 +255,6 @@ def test_twice_and_trailing_bytes(mat):
     for content in (zlib.compress(theta + b"12345678"), zlib.compress(theta) + b"1", zlib.compress(theta)[:-1]):
         with pytest.raises(InputError, match="whose size is not that of its data|end too early"):
             mat(level_5(struct.pack("<2I", 15, len(content)) + content))
-
-
-def peak(call):
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("hdf5", [False, True])

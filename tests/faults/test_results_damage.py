@@ -22,13 +22,6 @@ from meganet.optim import SGDState
 ONE = dataclasses.replace(PROTOCOL, trials=1)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole")
-    execute(path)
-    return path
-
-
 @pytest.fixture
 def place(whole, tmp_path):
     return copied(whole, tmp_path / "place")

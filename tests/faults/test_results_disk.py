@@ -28,13 +28,6 @@ from meganet.plotting import figures as drawing
 ONE = dataclasses.replace(PROTOCOL, trials=1)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole")
-    execute(path)
-    return path
-
-
 @pytest.fixture
 def half(tmp_path, monkeypatch):
     """A folder in which the first trial was stopped in the middle."""
