@@ -464,7 +464,7 @@ class TestWhatIsWritten:
         for vector in (WEIGHTS + 1j, WEIGHTS.astype("f2"), np.ones(P.size, int), np.array(["a"] * P.size)):
             with pytest.raises(InputError, match=r"weights\['theta'\]: expected float32 or float64, got"):
                 save_mat(path, {"theta": (P, vector)})
-        monkeypatch.setattr("meganet.interop.matlab.LARGEST_5", 1000)
+        monkeypatch.setattr("meganet._matlab.LARGEST_5", 1000)
         with pytest.raises(
             InputError, match="version: expected '7.3' for 2 GB or more in the variable 'theta', got '5'"
         ):
