@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         smoothed_normal,
     )
     from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+    from meganet.model import Model, load
     from meganet.multigrid import prolongate, restrict
     from meganet.networks import (
         Chain,
@@ -72,6 +73,7 @@ __all__ = [
     "Leapfrog",
     "LeastSquares",
     "LogisticLoss",
+    "Model",
     "Momentum",
     "NormalisationLayer",
     "Objective",
@@ -95,6 +97,7 @@ __all__ = [
     "get_backend",
     "he_normal",
     "lbfgs",
+    "load",
     "newton_cg",
     "nonlinear_cg",
     "normal",
@@ -112,6 +115,7 @@ _MODULES = (
     "backend",
     "layers",
     "losses",
+    "model",
     "multigrid",
     "networks",
     "objective",

@@ -16,8 +16,8 @@ from meganet import _validate
 from meganet._files import write_atomic
 from meganet._mat5 import HEADER as HEADER_BYTES
 from meganet._mat5 import NUMBERS, byte_order, read_mat5
-from meganet.backend import Array, backend_of, host
 from meganet._mat73 import read_mat73, require_h5py
+from meganet.backend import Array, backend_of, host
 from meganet.layers.parameters import Parameter, Parameters
 
 FORMATS = ("5", "7.3")

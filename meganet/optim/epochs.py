@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from meganet import _validate
 from meganet.backend import Array, Backend, backend_of, host, is_finite, random_stream
 from meganet.optim import functions
+from meganet.optim.bar import Bar, bar_of
 from meganet.optim.divergence import Divergence, DivergenceWarning, described, row_is_finite
 from meganet.optim.history import History
 from meganet.optim.rules import Momentum, Rule
@@ -84,7 +83,7 @@ class Run:
     x0: Array
     order: Order = 0
     observe: Observer | None = None
-    callback: Callable[[SGDState], None] | None = None
+    callback: Callable[[SGDState], bool | None] | None = None
     state: SGDState | None = None
 
 
@@ -283,8 +282,9 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     done = sum(state.epoch for state in states) * shared.batches
     total = len(runs) * shared.epochs * shared.batches
     numbers: list[int] = []
-    with _counter(progress, total, done) as count:
-        while going := [number for number, state in enumerate(states) if not shared.ended(state)]:
+    stopped: set[int] = set()
+    with bar_of(progress, total, done) as bar:
+        while going := [k for k, state in enumerate(states) if k not in stopped and not shared.ended(state)]:
             last = min(states[number].epoch for number in going)
             behind = [number for number in going if states[number].epoch == last]
             if behind != numbers:
@@ -293,20 +293,9 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
                 fun = funs[0] if shared.stack is None else shared.stack(funs)
                 functions.required("stack", fun, "a function of stacks from it")
             group = [(runs[number], states[number]) for number in numbers]
-            _advance(shared, fun, group, last + 1, partial(count, len(group)))
+            ended = _advance(shared, fun, group, last + 1, bar)
+            stopped.update(number for number, end in zip(numbers, ended, strict=True) if end)
     return states
-
-
-@contextmanager
-def _counter(progress: str | None, total: int, done: int) -> Iterator[Callable[[int], Any]]:
-    """Yield what counts steps; tqdm starts a thread and takes locks, which a fork copies, even for a bar not shown."""
-    if progress is not None:
-        _validate.instance("progress", progress, str, "a label or None")
-    if progress is None:
-        yield int
-    else:
-        with tqdm(total=total, initial=done, desc=progress, leave=False) as bar:
-            yield bar.update
 
 
 def _advance(
@@ -314,12 +303,13 @@ def _advance(
     fun: Function,
     group: list[tuple[Run, SGDState]],
     epoch: int,
-    advance: Callable[[], Any],
-) -> None:
-    """Make an epoch of some runs, which stand at the same one."""
+    bar: Bar,
+) -> list[bool]:
+    """Make an epoch of some runs, which stand at the same one; return which of them their callbacks stop."""
     states = [state for _, state in group]
     backend, rate = backend_of(states[0].x), shared.rate(epoch)
     batches = [shared.indices(run.order, epoch) for run, _ in group]
+    advance = partial(bar.update, len(group))
     clock = time.perf_counter()
     if shared.stack is not None:
         parts = tuple(backend.xp.stack(list(part)) for part in zip(*map(_arrays, states), strict=True))
@@ -331,6 +321,8 @@ def _advance(
         results = [shared.train_epoch(fun, _arrays(states[0]), indices, rate, epoch, advance)]
     seconds = (time.perf_counter() - clock) / len(group)
     rows = _observed([(run, x) for (run, _), (x, *_) in zip(group, results, strict=True)])
+    bar.note(rows[0])
+    stopped = []
     for (run, state), (x, *memory), own, observed in zip(group, results, batches, rows, strict=True):
         step = _distance(backend, x, state.x)
         row = _row(epoch, rate, step, observed)
@@ -346,10 +338,10 @@ def _advance(
         state.x, state.memory, state.epoch = x, tuple(memory), epoch
         state.seconds.append(seconds)
         state.history.append(row)
-        if run.callback is not None:
-            run.callback(state.copy())
+        stopped.append(run.callback is not None and functions.stops(run.callback(state.copy())))
         if diverged and state.divergence is not None:
             shared.report(state.divergence, stacklevel=5)
+    return stopped
 
 
 def _distance(backend: Backend, x: Array, before: Array) -> float:

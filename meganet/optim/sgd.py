@@ -22,7 +22,7 @@ def sgd(
     order: Order = 0,
     project: Callable[[Array], Array] | None = None,
     observe: Observer | None = None,
-    callback: Callable[[SGDState], None] | None = None,
+    callback: Callable[[SGDState], bool | None] | None = None,
     state: SGDState | None = None,
     on_divergence: str = "warn",
     progress: str | None = None,
@@ -55,7 +55,8 @@ def sgd(
         ``x -> {name: number}`` at the start and after each epoch: further columns of the history, whose names must not
         be epoch, learning_rate or step.
     callback : callable, optional
-        Called with the state after each epoch, for storing it: a copy, which stays as it is.
+        Called with the state after each epoch, for storing it: a copy, which stays as it is. If it returns True, the
+        run stops.
     state : SGDState, optional
         A stored state to continue from, made with the same batch size, rule and columns of `observe`; it is left as it
         is.
@@ -65,7 +66,7 @@ def sgd(
         not finite: its attribute `divergence`. "warn" also issues a `DivergenceWarning` and goes on, "continue" goes on
         silently, "stop" ends the run with that epoch.
     progress : str, optional
-        Show a progress bar with this label on standard error.
+        Show a progress bar with this label on standard error, in a notebook as a widget.
 
     Returns
     -------

@@ -1,0 +1,390 @@
+"""Network, classifier and weights as one object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, is_finite
+from meganet.layers import DenseLayer, Layer
+from meganet.losses import Loss, SoftmaxCrossEntropy
+from meganet.model import summary
+from meganet.model.images import images_for
+from meganet.model.outputs import Classes, Outputs, outputs_of
+from meganet.model.training import COLUMNS, Job, Memory, Plan
+from meganet.model.weights import LARGEST_SEED, drawn, joined, penalty_of, source_of
+from meganet.multigrid import Transferred, prolongate, restrict
+from meganet.multigrid.transfer import Axes
+from meganet.networks import Chain
+from meganet.networks.evaluation import EXAMPLES_AT_ONCE
+from meganet.objective import Objective, observer
+from meganet.optim import History, Result
+from meganet.optim.rules import Rule
+from meganet.regularizers import Regularizer
+
+
+class Model:
+    """A network with its classifier and their weights: train, predict, change the grid, save.
+
+    Parameters
+    ----------
+    layers : iterable of Layer, or a Layer
+        The network, see `Chain`: of the layers after the first ``...`` may stand for the shape of the input. Images are
+        (N, C, H, W); signals are images of one row, (N, C, 1, L).
+    classes : int or sequence, optional
+        How many classes there are, or their names. None for a regression.
+    outputs : int
+        How many numbers a regression predicts.
+    loss : Loss, optional
+        `SoftmaxCrossEntropy` for classes, `LeastSquares` for a regression, if not given.
+    theta, W : array, optional
+        Weights of the network, and of the classifier, a `DenseLayer` on the network's range; both or neither. If not
+        given, they are drawn when `fit` is called first: `he_normal` the network's, `smoothed_normal` the classifier's
+        (`he_normal` where its features are not images).
+
+    Attributes
+    ----------
+    network, classifier : Layer
+    loss : Loss
+    epochs : int
+        Made by `fit`, in all.
+    history : History
+        A row for the start (epoch 0) and for each epoch: epoch, learning_rate, step (distance moved), objective, loss,
+        accuracy, validation_loss, validation_accuracy; nan is what is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.repeat(["dark", "light"], 32)
+    >>> images = rng.standard_normal((64, 1, 4, 4)) + (labels == "light")[:, None, None, None]
+    >>> model = mn.Model([mn.ConvolutionLayer((1, 4, 4), 4)], classes=2)
+    >>> fine = model.fit(images, labels, epochs=20, learning_rate=0.1).prolongate()
+    >>> print(model.predict(images[:2]), model.score(images, labels) > 0.9, fine.network.domain_shape)
+    ['dark' 'dark'] True (1, 8, 8)
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer] | Layer,
+        classes: Any = None,
+        *,
+        outputs: int = 1,
+        loss: Loss | None = None,
+        theta: Array | None = None,
+        W: Array | None = None,
+    ) -> None:
+        self.network: Layer = layers if isinstance(layers, Layer) else Chain(layers)
+        self._outputs = outputs_of(classes, outputs)
+        self.loss = self._outputs.usual_loss() if loss is None else loss
+        _validate.instance("loss", self.loss, Loss, "a Loss or None")
+        self._outputs.check_loss(self.loss)
+        self.backend = self.network.backend
+        self.classifier = DenseLayer(self.network.range_shape, self._outputs.count, backend=self.backend)
+        self.epochs, self.history = 0, History()
+        # the flat vector is replaced as a whole and never changed: what refers to it stays as it is
+        self._x: Array | None = None
+        self._memory, self._seed = Memory(), 0
+        self._frozen: Layer | None = None
+        self._examples: Array | None = None
+        if theta is not None or W is not None:
+            self._x = joined(self.network, self.classifier, theta, W)
+
+    @property
+    def classes(self) -> np.ndarray[Any, Any] | None:
+        """Names of the classes in the order of the outputs, (K,); None for a regression.
+
+        If they were not given, they are read off the labels when `fit` is called first, 0 to K - 1 until then.
+        """
+        return self._outputs.names.copy() if isinstance(self._outputs, Classes) else None
+
+    @property
+    def theta(self) -> Array:
+        """The network's weights, a copy."""
+        return self._weights()[: self.network.parameters.size].copy()
+
+    @property
+    def W(self) -> Array:
+        """The classifier's weights, a copy."""
+        return self._weights()[self.network.parameters.size :].copy()
+
+    def _weights(self) -> Array:
+        if self._x is None:
+            _validate.reject("model", "one with weights: call fit, or give theta and W", "one without")
+        return self._x
+
+    def fit(
+        self,
+        images: Any,
+        labels: Any,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        epochs: int = 10,
+        learning_rate: float | Callable[[int], float] | None = None,
+        batch_size: int | None = None,
+        rule: Rule | None = None,
+        optimizer: str | Callable[..., Result] = "sgd",
+        theta_regularizer: Regularizer | float | None = None,
+        W_regularizer: Regularizer | float | None = None,
+        rng: int | np.random.Generator | None = None,
+        callback: Callable[[Model], bool | None] | None = None,
+        on_divergence: str = "warn",
+        progress: bool | None = None,
+    ) -> Self:
+        """Train, from where the weights are: called again, it continues.
+
+        Parameters
+        ----------
+        images : array, (N, C, H, W)
+            float32 or float64, finite; the first ones decide in which of them everything is computed. Images of one
+            channel may be (N, H, W). Neither changed nor copied: of a memory-mapped file each mini-batch is read when
+            it is needed.
+        labels : sequence, (N,)
+            Classes as 0 to K - 1, 1 to K, or K names of any kind; one-hot, (N, K) or (K, N). For a regression the
+            targets, (N, outputs) or, of a single output, (N,).
+        validation : (images, labels), optional
+            Evaluated after each epoch.
+        epochs : int
+            How many more passes through the images; iterations of an `optimizer` that takes all of them at once.
+        learning_rate : float or callable, optional
+            A number, 0.003 if not given, or a function of the epoch, which counts from 1 over all calls.
+        batch_size : int, optional
+            32 if not given; an incomplete last mini-batch is left out. For another `optimizer` than "sgd", how many
+            images are worked off at a time, 256.
+        rule : Momentum, Adam or another rule, optional
+            How a mini-batch's gradient moves the weights; plain steps if not given.
+        optimizer : "sgd" or callable
+            `sgd`, or one that takes all images at once: `lbfgs`, `newton_cg`, `trust_region`, ...;
+            ``functools.partial(mn.trust_region, radius=0.1)`` gives it arguments.
+        theta_regularizer, W_regularizer : Regularizer or float, optional
+            As in `Objective`; a number alpha stands for ``alpha/2 ||.||^2``.
+        rng : int or numpy.random.Generator, optional
+            Where the first weights and the order of the images come from, 0 if not given; later calls go on with it.
+        callback : callable, optional
+            Called with the model after each epoch; if it returns True, the training stops.
+        on_divergence : {"warn", "continue", "stop"}
+            See `sgd`.
+        progress : bool, optional
+            Show a progress bar; if not given, on a terminal and in a notebook.
+
+        Returns
+        -------
+        Model
+            Itself. After an interrupt, or whatever else ends the training early, it has the weights and the history of
+            the epochs that were completed.
+
+        Raises
+        ------
+        InputError
+            For arguments that do not fit, before anything is changed.
+
+        Notes
+        -----
+        A second call with the same images, batch size and rule or optimizer gives, to the bit, what one call with all
+        the epochs would have given.
+        """
+        plan = Plan(epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress)
+        if callback is not None and not callable(callback):
+            _validate.reject("callback", "a function of the model or None", _validate.shown(callback))
+        images = self._images("images", images)
+        count = int(images.shape[0])
+        outputs = self._outputs.fitted("labels", labels, count)
+        objective = Objective(
+            self.network,
+            self.classifier,
+            images,
+            outputs.numbers("labels", labels, count),
+            loss=self.loss,
+            theta_regularizer=penalty_of(theta_regularizer, self.network, images.dtype),
+            W_regularizer=penalty_of(W_regularizer, self.classifier, images.dtype),
+        )
+        held_out = self._held_out(validation, outputs, images.dtype)
+        seed, start = self._started(rng, images.dtype)
+        self._outputs, self._seed, self._x, self._examples = outputs, seed, start, images
+
+        def commit(rows: list[dict[str, float]], x: Array) -> bool | None:
+            for row in rows if not len(self.history) else rows[-1:]:
+                self.history.append({name: row.get(name, np.nan) for name in COLUMNS})
+            self._x, self.epochs, self._frozen = x, int(rows[-1]["epoch"]), None
+            return None if callback is None else callback(self)
+
+        try:
+            plan.run(Job(objective, observer(objective, held_out), start, self.epochs, seed, commit), self._memory)
+        finally:
+            self._inference()
+            self._examples = None
+        return self
+
+    def predict(self, images: Any) -> np.ndarray[Any, Any]:
+        """Return each image's class under its own name, (N,); of a regression numbers, shaped like the targets.
+
+        Parameters
+        ----------
+        images : array, (N, C, H, W)
+            As in `fit`, of either dtype, on the host or the model's device; they are computed with that of the weights.
+        """
+        return self._outputs.predictions(self.loss, self._logits(images))
+
+    def predict_proba(self, images: Any) -> np.ndarray[Any, Any]:
+        """Return the probabilities of the classes, in the order of `classes`, (N, K), on the host."""
+        if not isinstance(self.loss, SoftmaxCrossEntropy):
+            _validate.reject("model", "one with classes, for probabilities", "a regression")
+        return np.asarray(self.loss.probabilities(self._logits(images)))
+
+    def score(self, images: Any, labels: Any) -> float:
+        """Return the share of right predictions; of a regression the mean coefficient of determination, R^2.
+
+        Parameters
+        ----------
+        images, labels
+            As in `fit`.
+        """
+        logits = self._logits(images)
+        targets = self._outputs.numbers("labels", labels, len(logits))
+        checked = self.loss.targets("labels", targets, self._outputs.count)
+        return self._outputs.score(self.loss, logits, checked)
+
+    def prolongate(
+        self,
+        *,
+        interpolation: str = "linear",
+        kernels: str = "galerkin",
+        classifier_scaling: str = "logits",
+        axes: Axes = None,
+    ) -> Model:
+        """Return a model for images of twice the resolution with these weights; see `multigrid.prolongate`.
+
+        Parameters
+        ----------
+        interpolation : {"linear", "constant"}
+        kernels : {"galerkin", "copy"}
+        classifier_scaling : {"logits", "none", "thesis"}
+        axes : int or sequence of int, optional
+
+        Returns
+        -------
+        Model
+            Not trained yet: no epochs, an empty history. What trains it begins with its own first epoch.
+        """
+        options: dict[str, Any] = {"interpolation": interpolation, "kernels": kernels, "axes": axes}
+        return self._carried(partial(prolongate, classifier_scaling=classifier_scaling, **options))
+
+    def restrict(
+        self,
+        *,
+        interpolation: str = "linear",
+        kernels: str = "galerkin",
+        classifier_scaling: str = "logits",
+        axes: Axes = None,
+    ) -> Model:
+        """Return a model for images of half the resolution, as `prolongate` does; see `multigrid.restrict`."""
+        options: dict[str, Any] = {"interpolation": interpolation, "kernels": kernels, "axes": axes}
+        return self._carried(partial(restrict, classifier_scaling=classifier_scaling, **options))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture, weights, classes and history, as ``.npz`` or ``.mat`` by the name; `load` reads both.
+
+        Parameters
+        ----------
+        path : path
+            ``*.npz``, or ``*.mat`` (level 5), where MATLAB's ``load`` finds the column vectors ``theta`` and ``W`` in
+            the order of its Meganet. The file appears whole or not at all.
+
+        Raises
+        ------
+        InputError
+            For a model without weights, another name, and layers or a loss of one's own that cannot be described.
+
+        Notes
+        -----
+        What a rule or an optimiser remembers between epochs is not stored: `fit` begins it anew after `load`.
+        """
+        from meganet.model.files import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        return summary.line(self)
+
+    def __str__(self) -> str:
+        """Return a table of the layers with their shapes and weights."""
+        return summary.text(self)
+
+    def _repr_html_(self) -> str:
+        return summary.html(self)
+
+    def _carried(self, transfer: Callable[..., Transferred]) -> Model:
+        found = transfer(self.network, self.theta, self.W)
+        other = self._alike(found.network, found.theta, found.W)
+        if self.network.couples_examples and self._frozen is not None:
+            # statistics of channels hold on every grid, those of pixels on their own
+            with suppress(_validate.InputError):
+                other._frozen = transfer(self._frozen, self.theta, self.W).network
+        return other
+
+    def _alike(self, network: Layer, theta: Array, W: Array) -> Model:
+        """Return a model of another network for the same outputs, not trained."""
+        count = 1 if isinstance(self._outputs, Classes) else self._outputs.count
+        other = Model(network, self.classes, outputs=count, loss=self.loss, theta=theta, W=W)
+        other._outputs, other._seed = self._outputs, self._seed
+        return other
+
+    def _logits(self, images: Any) -> np.ndarray[Any, Any]:
+        """Return the outputs for images, (N, K), on the host; a batch at a time is moved and computed."""
+        x, network, array = self._weights(), self._inference(), images_for(self.network, "images", images)
+        size = self.network.parameters.size
+        theta, w = x[:size], x[size:]
+
+        def batch(start: int) -> np.ndarray[Any, Any]:
+            part = self.backend.asarray(array[start : start + EXAMPLES_AT_ONCE], x.dtype)
+            return self.backend.to_host(self.classifier(w, network(theta, part)))
+
+        starts = range(0, int(array.shape[0]), EXAMPLES_AT_ONCE)
+        logits = np.concatenate(self.backend.run([partial(batch, start) for start in starts]))
+        if not np.isfinite(logits).all():
+            what = "weights" if not is_finite(x) else "pixels"
+            _validate.reject("model" if what == "weights" else "images", f"finite {what}", "NaN or infinity among them")
+        return logits
+
+    def _inference(self) -> Layer:
+        """Return the network for single images: statistics over examples are those of all that it was trained on."""
+        if not self.network.couples_examples:
+            return self.network
+        if self._frozen is None:
+            if self._examples is None:
+                what = "one that was trained on this grid: it normalises over examples"
+                _validate.reject("model", what, "one without statistics")
+            with np.errstate(all="ignore"):
+                self._frozen = self.network.frozen_on(self.theta, self._examples)
+        return self._frozen
+
+    def _images(self, argument: str, images: Any, dtype: Any = None) -> Array:
+        """Return images as the training takes them."""
+        array = images_for(self.network, argument, images)
+        own = array.dtype.newbyteorder("=") if self._x is None else self._x.dtype
+        # a memory-mapped file becomes a plain array that is mapped likewise
+        return self.backend.asarray(array, own if dtype is None else dtype)
+
+    def _held_out(self, validation: Any, outputs: Outputs, dtype: Any) -> Objective | None:
+        if validation is None:
+            return None
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            _validate.reject("validation", "a pair (images, labels)", _validate.shown(validation))
+        images = self._images("validation[0]", validation[0], dtype)
+        labels = outputs.numbers("validation[1]", validation[1], int(images.shape[0]))
+        return Objective(self.network, self.classifier, images, labels, loss=self.loss)
+
+    def _started(self, rng: Any, dtype: Any) -> tuple[int, Array]:
+        """Return the seed of the order of the examples, and the weights, which are drawn if there are none."""
+        generator, seed = source_of(rng, self._seed)
+        x = drawn(self.network, self.classifier, generator, dtype) if self._x is None else self._x
+        if not is_finite(x):
+            _validate.reject("model", "finite weights", "those of a run that diverged; a new Model begins anew")
+        return (int(generator.integers(LARGEST_SEED)) if seed is None else seed), x

@@ -1,0 +1,216 @@
+"""What a model's outputs stand for: classes under the user's own names, or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet._labels import class_numbers
+from meganet.backend import host
+from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
+
+FEW = 5
+"""Names that an error lists."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The names of K classes, in the order of the classifier's outputs.
+
+    Attributes
+    ----------
+    names : ndarray, (K,)
+        Different from each other: integers, text or booleans.
+    known : bool
+        They were given, or read off labels; else they are the numbers 0 to K - 1 until labels have been seen.
+    """
+
+    names: np.ndarray[Any, Any]
+    known: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    @classmethod
+    def of(cls, classes: Any) -> Classes:
+        """Return them from the argument `classes`: their number, or a sequence of their names."""
+        expected = "the number of classes, at least 2, or their names"
+        if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes):
+            names = _texts(_validate.read("classes", classes, expected))
+            if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "iubU":
+                _validate.reject("classes", expected, _validate.shown(classes))
+            if len(np.unique(names)) < len(names):
+                _validate.reject("classes", "names that differ", _validate.shown(classes))
+            return cls(names.copy())
+        if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
+            _validate.reject("classes", expected, _validate.shown(classes))
+        return cls(np.arange(_validate.size("classes", classes)), known=False)
+
+    def usual_loss(self) -> Loss:
+        """Return the loss if none was given."""
+        return SoftmaxCrossEntropy()
+
+    def check_loss(self, loss: Loss) -> None:
+        """Refuse a loss whose targets are no classes."""
+        if not isinstance(loss, SoftmaxCrossEntropy):
+            _validate.reject("loss", "a SoftmaxCrossEntropy for classes", repr(loss))
+
+    def predictions(self, loss: Loss, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the names of the classes of outputs (N, K)."""
+        return self.names[np.asarray(loss.predictions(logits))]
+
+    def score(self, loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+        """Return the share of right predictions."""
+        return float((np.asarray(loss.predictions(logits)) == targets).mean())
+
+    def fitted(self, argument: str, labels: Any, examples: int) -> Classes:
+        """Return them with the names that `labels` have, if they are not known yet.
+
+        Labels are taken as 0 to K - 1 if they can be, else as 1 to K, else as K different names in their order.
+        """
+        if self.known:
+            return self
+        array, count = self._vector(argument, labels, examples), self.count
+        if array is None:
+            return Classes(self.names)
+        if array.dtype.kind == "b" and count == 2:
+            return Classes(np.array([False, True]))
+        distinct = np.unique(array)
+        if array.dtype.kind == "i":
+            for first in (0, 1):
+                if first <= distinct[0] and distinct[-1] < first + count:
+                    return Classes(np.arange(first, first + count))
+        if len(distinct) == count:
+            return Classes(distinct)
+        what = f"{count} different ones, or classes=[...] with all names when the model is made"
+        _validate.reject(argument, what, f"{len(distinct)} ({_few(distinct)})")
+
+    def numbers(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any]:
+        """Return the numbers 0 to K - 1 of labels that have these names, or are one-hot, (N,)."""
+        array = self._vector(argument, labels, examples)
+        if array is None:
+            found = class_numbers(argument, labels, len(self.names))
+        else:
+            same = (array.dtype.kind == "U") == (self.names.dtype.kind == "U")
+            order = np.argsort(self.names)
+            places = np.searchsorted(self.names, array, sorter=order) if same else np.zeros(len(array), int)
+            found = order[np.minimum(places, len(order) - 1)]
+            wrong = np.flatnonzero(self.names[found] != array) if same else np.arange(len(array))
+            if len(wrong):
+                got = f"{array[wrong[0]].item()!r} at position {wrong[0]}"
+                _validate.reject(argument, f"the classes {_few(self.names)}", got)
+        if len(found) != examples:
+            _validate.reject(argument, f"one label for each of {examples} images", str(len(found)))
+        return found.astype(np.int64)
+
+    def _vector(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any] | None:
+        """Return labels as a vector of integers, booleans or text; None if they are one-hot."""
+        array = _texts(_validate.read(argument, host(labels), "labels, one for each image"))
+        if array.ndim == 2 and 1 in array.shape and array.size == examples:
+            # MATLAB's row or column; a single example may be one-hot
+            array = array.ravel()
+        if array.ndim != 1:
+            if array.ndim != 2 or array.dtype.kind not in "iubf":
+                got = f"shape {array.shape}, dtype {array.dtype}"
+                _validate.reject(argument, "a vector of labels, or one-hot ones", got)
+            return None
+        _validate.not_empty(argument, array, "label")
+        if array.dtype.kind in "uf":
+            whole = np.isfinite(array) & (array == np.round(array)) & (np.abs(array) < 2**53)
+            if not whole.all():
+                first = int(np.flatnonzero(~whole)[0])
+                _validate.reject(argument, "whole numbers or text", f"{array[first]} at position {first}")
+            return array.astype(np.int64)
+        if array.dtype.kind not in "ibU":
+            _validate.reject(argument, "whole numbers or text", f"dtype {array.dtype}")
+        return array
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a regression predicts.
+
+    Attributes
+    ----------
+    count : int
+        Numbers for each example.
+    columns : bool
+        Targets, and so predictions, have the shape (N, count); else, of a single number, (N,).
+    """
+
+    count: int
+    columns: bool
+
+    def usual_loss(self) -> Loss:
+        """Return the loss if none was given."""
+        return LeastSquares()
+
+    def check_loss(self, loss: Loss) -> None:
+        """Accept any."""
+
+    def fitted(self, argument: str, targets: Any, examples: int) -> Numbers:
+        """Return them in the shape that `targets` have."""
+        return Numbers(self.count, _read(argument, targets, self.count).ndim == 2)
+
+    def numbers(self, argument: str, targets: Any, examples: int) -> np.ndarray[Any, Any]:
+        """Return the targets, (N, count)."""
+        array = _read(argument, targets, self.count)
+        array = array[:, None] if array.ndim == 1 and self.count == 1 else array
+        if array.ndim and len(array) != examples:
+            _validate.reject(argument, f"targets for each of {examples} images", f"shape {array.shape}")
+        return array
+
+    def predictions(self, loss: Loss, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return what outputs (N, count) stand for."""
+        found = np.asarray(loss.predictions(logits))
+        return found if self.columns else found[:, 0]
+
+    def score(self, loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+        """Return the share of right answers, or where nothing is right or wrong the mean of R^2 over the outputs."""
+        hits = loss.hits(logits, targets)
+        return _determination(logits, targets) if hits is None else float(hits.mean())
+
+
+Outputs = Classes | Numbers
+
+
+def outputs_of(classes: Any, outputs: Any) -> Outputs:
+    """Return what the outputs of a model with these arguments stand for."""
+    if classes is None:
+        count = _validate.size("outputs", outputs)
+        return Numbers(count, count > 1)
+    if outputs != 1:
+        _validate.reject("outputs", "none with classes, whose number it is", _validate.shown(outputs))
+    return Classes.of(classes)
+
+
+def _read(argument: str, targets: Any, count: int) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = _validate.numbers(argument, host(targets), f"numbers of shape (N, {count})", "iufb")
+    return found
+
+
+def _determination(predicted: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+    """Return the mean over the outputs of ``1 - sum (t - p)^2 / sum (t - mean)^2``; of constant targets 1 or 0."""
+    t = targets.astype(np.float64)
+    left = ((t - predicted) ** 2).sum(axis=0)
+    spread = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+    constant = spread == 0
+    return float(np.where(constant, left == 0, 1 - left / np.where(constant, 1, spread)).mean())
+
+
+def _texts(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return text in arrays of objects, as pandas has it, or of bytes, as text."""
+    if array.dtype.kind == "S" or (array.dtype.kind == "O" and all(isinstance(name, str) for name in array.flat)):
+        return array.astype(str)
+    return array
+
+
+def _few(names: np.ndarray[Any, Any]) -> str:
+    shown = ", ".join(repr(name.item()) for name in names[:FEW])
+    return shown if len(names) <= FEW else f"{shown}, ... ({len(names)} in all)"

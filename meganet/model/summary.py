@@ -1,0 +1,81 @@
+"""A model as a line, as a table of text and as one of HTML."""
+
+from __future__ import annotations
+
+import html as markup
+from typing import TYPE_CHECKING, cast
+
+from meganet.layers import Layer
+from meganet.networks import Chain
+
+if TYPE_CHECKING:
+    from meganet.model.model import Model
+
+HEADER = ("", "layer", "output", "weights")
+
+
+def line(model: Model) -> str:
+    """Return what the model is, in one line."""
+    size = model.network.parameters.size + model.classifier.parameters.size
+    start, end = _shape(model.network.domain_shape), _target(model)
+    return f"Model({start} -> {end}, {size:,} weights, {_state(model)})"
+
+
+def text(model: Model) -> str:
+    """Return the table of the layers, and what is known of the training."""
+    cells = rows(model)
+    widths = [max(len(row[k]) for row in cells) for k in range(len(HEADER))]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells]
+    lines = [line.rstrip() for line in lines]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join([*lines, "", _state(model)])
+
+
+def html(model: Model) -> str:
+    """Return the same for a notebook."""
+    head, *body = [[markup.escape(cell) for cell in row] for row in rows(model)]
+    cells = ["".join(f"<td>{cell}</td>" for cell in row) for row in body]
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    table = f"<table><thead><tr>{titles}</tr></thead><tbody><tr>{'</tr><tr>'.join(cells)}</tr></tbody></table>"
+    return f"{table}<p>{markup.escape(_state(model))}</p>"
+
+
+def rows(model: Model) -> list[tuple[str, str, str, str]]:
+    """Return the cells: the columns' names, the images, a row for each layer, the classifier, the sum."""
+    network, layers = model.network, [("W", cast(Layer, model.classifier))]
+    # of a chain of a kind of its own, such as a SingleLayer, the parts are not layers of the model
+    parts = zip(network.names, network.layers, strict=True) if type(network) is Chain else [("0", network)]
+    layers = [*parts, *layers]
+    size = sum(layer.parameters.size for _, layer in layers)
+    return [
+        HEADER,
+        ("", "images", _shape(model.network.domain_shape), ""),
+        *((name, _described(layer), _shape(layer.range_shape), f"{layer.parameters.size:,}") for name, layer in layers),
+        ("", "all", "", f"{size:,}"),
+    ]
+
+
+def _described(layer: Layer) -> str:
+    """Return the kind of a layer, with the shapes of its weights."""
+    shapes = [f"{p.name} {_shape(p.shape)}" for p in layer.parameters]
+    few = shapes if len(shapes) <= 2 else [*shapes[:2], "..."]
+    return f"{type(layer).__name__}" + (f": {', '.join(few)}" if few else "")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _target(model: Model) -> str:
+    count = model.classifier.range_shape[0]
+    return f"{count} classes" if model.classes is not None else f"{count} numbers"
+
+
+def _state(model: Model) -> str:
+    if not model.epochs:
+        return "not trained"
+    last = model.history[-1]
+    names = ("accuracy", "validation_accuracy")
+    known = [(n.replace("_", " "), last[n]) for n in names if last[n] == last[n]]
+    epochs = "1 epoch" if model.epochs == 1 else f"{model.epochs} epochs"
+    return ", ".join([epochs, *(f"{name} {100 * value:.1f} %" for name, value in known)])

@@ -1,0 +1,189 @@
+"""Training of a model epoch by epoch: by mini-batches, or by an optimiser that takes all examples at once."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, random_stream
+from meganet.linop._alike import alike
+from meganet.objective import Evaluation, Objective
+from meganet.optim import Control, History, Momentum, Result
+from meganet.optim.bar import bar_of
+from meganet.optim.epochs import SGDState
+from meganet.optim.rules import Rule
+from meganet.optim.sgd import sgd
+
+BATCH = 32
+LEARNING_RATE = 0.003
+AT_ONCE = 256
+"""Examples that an optimiser of all examples evaluates at a time, which bounds the memory."""
+COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "step",
+    "objective",
+    "loss",
+    "accuracy",
+    "validation_loss",
+    "validation_accuracy",
+)
+"""Of a model's history, whatever trains it; nan is what is not known."""
+
+
+@dataclass
+class Memory:
+    """What a training may continue with: who made it, and the state it left.
+
+    Attributes
+    ----------
+    maker : tuple
+        The rule, batch size and number of examples of mini-batch steps, or the optimiser.
+    state : object
+        Of the mini-batch steps an `SGDState`; else the optimiser's own arguments, such as the radius of trust.
+    """
+
+    maker: tuple[Any, ...] = ()
+    state: Any = None
+
+    def of(self, *maker: Any) -> Any:
+        """Return the state if it was left by the same maker."""
+        return self.state if alike(self.maker, maker) else None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained: from where, and who takes over the points on the way.
+
+    Attributes
+    ----------
+    objective : Objective
+    observe : Evaluation
+    x : array
+        The start.
+    epochs : int
+        Made before.
+    seed : int
+        Of the order of the examples.
+    commit : callable
+        ``(rows, x)`` gets the new rows of the history and the point after an epoch; if it returns True, that was the
+        last one.
+    """
+
+    objective: Objective
+    observe: Evaluation
+    x: Array
+    epochs: int
+    seed: int
+    commit: Callable[[list[dict[str, float]], Array], bool | None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train; the arguments of `Model.fit` that are not data."""
+
+    epochs: int
+    learning_rate: float | Callable[[int], float] | None
+    batch_size: int | None
+    rule: Rule | None
+    optimizer: str | Callable[..., Result]
+    on_divergence: str
+    progress: bool | None
+
+    def __post_init__(self) -> None:
+        _validate.integer("epochs", self.epochs)
+        if self.batch_size is not None:
+            _validate.integer("batch_size", self.batch_size)
+        if self.optimizer == "sgd":
+            return
+        if not callable(self.optimizer) or isinstance(self.optimizer, type):
+            _validate.reject("optimizer", '"sgd" or a function such as mn.lbfgs', _validate.shown(self.optimizer))
+        for name in ("learning_rate", "rule"):
+            if getattr(self, name) is not None:
+                what = 'none with an optimizer other than "sgd", which finds its steps itself'
+                _validate.reject(name, what, _validate.shown(getattr(self, name)))
+        control = _control(self.optimizer)
+        if control.observe is not None or control.callback is not None:
+            _validate.reject("optimizer", "a control without observe and callback, which fit has", repr(control))
+
+    @property
+    def bar(self) -> bool:
+        """Whether a progress bar is shown: if not said, where somebody may see it move."""
+        return (sys.stderr.isatty() or "ipykernel" in sys.modules) if self.progress is None else self.progress
+
+    def run(self, job: Job, memory: Memory) -> None:
+        """Train, and hand every new point to the job's `commit`; `memory` is kept up to date."""
+        (self._in_batches if self.optimizer == "sgd" else self._at_once)(job, memory)
+
+    def _in_batches(self, job: Job, memory: Memory) -> None:
+        n, rule = job.objective.examples, Momentum() if self.rule is None else self.rule
+        size = min(BATCH, n) if self.batch_size is None else self.batch_size
+        rate = LEARNING_RATE if self.learning_rate is None else self.learning_rate
+        maker = (rule, size, n)
+        state: SGDState | None = memory.of(*maker)
+        made = 0 if state is None else state.epoch
+        # a rule counts its own epochs, schedule and order those of the model
+        before = job.epochs - made
+        seen = 0
+
+        def order(epoch: int) -> Any:
+            return random_stream(job.seed, before + epoch).permutation(n)
+
+        def take(state: SGDState) -> bool | None:
+            nonlocal seen
+            rows, seen = list(state.history)[seen:], len(state.history)
+            memory.maker, memory.state = maker, replace(state, history=History(), seconds=[], divergence=None)
+            return job.commit([{**row, "epoch": before + row["epoch"]} for row in rows], state.x)
+
+        sgd(
+            job.objective,
+            job.x,
+            n,
+            epochs=made + self.epochs,
+            learning_rate=(lambda epoch: rate(before + epoch)) if callable(rate) else rate,
+            batch_size=size,
+            rule=rule,
+            order=order,
+            observe=job.observe,
+            callback=take,
+            state=None if state is None else replace(state, x=job.x),
+            on_divergence=self.on_divergence,
+            progress="training" if self.bar else None,
+        )
+
+    def _at_once(self, job: Job, memory: Memory) -> None:
+        optimizer: Callable[..., Result] = self.optimizer  # type: ignore[assignment]
+        size = AT_ONCE if self.batch_size is None else self.batch_size
+        arguments: dict[str, Any] = {"batch_size": None if job.objective.network.couples_examples else size}
+        known = inspect.signature(optimizer).parameters
+        maker = (optimizer, job.objective.examples)
+        kept: dict[str, float] = memory.of(*maker) or {}
+        seen = 0
+
+        def take(result: Result) -> bool | None:
+            nonlocal seen
+            rows, seen = list(result.history)[seen:], len(result.history)
+            memory.maker, memory.state = maker, {name: v for name, v in result.state.items() if name in known}
+            numbered = [{**row, "epoch": job.epochs + row["iteration"], "learning_rate": math.nan} for row in rows]
+            bar.update()
+            bar.note(rows[-1])
+            return job.commit(numbered, result.x)
+
+        control = replace(_control(optimizer), max_iterations=self.epochs, observe=job.observe, callback=take)
+        positional = [partial(job.objective, **arguments), job.x]
+        if "hessian" in known:
+            positional.append(partial(job.objective.hessian, **arguments))
+        with bar_of("training" if self.bar else None, self.epochs) as bar:
+            optimizer(*positional, control=control, **kept)
+
+
+def _control(optimizer: Any) -> Control:
+    """Return the control that was given to an optimiser by `functools.partial`."""
+    found = getattr(optimizer, "keywords", {}).get("control")
+    return found if isinstance(found, Control) else Control()

@@ -1,0 +1,51 @@
+"""Weights of a model to start from, and what is put on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array
+from meganet.layers import Layer, he_normal, smoothed_normal
+from meganet.linop import Identity
+from meganet.regularizers import Regularizer, Tikhonov
+
+LARGEST_SEED = 2**31
+
+
+def source_of(rng: Any, usual: int) -> tuple[np.random.Generator, int | None]:
+    """Return the generator that the argument `rng` stands for, and its seed, if it has one; `usual` for None."""
+    if rng is None or isinstance(rng, (int, np.integer)):
+        seed = usual if rng is None else _validate.integer("rng", rng, minimum=0)
+        return np.random.default_rng(seed), seed
+    _validate.instance("rng", rng, np.random.Generator, "a seed, a numpy.random.Generator or None")
+    return rng, None
+
+
+def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
+    """Return given weights as one flat vector."""
+    for name, part, layer in (("theta", theta, network), ("W", W, classifier)):
+        if part is None:
+            _validate.reject(name, "both theta and W, or neither", "one of them")
+        layer.backend.require_floats(name, part)
+        _validate.array_shape(name, part, (layer.parameters.size,))
+    _validate.same_dtype("W", W, theta.dtype, "theta")
+    return network.backend.xp.concatenate([theta, W])
+
+
+def drawn(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any) -> Array:
+    """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images."""
+    images = len(classifier.domain_shape) == 3
+    theta = he_normal(network, rng, dtype)
+    w = smoothed_normal(classifier, rng, dtype=dtype) if images else he_normal(classifier, rng, dtype)
+    return network.backend.xp.concatenate([theta, w])
+
+
+def penalty_of(given: Regularizer | float | None, layer: Layer, dtype: Any) -> Regularizer | None:
+    """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``."""
+    size = layer.parameters.size
+    if given is None or isinstance(given, Regularizer):
+        return given
+    return Tikhonov(Identity((size,), dtype, layer.backend), given) if size else None
