@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import scipy.io
 from meganet import _validate
 from meganet._files import write_atomic
 from meganet._mat5 import HEADER as HEADER_BYTES
-from meganet._mat5 import NUMBERS, byte_order, read_mat5
+from meganet._mat5 import NUMBERS, Check, byte_order, read_mat5
 from meganet._mat73 import read_mat73, require_h5py
 from meganet.backend import Array, backend_of, host
 from meganet.layers.parameters import Parameter, Parameters
@@ -154,6 +155,13 @@ def save_mat(
         columns[name] = column
         if version == "5" and column.nbytes >= LARGEST_5:
             _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
+    write_variables(path, columns, version)
+
+
+def write_variables(
+    path: str | os.PathLike[str], columns: dict[str, np.ndarray[Any, Any]], version: str = "5"
+) -> None:
+    """Write arrays under names that MATLAB accepts; the file appears whole or not at all."""
     path = _validate.path("path", path)
     if not os.path.isdir(path.parent):
         _validate.reject("path", "a file in an existing folder", str(path))
@@ -198,12 +206,26 @@ def load_mat(
     Compressed variables carry a checksum. A change in the numbers of an uncompressed one cannot be noticed.
     """
     path = _validate.path("path", path)
-    if not os.path.isfile(path):
-        _validate.reject("path", "a file", str(path))
     _check_names(weights)
     for name, parameters in weights.items():
         _check_parameters(f"weights[{name!r}]", parameters)
     dtype = _validate.float_dtype("dtype", dtype)
+
+    def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
+        size, found = weights[name].size, math.prod(shape)
+        if kind not in NUMBERS or found != size:
+            what = f"{found} of {kind} ({path})"
+            _validate.reject("path", f"{size} real numbers in the variable {name!r}", what)
+
+    stored = read_variables(path, list(weights), check)
+    # each is freed once it is in our order
+    return {name: from_matlab(parameters, stored.pop(name), dtype) for name, parameters in weights.items()}
+
+
+def read_variables(path: Path, names: list[str], check: Check) -> dict[str, np.ndarray[Any, Any]]:
+    """Read variables of a MAT-file of level 5 or 7.3, all of which it must have; arguments as of `read_mat5`."""
+    if not os.path.isfile(path):
+        _validate.reject("path", "a file", str(path))
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
@@ -212,19 +234,11 @@ def load_mat(
     is_hdf5 = header.startswith(HEADER)
     if not is_hdf5 and byte_order(header) is None:
         _validate.reject("path", "a MAT-file of level 5 or 7.3", f"{path}, which begins with {header[:16]!r}")
-
-    def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
-        size, found = weights[name].size, math.prod(shape)
-        if kind not in NUMBERS or found != size:
-            what = f"{found} of {kind} ({path})"
-            _validate.reject("path", f"{size} real numbers in the variable {name!r}", what)
-
-    stored = (read_mat73 if is_hdf5 else read_mat5)(path, list(weights), check)
-    for name in weights:
+    stored = (read_mat73 if is_hdf5 else read_mat5)(path, names, check)
+    for name in names:
         if name not in stored:
             _validate.reject("path", f"a file with the variable {name!r}", str(path))
-    # each is freed once it is in our order
-    return {name: from_matlab(parameters, stored.pop(name), dtype) for name, parameters in weights.items()}
+    return stored
 
 
 def _check_names(weights: Any) -> None:

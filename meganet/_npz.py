@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -39,6 +39,8 @@ SEAL = 2 * hashlib.sha256().digest_size
 LARGE = 2**31 - 1
 """From this size on ZIP files have a second, larger record at their end."""
 ENCRYPTED = 0x2041
+MEMBERS = 4096
+"""Most arrays of a file that says itself what is in it."""
 TEXT = "str"
 
 
@@ -124,15 +126,47 @@ def read_sealed(
         As `read_npz` does, and if the file is not as it was written.
     """
     with _opened(path) as file:
+        _check_size(str(path), os.fstat(file.fileno()).st_size - SEAL, expected)
+        digest = _check_seal(path, file)
+        return _read(str(path), file, expected, comment=SEAL), digest
+
+
+def read_described(
+    path: str | os.PathLike[str],
+    header: str,
+    largest: int,
+    describe: Callable[[np.ndarray[Any, Any]], Mapping[str, Expected]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a file that `write_sealed` has written and that says itself what is in it; return its other arrays.
+
+    Parameters
+    ----------
+    path : path
+    header : str
+        The array of bytes that says it.
+    largest : int
+        Most bytes of it.
+    describe : callable
+        Gets the header, and returns what the other arrays must be.
+
+    Raises
+    ------
+    InputError
+        As `read_sealed` does; what `describe` raises comes through.
+    """
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        _check_size(str(path), size - SEAL, expected)
-        digest, rest = hashlib.sha256(), max(size - SEAL, 0)
-        while block := file.read(min(BLOCK, rest)):
-            digest.update(block)
-            rest -= len(block)
-        if file.read(SEAL) != digest.hexdigest().encode():
-            _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
-        return _read(str(path), file, expected, comment=SEAL), digest.hexdigest()
+        _check_seal(path, file)
+        _check_end(str(path), file, size - SEAL, MEMBERS)
+        with zipfile.ZipFile(file) as archive:
+            # all but the header is looked at when it is known what it must be
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            limits = {name: Expected("uint8", (None,), largest if name == header else size) for name in names}
+            members = _directory(str(path), archive, {header: Expected("uint8", (None,), largest)} | limits)
+            found = _array(path, header, archive, members[header], limits[header])
+        expected = {header: Expected("uint8", found.shape)} | dict(describe(found))
+        arrays = _read(str(path), file, expected, comment=SEAL)
+    return {name: array for name, array in arrays.items() if name != header}
 
 
 @contextmanager
@@ -145,8 +179,21 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         yield file
 
 
+def _check_seal(path: Any, file: IO[bytes]) -> str:
+    """Check that a file is the one that was written, and return its SHA-256."""
+    digest, rest = hashlib.sha256(), max(os.fstat(file.fileno()).st_size - SEAL, 0)
+    while block := file.read(min(BLOCK, rest)):
+        digest.update(block)
+        rest -= len(block)
+    if file.read(SEAL) != digest.hexdigest().encode():
+        _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
+    return digest.hexdigest()
+
+
 def _read(path: str, file: IO[bytes], expected: Mapping[str, Expected], comment: int) -> dict[str, Any]:
-    _check_end(path, file, os.fstat(file.fileno()).st_size - comment, expected, comment)
+    size = os.fstat(file.fileno()).st_size - comment
+    _check_size(path, size, expected)
+    _check_end(path, file, size, len(expected))
     with zipfile.ZipFile(file) as archive:
         members = _directory(path, archive, expected)
         return {name: _array(path, name, archive, info, expected[name]) for name, info in members.items()}
@@ -173,9 +220,8 @@ def _check_size(path: str, size: int, expected: Mapping[str, Expected]) -> None:
         _validate.reject_file(path, f"an NPZ file of at most {most:,} bytes", f"{size:,} bytes")
 
 
-def _check_end(path: str, file: IO[bytes], size: int, expected: Mapping[str, Expected], comment: int) -> None:
+def _check_end(path: str, file: IO[bytes], size: int, most: int) -> None:
     """Check the record at the end of the file: Python's reader trusts its number of members."""
-    _check_size(path, size, expected)
     start = max(size - END.size, 0)
     file.seek(max(start - 20, 0))
     tail = file.read(size - file.tell())
@@ -184,9 +230,9 @@ def _check_end(path: str, file: IO[bytes], size: int, expected: Mapping[str, Exp
         _validate.reject_file(path, "an NPZ file that is whole", f"{size:,} bytes without the record at the end")
     _, _, _, here, members, length, _, _ = END.unpack(end)
     larger = tail.startswith(END_64) and size < LARGE
-    if not members == here <= len(expected) or length > members * ROOM or larger:
+    if not members == here <= most or length > members * ROOM or larger:
         got = f"{members} members, whose list takes {length:,} bytes"
-        _validate.reject_file(path, f"an NPZ file of {len(expected)} arrays", got)
+        _validate.reject_file(path, f"an NPZ file of {most} arrays", got)
 
 
 def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expected]) -> dict[str, zipfile.ZipInfo]:
