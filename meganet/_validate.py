@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from textwrap import shorten
@@ -43,6 +44,16 @@ def reject(argument: str, expected: str, got: object, error: type[InputError] = 
     message = f"{argument}: expected {expected}, got {text}"
     # what came may be text of a damaged file
     raise error("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
+
+
+@contextmanager
+def within(part: str) -> Iterator[None]:
+    """Put the name of a part in front of what is wrong with its arguments."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (f"{part}: {error}",)
+        raise
 
 
 def shown(value: Any) -> str:

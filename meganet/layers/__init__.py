@@ -16,6 +16,7 @@ from meganet.layers.normalisation import (
 )
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.layers.pooling import PoolingLayer
+from meganet.layers.unshaped import Unshaped
 
 __all__ = [
     "Activation",
@@ -35,6 +36,7 @@ __all__ = [
     "SmoothReLU",
     "Statistics",
     "TVNormalisationLayer",
+    "Unshaped",
     "clipped_normal",
     "he_normal",
     "normal",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 from meganet import _validate
 from meganet.backend import Array, Backend, get_backend, moved
 from meganet.layers.parameters import Parameters
+from meganet.layers.unshaped import LayerType
 
 
 class Tape(NamedTuple):
@@ -22,7 +23,7 @@ class Tape(NamedTuple):
     dtype: Any
 
 
-class Layer(ABC):
+class Layer(metaclass=LayerType):
     """A differentiable map ``(theta, x) -> y`` of weights and a batch of examples.
 
     *Derivatives*, with ``F(theta, x) = y``: `jvp` is ``F' (dtheta, dx)``, `vjp` its adjoint ``F'^T dy``, and
@@ -39,6 +40,9 @@ class Layer(ABC):
     T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
     therefore count axes from the end. On a GPU a training step is recorded once and repeated, so they depend on their
     arguments only; elementwise work on images goes through ``backend.elementwise``, which keeps their memory order.
+
+    **Shapes that follow.** A class whose first argument is `domain_shape` takes ``...`` for it and then gives a
+    function from domain_shape to the layer, an `Unshaped` one; a `Chain` calls it with the range of the layer before.
 
     Parameters
     ----------

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from operator import add
 from typing import Any
 
 from meganet import _validate
-from meganet.backend import Array
+from meganet.backend import Array, use_backend
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
+
+Shaped = Callable[[tuple[int, ...]], Layer]
+"""A function from domain_shape to a layer, such as ``ConvolutionLayer(..., 64)``."""
 
 
 class Chain(Layer):
@@ -21,8 +24,9 @@ class Chain(Layer):
 
     Parameters
     ----------
-    layers : iterable of Layer
-        At least one; each layer's range is the next one's domain, all on one backend.
+    layers : iterable of Layer or callable
+        At least one; each layer's range is the next one's domain, all on one backend. After the first, a function
+        ``domain_shape -> Layer`` is called with that range, on that backend, such as a layer class with ``...``.
     names : sequence of str, optional
         What the layers are called in the names of their weights; their numbers if not given.
     storage : sequence of int, optional
@@ -31,7 +35,7 @@ class Chain(Layer):
     Examples
     --------
     >>> from meganet import Chain, ConvolutionLayer
-    >>> net = Chain([ConvolutionLayer((1, 28, 28), 32), ConvolutionLayer((32, 28, 28), 64)])
+    >>> net = Chain([ConvolutionLayer((1, 28, 28), 32), ConvolutionLayer(..., 64)])
     >>> print(net.parameters)
     0.kernel  32x1x3x3      288
     1.kernel  64x32x3x3  18,432
@@ -39,9 +43,12 @@ class Chain(Layer):
     """
 
     def __init__(
-        self, layers: Iterable[Layer], names: Sequence[str] | None = None, storage: Sequence[int] | None = None
+        self,
+        layers: Iterable[Layer | Shaped],
+        names: Sequence[str] | None = None,
+        storage: Sequence[int] | None = None,
     ) -> None:
-        layers = _validate.items("layers", layers, Layer, "one or more layers")
+        layers = _shaped(_validate.items("layers", layers, object, "one or more layers"))
         for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
             if first.range_shape != second.domain_shape:
                 _validate.reject(
@@ -188,3 +195,23 @@ class Chain(Layer):
     def _join(self, parts: list[Array]) -> Array:
         """Return the flat vector of the layers' parts."""
         return self.backend.concatenate([parts[k] for k in self.storage])
+
+
+def _shaped(entries: Sequence[Any]) -> tuple[Layer, ...]:
+    """Return layers, those given as functions of their domain_shape made to follow the one before."""
+    layers: list[Layer] = []
+    for k, entry in enumerate(entries):
+        # a layer is callable too, with weights and examples
+        if isinstance(entry, Layer):
+            layers.append(entry)
+            continue
+        argument, expected = f"layers[{k}]", "a Layer, or a function from domain_shape to one"
+        if not callable(entry):
+            _validate.reject(argument, expected, _validate.shown(entry))
+        if not layers:
+            _validate.reject(argument, "a layer with its domain_shape, as none comes before", _validate.shown(entry))
+        with _validate.within(argument), use_backend(layers[-1].backend):
+            layer = entry(layers[-1].range_shape)
+        _validate.instance(argument, layer, Layer, expected)
+        layers.append(layer)
+    return tuple(layers)

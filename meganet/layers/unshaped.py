@@ -1,0 +1,83 @@
+"""Layers whose domain_shape is left out: ``ConvolutionLayer(..., 64)``."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Any
+
+from meganet import _validate
+
+if TYPE_CHECKING:
+    from meganet.layers.base import Layer
+
+
+class Unshaped:
+    """A layer without its domain_shape: a function ``domain_shape -> Layer``.
+
+    Parameters
+    ----------
+    layer_type : type
+        A class of layers whose first argument is `domain_shape`.
+    *args, **kwargs
+        Its arguments, with ``...`` as `domain_shape`. Only their number and names are checked here.
+
+    Raises
+    ------
+    TypeError
+        As the class does, for arguments that are missing or that it does not have.
+    InputError
+        For a class that takes something else first.
+
+    Examples
+    --------
+    >>> from meganet import ConvolutionLayer
+    >>> layer = ConvolutionLayer(..., 64)
+    >>> layer
+    ConvolutionLayer(..., 64)
+    >>> layer((3, 8, 8))
+    ConvolutionLayer((3, 8, 8) -> (64, 8, 8), relu)
+    """
+
+    def __init__(self, layer_type: LayerType, *args: Any, **kwargs: Any) -> None:
+        expected = signature(layer_type)
+        self.layer_type, self.args, self.kwargs = layer_type, args, kwargs
+        first = next(iter(expected.parameters.values()), None)
+        if args and first is not None and first.name != "domain_shape" and first.kind != Parameter.VAR_POSITIONAL:
+            _validate.reject(
+                f"{first.name} of {layer_type.__name__}", "a value, as only a domain_shape may be left out", "..."
+            )
+        try:
+            expected.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self}: {error}") from None
+
+    def __call__(self, domain_shape: tuple[int, ...]) -> Layer:
+        """Return the layer for examples of a shape."""
+        if self.args and self.args[0] is ...:
+            return self.layer_type(domain_shape, *self.args[1:], **self.kwargs)
+        return self.layer_type(*self.args, **{**self.kwargs, "domain_shape": domain_shape})
+
+    def __repr__(self) -> str:
+        given = [*map(_repr, self.args), *(f"{name}={_repr(value)}" for name, value in self.kwargs.items())]
+        return f"{self.layer_type.__name__}({', '.join(given)})"
+
+
+class LayerType(ABCMeta):
+    """The type of classes of layers: called with ``...`` as domain_shape, a class gives an `Unshaped` layer."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return a layer, or an `Unshaped` one."""
+        if (args and args[0] is ...) or kwargs.get("domain_shape") is ...:
+            return Unshaped(cls, *args, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def __signature__(cls) -> Signature:
+        """What a class takes, for `inspect`, which otherwise finds the arguments of `__call__` here."""
+        _, *arguments = signature(cls.__init__).parameters.values()  # type: ignore[misc]
+        return Signature(arguments)
+
+
+def _repr(value: Any) -> str:
+    return "..." if value is ... else repr(value)
