@@ -47,11 +47,11 @@ def reject(argument: str, expected: str, got: object, error: type[InputError] = 
 
 
 @contextmanager
-def within(part: str) -> Iterator[None]:
+def within(part: str, kind: type[Exception] = InputError) -> Iterator[None]:
     """Put the name of a part in front of what is wrong with its arguments."""
     try:
         yield
-    except InputError as error:
+    except kind as error:
         error.args = (f"{part}: {error}",)
         raise
 

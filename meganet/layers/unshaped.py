@@ -47,10 +47,8 @@ class Unshaped:
             _validate.reject(
                 f"{first.name} of {layer_type.__name__}", "a value, as only a domain_shape may be left out", "..."
             )
-        try:
+        with _validate.within(repr(self), TypeError):
             expected.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self}: {error}") from None
 
     def __call__(self, domain_shape: tuple[int, ...]) -> Layer:
         """Return the layer for examples of a shape."""
