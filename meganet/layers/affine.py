@@ -60,6 +60,10 @@ class AffineLayer(Layer):
         """Return the linear operator ``K(kernel)`` of the layer."""
         return self._operator.with_kernel(kernel)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        return {"operator": self._operator, "activation": self.activation, "bias": self.bias}
+
     def resized(self, domain_shape: tuple[int, ...]) -> AffineLayer:
         """Return the layer for examples of another shape."""
         return AffineLayer(self._operator.resized(domain_shape), activation=self.activation, bias=self.bias)

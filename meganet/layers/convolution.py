@@ -47,19 +47,24 @@ class ConvolutionLayer(AffineLayer):
         out = _validate.size("out_channels", out_channels)
         self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
         self.engine, self.stride = engine, _validate.pair("stride", stride)
-        zeros = get_backend(backend).xp.zeros((out, channels, *self.kernel_shape))
+        # only its shape counts: no memory is taken
+        xp = get_backend(backend).xp
+        zeros = xp.broadcast_to(xp.zeros(()), (out, channels, *self.kernel_shape))
         operator = CirculantConvolution(zeros, (height, width), engine, backend, stride=stride)
         super().__init__(operator, activation=activation, bias=bias)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        return {
+            "domain_shape": self.domain_shape,
+            "out_channels": self.range_shape[0],
+            "kernel_shape": self.kernel_shape,
+            "activation": self.activation,
+            "bias": self.bias,
+            "stride": self.stride,
+            "engine": self.engine,
+        }
+
     def resized(self, domain_shape: tuple[int, ...]) -> ConvolutionLayer:
         """Return the layer for images of another resolution; the kernel's shape stays."""
-        return ConvolutionLayer(
-            domain_shape,
-            self.range_shape[0],
-            self.kernel_shape,
-            activation=self.activation,
-            bias=self.bias,
-            stride=self.stride,
-            engine=self.engine,
-            backend=self.backend,
-        )
+        return ConvolutionLayer(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)

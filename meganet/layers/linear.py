@@ -36,11 +36,20 @@ class DenseLayer(AffineLayer):
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
         out = _validate.size("outputs", outputs)
-        zeros = get_backend(backend).xp.zeros((out, *domain))
+        # only its shape counts: no memory is taken
+        xp = get_backend(backend).xp
+        zeros = xp.broadcast_to(xp.zeros(()), (out, *domain))
         super().__init__(Dense(zeros, backend), activation=activation, bias=bias)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        return {
+            "domain_shape": self.domain_shape,
+            "outputs": self.range_shape[0],
+            "activation": self.activation,
+            "bias": self.bias,
+        }
 
     def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
         """Return the layer for inputs of another shape; its kernel grows with them."""
-        return DenseLayer(
-            domain_shape, self.range_shape[0], activation=self.activation, bias=self.bias, backend=self.backend
-        )
+        return DenseLayer(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)

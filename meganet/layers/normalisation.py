@@ -169,14 +169,17 @@ class FixedNormalisationLayer(Layer):
         if not all(_broadcasts(shape, domain) for shape in shapes):
             _validate.reject("statistics", f"arrays that broadcast against {domain}", " and ".join(map(str, shapes)))
 
+    @property
+    def statistics(self) -> Statistics:
+        """Mean and variance."""
+        return Statistics(self.mean, self.variance)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.domain_shape}, eps={self.eps})"
 
     def resized(self, domain_shape: tuple[int, ...]) -> FixedNormalisationLayer:
         """Return the layer with the same statistics, which must be those of channels for another resolution."""
-        return FixedNormalisationLayer(
-            domain_shape, Statistics(self.mean, self.variance), eps=self.eps, backend=self.backend
-        )
+        return FixedNormalisationLayer(domain_shape, self.statistics, eps=self.eps, backend=self.backend)
 
     def _scale(self, dtype: Any) -> Array:
         return (1 / self.backend.xp.sqrt(self.variance + self.eps)).astype(dtype)

@@ -33,9 +33,14 @@ class PoolingLayer(Layer):
     def __repr__(self) -> str:
         return f"PoolingLayer({self.domain_shape} -> {self.range_shape})"
 
+    @property
+    def factor(self) -> tuple[int, int]:
+        """Block size."""
+        return self.pooling.factor
+
     def resized(self, domain_shape: tuple[int, ...]) -> PoolingLayer:
         """Return the same pooling for images of another resolution."""
-        return PoolingLayer(domain_shape, self.pooling.factor, backend=self.backend)
+        return PoolingLayer(domain_shape, self.factor, backend=self.backend)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
         return self.pooling._apply(x), None

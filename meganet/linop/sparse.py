@@ -84,6 +84,11 @@ class Sparse(ParametricOperator):
         self.rows = self._places("rows", rows, m)
         self.columns = self._places("columns", columns, n)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the operator is made of, see `networks.architecture`."""
+        places = {"rows": self.rows.matrix.indices, "columns": self.columns.matrix.indices}
+        return {"kernel": self.kernel, **places, "shape": self.shape}
+
     def _places(self, name: str, numbers: Any, size: int) -> Matrix:
         """Return the matrix that takes the entries at the given places out of a vector."""
         places = _validate.read(name, host(numbers), f"{self.kernel_shape[0]} integers")

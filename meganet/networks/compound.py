@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import scipy.sparse
 
@@ -60,6 +61,17 @@ class SingleLayer(Chain):
         ]
         super().__init__(*_chained(parts, ["K", "B_in", "B_out", "N"]))
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        part = _by_name(self)
+        return {
+            "kernel": part["K"],
+            "activation": part["activation"].activation,
+            "bias_in": _operator(part.get("B_in")),
+            "bias_out": _operator(part.get("B_out")),
+            "normalisation": part.get("N"),
+        }
+
 
 class DoubleLayer(Chain):
     """``y = sigma_2(N_2(K_2 sigma_1(N_1(K_1 x) + B_1 b)) + B_2 c) + B_out d``, equation (2.6) of the thesis.
@@ -107,6 +119,21 @@ class DoubleLayer(Chain):
             ("B_out", _bias(k2, bias_out)),
         ]
         super().__init__(*_chained(parts, ["K1", "K2", "B1", "B2", "B_out", "N1", "N2"]))
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        part = _by_name(self)
+        return {
+            "kernel1": part["K1"],
+            "kernel2": part["K2"],
+            "activation1": part["activation1"].activation,
+            "activation2": part["activation2"].activation,
+            "bias1": _operator(part.get("B1")),
+            "bias2": _operator(part.get("B2")),
+            "bias_out": _operator(part.get("B_out")),
+            "normalisation1": part.get("N1"),
+            "normalisation2": part.get("N2"),
+        }
 
 
 class SymmetricLayer(Reparametrised):
@@ -158,6 +185,26 @@ class SymmetricLayer(Reparametrised):
         basis = Matrix(scipy.sparse.vstack([scipy.sparse.eye_array(n), tied]), backend=k.backend)
         names = Parameters(p for p in chain.parameters if not p.name.startswith("K_back."))
         super().__init__(chain, basis, parameters=names)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the layer is made of, see `networks.architecture`."""
+        part = _by_name(self.layer)
+        return {
+            "kernel": part["K"].arguments()["operator"],
+            "activation": part["activation"].activation,
+            "bias_in": _operator(part.get("B_in")),
+            "bias_out": _operator(part.get("B_out")),
+            "normalisation1": part.get("N1"),
+            "normalisation2": part.get("N2"),
+        }
+
+
+def _by_name(chain: Any) -> dict[str, Any]:
+    return dict(zip(chain.names, chain.layers, strict=True))
+
+
+def _operator(bias: Any) -> LinearOperator | None:
+    return None if bias is None else bias.operator
 
 
 def _linear(kernel: Kernel) -> Layer:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend
+from meganet.backend import Array, Backend, host
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import Matrix
@@ -87,7 +87,7 @@ class Integrator(Layer):
                 _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
         self._basis: Matrix | None = None
         if coefficients is not None:
-            in_time = _validate.numbers("coefficients", coefficients).astype(np.float64)
+            in_time = _validate.numbers("coefficients", host(coefficients)).astype(np.float64)
             _validate.array_shape("coefficients", in_time, ("K", times))
             _validate.not_empty("coefficients", in_time, "row")
             if not np.isfinite(in_time).all():
@@ -224,7 +224,13 @@ class FrozenIntegrator(Integrator):
     """The scheme of another one with a layer for each stage, since at every time its statistics are others."""
 
     def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
+        _validate.instance("source", source, Integrator, "a network in time")
+        layers = _validate.items("layers", layers, Layer, "one or more layers")
+        sizes = [part.stop - part.start for part in (source.parts[stage.layer] for stage in source.stages)]
+        if [layer.parameters.size for layer in layers] != sizes:
+            _validate.reject("layers", f"one for each of {len(sizes)} stages, with its weights", repr(layers))
         vars(self).update(vars(source))
+        self.source = getattr(source, "source", source)
         channels, *pixels = layers[0].domain_shape
         self.domain_shape = self.range_shape = (self.split * channels, *pixels)
         self.layers, self.couples_examples = tuple(layers), False

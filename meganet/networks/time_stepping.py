@@ -80,6 +80,10 @@ class ResidualNetwork(_EquidistantSteps):
         stages = [Stage(0, k, (1.0,), ((1.0, h),)) for k in range(n)]
         super().__init__([("layer", layer)], stages, n, coefficients=coefficients)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the network is made of, see `networks.architecture`."""
+        return {"layer": self.layers[0], "steps": self.steps, "h": self.h, "coefficients": self.coefficients}
+
     def _made(self, layers: Sequence[Layer], steps: int, h: float, coefficients: Any) -> ResidualNetwork:
         return ResidualNetwork(layers[0], steps, h, coefficients=coefficients)
 
@@ -103,6 +107,10 @@ class Leapfrog(_EquidistantSteps):
         stages += [Stage(0, k, (1.0, 0.0), (*step, (1.0, 0.0, 0.0))) for k in range(1, n - 1)]
         stages += [Stage(0, n - 1, (1.0, 0.0), step)] if n > 1 else []
         super().__init__([("layer", layer)], stages, n, coefficients=coefficients)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the network is made of, see `networks.architecture`."""
+        return {"layer": self.layers[0], "steps": self.steps, "h": self.h, "coefficients": self.coefficients}
 
     def _made(self, layers: Sequence[Layer], steps: int, h: float, coefficients: Any) -> Leapfrog:
         return Leapfrog(layers[0], steps, h, coefficients=coefficients)
@@ -193,6 +201,17 @@ class DoubleHamiltonian(_EquidistantSteps):
         layers = [("first", first), ("second", second)]
         super().__init__(layers, stages, n, coefficients=coefficients, split=2)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the network is made of, see `networks.architecture`."""
+        first, second = self.layers
+        return {
+            "first": first,
+            "second": second,
+            "steps": self.steps,
+            "h": self.h,
+            "coefficients": self.coefficients,
+        }
+
     def _made(self, layers: Sequence[Layer], steps: int, h: float, coefficients: Any) -> DoubleHamiltonian:
         return DoubleHamiltonian(layers[0], layers[1], steps, h, coefficients=coefficients)
 
@@ -229,6 +248,10 @@ class RungeKutta4(Integrator):
                 stages.append(Stage(0, 2 * k + 1, (1.0, 0.0, half), update))
             stages.append(Stage(0, 2 * k + 2, (1.0, 0.0, h), ((0.0, 1.0, 0.0, h / 6),)))
         super().__init__([("layer", layer)], stages, 2 * len(nodes) - 1, coefficients=coefficients)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the network is made of, see `networks.architecture`."""
+        return {"layer": self.layers[0], "times": self.nodes, "coefficients": self.coefficients}
 
     def __repr__(self) -> str:
         return f"RungeKutta4({self.layers[0]!r}, times={self.nodes})"
