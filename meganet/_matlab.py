@@ -158,9 +158,7 @@ def save_mat(
     write_variables(path, columns, version)
 
 
-def write_variables(
-    path: str | os.PathLike[str], columns: dict[str, np.ndarray[Any, Any]], version: str = "5"
-) -> None:
+def write_variables(path: str | os.PathLike[str], columns: dict[str, np.ndarray[Any, Any]], version: str = "5") -> None:
     """Write arrays under names that MATLAB accepts; the file appears whole or not at all."""
     path = _validate.path("path", path)
     if not os.path.isdir(path.parent):

@@ -310,6 +310,13 @@ class Model:
 
         save(self, path)
 
+    def _restore(
+        self, outputs: Outputs, x: Array, frozen: Layer | None, epochs: int, seed: int, history: History
+    ) -> None:
+        """Take over what was stored of a model."""
+        self._outputs, self._x, self._frozen = outputs, x, frozen
+        self.epochs, self._seed, self.history = epochs, seed, history
+
     def __repr__(self) -> str:
         return summary.line(self)
 
