@@ -108,7 +108,7 @@ def test_progress_off_a_terminal_is_a_line_for_each_run(mnist, tmp_path, capsys)
         ),
         (["--data", "/nowhere"], "data: expected an existing folder, got '/nowhere'"),
         (["--set", "momentum"], "--set: expected NAME=VALUE, got 'momentum'"),
-        (["--set", "pace=1"], "setting: expected one of"),
+        (["--set", "pace=1"], "settings: expected one of"),
         (
             ["--set", "network=B"],
             "--set: expected a setting that the command leaves open, network is A, got 'network=B'",

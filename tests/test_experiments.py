@@ -281,7 +281,7 @@ def test_protocols_of_tables_and_settings_as_text():
     )
     assert (changed.momentum, changed.interpolation, changed.seed, changed.dataset) == (0.9, "constant", 4, "digits")
     for changes, message in (
-        ({"speed": "1"}, "setting: expected one of .*got 'speed'"),
+        ({"speed": "1"}, "settings: expected one of .*got 'speed'"),
         ({"trials": "two"}, "trials: expected an integer, got 'two'"),
         ({"momentum": "x"}, "momentum: expected a number, got 'x'"),
     ):

@@ -28,6 +28,7 @@ from meganet.experiments.named import (
 )
 from meganet.experiments.named.causes import CAUSES
 from meganet.experiments.problems import DIRECTIONS, build_levels, starting_point
+from meganet.experiments.titles import QUESTIONS
 from meganet.experiments.variants import SettingsError, Variant
 from meganet.experiments.work import epoch_flop, step_flop
 from meganet.optim import History
@@ -170,7 +171,7 @@ def test_a_csv_reads_back_whatever_the_names():
 def test_every_cause_has_variants_that_differ(cause):
     changes = cause.changes
     assert len(changes) > 1 and len({str(sorted(change.items())) for change in changes.values()}) == len(changes)
-    assert EXPERIMENTS[cause.name] is cause and cause.question.endswith("?")
+    assert EXPERIMENTS[cause.name] is cause and QUESTIONS[cause.name].endswith("?")
 
 
 def test_the_networks_are_validated_on_every_set(lab, monkeypatch):

@@ -13,6 +13,7 @@ from meganet.cli import options
 from meganet.document import Paragraph, Picture
 from meganet.experiments import protocol_for
 from meganet.experiments.named import EXPERIMENTS, Lab
+from meganet.experiments.titles import QUESTIONS
 from meganet.plotting import findings_figure, to_png
 
 
@@ -22,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "experiment",
         help="answer a question beyond the thesis' tables",
         description="Answer a question by runs of its own. The same command continues an interrupted one.",
-        epilog="; ".join(f"{name}: {e.question}" for name, e in EXPERIMENTS.items()) + ". " + options.SETTINGS_HELP,
+        epilog="; ".join(f"{name}: {question}" for name, question in QUESTIONS.items()) + ". " + options.SETTINGS_HELP,
     )
     parser.add_argument("name", choices=sorted(EXPERIMENTS), help="the experiment")
     options.add_preset(parser)
@@ -48,14 +49,14 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
         # of runs that diverged numbers come out that are not finite, which the table says
         with use_backend(backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             found = experiment.run(lab)
-        document = found.to_document(experiment.question)
+        document = found.to_document(QUESTIONS[experiment.name])
         document.add(*map(Paragraph, lab.diverged))
         document.add(Paragraph("Made by:"), Paragraph(options.command(), code=True))
         figure = findings_figure(found)
         if figure is not None:
             picture = to_png(figure)
             lab.write("png", picture)
-            document.add(Picture(f"{experiment.name}.png", picture, experiment.question))
+            document.add(Picture(f"{experiment.name}.png", picture, QUESTIONS[experiment.name]))
         lab.write("csv", found.to_csv())
         written = lab.write("md", document.to_markdown())
         print(f"\n{document.to_text()}\nResults: {written}")

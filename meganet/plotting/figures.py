@@ -15,6 +15,7 @@ from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
 from meganet.experiments.problems import BLOCKS, CHANNELS, DIRECTIONS, coarse_start, starting_point
 from meganet.experiments.study import Study
+from meganet.experiments.titles import FIGURES as TITLES
 from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.landscape import plot_landscape
 from meganet.plotting.mosaic import plot_mosaic
@@ -166,16 +167,18 @@ def _channels(rng: np.random.Generator, outputs: Sequence[np.ndarray[Any, Any]])
     return drawn if len(drawn) == 2 else [drawn[0], drawn[0], drawn[2]]
 
 
+def _title(number: str) -> str:
+    return f"Figure {number}: {TITLES[number]}"
+
+
 FIGURES = {
-    "2.1": Figure("Figure 2.1: a digit on its way through net B", ("B",), (5, 4.2), _through_time),
-    "3.1": Figure(
-        "Figure 3.1: the initial classifier, before and after smoothing", ("A",), (5, 8.5), _smoothing, trained=False
-    ),
-    "4.1": Figure("Figure 4.1: convergence, net A", ("A",), (11, 4), _convergence, trained=False),
-    "4.2": Figure("Figure 4.2: classifier blocks after coarse training", ("A",), (8, 8), _blocks),
-    "4.3": Figure("Figure 4.3: landscapes, net A", ("A",), (14, 8), partial(_landscapes, "A"), quick=False),
-    "4.4": Figure("Figure 4.4: digits in the retrained networks, net A", ("A",), (9, 4.5), partial(_propagation, "A")),
-    "4.5": Figure("Figure 4.5: landscapes, net B", ("B",), (14, 8), partial(_landscapes, "B"), quick=False),
-    "4.6": Figure("Figure 4.6: digits in the retrained networks, net B", ("B",), (11, 4.5), partial(_propagation, "B")),
+    "2.1": Figure(_title("2.1"), ("B",), (5, 4.2), _through_time),
+    "3.1": Figure(_title("3.1"), ("A",), (5, 8.5), _smoothing, trained=False),
+    "4.1": Figure(_title("4.1"), ("A",), (11, 4), _convergence, trained=False),
+    "4.2": Figure(_title("4.2"), ("A",), (8, 8), _blocks),
+    "4.3": Figure(_title("4.3"), ("A",), (14, 8), partial(_landscapes, "A"), quick=False),
+    "4.4": Figure(_title("4.4"), ("A",), (9, 4.5), partial(_propagation, "A")),
+    "4.5": Figure(_title("4.5"), ("B",), (14, 8), partial(_landscapes, "B"), quick=False),
+    "4.6": Figure(_title("4.6"), ("B",), (11, 4.5), partial(_propagation, "B")),
 }
 """By the thesis' numbers."""

@@ -17,7 +17,6 @@ class Causes:
     """Run every candidate cause and show them side by side; runs that several have in common are made once."""
 
     name = "causes"
-    question = "Which of the candidate causes makes Multigrid fail on validation?"
 
     def run(self, lab: Lab) -> Findings:
         """Run what is missing; a row for each variant of each cause, the nets side by side."""

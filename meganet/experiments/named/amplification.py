@@ -48,7 +48,6 @@ class Amplification:
     """Measure what Transfer and Multigrid make of coarse weights before retraining."""
 
     name = "amplification"
-    question = "What does the transfer do to the part of an image that the coarse grid cannot see?"
 
     def run(self, lab: Lab) -> Findings:
         """Train the coarse nets and measure every start; a row for each, means over the trials."""

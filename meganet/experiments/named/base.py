@@ -101,15 +101,11 @@ class Findings:
 
 
 class Experiment(Protocol):
-    """A named experiment."""
+    """A named experiment; `titles.QUESTIONS` says what it answers."""
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-
-    @property
-    def question(self) -> str:
-        """What it answers."""
 
     def run(self, lab: Lab) -> Findings:
         """Make the runs that are missing and say what they show."""

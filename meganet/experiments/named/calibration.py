@@ -42,7 +42,6 @@ class Calibration:
     """Fit some settings to row New of table 4.1; all others are as they are by default."""
 
     name: str
-    question: str
     stages: tuple[Mapping[str, Sequence[Any]], ...]
 
     def run(self, lab: Lab) -> Findings:
@@ -64,14 +63,7 @@ class Calibration:
         return Findings(columns, rows, [f"Thesis: {', '.join(map(str, TARGET))}.", f"Chosen: {final}."])
 
 
-CALIBRATIONS = (
-    Calibration("calibration", "Which reading of what the thesis leaves open gives row New of table 4.1?", STAGES),
-    Calibration(
-        "calibration-theta-alpha",
-        "Which weight of R(theta) does the same rule choose, if the printed one is doubted?",
-        DOUBTED,
-    ),
-)
+CALIBRATIONS = (Calibration("calibration", STAGES), Calibration("calibration-theta-alpha", DOUBTED))
 
 
 def numbers(histories: Sequence[History]) -> np.ndarray[Any, Any]:

@@ -22,13 +22,12 @@ class Cause:
 
     Attributes
     ----------
-    name, question : str
+    name : str
     changes : mapping
         Name of each variant to its settings; the first one is what the others are compared with.
     """
 
     name: str
-    question: str
     changes: Mapping[str, Mapping[str, Any]]
 
     def run(self, lab: Lab) -> Findings:
@@ -47,7 +46,6 @@ class Cause:
 CAUSES = (
     Cause(
         "training-images",
-        "Are the fine training images interpolated from coarse ones, and the validation images not?",
         {
             "original": {"training_images": "original"},
             "linear": {"training_images": "linear"},
@@ -56,7 +54,6 @@ CAUSES = (
     ),
     Cause(
         "validation-images",
-        "Do the validation images differ in their high frequencies from the training images?",
         {
             "as training": {"training_images": "original"},
             "linear": {"training_images": "original", "validation_images": "linear"},
@@ -66,27 +63,22 @@ CAUSES = (
     ),
     Cause(
         "theta-regularisation",
-        "Is the regularisation of theta weaker than printed?",
         {"2^-3, printed": {"theta_alpha": 2.0**-3}, "2^-6": {"theta_alpha": 2.0**-6}, "0": {"theta_alpha": 0.0}},
     ),
     Cause(
         "interpolation",
-        "Which P?",
         {"linear": {"interpolation": "linear"}, "constant": {"interpolation": "constant"}},
     ),
     Cause(
         "classifier-factor",
-        "Which factor on the classifier?",
         {name: {"classifier_scaling": name} for name in ("logits", "none", "thesis")},
     ),
     Cause(
         "smoothing",
-        "Is the initial classifier smoothed too little?",
         {name: {"W_smoothing": float(name)} for name in ("1", "10", "0.1")},
     ),
     Cause(
         "ordering",
-        "Do the gradient regulariser, as in the original's MNIST example, or the transfer see the wrong neighbours?",
         {
             "pixels": {"W_neighbours": "pixels", "W_transfer": "pixels"},
             "vec, regulariser alone": {"W_neighbours": "vec", "W_transfer": "pixels"},
@@ -96,17 +88,14 @@ CAUSES = (
     ),
     Cause(
         "fine-examples",
-        "Are there too few fine examples?",
         {"as set": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
     ),
     Cause(
         "coarse-training",
-        "Is coarse training too short for R(theta) to smooth the stencils?",
         {"as set": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
     ),
     Cause(
         "combined",
-        "No R(theta) and interpolated training images together?",
         {
             "neither": {"theta_alpha": 2.0**-3, "training_images": "original"},
             "no R(theta)": {"theta_alpha": 0.0, "training_images": "original"},
@@ -114,6 +103,6 @@ CAUSES = (
             "both": {"theta_alpha": 0.0, "training_images": "linear"},
         },
     ),
-    Cause("momentum", "Does momentum matter?", {"0": {"momentum": 0.0}, "0.9": {"momentum": 0.9}}),
+    Cause("momentum", {"0": {"momentum": 0.0}, "0.9": {"momentum": 0.9}}),
 )
 """One experiment for each candidate of why Multigrid does not generalise."""

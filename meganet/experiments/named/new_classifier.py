@@ -30,7 +30,6 @@ class NewClassifier:
     """Train the classifier of *New* alone by both Newton methods, from other starts and for longer."""
 
     name = "new-classifier"
-    question = "What holds back the classifier of New in tables 4.3 and 4.4?"
 
     def run(self, lab: Lab) -> Findings:
         """Run what is missing; a row for each variant and method."""

@@ -37,7 +37,6 @@ class Sharpness:
     """Compare the curvature of the training loss at the points of *Transfer* and *Multigrid*."""
 
     name = "sharpness"
-    question = "Is the place of Multigrid in the loss landscape sharper than that of Transfer?"
 
     def run(self, lab: Lab) -> Findings:
         """Run what is missing; a row for each net, before and after retraining."""

@@ -66,7 +66,6 @@ class ValidationSet:
     """Validate the networks at the end of retraining on other sets of images."""
 
     name = "validation-set"
-    question = "Are the validation images scaled otherwise, shifted, noisy, or too few?"
 
     def run(self, lab: Lab) -> Findings:
         """Make the runs that are missing; a row for each set, with the gaps to draw."""

@@ -43,7 +43,6 @@ class Worth:
     """Compare New, Transfer and Multigrid by the work that they take in all, coarse training included."""
 
     name = "worth"
-    question = "Is Multigrid ever worth it?"
 
     def run(self, lab: Lab) -> Findings:
         """Run all lines; a row for each epoch of each."""
