@@ -18,6 +18,8 @@ LONGEST = 1000
 """Characters of what came."""
 FEW = 8
 """Numbers of an array that are shown."""
+LIKENESS = 0.6
+"""Of a misspelt name and the one that was meant, at least, as `difflib` measures it: 1 is the same, 0 nothing alike."""
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -69,11 +71,27 @@ def reject_file(path: object, expected: str, got: object) -> NoReturn:
 
 
 def choice(argument: str, value: Any, choices: Iterable[str]) -> str:
-    """Return `value` if it is one of `choices`."""
+    """Return `value` if it is one of `choices`; the message, if it is not, also says which of them may be meant."""
     known = sorted(choices)
     if not isinstance(value, str) or value not in known:
-        reject(argument, "one of " + ", ".join(repr(c) for c in known), shown(value))
+        meant = closest(value, known)
+        hint = "" if meant is None else f"; did you mean {meant!r}?"
+        reject(argument, "one of " + ", ".join(repr(c) for c in known), shown(value) + hint)
     return value
+
+
+def closest(value: Any, choices: Sequence[str]) -> str | None:
+    """Return the choice that somebody may have wanted to write; None if there is none, or several are as close."""
+    # not needed as long as nothing is wrong
+    from difflib import SequenceMatcher, get_close_matches
+
+    if not isinstance(value, str) or len(value) > 2 * max(map(len, choices), default=0):
+        return None
+    word, names = value.casefold(), {choice.casefold(): choice for choice in choices}
+    begun = [name for name in names if word and name.startswith(word)]
+    found = begun if len(begun) == 1 else get_close_matches(word, names, n=2, cutoff=LIKENESS)
+    likeness = [SequenceMatcher(None, name, word).ratio() for name in found]
+    return names[found[0]] if found and (len(found) == 1 or likeness[0] > likeness[1]) else None
 
 
 def integer(argument: str, value: Any, minimum: int = 1) -> int:

@@ -26,6 +26,17 @@ def test_errors_are_raised_only_by_the_validation():
     ("call", "message"),
     [
         (lambda: _validate.choice("a", "z", ["x", "y"]), "a: expected one of 'x', 'y', got 'z'"),
+        (
+            lambda: _validate.choice("a", "Momentm", ["momentum", "seed"]),
+            "a: expected one of 'momentum', 'seed', got 'Momentm'; did you mean 'momentum'?",
+        ),
+        (
+            lambda: _validate.choice("a", "mo", ["momentum", "x"]),
+            "a: expected one of 'momentum', 'x', got 'mo'; did you mean 'momentum'?",
+        ),
+        (lambda: _validate.choice("a", "4.9", ["4.1", "4.2"]), "a: expected one of '4.1', '4.2', got '4.9'"),
+        (lambda: _validate.choice("a", "", ["x"]), "a: expected one of 'x', got ''"),
+        (lambda: _validate.choice("a", "x", []), "a: expected one of , got 'x'"),
         (lambda: _validate.choice("a", 3, ["x"]), "a: expected one of 'x', got 3"),
         (lambda: _validate.integer("n", 0), "n: expected an integer of at least 1, got 0"),
         (lambda: _validate.integer("n", True), "n: expected an integer of at least 1, got True"),
