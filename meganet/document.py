@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; display: block; overflow-x: auto; }
-th, td { border: 1px solid #ccc; padding: 0.3rem 0.6rem; text-align: left; }
-th { background: #f3f3f3; }
-img { max-width: 100%; }
-code { background: #f3f3f3; padding: 0.1rem 0.3rem; }
-"""
+from meganet._page import Page
 
 
 @dataclass(frozen=True)
@@ -36,23 +27,36 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A remark about what follows, set apart so that it is not overlooked."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Grid:
     """A table; its first row names the columns, and the first `keys` columns say what a row is about."""
 
     rows: Sequence[Sequence[str]]
     keys: int = 1
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the path that the Markdown names it by."""
+    """A picture: the path that the Markdown names it by, and the PNG or SVG that the page of HTML holds.
+
+    `description` says what is seen, for those who do not see it; `inches` is its width where there is room for it.
+    """
 
     path: str
     content: bytes
     caption: str
+    description: str = ""
+    inches: float | None = None
 
 
-Block = Heading | Paragraph | Grid | Picture
+Block = Heading | Paragraph | Note | Grid | Picture
 
 
 @dataclass
@@ -75,11 +79,11 @@ class Document:
         return "\n\n".join(_text(block, width) for block in self.blocks if not isinstance(block, Picture)) + "\n"
 
     def to_html(self) -> str:
-        """Return the document as one page with everything in it."""
-        title = next((block.text for block in self.blocks if isinstance(block, Heading)), "")
-        body = "\n".join(map(_html, self.blocks))
-        head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+        """Return the document as one page with everything in it, see `_page.Page`."""
+        page = Page()
+        for block in self.blocks:
+            _on_page(block, page)
+        return page.html()
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -123,8 +127,9 @@ def _blocks(sizes: Sequence[int], keys: int, width: int) -> list[list[int]]:
 
 def _text(block: Block, width: int) -> str:
     if isinstance(block, Grid):
-        return text_table(block.rows, width, block.keys)
-    text = block.text if isinstance(block, Heading | Paragraph) else ""
+        table = text_table(block.rows, width, block.keys)
+        return f"{_text(Paragraph(block.caption), width)}\n\n{table}" if block.caption else table
+    text = block.text if isinstance(block, Heading | Paragraph | Note) else ""
     if isinstance(block, Paragraph) and block.code:
         return f"  {text}"
     return textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
@@ -134,23 +139,25 @@ def _markdown(block: Block) -> str:
     if isinstance(block, Heading):
         return "#" * block.level + " " + block.text
     if isinstance(block, Grid):
-        return markdown_table(block.rows)
+        table = markdown_table(block.rows)
+        return f"{block.caption}\n\n{table}" if block.caption else table
     if isinstance(block, Picture):
         return f"![{block.caption}]({block.path})"
+    if isinstance(block, Note):
+        return f"> {block.text}"
     return f"```sh\n{block.text}\n```" if block.code else block.text
 
 
-def _html(block: Block) -> str:
+def _on_page(block: Block, page: Page) -> None:
     if isinstance(block, Heading):
-        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
-    if isinstance(block, Grid):
-        cells = [[html.escape(cell) for cell in row] for row in block.rows]
-        head = "".join(f"<th>{cell}</th>" for cell in cells[0])
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells[1:])
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    if isinstance(block, Picture):
-        content = base64.b64encode(block.content).decode()
-        caption = html.escape(block.caption)
-        return f'<figure><img alt="{caption}" src="data:image/png;base64,{content}"></figure>'
-    text = html.escape(block.text)
-    return f"<pre><code>{text}</code></pre>" if block.code else f"<p>{text}</p>"
+        page.heading(block.text, block.level)
+    elif isinstance(block, Note):
+        page.note(block.text)
+    elif isinstance(block, Grid):
+        page.table(block.rows, block.keys, block.caption)
+    elif isinstance(block, Picture):
+        page.picture(block.content, block.caption, block.description, block.inches)
+    elif block.code:
+        page.code(block.text)
+    else:
+        page.paragraph(block.text)

@@ -8,7 +8,8 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
     "_version _validate",
-    "_files _threads _cuda document",
+    "_files _threads _cuda _page",
+    "document",
     "_npz _mat5",
     "_mat73",
     "backend",

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet._version import __version__
-from meganet.document import Block, Grid, Paragraph, terminal_width, text_table
+from meganet.document import Block, Grid, Note, Paragraph, terminal_width, text_table
 from meganet.experiments.plan import COARSE, TABLES, classifier_stage, final_stage
-from meganet.experiments.protocol import ARMS, Protocol
+from meganet.experiments.protocol import ARMS, PRESETS, Protocol
 from meganet.experiments.remaining import duration
 from meganet.optim import Divergence, History
 
@@ -72,7 +72,9 @@ THESIS: dict[str, dict[str, tuple[float, ...]]] = {
 """The thesis' tables, in percent, in the order of their columns."""
 
 SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
-NAMED = ("network", "dataset", "dtype", "seed", "trials", *SIZES)
+SIZED = ("dataset", *SIZES)
+"""Settings on which the numbers depend most."""
+NAMED = ("network", "dtype", "seed", "trials", *SIZED)
 """Settings that every description of a run names; others only where they differ from the default."""
 
 DETAILS = ("objective", "loss", "validation_loss")
@@ -225,12 +227,10 @@ def to_document(result: TableResult) -> list[Block]:
     known = math.isfinite(result.seconds)
     took = duration(result.seconds) if known else "a time that is not known"
     return [
-        Paragraph(f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
-        *map(Paragraph, incomplete(result)),
-        Grid(grid),
+        *map(Note, [*other_sizes(result.protocol), *incomplete(result)]),
+        Grid(grid, caption=f"{result.title}: accuracy in percent, {trials_of(result)}, the thesis' value in brackets."),
         *map(Paragraph, divergences(result.diverged, result.protocol.trials)),
-        Paragraph("At the end of retraining (means; seconds: median of all epochs):"),
-        Grid(more),
+        Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
         Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
         Paragraph(result.command, code=True),
@@ -303,6 +303,29 @@ def description(result: TableResult) -> str:
         f"epochs, {protocol.dtype}, seed {protocol.seed}"
         + "".join(f", {name} = {value}" for name, value in other.items())
     )
+
+
+def sizes_label(protocol: Protocol) -> str:
+    """Return "small preset" or "own sizes"; an empty text if data and sizes are those of the thesis."""
+
+    def sizes(settings: Protocol) -> list[Any]:
+        return [getattr(settings, name) for name in SIZED]
+
+    mine = sizes(protocol)
+    preset = next((name for name, changes in PRESETS.items() if sizes(Protocol(**changes)) == mine), "")
+    return {"thesis": "", "": "own sizes"}.get(preset, f"{preset} preset")
+
+
+def other_sizes(protocol: Protocol) -> list[str]:
+    """Return a sentence about data and sizes that are not those of the thesis, if there are any."""
+    thesis = Protocol()
+    parts = [
+        f"{getattr(protocol, name)} instead of {getattr(thesis, name)} {'' if name == 'dataset' else name}"
+        for name in SIZED
+        if getattr(protocol, name) != getattr(thesis, name)
+    ]
+    words = ", ".join(part.replace("_", " ").strip() for part in parts)
+    return [f"{sizes_label(protocol).capitalize()}, not the sizes of the thesis: {words}."] if parts else []
 
 
 def incomplete(result: TableResult) -> list[str]:

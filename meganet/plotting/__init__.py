@@ -1,6 +1,6 @@
 """The thesis' figures: functions that draw on matplotlib axes which the caller may pass."""
 
-from meganet.plotting.axes import to_png
+from meganet.plotting.axes import to_png, to_svg
 from meganet.plotting.causes import gaps_figure, plot_gaps
 from meganet.plotting.convergence import STYLES, plot_convergence
 from meganet.plotting.figures import FIGURES, Figure
@@ -21,5 +21,6 @@ __all__ = [
     "plot_mosaic",
     "plot_work",
     "to_png",
+    "to_svg",
     "work_figure",
 ]
