@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meganet._page import Page
+from meganet._text import Screen
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,12 @@ class Document:
         return "\n\n".join(map(_markdown, self.blocks)) + "\n"
 
     def to_text(self, width: int | None = None) -> str:
-        """Return the document for a terminal, by default the one that there is; pictures are left out."""
-        width = terminal_width() if width is None else width
-        return "\n\n".join(_text(block, width) for block in self.blocks if not isinstance(block, Picture)) + "\n"
+        """Return the document as plain text of some width, or for standard output as it is, see `_text.Screen`.
+
+        Pictures are left out.
+        """
+        screen = Screen(width)
+        return "\n\n".join(_text(block, screen) for block in self.blocks if not isinstance(block, Picture)) + "\n"
 
     def to_html(self) -> str:
         """Return the document as one page with everything in it, see `_page.Page`."""
@@ -92,47 +94,13 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
-def terminal_width() -> int:
-    """Return the columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size((80, 24)).columns
-
-
-def text_table(rows: Sequence[Sequence[str]], width: int, keys: int = 1) -> str:
-    """Return a table as aligned text; one that is too wide in blocks, each with the first `keys` columns.
-
-    Only a block of a single column may be wider than `width`.
-    """
-    sizes = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    blocks = _blocks(sizes, keys, width)
-    # as few blocks as possible, of about the same width
-    even = next(fit for fit in range(width + 1) if fit == width or len(_blocks(sizes, keys, fit)) == len(blocks))
-    texts = []
-    for block in _blocks(sizes, keys, even):
-        lines = ["  ".join(f"{row[k]:<{sizes[k]}}" for k in block).rstrip() for row in rows]
-        texts.append("\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]]))
-    return "\n\n".join(texts)
-
-
-def _blocks(sizes: Sequence[int], keys: int, width: int) -> list[list[int]]:
-    """Return the numbers of the columns of each block."""
-    start = list(range(keys))
-    blocks = [start.copy()]
-    for column in range(keys, len(sizes)):
-        needed = sum(sizes[k] + 2 for k in blocks[-1]) + sizes[column]
-        if needed > width and len(blocks[-1]) > keys:
-            blocks.append(start.copy())
-        blocks[-1].append(column)
-    return blocks
-
-
-def _text(block: Block, width: int) -> str:
+def _text(block: Heading | Paragraph | Note | Grid, screen: Screen) -> str:
     if isinstance(block, Grid):
-        table = text_table(block.rows, width, block.keys)
-        return f"{_text(Paragraph(block.caption), width)}\n\n{table}" if block.caption else table
-    text = block.text if isinstance(block, Heading | Paragraph | Note) else ""
-    if isinstance(block, Paragraph) and block.code:
-        return f"  {text}"
-    return textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+        table = screen.table(block.rows, block.keys)
+        return f"{screen.paragraph(block.caption)}\n\n{table}" if block.caption else table
+    if isinstance(block, Heading):
+        return screen.heading(block.text)
+    return screen.code(block.text) if isinstance(block, Paragraph) and block.code else screen.paragraph(block.text)
 
 
 def _markdown(block: Block) -> str:

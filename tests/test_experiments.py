@@ -381,7 +381,7 @@ def test_trials_that_diverged_are_counted_and_do_not_count():
     assert (first.mean, first.std, first.diverged) == pytest.approx((40, 20, 0))
     assert (last.mean, last.std, last.diverged) == pytest.approx((70, 800**0.5, 1))
     assert result.details["new"]["loss"] == pytest.approx(0.7) and np.isnan(result.details["transfer"]["loss"])
-    text, page = report.to_text(result), Document(report.to_document(result)).to_markdown()
+    text, page = report.to_text(result, 200), Document(report.to_document(result)).to_markdown()
     for shown in (text, page):
         assert "70.0 ± 28.3, 1 diverged (96.4)" in shown and "diverged (99.4)" in shown
         assert "Diverged: transfer in 3 of 3, first in trial 1, epoch 2: layer W." in shown
@@ -404,8 +404,7 @@ def test_a_table_fits_the_terminal(width, tmp_path):
         for result in report.results(table, TINY, {name: [history] * 2 for name in names}, []):
             text = report.to_text(result, width)
             assert all(len(line) <= width for line in text.splitlines())
-            for column in report.columns(table):
-                assert text.count(column.title) == 1
+            assert all(word in text for column in report.columns(table) for word in column.title.split())
             numbers = [f"({value:.1f})" for row in report.THESIS[table].values() for value in row]
             assert sorted(re.findall(r"\(\d+\.\d\)", text)) == sorted(numbers)
             assert max(map(len, text.splitlines())) > width / 2 or width > 100, "the width is used"
@@ -558,4 +557,4 @@ def test_the_table_holds_the_thesis_numbers_and_the_right_columns():
     thesis = {arm: tuple(cell.thesis for cell in row) for arm, row in result.cells.items()}
     assert thesis["new"] == (91.1, 89.0, 97.0, 93.2) and thesis["transfer"] == (96.7, 91.5, 98.3, 92.8)
     assert thesis["multigrid"] == (96.8, 84.1, 99.8, 88.0)
-    assert [line.split()[-1] for line in report.to_text(result).splitlines()[-3:]] == ["2", "nan", "0.5"]
+    assert [line.split()[-1] for line in report.to_text(result).splitlines()[-6:-3]] == ["2", "nan", "0.5"]

@@ -8,7 +8,7 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
     "_version _validate",
-    "_files _threads _cuda _page",
+    "_files _threads _cuda _page _text",
     "document",
     "_npz _mat5",
     "_mat73",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-import sys
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet._version import __version__
-from meganet.document import Block, Grid, Note, Paragraph, terminal_width, text_table
+from meganet.document import Block, Document, Grid, Note, Paragraph
 from meganet.experiments.plan import COARSE, TABLES, classifier_stage, final_stage
 from meganet.experiments.protocol import ARMS, PRESETS, Protocol
 from meganet.experiments.remaining import duration
@@ -223,6 +221,14 @@ def _mean(values: Sequence[float]) -> float:
 
 def to_document(result: TableResult) -> list[Block]:
     """Return the table, ours and then the thesis' value in brackets, and what is known beside it."""
+    return [
+        *_numbers(result),
+        Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
+        Paragraph(result.command, code=True),
+    ]
+
+
+def _numbers(result: TableResult) -> list[Block]:
     grid, more = grids(result)
     known = math.isfinite(result.seconds)
     took = duration(result.seconds) if known else "a time that is not known"
@@ -232,22 +238,12 @@ def to_document(result: TableResult) -> list[Block]:
         *map(Paragraph, divergences(result.diverged, result.protocol.trials)),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
-        Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
-        Paragraph(result.command, code=True),
     ]
 
 
 def to_text(result: TableResult, width: int | None = None) -> str:
-    """Return the table for a terminal, by default the one that there is."""
-    width = terminal_width() if width is None else width
-    grid, more = grids(result)
-    merged = text_table([[*row, *extra[1:]] for row, extra in zip(grid, more, strict=True)], sys.maxsize)
-    fits = all(len(line) <= width for line in merged.splitlines())
-    tables = [merged] if fits else [text_table(rows, width) for rows in (grid, more)]
-    title = f"{result.title}: accuracy in percent, {trials_of(result)} (thesis)"
-    sentences = (title, *incomplete(result), *divergences(result.diverged, result.protocol.trials))
-    words = [textwrap.fill(text, width, break_long_words=False) for text in sentences]
-    return "\n\n".join([words[0], *words[1:], *tables])
+    """Return what `to_document` does for a screen, as `Document.to_text` does, without how it was made."""
+    return Document(_numbers(result)).to_text(width)
 
 
 def divergences(diverged: Sequence[Diverged], trials: int) -> list[str]:
