@@ -36,7 +36,7 @@ class Page:
 
     def code(self, text: str) -> None:
         """Add text as it is typed on a command line."""
-        self._body.append(f"<pre><code>{escape(text)}</code></pre>")
+        self._body.append(f'<pre class="scroll" tabindex="0"><code>{escape(text)}</code></pre>')
 
     def note(self, text: str) -> None:
         """Add a remark that is not to be overlooked."""
