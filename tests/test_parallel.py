@@ -50,6 +50,8 @@ def alone(tmp_path_factory, data):
 def test_processes_make_the_same_files(tmp_path, data, alone, capfd):
     workers = Workers(2)
     lines = execute(tmp_path, data, dataclasses.replace(workers), progress=True)
+    several = "s" if workers.threads > 1 else ""
+    assert f" for 16 runs, 2 trials at a time on {workers.threads} thread{several} each" in lines.pop(0)
     assert sorted(line.split(":")[0] for line in lines)[:2] == ["trial 1/4 coarse", "trial 1/4 multigrid"]
     assert len(lines) == 16 and capfd.readouterr().err == "" and all(" elapsed, " in line for line in lines)
     if workers.threads == 1:

@@ -8,10 +8,13 @@ import sys
 import threading
 
 import pytest
-from tiny import TINY, quadrants
+from tiny import TINY, quadrants, results
 
 from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, run
+from meganet.experiments import ResultsFolder, Workers, run
+from meganet.experiments.pilot import Pilot
+from meganet.experiments.plan import stages
+from meganet.experiments.tracked import Tracked, found
 
 pty = pytest.importorskip("pty", reason="needs terminals as Unix has them")
 
@@ -72,9 +75,11 @@ def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
     with terminal(monkeypatch) as written:
         execute(tmp_path, report=print)
         text = written()
-    assert " elapsed, " in text and " remaining, " in text and " of 8 runs" in text and "\x1b[A" not in text
+    assert " elapsed, " in text and " left, " in text and " of 8 runs" in text and "\x1b[A" not in text
     lines = [line for line in screen(text) if line]
-    assert len(lines) == 8 and all(re.fullmatch(r"trial \d/2 \w+: .*s per epoch", line) for line in lines), lines
+    assert re.fullmatch(r"About \d+ s for 8 runs on \d+ threads? \(measured on a few steps\)", lines.pop(0))
+    pattern = r"trial \d/2 \w+: train \d+\.\d %, val. \d+\.\d %; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left"
+    assert len(lines) == 8 and all(re.fullmatch(pattern, line) and len(line) <= 80 for line in lines), lines
 
 
 def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(tmp_path, monkeypatch):
@@ -86,7 +91,8 @@ def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(tmp_path, monkeypa
 def test_off_a_terminal_there_is_no_bar(tmp_path, capsys):
     lines = []
     execute(tmp_path / "shown", report=lines.append)
-    assert len(lines) == 8 and all(re.search(r"; 0:\d\d:\d\d elapsed, .*remain", line) for line in lines)
+    assert lines.pop(0).startswith("About ")
+    assert len(lines) == 8 and all(re.search(r"; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left$", line) for line in lines)
     lines.clear()
     execute(tmp_path / "quiet", report=lines.append, progress=False)
     assert len(lines) == 8 and not any("elapsed" in line for line in lines)
@@ -116,3 +122,59 @@ def test_a_run_of_many_trials_starts_at_once(tmp_path):
     with pytest.raises(Stop), ResultsFolder(tmp_path, protocol, get_backend(), data) as folder:
         run(protocol, data, folder, ("4.1",), report=stop)
     assert len(list(tmp_path.glob("trial-*"))) < 1000
+
+
+def test_a_continued_run_says_what_it_found(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        if line.startswith("trial 1/2 transfer"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        execute(tmp_path, report=stop, progress=False)
+    after = [len(list(tmp_path.glob(f"trial-*/{name}.csv"))) for name in ("coarse", "new", "transfer")]
+    (tmp_path / "trial-001").mkdir(exist_ok=True)
+    lines = []
+    execute(tmp_path, report=lines.append)
+    assert after[2] and re.match(r"Continues: [3-8] (of 8 )?runs", lines[0].replace("all ", "")), lines
+    lines.clear()
+    execute(tmp_path, report=lines.append)
+    assert lines == ["Continues: all 8 runs are done"]
+
+
+def test_what_was_found_is_named():
+    class Folder:
+        protocol = TINY
+
+    plan = stages(("4.1",), TINY)
+    runs = [Tracked(Folder(), trial, 2, stage) for trial in range(2) for stage in plan]
+    assert found(runs, [0] * 8) is None
+    assert found(runs, [2, 2, 2, 1, 0, 0, 0, 0]) == ("Continues: 3 of 8 runs done, trial 1's multigrid at epoch 1 of 2")
+    assert found(runs, [1] * 8).endswith("trial 1's new at epoch 1 of 2, 6 more have begun")
+    assert found(runs, [2] * 8) == "Continues: all 8 runs are done"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_pilot_changes_nothing(together, tmp_path):
+    """Neither a bit of the results nor what the folder holds."""
+    for name, progress in (("with", True), ("without", False)):
+        execute(tmp_path / name, progress=progress, together=together)
+    assert results(tmp_path / "with") == results(tmp_path / "without")
+
+
+def test_the_pilot_knows_every_kind_of_run(tmp_path):
+    protocol, data, backend = dataclasses.replace(TINY, network="B"), quadrants(), get_backend()
+    runs = [
+        Tracked(ResultsFolder(tmp_path, protocol, backend, data), 0, 1, stage)
+        for stage in stages(("4.2", "4.3", "4.4"), protocol)
+    ]
+    pilot = Pilot(data, backend, Workers(), 1, [protocol])
+    known = pilot.measured(runs)
+    assert set(known) == {run.kind for run in runs} and all(0 < seconds < 10 for seconds in known.values())
+    assert pilot.measured(runs) == known, "measured once"
+    assert re.fullmatch(
+        r"About 2 min for 7 runs on \d+ threads?, then \d+ \w+ for the landscapes .*", pilot.estimate(123, 7)
+    )
+    assert os.listdir(tmp_path) == []

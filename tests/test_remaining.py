@@ -2,7 +2,7 @@
 
 import pytest
 
-from meganet.experiments.remaining import Part, Remaining
+from meganet.experiments.remaining import Part, Remaining, roughly
 
 #: Kind to true seconds of an epoch and to the estimate of its work, which is off by large factors.
 KINDS = {"coarse": (20.0, 1.0), "classifier": (90.0, 0.02), "newton": (1500.0, 21.0), "sgd": (200.0, 1.3)}
@@ -90,3 +90,17 @@ def test_a_light_kind_says_little_about_a_heavy_one():
     for done, now in (([1, 0, 0], 0.0), ([2, 0, 0], 10.0), ([2, 1, 0], 60.0), ([2, 2, 0], 110.0)):
         left.see(done, now)
     assert left.paces()[parts[1].kind] == pytest.approx(50) and left.seconds() == pytest.approx(2 * 10 * 50)
+
+
+def test_an_estimate_has_as_many_digits_as_are_known():
+    times = {
+        0.2: "1 s",
+        42.4: "42 s",
+        89: "89 s",
+        91: "2 min",
+        725: "12 min",
+        5500: "1.5 h",
+        90000: "25 h",
+        3e5: "3.5 days",
+    }
+    assert {seconds: roughly(seconds) for seconds in times} == times

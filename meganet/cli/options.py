@@ -40,7 +40,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
     )
     parser.add_argument(
-        "--quiet", action="store_true", help="neither a progress bar nor the time elapsed and remaining"
+        "--quiet", action="store_true", help="no progress bar, and no times: estimated, elapsed or remaining"
     )
 
 

@@ -47,10 +47,11 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     def job() -> None:
         print(f"Data: {len(data)} images of {data.name} ({data.source})")
         with study:
-            study.run(tables, workers=workers, progress=not given.quiet, line=print)
+            all_figures = given.table == ALL
+            study.run(tables, workers=workers, progress=not given.quiet, line=print, landscapes=all_figures)
             for result in study.results(tables):
-                print(f"\n{report.to_text(result)}")
-            written = write_report(study, tables, options.command(), progress=print, landscapes=given.table == ALL)
+                print(f"\n{report.to_text(result)}", end="")
+            written = write_report(study, tables, options.command(), progress=print, landscapes=all_figures)
         print(f"\nResults: {study.path}\nReport:  {written}")
 
     return job

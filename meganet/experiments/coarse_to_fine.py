@@ -12,12 +12,14 @@ import numpy as np
 from meganet.backend import Array, use_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.parallel import Workers
+from meganet.experiments.pilot import Pilot
 from meganet.experiments.plan import COARSE, Stage, stages, stages_to
 from meganet.experiments.problems import Level, build_levels, coarse_start, starting_point
-from meganet.experiments.progress import Progress, Tracked
+from meganet.experiments.progress import Progress
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.states import advice
 from meganet.experiments.store import ResultsFolder, refuse, trial_lock
+from meganet.experiments.tracked import Tracked
 from meganet.experiments.training import Job, train
 from meganet.optim import History, SGDState
 
@@ -47,25 +49,50 @@ def run(
         Train all trials at once, and their three arms, instead of one run after another. By default where it is
         faster: on a GPU. The results are the same, on a GPU up to round-off.
     progress : bool
-        Show the time elapsed and remaining: on a terminal in a bar on standard error, elsewhere in the lines that
-        `report` gets.
+        Say at the start what is there already, and how long the rest will take, measured on a few steps that are made
+        and thrown away; show the time elapsed and remaining: in the lines that `report` gets, on a terminal also in a
+        bar on standard error.
     report : callable
-        Gets a line of text for each run that ends, on a thread of its own.
+        Gets these lines of text, and one for each run that ends, on a thread of its own.
     """
     workers = Workers() if workers is None else workers
     together = folder.backend.takes_stacks and workers.local if together is None else together
     job = Trials(protocol, data, folder, folder, tuple(stages(tables, protocol)), together)
-    waiting = [trial for trial in range(protocol.trials) if not job.complete(trial)]
-    groups = ([waiting] if waiting else []) if together else [[trial] for trial in waiting]
-    side_by_side = protocol.trials if together else workers.side_by_side
-    with Progress(job.runs(), report=report, shown=progress, side_by_side=side_by_side) as shown:
-        make([(job, group) for group in groups], workers, shown)
+    carry_out([[job]], workers, progress=progress, report=report)
 
 
-def make(work: Sequence[tuple[Trials, list[int]]], workers: Workers, progress: Progress) -> None:
-    """Let the workers do some trials."""
-    for _ in workers.map(_call, work, progress.note):
-        pass
+def carry_out(
+    rounds: Sequence[Sequence[Trials]],
+    workers: Workers,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
+    landscapes: Sequence[Protocol] = (),
+) -> None:
+    """Run what is missing of some jobs on one backend, all of one round before those of the next.
+
+    Parameters
+    ----------
+    rounds : sequence of sequence of Trials
+        At least one job in all.
+    workers, progress, report
+        As for `run`.
+    landscapes : sequence of Protocol
+        Those of the figures of landscapes that are drawn afterwards, for the time that is announced.
+    """
+    jobs = [job for part in rounds for job in part]
+    # all are looked at before anything is run, so that what does not belong together is found out first
+    waiting = [[(job, group) for job in part for group in job.groups()] for part in rounds]
+    # jobs may share their coarse training
+    runs = list({(run.folder.path, run.trial, run.stage.name): run for job in jobs for run in job.runs()}.values())
+    first = jobs[0]
+    together = first.protocol.trials if first.together else 1
+    side_by_side = together if first.together else workers.side_by_side
+    pilot = Pilot(first.data, first.folder.backend, workers, together, landscapes) if progress else None
+    with Progress(runs, report=report, pilot=pilot, side_by_side=side_by_side) as shown:
+        for work in waiting:
+            for _ in workers.map(_call, work, shown.note):
+                pass
 
 
 def _call(item: tuple[Trials, list[int]]) -> None:
@@ -97,6 +124,11 @@ class Trials:
             for trial in range(self.protocol.trials)
             for stage in self.plan
         ]
+
+    def groups(self) -> list[list[int]]:
+        """Return the trials that are not complete, those together that are made at once."""
+        waiting = [trial for trial in range(self.protocol.trials) if not self.complete(trial)]
+        return [[trial] for trial in waiting] if not self.together else [waiting] if waiting else []
 
     def complete(self, trial: int) -> bool:
         """Whether every stage of a trial is stored, with all its files."""

@@ -12,6 +12,8 @@ from meganet.backend import Array, host
 from meganet.objective import Objective
 
 EXAMPLES_AT_ONCE = 128
+POINTS, EXAMPLES = 21, 256
+"""Of a landscape: points in each direction, and the examples that stand for all."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,13 @@ def filter_normalized(fun: Objective, x: Array, rng: np.random.Generator) -> Arr
 
 
 def landscape(
-    fun: Objective, x: Array, rng: np.random.Generator, *, extent: float = 1.0, points: int = 21, examples: int = 256
+    fun: Objective,
+    x: Array,
+    rng: np.random.Generator,
+    *,
+    extent: float = 1.0,
+    points: int = POINTS,
+    examples: int = EXAMPLES,
 ) -> Landscape:
     """Evaluate an objective on a plane through a point.
 
@@ -109,7 +117,7 @@ def landscape(
 
 
 def loss_curvature(
-    fun: Objective, x: Array, rng: np.random.Generator, *, directions: int = 2, examples: int = 256
+    fun: Objective, x: Array, rng: np.random.Generator, *, directions: int = 2, examples: int = EXAMPLES
 ) -> float:
     """Return the mean of ``<d, H d>`` over random directions, with the Gauss-Newton Hessian of the loss alone.
 

@@ -3,79 +3,23 @@
 from __future__ import annotations
 
 import _thread
-import dataclasses
-import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from meganet.experiments.plan import COARSE, SGD, Stage
-from meganet.experiments.protocol import Protocol
-from meganet.experiments.remaining import Part, Remaining, duration
-from meganet.experiments.store import ResultsFolder
-from meganet.optim import Divergence
+from meganet.experiments.pilot import Pilot
+from meganet.experiments.remaining import Remaining, duration
+from meganet.experiments.tracked import Tracked, differences, found, work_of_epoch
 
 SECONDS, ROWS = 0.5, 20
 LAYOUT = "{percentage:3.0f}%|{bar}| {desc}"
-EVALUATION = 0.3
-"""Forward pass over an example, in units of a training step on it."""
-CLASSIFIER = 0.02
-"""A product with the classifier's features of an example and back, in the same unit."""
-
-
-class Tracked(NamedTuple):
-    """A training run of a trial, of `trials` trials."""
-
-    folder: ResultsFolder
-    trial: int
-    trials: int
-    stage: Stage
-
-    @property
-    def epochs(self) -> int:
-        """Epochs stored."""
-        return self.folder.epochs(self.trial, self.stage.name)
-
-    @property
-    def chain(self) -> tuple[str, int]:
-        """The runs that are made one after another."""
-        return str(self.folder.path), self.trial
-
-    @property
-    def kind(self) -> Hashable:
-        """What the time of an epoch depends on."""
-        protocol, stage = self.folder.protocol, self.stage
-        if stage.arm == COARSE:
-            return protocol.network, protocol.coarse_examples
-        return protocol.network, protocol.fine_examples, stage.method, stage.classifier_only, protocol.newton_products
-
-    def part(self) -> Part:
-        """Return what the time that it takes is estimated from."""
-        training, evaluation = work_of_epoch(self.stage, self.folder.protocol)
-        return Part(self.chain, self.kind, self.stage.epochs, training + evaluation)
-
-    def summary(self, settings: str = "") -> str | None:
-        """Return the line of text about a run that has ended, with its own `settings`; None before the end."""
-        name = f"trial {self.trial + 1}/{self.trials} {self.stage.name}" + (f" ({settings})" if settings else "")
-        # without arrays: on a device they might come in between a recording
-        state = self.folder.load(self.trial, self.stage.name, weights=False)
-        if state is None or state.epoch < self.stage.epochs:
-            # its last state is being written
-            return None
-        # timings may have been deleted
-        last, seconds = state.history[-1], [value for value in state.seconds if math.isfinite(value)]
-        note = f"accuracy {100 * last['accuracy']:.1f} %, validation {100 * last['validation_accuracy']:.1f} %"
-        if state.divergence is not None:
-            note = diverged(state.divergence)
-        return f"{name}: {note}" + (f", {np.median(seconds):.1f} s per epoch" if seconds else "")
 
 
 class Progress:
@@ -87,8 +31,10 @@ class Progress:
     report : callable
         Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block, at once where
         that is the main thread's.
-    shown : bool
-        Show the time elapsed and remaining: on a terminal in a bar on standard error, elsewhere in the lines.
+    pilot : Pilot or None
+        Report at the start what has been done already and, from the pilot's measurements, how long the rest will take;
+        show the time elapsed and remaining in each line, and on a terminal in a bar on standard error. Without it there
+        are the lines alone.
     side_by_side : int or None
         How many trials go on at a time, if that is known.
     """
@@ -98,19 +44,28 @@ class Progress:
         runs: Sequence[Tracked],
         *,
         report: Callable[[str], None],
-        shown: bool,
+        pilot: Pilot | None,
         side_by_side: int | None = None,
     ) -> None:
         self.runs, self.report = runs, report
         self._settings = differences(runs)
-        self.in_lines = shown and not sys.stderr.isatty()
-        # of a terminal that does not know its size tqdm would think that it has no line for the bar
-        self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not shown or self.in_lines, nrows=ROWS)
+        self._pilot = pilot
         self._done = [run.epochs for run in runs]
-        self._start = time.monotonic()
-        parts = [run.part() for run in runs]
-        self.remaining = Remaining(parts, self._done, side_by_side)
+        self.remaining = Remaining([run.part() for run in runs], self._done, side_by_side)
         self._take_timings()
+        if pilot is not None:
+            known = found(runs, self._done)
+            if known is not None:
+                report(known)
+            left = [run for run, epochs in zip(runs, self._done, strict=True) if epochs < run.stage.epochs]
+            unknown = {run.kind: run for run in left if run.kind not in self.remaining.known}
+            self.remaining.known |= pilot.measured(list(unknown.values()))
+            if left:
+                report(pilot.estimate(self.remaining.seconds(), len(left)))
+        # of a terminal that does not know its size tqdm would think that it has no line for the bar
+        bar = pilot is not None and sys.stderr.isatty()
+        self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not bar, nrows=ROWS)
+        self._start = time.monotonic()
         self._stop, self._failure = threading.Event(), Future[None]()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._interrupts = threading.current_thread() is threading.main_thread()
@@ -159,7 +114,7 @@ class Progress:
         self._take_timings()
         for line in ended:
             with self._beside_the_bar():
-                self.report(f"{line}; {self._times()}" if self.in_lines else line)
+                self.report(line if self._pilot is None else f"{line}; {self._times()}")
         if not self._bar.disable:
             complete = sum(n >= run.stage.epochs for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)
@@ -173,7 +128,9 @@ class Progress:
                 seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
                 if seconds:
                     training, evaluation = work_of_epoch(run.stage, run.folder.protocol)
-                    self.remaining.known[run.kind] = float(np.mean(seconds)) * (1 + evaluation / training)
+                    together = 1 if self._pilot is None else self._pilot.together
+                    pace = together * float(np.mean(seconds)) * (1 + evaluation / training)
+                    self.remaining.known[run.kind] = pace
                     unmeasured.remove(run.kind)
 
     def _beside_the_bar(self) -> AbstractContextManager[None]:
@@ -184,7 +141,7 @@ class Progress:
 
     def _left(self) -> str:
         seconds = self.remaining.seconds()
-        return "remaining time unknown" if seconds is None else f"about {duration(seconds)} remaining"
+        return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
     def __enter__(self) -> Progress:
         self._thread.start()
@@ -204,39 +161,3 @@ class Progress:
             self._look()
         finally:
             self._bar.close()
-
-
-def differences(runs: Sequence[Tracked]) -> list[str]:
-    """Return for each run the settings that tell it from others on its grid, as --set takes them."""
-    sides = [run.stage.arm == COARSE for run in runs]
-    names = [field.name for field in dataclasses.fields(Protocol) if field.name != "trials"]
-    different: dict[bool, list[str]] = {}
-    for side in set(sides):
-        protocols = {run.folder.protocol for run, own in zip(runs, sides, strict=True) if own == side}
-        different[side] = [name for name in names if len({getattr(p, name) for p in protocols}) > 1]
-    return [
-        ", ".join(f"{name}={getattr(run.folder.protocol, name)}" for name in different[side])
-        for run, side in zip(runs, sides, strict=True)
-    ]
-
-
-def diverged(divergence: Divergence) -> str:
-    """Return in words when and where a run diverged."""
-    when = f"in epoch {divergence.epoch}" if divergence.epoch else "at the start"
-    return f"diverged {when}" + (f", {divergence.where}" if divergence.where else "")
-
-
-def work_of_epoch(stage: Stage, protocol: Protocol) -> tuple[float, float]:
-    """Estimate the work of an epoch, of training and of the evaluation after it, in training steps on a fine example.
-
-    It counts until the first epochs of the kind have been measured.
-    """
-    examples = protocol.coarse_examples if stage.arm == COARSE else protocol.fine_examples
-    pixels = 0.25 if stage.arm == COARSE else 1.0
-    evaluation = pixels * EVALUATION * (examples + protocol.validation_examples)
-    if stage.method == SGD:
-        return pixels * examples, evaluation
-    passes = 1.0 + 2 * protocol.newton_products
-    if stage.classifier_only:
-        return CLASSIFIER * passes * examples, CLASSIFIER * (examples + protocol.validation_examples)
-    return passes * examples, evaluation

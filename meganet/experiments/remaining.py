@@ -138,3 +138,12 @@ class Remaining:
 def duration(seconds: float) -> str:
     """Return a time as h:mm:ss, with the days in front."""
     return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def roughly(seconds: float) -> str:
+    """Return a time with as much as is known of an estimate: "40 s", "12 min", "3.5 h", "2.5 days"."""
+    for unit, length, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < most * length:
+            amount = seconds / length
+            return f"{amount:.1f} {unit}" if unit == "h" and amount < 10 else f"{max(round(amount), 1)} {unit}"
+    return f"{seconds / 86400:.1f} days"

@@ -20,7 +20,7 @@ from meganet._files import user_path
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
 from meganet.experiments import report
-from meganet.experiments.coarse_to_fine import ends_of, histories, run, weights_at
+from meganet.experiments.coarse_to_fine import Trials, carry_out, ends_of, histories, weights_at
 from meganet.experiments.disk import entries
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, TABLES, stages, stages_to
@@ -88,14 +88,27 @@ class Study:
     def __exit__(self, *exception: object) -> None:
         self._entered.close()
 
-    def run(self, tables: Iterable[str], *, workers: Workers, progress: bool, line: Callable[[str], None]) -> None:
-        """Run what is missing for the tables."""
+    def run(
+        self,
+        tables: Iterable[str],
+        *,
+        workers: Workers,
+        progress: bool,
+        line: Callable[[str], None],
+        landscapes: bool = False,
+    ) -> None:
+        """Run what is missing for the tables; the time that is announced includes that of `landscapes`."""
+        jobs = []
         for network, of_network in networks_of(tables).items():
             folder, protocol = self.folders[network], self.folders[network].protocol
             several, trials = "s" if len(of_network) > 1 else "", protocol.trials
             size = f"{trials} trial{'s' if trials > 1 else ''}"
             line(f"Table{several} {', '.join(of_network)}: net {network}, {size}, {folder.backend.name}")
-            run(protocol, self.data, folder, of_network, workers=workers, progress=progress, report=line)
+            together = folder.backend.takes_stacks and workers.local
+            plan = tuple(stages(of_network, protocol))
+            jobs.append(Trials(protocol, self.data, folder, folder, plan, together))
+        drawn = [job.protocol for job in jobs] if landscapes else []
+        carry_out([jobs], workers, progress=progress, report=line, landscapes=drawn)
 
     def complete(self) -> tuple[str, ...]:
         """Return the tables that have at least one complete trial."""

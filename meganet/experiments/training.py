@@ -99,16 +99,19 @@ def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> li
         )
         for job in jobs
     ]
-    settings: dict[str, Any] = {
-        "epochs": stage.epochs,
-        "learning_rate": protocol.rate,
-        "batch_size": protocol.batch_size,
-        "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
-        "on_divergence": "stop",
-    }
+    settings = {"epochs": stage.epochs, "on_divergence": "stop", **sgd_settings(protocol)}
     if len(runs) == 1:
         return [sgd(**vars(runs[0]), examples=examples, **settings)]
     return sgd_together(runs, examples, stack=StackedObjective, **settings)
+
+
+def sgd_settings(protocol: Protocol) -> dict[str, Any]:
+    """Return how `sgd` makes its steps."""
+    return {
+        "learning_rate": protocol.rate,
+        "batch_size": protocol.batch_size,
+        "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
+    }
 
 
 def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDState:

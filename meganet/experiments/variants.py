@@ -22,10 +22,9 @@ from meganet import _validate
 from meganet._files import user_path
 from meganet.backend import Array, Backend
 from meganet.datasets import ImageSet
-from meganet.experiments.coarse_to_fine import Trials, complete_trials, histories, make, weights_at
+from meganet.experiments.coarse_to_fine import Trials, carry_out, complete_trials, histories, weights_at
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, protocol_for, stages
-from meganet.experiments.progress import Progress
 from meganet.experiments.protocol import ARMS, Protocol
 from meganet.experiments.report import Diverged, divergences
 from meganet.experiments.store import ResultsFolder, refuse
@@ -155,16 +154,8 @@ class Variants:
             first = tuple(stage for stage in plan if stage.arm == COARSE)
             if first:
                 coarse_jobs[coarse.path] = Trials(coarse.protocol, self.data, coarse, coarse, first)
-        tracked = [run for part in (coarse_jobs, jobs) for job in part.values() for run in job.runs()]
-        runs = list({(run.folder.path, run.trial, run.stage.name): run for run in tracked}.values())
-        # all are looked at before anything is run, so that what does not belong together is found out first
-        waiting = [
-            [(job, [t]) for job in part.values() for t in range(job.protocol.trials) if not job.complete(t)]
-            for part in (coarse_jobs, jobs)
-        ]
-        with Progress(runs, report=report, shown=progress, side_by_side=workers.side_by_side) as shown:
-            for missing in waiting:
-                make(missing, workers, shown)
+        rounds = [list(part.values()) for part in (coarse_jobs, jobs)]
+        carry_out(rounds, workers, progress=progress, report=report)
 
     def seconds(self, variant: str, trial: int, run: str) -> list[float]:
         """Return the seconds of each epoch of a run; nan if they are not all known, since timings may be deleted."""

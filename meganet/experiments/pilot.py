@@ -1,0 +1,175 @@
+"""How long training will take, from a few steps of each kind that are made beforehand and thrown away.
+
+Nothing of it is stored or drawn from a trial's random numbers, so the runs are the same with it and without.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from meganet._threads import thread_count
+from meganet.backend import Array, Backend, use_backend
+from meganet.datasets import ImageSet
+from meganet.experiments.landscape import EXAMPLES, POINTS
+from meganet.experiments.parallel import Workers
+from meganet.experiments.plan import COARSE, SGD, Stage
+from meganet.experiments.problems import Level, build_levels
+from meganet.experiments.protocol import Protocol
+from meganet.experiments.remaining import roughly
+from meganet.experiments.tracked import Tracked
+from meganet.experiments.training import EXAMPLES_AT_ONCE, sgd_settings
+from meganet.objective import Objective
+from meganet.optim import Run, sgd_together
+from meganet.stacked import StackedObjective
+
+STEPS = 3
+"""Of SGD, after one to warm up."""
+STEPS_ON_A_DEVICE = 100
+"""Of an epoch on a device, at the start of which one is recorded."""
+LOOKS, ENOUGH = 3, 0.2
+"""Times that everything else is measured, and the seconds after which it is not measured again."""
+EVALUATIONS = 2
+"""Of the objective with its gradient in a step of a Newton method: where it starts, and where it tries to go."""
+
+
+class Pilot:
+    """Measures a few steps of training.
+
+    Parameters
+    ----------
+    data : ImageSet
+    backend : Backend
+    workers : Workers
+        As many threads as each of them has are used.
+    together : int
+        Trials that are trained at once, as one stack; 1 if each is made by itself.
+    landscapes : sequence of Protocol
+        Those of the figures of landscapes that follow.
+    """
+
+    def __init__(
+        self, data: ImageSet, backend: Backend, workers: Workers, together: int, landscapes: Sequence[Protocol]
+    ) -> None:
+        self.data, self.backend, self.workers, self.together = data, backend, workers, together
+        self.landscapes = landscapes
+        self._seconds: dict[Hashable, float] = {}
+        self._levels: dict[Hashable, tuple[Level, Level]] = {}
+
+    def measured(self, runs: Sequence[Tracked]) -> dict[Hashable, float]:
+        """Return the seconds of an epoch of each run, by its kind, with what its start takes spread over all epochs."""
+        with self._as_in_a_worker():
+            return {run.kind: self.together * self._epoch(run.folder.protocol, run.stage) for run in runs}
+
+    def estimate(self, seconds: float | None, runs: int) -> str:
+        """Return a sentence about how long some runs take, and the landscapes after them."""
+        several, threads = "s" if runs > 1 else "", self.workers.threads if not self.workers.local else thread_count()
+        each = f"{threads} thread{'s' if threads > 1 else ''}"
+        where = f" on {each}"
+        if self.workers.cluster is not None:
+            where = ", shared by the workers of the cluster"
+        elif not self.workers.local:
+            where = f", {self.workers.jobs} trials at a time on {each} each"
+        elif self.backend.name != "numpy":
+            where = f" on {self.backend.name}"
+        with self._as_in_a_worker():
+            drawing = sum(map(self._landscapes_of, self.landscapes))
+        after = f", then {roughly(drawing)} for the landscapes" if self.landscapes else ""
+        time_of_runs = "an unknown time" if seconds is None else roughly(seconds)
+        return f"About {time_of_runs} for {runs} run{several}{where}{after} (measured on a few steps)"
+
+    def _as_in_a_worker(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.workers.local else threadpool_limits(self.workers.threads)
+
+    def _epoch(self, protocol: Protocol, stage: Stage) -> float:
+        coarse = stage.arm == COARSE
+        examples = protocol.coarse_examples if coarse else protocol.fine_examples
+        seen = examples + protocol.validation_examples
+        evaluation = seen * self._once("evaluation", protocol, coarse)
+        # before the first epoch the start is evaluated
+        starts = 1 + 1 / stage.epochs
+        if stage.method == SGD:
+            return examples // protocol.batch_size * self._once("step", protocol, coarse) + starts * evaluation
+        if not stage.classifier_only:
+            gradient = self._once("step", protocol, coarse) / protocol.batch_size
+            return self._newton(protocol, gradient, self._once("product", protocol, coarse)) + starts * evaluation
+        parts = ("gradient", "product", "evaluation")
+        gradient, product, of_features = (self._once(f"classifier {what}", protocol, coarse) for what in parts)
+        # the features are made once
+        return self._newton(protocol, gradient, product) + starts * seen * of_features + evaluation / stage.epochs
+
+    @staticmethod
+    def _newton(protocol: Protocol, gradient: float, product: float) -> float:
+        return protocol.fine_examples * (EVALUATIONS * gradient + protocol.newton_products * product)
+
+    def _landscapes_of(self, protocol: Protocol) -> float:
+        """Return the seconds of the landscapes around one coarse point and two fine ones."""
+        return sum(
+            number * POINTS**2 * EXAMPLES * self._once("evaluation", protocol, coarse)
+            for number, coarse in ((1, True), (2, False))
+        )
+
+    def _once(self, what: str, protocol: Protocol, coarse: bool) -> float:
+        """Return the seconds of a step, or those of anything else for an example; measured once."""
+        problem = protocol.network, protocol.dtype, protocol.batch_size, protocol.momentum
+        key = what, coarse, problem
+        if key not in self._seconds:
+            # of a run that diverges the steps take no longer
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"), use_backend(self.backend):
+                few = self._few(protocol)
+                if problem not in self._levels:
+                    self._levels[problem] = build_levels(few, self.data, 0, self.backend)
+                self._seconds[key] = self._measure(what, few, self._levels[problem][0 if coarse else 1])
+        return self._seconds[key]
+
+    def _few(self, protocol: Protocol) -> Protocol:
+        """Return a protocol of few examples, but enough for all threads to have as much to do as in training."""
+        steps = STEPS_ON_A_DEVICE if self.backend.takes_stacks else 1
+        most = max(steps * protocol.batch_size, thread_count() * EXAMPLES_AT_ONCE)
+        names = ("coarse_examples", "fine_examples", "validation_examples")
+        return replace(protocol, **{name: min(getattr(protocol, name), most) for name in names})
+
+    def _measure(self, what: str, protocol: Protocol, level: Level) -> float:
+        x = level.initial(np.random.default_rng(0), protocol)
+        if what == "step":
+            return self._step(protocol, level.training, x)
+        fun, batch_size = level.training, EXAMPLES_AT_ONCE
+        if what.startswith("classifier "):
+            reduced = level.of_classifier(x)
+            if reduced is None:
+                return 0.0
+            fun, x, batch_size = reduced.training, fun.split(x)[1], fun.examples
+        action: Callable[[], Any] = partial(fun.evaluate, x)
+        if what.endswith("gradient"):
+            action = partial(fun, x, batch_size=batch_size)
+        elif what.endswith("product"):
+            hessian = fun.hessian(x, batch_size=batch_size)
+            action = partial(hessian.__matmul__, x)
+        return self._time(action) / fun.examples
+
+    def _step(self, protocol: Protocol, fun: Objective, x: Array) -> float:
+        """Return the seconds of a step of SGD, its share where several are made at once."""
+        device = self.backend.takes_stacks
+        steps, epochs = (fun.examples // protocol.batch_size, 1) if device else (1, STEPS)
+        runs = [Run(fun, x)] * self.together
+        settings = {**sgd_settings(protocol), "epochs": 1 + epochs, "on_divergence": "continue"}
+        states = sgd_together(runs, steps * protocol.batch_size, stack=StackedObjective, **settings)
+        return median(states[0].seconds[1:]) / steps
+
+    def _time(self, action: Callable[[], Any]) -> float:
+        """Return the median time of an action; the first time it warms up, unless that is long enough already."""
+        found: list[float] = []
+        while len(found) <= LOOKS and sum(found) < ENOUGH:
+            clock = time.perf_counter()
+            action()
+            self.backend.synchronize()
+            found.append(time.perf_counter() - clock)
+        return median(found[1:] or found)
