@@ -166,12 +166,12 @@ def test_layers_within_layers_end():
 
 
 def test_layers_move_by_their_description():
-    for layer in (he_layer(), frozen_layer()):
+    for layer in (network_in_time(), frozen_layer()):
         other = copied(layer, GUARD)
         assert other.backend is GUARD and copied(other, "numpy").parameters == layer.parameters
 
 
-def he_layer():
+def network_in_time():
     return Hamiltonian(CirculantConvolution(np.zeros((2, 2, 3, 3)), (4, 4)), 2, coefficients=np.eye(2) + 1)
 
 

@@ -26,7 +26,7 @@ DEEPEST = 60
 """Layers within layers, and the lists that hold them."""
 MOST_PARTS = 100_000
 """Named arrays and time steps."""
-SPARE = 2**20
+SPARE = 2**18
 """How many more numbers weights in a basis may have than the file."""
 LARGEST_EXAMPLE = 2**30
 """Numbers of one example."""
@@ -40,7 +40,10 @@ def _parameter(name: Any, shape: Any, role: Any, fan_in: Any) -> Parameter:
 
 
 def _parameters(items: Any) -> Parameters:
-    return Parameters(_validate.items("items", items, Parameter, "one or more Parameter") if items else ())
+    parts = _validate.items("items", items, Parameter, "parameters of different names")
+    if len({part.name for part in parts}) != len(parts):
+        _validate.reject("items", "parameters of different names", ", ".join(part.name for part in parts))
+    return Parameters(parts)
 
 
 def _public(*modules: Any) -> dict[str, Any]:
@@ -245,7 +248,7 @@ class _Builder:
         return np.array(_validate.numbers(f"array {name!r}", self.arrays[name], kinds=kinds))
 
     def _zeros(self, place: str, node: dict[str, Any]) -> Any:
-        shape = self.value(node["shape" if "shape" in node else "zeros"], (place,))
+        shape = self.value(node["zeros"], ())
         dtype = _validate.choice(place, node["dtype"], ("float32", "float64", "int32", "int64"))
         checked = _validate.shape(place, shape) if shape else ()
         self.zeros -= math.prod(checked)
@@ -258,7 +261,7 @@ class _Builder:
             self._array(place, f"{node['sparse']}.{name}", kinds)
             for name, kinds in (("data", "f"), ("indices", "i"), ("indptr", "i"))
         ]
-        shape = _validate.shape(place, self.value(node["shape"], (place,)), ndim=2)
+        shape = _validate.shape(place, self.value(node["shape"], ()), ndim=2)
         try:
             matrix = scipy.sparse.csr_array(tuple(parts), shape=shape)
             matrix.check_format(full_check=True)

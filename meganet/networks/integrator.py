@@ -229,6 +229,8 @@ class FrozenIntegrator(Integrator):
         sizes = [part.stop - part.start for part in (source.parts[stage.layer] for stage in source.stages)]
         if [layer.parameters.size for layer in layers] != sizes:
             _validate.reject("layers", f"one for each of {len(sizes)} stages, with its weights", repr(layers))
+        if len({shape for layer in layers for shape in (layer.domain_shape, layer.range_shape)}) > 1:
+            _validate.reject("layers", "layers whose results can be added to the state", repr(layers))
         vars(self).update(vars(source))
         self.source = getattr(source, "source", source)
         channels, *pixels = layers[0].domain_shape
