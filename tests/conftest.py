@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from guard_array import GUARD
@@ -36,6 +38,14 @@ def dtype(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20190409)
+
+
+@pytest.fixture(autouse=True)
+def own_figures():
+    """No test leaves a figure of pyplot to the next."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from meganet import _validate
 from meganet.backend import get_backend
 from meganet.optim import functions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LONGEST = 60
+"""Rows that a notebook shows; of a longer table it shows some of the first and of the last."""
 
 
 class History:
@@ -23,6 +33,8 @@ class History:
     >>> history.append({"epoch": 1, "objective": 2.5})
     >>> history.column("objective")
     [2.5]
+    >>> history
+    <History: 1 row of epoch, objective>
     """
 
     def __init__(self, rows: Iterable[Mapping[str, float]] = ()) -> None:
@@ -69,6 +81,47 @@ class History:
         cells = [list(self.columns)] + [[_short(v) for v in row.values()] for row in self._rows]
         widths = [max(len(line[k]) for line in cells) for k in range(len(self.columns))]
         return "\n".join("  ".join(f"{c:>{w}}" for c, w in zip(line, widths, strict=True)) for line in cells)
+
+    def __repr__(self) -> str:
+        count = f"{len(self)} row" + ("" if len(self) == 1 else "s")
+        return f"<History: {count}{' of ' * bool(self.columns)}{', '.join(self.columns)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the table as a notebook shows it."""
+        shown: list[dict[str, float] | None] = list(self._rows)
+        if len(shown) > LONGEST:
+            shown[LONGEST // 2 : -LONGEST // 2] = [None]
+        lines = [[_short(v) for v in row.values()] if row else ["⋮"] * len(self.columns) for row in shown]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines)
+        count = f"<p>{len(self)} rows</p>" if len(self) > LONGEST else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{count}"
+
+    def plot(
+        self, axes: Axes | Iterable[Axes] | None = None, *, columns: Sequence[str] | str | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Draw the columns over the epochs or iterations: `meganet.plotting.plot_history` of this table.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes or iterable of them, optional
+            Where to draw, one for each quantity; by default in a new figure of pyplot.
+        columns : str or sequence of str, optional
+            Which columns; by default what tells how it went.
+
+        Returns
+        -------
+        ndarray of matplotlib Axes
+
+        Raises
+        ------
+        InputError
+            As `meganet.plotting.plot_history`.
+        """
+        # a picture is drawn by those who wish one: nothing else here knows of matplotlib
+        from meganet.plotting import plot_history
+
+        return plot_history(self, axes, columns=columns)
 
     def to_csv(self) -> str:
         """Return the table as CSV text; every number reads back exactly."""

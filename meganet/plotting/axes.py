@@ -1,9 +1,9 @@
-"""Axes where the caller passes none, and figures as bytes."""
+"""What the axes of all figures have in common, and figures as bytes."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,15 +11,61 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PAGE = 6.4
+"""Width of a figure in inches: text of 10 points is as large as that of the page, and can still be read on a phone."""
 
-def new_axes(size: tuple[float, float]) -> Axes:
-    """Return the axes of a new figure, whose size is given in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained").subplots()
+LEGEND = {"frameon": False, "handlelength": 3.2}
+"""Of every legend: handles so long that dashes are seen."""
 
 
-def to_png(figure: Figure, dpi: int = 120) -> bytes:
+def new_axes(size: tuple[float, float], **options: Any) -> Axes:
+    """Return the axes of a new figure of pyplot, so that a notebook shows it; its size is given in inches."""
+    from matplotlib import pyplot
+
+    axes: Axes = pyplot.figure(figsize=size, layout="constrained").add_subplot(**options)
+    return axes
+
+
+def whole_numbers(ax: Axes) -> None:
+    """Let the ticks below be whole numbers, as epochs are."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def logarithmic(ax: Axes) -> None:
+    """Make the vertical axis logarithmic, with numbers as one writes them unless they span many decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    low, high = np.log10(ax.get_ylim())
+    if high - low < 3:
+        subs = (1.0, 2.0, 5.0) if high - low > 0.7 else tuple(np.arange(1.0, 10.0, 0.5))
+        ax.yaxis.set_major_locator(LogLocator(subs=subs))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(ax: Axes, of: Axes | None = None) -> None:
+    """Draw the legend of these axes, or of others, above them, where it covers no line."""
+    handles, labels = (ax if of is None else of).get_legend_handles_labels()
+    # in as many columns as there is room for
+    width = ax.get_window_extent().width / ax.figure.dpi
+    columns = max(1, min(len(labels), int(width // (0.8 + 0.08 * max(map(len, labels))))))
+    ax.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, **LEGEND)
+
+
+def quantity(column: str) -> str:
+    """Return the label of an axis for a column of a history, with its unit: "Validation accuracy, %"."""
+    return column.replace("_", " ").capitalize() + (", %" if is_accuracy(column) else "")
+
+
+def is_accuracy(column: str) -> bool:
+    """Whether a column is a part of one, which is drawn in percent."""
+    return column == "accuracy" or column.endswith("_accuracy")
+
+
+def to_png(figure: Figure, dpi: int = 150) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     image = io.BytesIO()
     # of numbers near the largest ones the ticks overflow

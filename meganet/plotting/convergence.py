@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meganet import _validate
-from meganet.experiments.plan import COARSE
 from meganet.optim import History
-from meganet.plotting.axes import new_axes
+from meganet.plotting.axes import PAGE, is_accuracy, legend_above, logarithmic, new_axes, quantity, whole_numbers
+from meganet.plotting.styles import styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLES: dict[str, dict[str, Any]] = {
-    COARSE: {"color": "0.35", "label": "Coarse training"},
-    "new": {"color": "tab:blue", "label": "New"},
-    "transfer": {"color": "tab:orange", "label": "Transfer"},
-    "multigrid": {"color": "tab:green", "label": "Multigrid"},
-}
+_COARSE = "coarse"
 
 
 def plot_convergence(
-    histories: Mapping[str, History | Sequence[History]], column: str = "objective", ax: Axes | None = None
+    histories: Mapping[str, History | Sequence[History]],
+    column: str = "objective",
+    ax: Axes | None = None,
+    *,
+    legend: bool = True,
 ) -> Axes:
     """Draw a column of the histories over the epochs of coarse training and of what follows it, as figure 4.1.
 
@@ -33,13 +32,15 @@ def plot_convergence(
     histories : mapping
         Names of runs to the history of one, or to those of several trials. The runs but "coarse" begin where that one
         ends, if it is there. Lines are means over the trials that have reached the epoch, bands go from the smallest to
-        the largest; what is not finite, as after a divergence, is left out. "coarse" and the thesis' arms have colours
-        of their own.
+        the largest; what is not finite, as after a divergence, is left out. "coarse" and the thesis' arms have lines
+        of their own, see `STYLES`.
     column : str
         A column of all histories, such as "objective", "loss", "accuracy", "validation_loss" or
-        "validation_accuracy".
+        "validation_accuracy". Accuracies are drawn in percent.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
+        Where to draw; a new figure of pyplot if not given.
+    legend : bool
+        Above the axes.
 
     Returns
     -------
@@ -52,10 +53,11 @@ def plot_convergence(
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> from meganet.optim import History
     >>> from meganet.plotting import plot_convergence
     >>> run = History([{"epoch": 0, "loss": 2.3}, {"epoch": 1, "loss": 0.4}])
-    >>> plot_convergence({"new": run}, "loss").get_ylabel()
+    >>> plot_convergence({"new": run}, "loss", Figure().subplots()).get_ylabel()
     'Loss'
     """
     _validate.instance("histories", histories, Mapping, "a dict from names of runs to histories")
@@ -71,26 +73,27 @@ def plot_convergence(
         for history in found:
             if not {"epoch", column} <= set(history.columns):
                 _validate.reject("column", f"one that the histories of {name!r} have beside epoch", repr(column))
-    ax = new_axes((7, 4.5)) if ax is None else ax
-    start = max((history[-1]["epoch"] for history in trials.get(COARSE, ())), default=0)
+    ax = new_axes((PAGE, 4.2)) if ax is None else ax
+    start = max((history[-1]["epoch"] for history in trials.get(_COARSE, ())), default=0)
     smallest = np.inf
-    # in the order of the thesis, then the others
-    for name in sorted(trials, key=lambda name: list(STYLES).index(name) if name in STYLES else len(STYLES)):
+    for name, style in styles_of(trials).items():
         epochs, values = _aligned(trials[name], column)
-        position = epochs + (0 if name == COARSE else start)
-        middle, low, high = _mean_and_range(values)
-        (line,) = ax.plot(position, middle, marker=".", **STYLES.get(name, {"label": name}))
+        position = epochs + (0 if name == _COARSE else start)
+        middle, low, high = _mean_and_range(values * (100 if is_accuracy(column) else 1))
+        ax.plot(position, middle, **style.line(len(position)))
         if len(values) > 1:
-            ax.fill_between(position, low, high, color=line.get_color(), alpha=0.2, lw=0)
+            ax.fill_between(position, low, high, color=style.color, alpha=0.2, lw=0)
         smallest = min(smallest, np.nanmin(low, initial=np.inf))
-    if COARSE in trials and len(trials) > 1:
-        ax.axvline(start, color="0.7", lw=1, ls="--", zorder=0)
-    label = "Epoch (coarse, then fine)" if COARSE in trials and len(trials) > 1 else "Epoch"
-    ax.set(xlabel=label, ylabel=column.replace("_", " ").capitalize())
-    if "accuracy" not in column and 0 < smallest < np.inf:
-        ax.set_yscale("log")
+    if _COARSE in trials and len(trials) > 1:
+        ax.axvline(start, color="0.7", lw=1, zorder=0)
+    label = "Epoch (coarse, then fine)" if _COARSE in trials and len(trials) > 1 else "Epoch"
+    ax.set(xlabel=label, ylabel=quantity(column))
+    if not is_accuracy(column) and 0 < smallest < np.inf:
+        logarithmic(ax)
+    whole_numbers(ax)
     ax.grid(alpha=0.3)
-    ax.legend()
+    if legend:
+        legend_above(ax)
     return ax
 
 

@@ -14,16 +14,20 @@ from meganet.backend import random_stream
 from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
 from meganet.experiments.problems import BLOCKS, CHANNELS, DIRECTIONS, coarse_start, starting_point
+from meganet.experiments.protocol import ARMS
 from meganet.experiments.study import Study
 from meganet.experiments.titles import FIGURES as TITLES
-from meganet.plotting.convergence import STYLES, plot_convergence
-from meganet.plotting.landscape import plot_landscape
-from meganet.plotting.mosaic import plot_mosaic
+from meganet.plotting.axes import PAGE
+from meganet.plotting.convergence import plot_convergence
+from meganet.plotting.landscape import plot_landscapes
+from meganet.plotting.mosaic import plot_mosaic, share_scale
+from meganet.plotting.styles import STYLES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-ROWS_OF_FIGURE_4_4 = ("new", "multigrid", "transfer")
+OWN_SCALES = "Each image from its smallest value (black) to its largest (white)"
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,14 @@ def _through_time(study: Study, trial: int, canvas: Canvas) -> list[str]:
     chosen = [rng.choice(len(column), 3, replace=False) for column in columns]
     chosen[2] = chosen[1]
     rows = [[column[numbers[k]] for column, numbers in zip(columns, chosen, strict=True)] for k in range(3)]
-    plot_mosaic(rows, canvas.subplots(), column_labels=["input", "convolution", "pooling", "convolution"])
-    return []
+    ax = plot_mosaic(rows, canvas.subplots(), column_labels=["input", "convolution", "pooling", "convolution"])
+    _say_scales(ax)
+    first, last = (", ".join(map(str, numbers)) for numbers in (chosen[1], chosen[3]))
+    return [f"channels {first} of the first convolution and of pooling, {last} of the second convolution"]
 
 
 def _smoothing(study: Study, trial: int, canvas: Canvas) -> list[str]:
-    """Figure 3.1: twenty blocks of the initial coarse classifier before and after smoothing."""
+    """Figure 3.1: blocks of the initial coarse classifier, of all classes and two channels, before and after."""
     folder = study.folders["A"]
     protocol, (coarse, _) = folder.protocol, study.levels("A", trial)
     blocks = []
@@ -88,30 +94,44 @@ def _smoothing(study: Study, trial: int, canvas: Canvas) -> list[str]:
         _, w = coarse.training.split(coarse_start(dataclasses.replace(protocol, W_smoothing=smoothing), coarse, trial))
         kernel = coarse.training.classifier.parameters.view(w)["kernel"]
         blocks.append(folder.backend.to_host(kernel)[:, :2])
-    for ax, found, title in zip(canvas.subplots(1, 2), blocks, ("before", "after"), strict=True):
-        plot_mosaic(list(found), ax, common_scale=True)
-        ax.set_title(title)
+    axes = canvas.subplots(2)
+    for ax, found, title in zip(axes, blocks, ("before smoothing", "after smoothing"), strict=True):
+        classes = [str(k) for k in range(len(found))]
+        plot_mosaic(list(found.swapaxes(0, 1)), ax, row_labels="01", column_labels=classes, common_scale=True)
+        ax.set(title=title, xlabel="class", ylabel="channel")
+    share_scale(axes, "weight")
     return [f"standard deviation {blocks[0].std():.3g} before, {blocks[1].std():.3g} after"]
 
 
 def _convergence(study: Study, trial: int, canvas: Canvas) -> list[str]:
     """Figure 4.1: objective and validation accuracy over the epochs of coarse training and of the three arms."""
     histories = study.histories("4.1")
-    for ax, column in zip(canvas.subplots(1, 2), ("objective", "validation_accuracy"), strict=True):
-        plot_convergence(histories, column, ax)
-    return [f"means and ranges of {len(histories[COARSE])} trials"]
+    above, below = canvas.subplots(2, sharex=True)
+    plot_convergence(histories, "objective", above)
+    plot_convergence(histories, "validation_accuracy", below, legend=False)
+    above.label_outer()
+    trials = len(histories[COARSE])
+    return [f"means and ranges of {trials} trials" if trials > 1 else "one trial"]
 
 
 def _blocks(study: Study, trial: int, canvas: Canvas) -> list[str]:
-    """Figure 4.2: 100 random blocks of the classifier after coarse training."""
+    """Figure 4.2: blocks of the classifier after coarse training, of ten random channels and up to ten classes."""
     folder, (coarse, _) = study.folders["A"], study.levels("A", trial)
     _, w = coarse.training.split(study.weights("A", trial, COARSE))
     kernel = folder.backend.to_host(coarse.training.classifier.parameters.view(w)["kernel"])
-    flat = kernel.reshape(-1, *kernel.shape[2:])
-    chosen = random_stream(folder.protocol.seed, trial, BLOCKS).choice(len(flat), 100, replace=False)
-    plot_mosaic(list(flat[chosen].reshape(10, 10, *flat.shape[1:])), canvas.subplots(), common_scale=True)
-    variation = np.abs(np.diff(flat, axis=-1)).mean() + np.abs(np.diff(flat, axis=-2)).mean()
-    return [f"mean difference between neighbours {variation / 2:.3g}, mean size {np.abs(flat).mean():.3g}"]
+    rng = random_stream(folder.protocol.seed, trial, BLOCKS)
+    classes, channels = (np.sort(rng.choice(n, min(n, 10), replace=False)) for n in kernel.shape[:2])
+    ax = plot_mosaic(
+        list(kernel[np.ix_(classes, channels)]),
+        canvas.subplots(),
+        row_labels=[str(k) for k in classes],
+        column_labels=[str(k) for k in channels],
+        common_scale=True,
+    )
+    ax.set(xlabel="channel", ylabel="class")
+    share_scale([ax], "weight")
+    variation = np.abs(np.diff(kernel, axis=-1)).mean() + np.abs(np.diff(kernel, axis=-2)).mean()
+    return [f"mean difference between neighbours {variation / 2:.3g}, mean size {np.abs(kernel).mean():.3g}"]
 
 
 def _landscapes(network: str, study: Study, trial: int, canvas: Canvas) -> list[str]:
@@ -121,20 +141,17 @@ def _landscapes(network: str, study: Study, trial: int, canvas: Canvas) -> list[
     points = [("coarse minimum", coarse.training, x)]
     for arm in ("transfer", "multigrid"):
         start = starting_point(protocol, (coarse, fine), arm, x, trial)
-        points.append((f"{STYLES[arm]['label']}, before retraining", fine.training, start))
-    lines = []
-    for column, (title, fun, point) in enumerate(points):
-        # the same random numbers for all, so that both transferred points are seen in like directions
-        rng = random_stream(protocol.seed, trial, DIRECTIONS)
-        found = landscape(fun, point, rng)
-        top = canvas.add_subplot(2, 3, column + 1)
-        plot_landscape(found, top).set_title(title)
-        plot_landscape(found, canvas.add_subplot(2, 3, column + 4, projection="3d"), kind="surface")
-        lines.append(
-            f"{title}: objective {found.center:.3g}, loss {found.loss.item(found.loss.size // 2):.3g}; curvature "
-            f"{found.curvature:.3g}, of the loss {found.loss_curvature:.3g}; mean rise of the loss {found.rise:.3g}"
-        )
-    return lines
+        points.append((f"{STYLES[arm].label}, before retraining", fine.training, start))
+    # the same random numbers for all, so that both transferred points are seen in like directions
+    found = {
+        title: landscape(fun, point, random_stream(protocol.seed, trial, DIRECTIONS)) for title, fun, point in points
+    }
+    plot_landscapes(found, canvas)
+    return [
+        f"{title}: objective {plane.center:.3g}, loss {plane.loss.item(plane.loss.size // 2):.3g}; curvature "
+        f"{plane.curvature:.3g}, of the loss {plane.loss_curvature:.3g}; mean rise of the loss {plane.rise:.3g}"
+        for title, plane in found.items()
+    ]
 
 
 def _propagation(network: str, study: Study, trial: int, canvas: Canvas) -> list[str]:
@@ -142,23 +159,33 @@ def _propagation(network: str, study: Study, trial: int, canvas: Canvas) -> list
     _, fine = study.levels(network, trial)
     validation, host = fine.validation, fine.validation.backend.to_host
     labels = host(validation.labels)
-    digits = [int(np.argmax(labels == digit)) for digit in (8, 3)]
     rng = random_stream(study.folders[network].protocol.seed, trial, CHANNELS)
     channels: list[int] = []
-    rows = []
-    for arm in ROWS_OF_FIGURE_4_4:
-        theta, _ = fine.training.split(study.weights(network, trial, arm))
-        row = []
-        for number in digits:
-            image = validation.images[number : number + 1]
+    steps = ["input", "convolution", *(["pooling"] if network == "B" else []), "convolution"]
+    names = [STYLES[arm].label for arm in ARMS]
+    axes = canvas.subplots(2)
+    for ax, digit in zip(axes, (8, 3), strict=True):
+        number = int(np.argmax(labels == digit))
+        image, rows = validation.images[number : number + 1], []
+        for arm in ARMS:
+            theta, _ = fine.training.split(study.weights(network, trial, arm))
             outputs = [host(y)[0] for y in fine.training.network.outputs(theta, image)]
             channels = channels or _channels(rng, outputs)
-            row += [host(image)[0, 0], *(y[channel] for y, channel in zip(outputs, channels, strict=True))]
-        rows.append(row)
-    steps = ["input", "convolution", *(["pooling"] if network == "B" else []), "convolution"]
-    names = [STYLES[arm]["label"] for arm in ROWS_OF_FIGURE_4_4]
-    plot_mosaic(rows, canvas.subplots(), row_labels=names, column_labels=steps * len(digits))
+            rows.append([host(image)[0, 0], *(y[channel] for y, channel in zip(outputs, channels, strict=True))])
+        columns = [
+            steps[0],
+            *(f"{step},\nchannel {channel}" for step, channel in zip(steps[1:], channels, strict=True)),
+        ]
+        plot_mosaic(rows, ax, row_labels=names, column_labels=columns)
+        ax.set_title(f"class {labels[number]}")
+    _say_scales(axes[1])
     return [f"channels {', '.join(map(str, channels))} of the layers"]
+
+
+def _say_scales(ax: Axes) -> None:
+    """Say below a mosaic how its grey levels are meant."""
+    ax.xaxis.set_label_position("bottom")
+    ax.set_xlabel(f"{OWN_SCALES}.")
 
 
 def _channels(rng: np.random.Generator, outputs: Sequence[np.ndarray[Any, Any]]) -> list[int]:
@@ -172,13 +199,13 @@ def _title(number: str) -> str:
 
 
 FIGURES = {
-    "2.1": Figure(_title("2.1"), ("B",), (5, 4.2), _through_time),
-    "3.1": Figure(_title("3.1"), ("A",), (5, 8.5), _smoothing, trained=False),
-    "4.1": Figure(_title("4.1"), ("A",), (11, 4), _convergence, trained=False),
-    "4.2": Figure(_title("4.2"), ("A",), (8, 8), _blocks),
-    "4.3": Figure(_title("4.3"), ("A",), (14, 8), partial(_landscapes, "A"), quick=False),
-    "4.4": Figure(_title("4.4"), ("A",), (9, 4.5), partial(_propagation, "A")),
-    "4.5": Figure(_title("4.5"), ("B",), (14, 8), partial(_landscapes, "B"), quick=False),
-    "4.6": Figure(_title("4.6"), ("B",), (11, 4.5), partial(_propagation, "B")),
+    "2.1": Figure(_title("2.1"), ("B",), (PAGE, 5.2), _through_time),
+    "3.1": Figure(_title("3.1"), ("A",), (PAGE, 5), _smoothing, trained=False),
+    "4.1": Figure(_title("4.1"), ("A",), (PAGE, 6), _convergence, trained=False),
+    "4.2": Figure(_title("4.2"), ("A",), (PAGE, 7.5), _blocks),
+    "4.3": Figure(_title("4.3"), ("A",), (PAGE, 9), partial(_landscapes, "A"), quick=False),
+    "4.4": Figure(_title("4.4"), ("A",), (PAGE, 9), partial(_propagation, "A")),
+    "4.5": Figure(_title("4.5"), ("B",), (PAGE, 9), partial(_landscapes, "B"), quick=False),
+    "4.6": Figure(_title("4.6"), ("B",), (PAGE, 9), partial(_propagation, "B")),
 }
 """By the thesis' numbers."""

@@ -32,7 +32,7 @@ def plot_mosaic(
     rows : sequence of sequence of ndarray
         The same number of images in every row.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
+        Where to draw; a new figure of pyplot if not given.
     row_labels, column_labels : sequence of str
     common_scale : bool
         One scale of grey levels for all images, symmetric around 0, instead of one for each from its smallest to its
@@ -71,7 +71,23 @@ def plot_mosaic(
     ax.set_xticks([j * (1 + GAP) + 0.5 for j in range(len(column_labels))], column_labels)
     ax.set_yticks([-i * (1 + GAP) - middle for i in range(len(row_labels))], row_labels)
     ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
     return ax
+
+
+def share_scale(axes: Sequence[Axes], label: str) -> None:
+    """Give mosaics of one figure, drawn on common scales, the same one, and a colour bar below them.
+
+    It is symmetric around 0; the few largest values, of 1 in 200 pixels, lie beyond it, lest they take the contrast
+    from all others.
+    """
+    images: list[Any] = [image for ax in axes for image in ax.images]
+    values = np.abs(np.concatenate([np.ma.compressed(image.get_array()) for image in images]))
+    largest = float(np.quantile(values[np.isfinite(values)], 0.995)) if np.isfinite(values).any() else 1.0
+    for image in images:
+        image.set_clim(-largest or -1.0, largest or 1.0)
+    bar: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": "both"}
+    axes[0].figure.colorbar(images[0], ax=list(axes), label=label, **bar)
