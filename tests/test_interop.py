@@ -197,6 +197,40 @@ class TestTorch:
 
 
 class TestSklearn:
+    def test_is_the_face_of_a_model(self):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from sklearn.model_selection import GridSearchCV
+
+        import meganet as mn
+
+        rng = np.random.default_rng(0)
+        y = np.array(["dark", "light"])[np.arange(40) % 2]
+        x = rng.standard_normal((40, 1, 4, 4)) + (y == "light")[:, None, None, None]
+        given = {"width": 2, "depth": 1, "solver": "adam", "max_iter": 3, "random_state": 0}
+        face = mn.interop.sklearn.MeganetClassifier(**given)
+        face.fit(x, y)
+        model = mn.Model(face.model_.network, classes=2)
+        seed = np.random.RandomState(0).randint(2**31 - 1)
+        model.fit(
+            x,
+            y,
+            epochs=3,
+            rule=mn.Adam(),
+            learning_rate=face.learning_rate,
+            theta_regularizer=face.alpha,
+            W_regularizer=face.alpha,
+            rng=np.random.default_rng(seed),
+        )
+        assert np.array_equal(model.theta, face.theta_) and np.array_equal(model.W, face.W_)
+        assert np.array_equal(model.predict(x), face.predict(x)) and model.score(x, y) == face.score(x, y)
+        # the same images in rows of numbers
+        rows = mn.interop.sklearn.MeganetClassifier(image_shape=(1, 4, 4), **given).fit(x.reshape(40, -1), y)
+        assert np.array_equal(rows.theta_, face.theta_) and np.array_equal(
+            rows.predict(x.reshape(40, -1)), face.predict(x)
+        )
+        search = GridSearchCV(face, {"width": [1, 2]}, cv=2).fit(x, y)
+        assert set(search.predict(x[:3])) <= {"dark", "light"}
+
     def test_is_an_estimator(self):
         pytest.importorskip("sklearn", reason="needs the extra sklearn")
         from sklearn.utils.estimator_checks import check_estimator

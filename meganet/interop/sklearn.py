@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -12,18 +13,19 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from meganet import _validate
 from meganet.backend import get_backend
-from meganet.layers import ConvolutionLayer, DenseLayer, Layer, he_normal
-from meganet.linop import CirculantConvolution, Dense, Identity
+from meganet.layers import ConvolutionLayer, DenseLayer, Layer
+from meganet.linop import CirculantConvolution, Dense
+from meganet.model import Model
 from meganet.networks import Chain, ResidualNetwork, SymmetricLayer
-from meganet.objective import Objective
-from meganet.optim import Adam, Control, lbfgs, sgd, trust_region
-from meganet.regularizers import Tikhonov
+from meganet.optim import Adam, Control, lbfgs, trust_region
 
+IMAGES = 4
+"""Axes of images as arrays."""
 SOLVERS = ("lbfgs", "trust_region", "adam")
 
 
 class MeganetClassifier(ClassifierMixin, BaseEstimator):
-    """Classifier with a residual network, for vectors or images.
+    """Classifier with a residual network, for vectors or images: `Model` as an estimator of scikit-learn.
 
     An opening layer ``tanh(K x + b)`` with `width` outputs or channels, then `depth` steps of
     ``x + h (-K' tanh(K x + b))``, ``h = 1 / depth``; then an affine classifier with softmax. Everything is trained
@@ -33,10 +35,10 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     ----------
     image_shape : tuple of int, optional
         (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions; 1x3 for
-        signals, (C, 1, L).
+        signals, (C, 1, L). Not needed for images that come as arrays (N, C, H, W).
     width, depth : int
     network : callable, optional
-        ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or `image_shape`.
+        ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or (C, H, W).
     alpha : float
     solver : {"lbfgs", "trust_region", "adam"}
         The first two use all examples at once, the last one mini-batches.
@@ -56,6 +58,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray
+    model_ : Model
+        For its classes 0 to K - 1.
     network_, classifier_ : Layer
         Statistics over examples are fixed as those of all training examples.
     theta_, W_ : array
@@ -95,70 +99,51 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         self.backend, self.random_state = backend, random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train on features `X`, (N, d), and classes `y`, (N,)."""
+        """Train on features `X`, (N, d), or images, (N, C, H, W), and classes `y`, (N,)."""
         _validate.plain("X", X)
         _validate.plain("y", y)
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = validate_data(self, X, y, dtype=np.float64, allow_nd=getattr(X, "ndim", 0) == IMAGES)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             _validate.reject("y", "two classes or more", "one class")
         _validate.choice("solver", self.solver, SOLVERS)
         _validate.integer("max_iter", self.max_iter)
-        images = self._images(X)
+        images = get_backend(self.backend).asarray(self._images(X), self.dtype)
         random = check_random_state(self.random_state)
-        rng = np.random.default_rng(random.randint(2**31 - 1))
         make = self._residual if self.network is None else self.network
         expected = "a function from domain_shape to a layer"
         if not callable(make) or isinstance(make, Layer):  # a layer is called with weights and examples
             _validate.reject("network", f"{expected}, or None", _validate.shown(make))
-        self.network_ = make(tuple(int(n) for n in images.shape[1:]))
-        _validate.instance("network", self.network_, Layer, expected)
-        home = self.network_.backend
-        self.classifier_ = DenseLayer(self.network_.range_shape, len(self.classes_), backend=home)
-        sizes = (self.network_.parameters.size, self.classifier_.parameters.size)
-        # a network of one's own may have no weights
-        penalties = [Tikhonov(Identity((n,), self.dtype, home), self.alpha) if n else None for n in sizes]
-        objective = Objective(
-            self.network_,
-            self.classifier_,
-            home.asarray(images, self.dtype),
-            labels.astype(np.int64),
-            theta_regularizer=penalties[0],
-            W_regularizer=penalties[1],
+        network = make(tuple(int(n) for n in images.shape[1:]))
+        _validate.instance("network", network, Layer, expected)
+        self.model_ = Model(network, classes=len(self.classes_))
+        self.model_.fit(
+            network.backend.asarray(images),
+            labels,
+            **self._training(len(labels)),
+            epochs=self.max_iter,
+            theta_regularizer=self.alpha,
+            W_regularizer=self.alpha,
+            rng=np.random.default_rng(random.randint(2**31 - 1)),
+            progress=False,
         )
-        x0 = home.xp.concatenate([he_normal(part, rng, self.dtype) for part in (self.network_, self.classifier_)])
-        x = self._trained(objective, x0, int(rng.integers(2**31)))
-        self.theta_, self.W_ = objective.split(x)
+        self.theta_, self.W_, self.classifier_ = self.model_.theta, self.model_.W, self.model_.classifier
+        self.history_, self.n_iter_ = self.model_.history, max(self.model_.epochs, 1)
         # an example's class must not depend on the others that are asked about
-        self.network_ = self.network_.frozen_on(self.theta_, objective.images)
+        self.network_ = network.frozen_on(self.theta_, network.backend.asarray(images))
         return self
 
-    def _trained(self, objective: Objective, x0: Any, seed: int) -> Any:
+    def _training(self, examples: int) -> dict[str, Any]:
+        """Return the arguments of `Model.fit` that make the solver."""
         if self.solver == "adam":
-            batch = min(_validate.integer("batch_size", self.batch_size), objective.examples)
-            state = sgd(
-                objective,
-                x0,
-                objective.examples,
-                epochs=self.max_iter,
-                learning_rate=self.learning_rate,
-                batch_size=batch,
-                rule=Adam(),
-                order=seed,
-            )
-            self.history_, self.n_iter_ = state.history, state.epoch
-            return state.x
-        control = Control(max_iterations=self.max_iter, rtol=self.tol)
-        if self.solver == "lbfgs":
-            result = lbfgs(objective, x0, control=control)
-        else:
-            result = trust_region(objective, x0, objective.hessian, control=control)
-        self.history_, self.n_iter_ = result.history, max(result.iterations, 1)
-        return result.x
+            batch = min(_validate.integer("batch_size", self.batch_size), examples)
+            return {"rule": Adam(), "batch_size": batch, "learning_rate": self.learning_rate}
+        minimise = lbfgs if self.solver == "lbfgs" else trust_region
+        return {"optimizer": partial(minimise, control=Control(rtol=self.tol))}
 
     def _images(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        if self.image_shape is None:
+        if self.image_shape is None or X.ndim > 2:
             return X
         given = self.image_shape
         shape = _validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
@@ -182,12 +167,10 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         """Return the probabilities of the classes, (N, K)."""
         check_is_fitted(self)
         _validate.plain("X", X)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        home = self.network_.backend
-        features = self.network_(self.theta_, home.asarray(self._images(X), self.dtype))
-        logits = home.to_host(self.classifier_(self.W_, features)).astype(np.float64)
-        p = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
+        X = validate_data(self, X, reset=False, dtype=np.float64, allow_nd=getattr(X, "ndim", 0) == IMAGES)
+        found = self.model_.predict_proba(get_backend("numpy").asarray(self._images(X), self.dtype)).astype(np.float64)
+        # those of float32 add up to 1 to its precision
+        return found / found.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray[Any, Any]:
         """Return the most probable classes, (N,)."""
