@@ -87,7 +87,7 @@ def limits() -> dict[str, float]:
     return {"GFLOP/s": 2 * 1536**3 / times["product"] / 1e9, "GB/s": moved / times["copy"] / 1e9}
 
 
-def machine(threads: int) -> dict[str, str]:
+def machine(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Return where and with what was measured."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -97,7 +97,7 @@ def machine(threads: int) -> dict[str, str]:
         ]
         name = models[0] if models else name
     found = {"processor": name, "threads": str(threads), "python": platform.python_version()}
-    found |= {package: version(package) for package in PACKAGES}
+    found |= {package: version(package) for package in packages}
     kernels = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
     return found | {"BLAS and threads": " + ".join(sorted(kernels))}
 
