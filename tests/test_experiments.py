@@ -33,6 +33,7 @@ from meganet.experiments import (
 )
 from meganet.experiments.plan import stages
 from meganet.experiments.problems import build_levels, coarse_start, starting_point
+from meganet.experiments.protocol import PRESETS
 from meganet.experiments.store import json_text
 from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
 from meganet.objective import observer
@@ -242,6 +243,8 @@ def test_a_table_in_all_its_forms(tmp_path, data):
     text = report.to_text(result)
     assert "mean ± standard deviation of 2 trials" in text and "Multigrid" in text and "(63.6)" in text
     page = Document(report.to_document(result)).to_markdown()
+    (note,) = report.other_sizes(result.protocol)
+    assert f"> {note}\n\nTable 4.1: accuracy in percent, mean" in page
     assert page.count("|") == 60 and "Validation loss" in page
     plain = json.loads(json.dumps(report.to_json(result)))
     assert plain["percent"]["new"][0]["thesis"] == 88.4 and plain["protocol"]["batch_size"] == 8
@@ -393,6 +396,20 @@ def test_trials_that_diverged_are_counted_and_do_not_count():
     plain = json.loads(json_text(report.to_json(result)), parse_constant=refuse)
     assert plain["percent"]["transfer"][2] == {"mean": None, "std": None, "thesis": 99.4, "diverged": 3}
     assert len(plain["diverged"]) == 4 and plain["diverged"][0]["where"] == "layer W"
+
+
+def test_sizes_that_are_not_those_of_the_thesis_are_named_beside_the_numbers():
+    small = Protocol(**PRESETS["small"])
+    (sentence,) = report.other_sizes(small)
+    assert sentence == (
+        "Small preset, not the sizes of the thesis: digits instead of mnist, 3000 instead of 40000 coarse examples, "
+        "1000 instead of 10000 fine examples, 1000 instead of 10000 validation examples, "
+        "8 instead of 20 coarse epochs, 5 instead of 10 fine epochs."
+    )
+    assert report.other_sizes(dataclasses.replace(small, seed=3, trials=9, momentum=0.9)) == [sentence]
+    (own,) = report.other_sizes(dataclasses.replace(small, fine_epochs=10))
+    assert own.startswith("Own sizes, not the sizes of the thesis: digits") and "fine epochs" not in own
+    assert report.other_sizes(Protocol(trials=1)) == [] and report.sizes_label(Protocol(network="B")) == ""
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])

@@ -45,11 +45,17 @@ def test_the_report_has_every_table_and_figure(study, quick):
     html, text = page.read_text(), (study.path / "report.md").read_text()
     for title in (*(f"Table {table}" for table in TABLES), *(figure.title for figure in FIGURES.values())):
         assert title in html and title in text
-    assert html.count("<img") == text.count("![Figure") == len(FIGURES) == len(lines) and "://" not in html
+    assert (
+        html.count("<img") == html.count("<figcaption") == text.count("![Figure") == len(FIGURES) == len(lines)
+        and "://" not in html
+    )
     assert "meganet reproduce all" in text and "batch_size | 8" in text and "numpy" in text
     for number in FIGURES:
         picture = matplotlib.image.imread(study.path / "figures" / f"figure-{number}.png")
         assert picture.std() > 0.02
+    lines = [path.stem for path in (study.path / "figures").glob("*.svg")]
+    assert lines == ["figure-4.1"] and html.count("data:image/svg+xml") == 1
+    assert html.count("(own sizes)</figcaption>") == len(FIGURES)
     plain = json.loads((study.path / "tables" / "table-4.4-meganet.json").read_text())
     assert plain["protocol"]["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
 
