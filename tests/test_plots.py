@@ -8,8 +8,9 @@ from meganet.experiments.landscape import Landscape
 from meganet.experiments.named.gaps import Gap
 from meganet.experiments.named.worth import Curve
 from meganet.optim import History
-from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
+from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic
 from meganet.plotting.causes import gaps_figure, plot_gaps
+from meganet.plotting.mosaic import share_scale
 from meganet.plotting.worth import plot_work, work_figure
 
 
@@ -100,6 +101,50 @@ def test_a_landscape_with_holes(kind):
     assert plot_landscape(plane(values), kind=kind).collections
     with pytest.raises(InputError, match="found: expected a finite objective somewhere"):
         plot_landscape(plane(np.full((5, 5), np.nan)), kind=kind)
+
+
+def test_landscapes_to_be_compared_share_one_scale_and_one_colour_bar():
+    one, other = 10.0 + np.arange(25.0).reshape(5, 5), np.full((5, 5), 1e4)
+    other[0, 0], other[1, 1] = np.nan, np.inf
+    canvas = plot_landscapes({"low": plane(one), "high": plane(other)})
+    *panels, bar = canvas.axes
+    assert len(panels) == 4 and bar.get_xlabel() == r"$\log_{10}$ of objective"
+    limits = {ax.collections[0].get_clim() for ax in panels}
+    (low, high), *more = limits
+    assert not more and low <= 1 and high >= 4
+    assert {ax.get_zlim() for ax in panels[1::2]} == limits
+    assert [ax.get_title() for ax in panels[::2]] == ["low", "high"]
+    canvas.canvas.draw()
+    with pytest.raises(InputError, match="found: expected a landscape with a finite loss, got none"):
+        plot_landscapes({"none": plane(np.full((5, 5), np.nan))}, quantity="loss")
+    with pytest.raises(InputError, match="found: expected a landscape with a finite objective, got none"):
+        plot_landscapes({})
+
+
+def test_a_contour_of_equal_values():
+    assert plot_landscape(plane(np.ones((3, 3)))).collections
+
+
+def test_mosaics_to_be_compared_share_one_scale():
+    from matplotlib.figure import Figure
+
+    canvas = Figure()
+    axes = canvas.subplots(2)
+    for ax, size in zip(axes, (1.0, 5.0), strict=True):
+        plot_mosaic([[np.full((2, 2), size), np.array([[np.nan, size]])]], ax, common_scale=True)
+    share_scale(axes, "weight")
+    assert {image.get_clim() for ax in axes for image in ax.images} == {(-5.0, 5.0)}
+    assert canvas.axes[2].get_xlabel() == "weight"
+
+
+def test_accuracies_are_in_percent_and_epochs_whole():
+    rows = [{"epoch": k, "validation_accuracy": 0.25 * k} for k in range(3)]
+    ax = plot_convergence({"new": [History(rows), History(rows)]}, "validation_accuracy")
+    assert ax.lines[0].get_ydata().tolist() == [0, 25, 50] and ax.get_ylabel() == "Validation accuracy, %"
+    ax.figure.canvas.draw()
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1, "the legend covers no line"
+    assert plot_convergence({"new": History(rows)}, "validation_accuracy", legend=False).get_legend() is None
 
 
 def test_a_surface_needs_three_dimensions():

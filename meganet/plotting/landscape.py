@@ -100,7 +100,7 @@ def plot_landscapes(
     from matplotlib.ticker import MaxNLocator
 
     _validate.choice("quantity", quantity, QUANTITIES)
-    values = np.concatenate([getattr(landscape, quantity).ravel() for landscape in found.values()])
+    values = np.concatenate([np.empty(0), *(getattr(landscape, quantity).ravel() for landscape in found.values())])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         _validate.reject("found", f"a landscape with a finite {quantity}", "none")

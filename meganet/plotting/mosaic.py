@@ -86,8 +86,10 @@ def share_scale(axes: Sequence[Axes], label: str) -> None:
     """
     images: list[Any] = [image for ax in axes for image in ax.images]
     values = np.abs(np.concatenate([np.ma.compressed(image.get_array()) for image in images]))
-    largest = float(np.quantile(values[np.isfinite(values)], 0.995)) if np.isfinite(values).any() else 1.0
+    values = values[np.isfinite(values)]
+    largest = (float(np.quantile(values, 0.995)) if len(values) else 0.0) or 1.0
     for image in images:
-        image.set_clim(-largest or -1.0, largest or 1.0)
-    bar: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": "both"}
+        image.set_clim(-largest, largest)
+    beyond = "both" if (values > largest).any() else "neither"
+    bar: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": beyond}
     axes[0].figure.colorbar(images[0], ax=list(axes), label=label, **bar)
