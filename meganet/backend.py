@@ -33,6 +33,7 @@ Array = Any
 ENVIRONMENT_VARIABLE = "MEGANET_BACKEND"
 SMALLEST_SHARE = 4
 """Examples of a batch for which another thread is worth its own copy of the gradient."""
+AT_ONCE = 2**22  # numbers of an array that are looked at
 # names and numbers of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -343,6 +344,9 @@ def _download(x: Any) -> Any:
 def is_finite(x: Array) -> bool:
     """Whether all numbers of an array are finite; on a device the host waits for the answer."""
     backend = backend_of(x)
+    if isinstance(x, np.ndarray) and x.size > AT_ONCE and len(x) > 1:
+        # the answers for a file that is larger than the memory would fill it
+        return all(is_finite(part) for part in np.array_split(x, min(len(x), -(-x.size // AT_ONCE))))
     return bool(backend.to_host(backend.xp.isfinite(x).all()))
 
 

@@ -17,12 +17,12 @@ from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
 from meganet.model.outputs import Classes, Outputs, outputs_of
+from meganet.model.prediction import logits_of
 from meganet.model.training import COLUMNS, Job, Memory, Plan
 from meganet.model.weights import LARGEST_SEED, drawn, joined, penalty_of, source_of
 from meganet.multigrid import Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Chain
-from meganet.networks.evaluation import EXAMPLES_AT_ONCE
 from meganet.objective import Objective, observer
 from meganet.optim import History, Result
 from meganet.optim.rules import Rule
@@ -144,8 +144,8 @@ class Model:
         ----------
         images : array, (N, C, H, W)
             float32 or float64, finite; the first ones decide in which of them everything is computed. Images of one
-            channel may be (N, H, W). Neither changed nor copied: of a memory-mapped file each mini-batch is read when
-            it is needed.
+            channel may be (N, H, W). Never changed, and copied only from another dtype: of a memory-mapped file each
+            mini-batch is read when it is needed.
         labels : sequence, (N,)
             Classes as 0 to K - 1, 1 to K, or K names of any kind; one-hot, (N, K) or (K, N). For a regression the
             targets, (N, outputs) or, of a single output, (N,).
@@ -187,8 +187,9 @@ class Model:
 
         Notes
         -----
-        A second call with the same images, batch size and rule or optimizer gives, to the bit, what one call with all
-        the epochs would have given.
+        A second call with the same images, batch size and rule gives, to the bit, what one call with all the epochs
+        would have given; so do `newton_cg` and `trust_region` as the `optimizer`, which goes on with what its `Result`
+        calls its state. Others, such as `lbfgs`, begin anew with the curvature they gather.
         """
         plan = Plan(epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress)
         if callback is not None and not callable(callback):
@@ -202,24 +203,30 @@ class Model:
             images,
             outputs.numbers("labels", labels, count),
             loss=self.loss,
-            theta_regularizer=penalty_of(theta_regularizer, self.network, images.dtype),
-            W_regularizer=penalty_of(W_regularizer, self.classifier, images.dtype),
+            theta_regularizer=penalty_of("theta_regularizer", theta_regularizer, self.network, images.dtype),
+            W_regularizer=penalty_of("W_regularizer", W_regularizer, self.classifier, images.dtype),
         )
         held_out = self._held_out(validation, outputs, images.dtype)
+        plan.check(count)
         seed, start = self._started(rng, images.dtype)
-        self._outputs, self._seed, self._x, self._examples = outputs, seed, start, images
+        trained = {"_outputs": outputs, "_seed": seed, "_examples": images, "_frozen": None}
 
-        def commit(rows: list[dict[str, float]], x: Array) -> bool | None:
-            for row in rows if not len(self.history) else rows[-1:]:
-                self.history.append({name: row.get(name, np.nan) for name in COLUMNS})
-            self._x, self.epochs, self._frozen = x, int(rows[-1]["epoch"]), None
+        def commit(rows: list[dict[str, float]], x: Array, memory: Memory) -> bool | None:
+            history = self.history.copy()
+            for row in rows if not len(history) else rows[-1:]:
+                history.append({name: row.get(name, np.nan) for name in COLUMNS})
+            # in one step, which an interrupt comes before or after
+            vars(self).update(trained, _x=x, _memory=memory, epochs=int(rows[-1]["epoch"]), history=history)
             return None if callback is None else callback(self)
 
         try:
             plan.run(Job(objective, observer(objective, held_out), start, self.epochs, seed, commit), self._memory)
+            if self._examples is None:  # an optimiser was there already
+                vars(self).update(trained, _x=start)
         finally:
-            self._inference()
-            self._examples = None
+            examples, self._examples = self._examples, None
+            if examples is not None:
+                self._inference(examples)
         return self
 
     def predict(self, images: Any) -> np.ndarray[Any, Any]:
@@ -344,32 +351,21 @@ class Model:
         return other
 
     def _logits(self, images: Any) -> np.ndarray[Any, Any]:
-        """Return the outputs for images, (N, K), on the host; a batch at a time is moved and computed."""
-        x, network, array = self._weights(), self._inference(), images_for(self.network, "images", images)
-        size = self.network.parameters.size
-        theta, w = x[:size], x[size:]
+        """Return the outputs for images, (N, K), on the host."""
+        x, network = self._weights(), self._inference()
+        return logits_of(network, self.classifier, x, images_for(self.network, "images", images))
 
-        def batch(start: int) -> np.ndarray[Any, Any]:
-            part = self.backend.asarray(array[start : start + EXAMPLES_AT_ONCE], x.dtype)
-            return self.backend.to_host(self.classifier(w, network(theta, part)))
-
-        starts = range(0, int(array.shape[0]), EXAMPLES_AT_ONCE)
-        logits = np.concatenate(self.backend.run([partial(batch, start) for start in starts]))
-        if not np.isfinite(logits).all():
-            what = "weights" if not is_finite(x) else "pixels"
-            _validate.reject("model" if what == "weights" else "images", f"finite {what}", "NaN or infinity among them")
-        return logits
-
-    def _inference(self) -> Layer:
+    def _inference(self, examples: Array | None = None) -> Layer:
         """Return the network for single images: statistics over examples are those of all that it was trained on."""
         if not self.network.couples_examples:
             return self.network
         if self._frozen is None:
-            if self._examples is None:
+            examples = self._examples if examples is None else examples
+            if examples is None:
                 what = "one that was trained on this grid: it normalises over examples"
                 _validate.reject("model", what, "one without statistics")
             with np.errstate(all="ignore"):
-                self._frozen = self.network.frozen_on(self.theta, self._examples)
+                self._frozen = self.network.frozen_on(self.theta, examples)
         return self._frozen
 
     def _images(self, argument: str, images: Any, dtype: Any = None) -> Array:
@@ -385,7 +381,10 @@ class Model:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             _validate.reject("validation", "a pair (images, labels)", _validate.shown(validation))
         images = self._images("validation[0]", validation[0], dtype)
-        labels = outputs.numbers("validation[1]", validation[1], int(images.shape[0]))
+        if not is_finite(images):
+            _validate.reject("validation[0]", "finite pixels", "NaN or infinity among them")
+        numbers = outputs.numbers("validation[1]", validation[1], int(images.shape[0]))
+        labels = self.loss.targets("validation[1]", numbers, outputs.count)
         return Objective(self.network, self.classifier, images, labels, loss=self.loss)
 
     def _started(self, rng: Any, dtype: Any) -> tuple[int, Array]:

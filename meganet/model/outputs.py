@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
 
 FEW = 5
 """Names that an error lists."""
+KINDS = (str, bytes, bool | np.bool_, Real)
+"""What labels may be, all of one kind."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Classes:
         """Return them from the argument `classes`: their number, or a sequence of their names."""
         expected = "the number of classes, at least 2, or their names"
         if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes):
-            names = _texts(_validate.read("classes", classes, expected))
+            names = _texts("classes", _validate.read("classes", classes, expected))
             if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "iubU":
                 _validate.reject("classes", expected, _validate.shown(classes))
             if len(np.unique(names)) < len(names):
@@ -111,7 +114,7 @@ class Classes:
 
     def _vector(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any] | None:
         """Return labels as a vector of integers, booleans or text; None if they are one-hot."""
-        array = _texts(_validate.read(argument, host(labels), "labels, one for each image"))
+        array = _texts(argument, _validate.read(argument, host(labels), "labels, one for each image"))
         if array.ndim == 2 and 1 in array.shape and array.size == examples:
             # MATLAB's row or column; a single example may be one-hot
             array = array.ravel()
@@ -204,10 +207,18 @@ def _determination(predicted: np.ndarray[Any, Any], targets: np.ndarray[Any, Any
     return float(np.where(constant, left == 0, 1 - left / np.where(constant, 1, spread)).mean())
 
 
-def _texts(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return text in arrays of objects, as pandas has it, or of bytes, as text."""
-    if array.dtype.kind == "S" or (array.dtype.kind == "O" and all(isinstance(name, str) for name in array.flat)):
-        return array.astype(str)
+def _texts(argument: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return arrays of bytes as text, and those of objects, as pandas has them, as text or numbers if they hold such.
+
+    Text beside numbers stays an array of objects.
+    """
+    if array.dtype.kind == "S":
+        try:
+            return array.astype(str)
+        except UnicodeDecodeError:
+            _validate.reject(argument, "text in ASCII, or str", "other bytes")
+    if array.dtype.kind == "O" and any(all(isinstance(v, kind) for v in array.flat) for kind in KINDS):
+        return _texts(argument, np.array(array.tolist()))
     return array
 
 

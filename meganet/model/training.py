@@ -16,7 +16,7 @@ from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result
 from meganet.optim.bar import bar_of
-from meganet.optim.epochs import SGDState
+from meganet.optim.epochs import SGDState, Shared
 from meganet.optim.rules import Rule
 from meganet.optim.sgd import sgd
 
@@ -37,7 +37,7 @@ COLUMNS = (
 """Of a model's history, whatever trains it; nan is what is not known."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Memory:
     """What a training may continue with: who made it, and the state it left.
 
@@ -72,8 +72,8 @@ class Job:
     seed : int
         Of the order of the examples.
     commit : callable
-        ``(rows, x)`` gets the new rows of the history and the point after an epoch; if it returns True, that was the
-        last one.
+        ``(rows, x, memory)`` gets the new rows of the history, the point and what to continue with after an epoch; if
+        it returns True, that was the last one.
     """
 
     objective: Objective
@@ -81,7 +81,7 @@ class Job:
     x: Array
     epochs: int
     seed: int
-    commit: Callable[[list[dict[str, float]], Array], bool | None]
+    commit: Callable[[list[dict[str, float]], Array, Memory], bool | None]
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,14 @@ class Plan:
         _validate.integer("epochs", self.epochs)
         if self.batch_size is not None:
             _validate.integer("batch_size", self.batch_size)
-        if self.optimizer == "sgd":
+        _validate.choice("on_divergence", self.on_divergence, ["warn", "continue", "stop"])
+        if self.progress not in (None, True, False):
+            _validate.reject("progress", "True, False or None", _validate.shown(self.progress))
+        if isinstance(self.optimizer, str) and self.optimizer == "sgd":
             return
-        if not callable(self.optimizer) or isinstance(self.optimizer, type):
-            _validate.reject("optimizer", '"sgd" or a function such as mn.lbfgs', _validate.shown(self.optimizer))
+        if "control" not in _arguments(self.optimizer):
+            what = '"sgd" or a function that takes a control, such as mn.lbfgs'
+            _validate.reject("optimizer", what, _validate.shown(self.optimizer))
         for name in ("learning_rate", "rule"):
             if getattr(self, name) is not None:
                 what = 'none with an optimizer other than "sgd", which finds its steps itself'
@@ -115,15 +119,27 @@ class Plan:
     @property
     def bar(self) -> bool:
         """Whether a progress bar is shown: if not said, where somebody may see it move."""
-        return (sys.stderr.isatty() or "ipykernel" in sys.modules) if self.progress is None else self.progress
+        if self.progress is None:
+            # a process without a terminal may have no stderr
+            return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+        return self.progress
+
+    def check(self, examples: int) -> None:
+        """Refuse what mini-batches of so many examples cannot be made with."""
+        if self.optimizer == "sgd":
+            rate = LEARNING_RATE if self.learning_rate is None else self.learning_rate
+            Shared(examples, self.epochs, rate, self._batch(examples), self.rule, None, None, self.on_divergence)
 
     def run(self, job: Job, memory: Memory) -> None:
-        """Train, and hand every new point to the job's `commit`; `memory` is kept up to date."""
+        """Train, from what `memory` holds, and hand every new point to the job's `commit`."""
         (self._in_batches if self.optimizer == "sgd" else self._at_once)(job, memory)
+
+    def _batch(self, examples: int) -> int:
+        return min(BATCH, examples) if self.batch_size is None else self.batch_size
 
     def _in_batches(self, job: Job, memory: Memory) -> None:
         n, rule = job.objective.examples, Momentum() if self.rule is None else self.rule
-        size = min(BATCH, n) if self.batch_size is None else self.batch_size
+        size = self._batch(n)
         rate = LEARNING_RATE if self.learning_rate is None else self.learning_rate
         maker = (rule, size, n)
         state: SGDState | None = memory.of(*maker)
@@ -138,8 +154,8 @@ class Plan:
         def take(state: SGDState) -> bool | None:
             nonlocal seen
             rows, seen = list(state.history)[seen:], len(state.history)
-            memory.maker, memory.state = maker, replace(state, history=History(), seconds=[], divergence=None)
-            return job.commit([{**row, "epoch": before + row["epoch"]} for row in rows], state.x)
+            left = Memory(maker, replace(state, history=History(), seconds=[], divergence=None))
+            return job.commit([{**row, "epoch": before + row["epoch"]} for row in rows], state.x, left)
 
         sgd(
             job.objective,
@@ -161,19 +177,18 @@ class Plan:
         optimizer: Callable[..., Result] = self.optimizer  # type: ignore[assignment]
         size = AT_ONCE if self.batch_size is None else self.batch_size
         arguments: dict[str, Any] = {"batch_size": None if job.objective.network.couples_examples else size}
-        known = inspect.signature(optimizer).parameters
-        maker = (optimizer, job.objective.examples)
+        known, maker = _arguments(optimizer), (_taken_apart(optimizer), job.objective.examples)
         kept: dict[str, float] = memory.of(*maker) or {}
         seen = 0
 
         def take(result: Result) -> bool | None:
             nonlocal seen
             rows, seen = list(result.history)[seen:], len(result.history)
-            memory.maker, memory.state = maker, {name: v for name, v in result.state.items() if name in known}
+            left = Memory(maker, {name: v for name, v in result.state.items() if name in known})
             numbered = [{**row, "epoch": job.epochs + row["iteration"], "learning_rate": math.nan} for row in rows]
             bar.update()
             bar.note(rows[-1])
-            return job.commit(numbered, result.x)
+            return job.commit(numbered, result.x, left)
 
         control = replace(_control(optimizer), max_iterations=self.epochs, observe=job.observe, callback=take)
         positional = [partial(job.objective, **arguments), job.x]
@@ -181,6 +196,23 @@ class Plan:
             positional.append(partial(job.objective.hessian, **arguments))
         with bar_of("training" if self.bar else None, self.epochs) as bar:
             optimizer(*positional, control=control, **kept)
+
+
+def _arguments(optimizer: Any) -> set[str]:
+    """Return the names of a function's arguments, none of what is no function or does not tell them."""
+    if not callable(optimizer) or isinstance(optimizer, type):
+        return set()
+    try:
+        return set(inspect.signature(optimizer).parameters)
+    except ValueError:
+        return set()
+
+
+def _taken_apart(optimizer: Any) -> Any:
+    """Return a partial function as what it is made of, for two that are made of the same are not equal."""
+    if not isinstance(optimizer, partial):
+        return optimizer
+    return optimizer.func, optimizer.args, sorted(optimizer.keywords.items())
 
 
 def _control(optimizer: Any) -> Control:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,12 @@ def drawn(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: An
     return network.backend.xp.concatenate([theta, w])
 
 
-def penalty_of(given: Regularizer | float | None, layer: Layer, dtype: Any) -> Regularizer | None:
+def penalty_of(argument: str, given: Any, layer: Layer, dtype: Any) -> Regularizer | None:
     """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``."""
     size = layer.parameters.size
     if given is None or isinstance(given, Regularizer):
         return given
-    return Tikhonov(Identity((size,), dtype, layer.backend), given) if size else None
+    if isinstance(given, bool) or not isinstance(given, Real):
+        _validate.reject(argument, "a Regularizer, a number or None", _validate.shown(given))
+    alpha = _validate.real(argument, given, minimum=0)
+    return Tikhonov(Identity((size,), dtype, layer.backend), alpha) if size else None

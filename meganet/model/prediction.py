@@ -1,0 +1,47 @@
+"""What a network and its classifier give for images, on the host."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, is_finite
+from meganet.layers import Layer
+from meganet.networks.evaluation import EXAMPLES_AT_ONCE
+
+
+def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.ndarray[Any, Any]:
+    """Return the outputs for images, (N, K), on the host; a batch at a time is moved and computed.
+
+    Parameters
+    ----------
+    network, classifier : Layer
+        Of single images.
+    x : array
+        The weights of both, one after the other.
+    images : array, (N, *network.domain_shape)
+        Of either float dtype, anywhere.
+
+    Raises
+    ------
+    InputError
+        If an output is not finite; it says whether weights or pixels are not.
+    """
+    size, backend = network.parameters.size, network.backend
+    theta, w = x[:size], x[size:]
+
+    def batch(start: int) -> np.ndarray[Any, Any]:
+        part = backend.asarray(images[start : start + EXAMPLES_AT_ONCE], x.dtype)
+        return backend.to_host(classifier(w, network(theta, part)))
+
+    starts = range(0, int(images.shape[0]), EXAMPLES_AT_ONCE)
+    logits = np.concatenate(backend.run([partial(batch, start) for start in starts]))
+    if not np.isfinite(logits).all():
+        for argument, array, what in (("model", x, "weights"), ("images", images, "pixels")):
+            if not is_finite(array):
+                _validate.reject(argument, f"finite {what}", "NaN or infinity among them")
+        _validate.reject("model", "finite outputs for these images", "NaN or infinity among them")
+    return logits
