@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Any
 from meganet._version import __version__
 
 if TYPE_CHECKING:
+    from meganet import checks as checks
+    from meganet import datasets as datasets
+    from meganet import interop as interop
+    from meganet import layers as layers
+    from meganet import linop as linop
+    from meganet import multigrid as multigrid
+    from meganet import networks as networks
+    from meganet import optim as optim
+    from meganet import plotting as plotting
+    from meganet import stencils as stencils
     from meganet.backend import available_backends, backend_of, get_backend, use_backend
     from meganet.layers import (
         ActivationLayer,
@@ -128,6 +138,21 @@ _MODULES = (
 no time: `meganet.cli` has to be ready for an interrupt before the numerical libraries are imported."""
 
 
+_ROOMS = (
+    "checks",
+    "datasets",
+    "interop",
+    "layers",
+    "linop",
+    "multigrid",
+    "networks",
+    "optim",
+    "plotting",
+    "stencils",
+)
+"""Modules that are shown beside them, and imported likewise."""
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         modules = (import_module(f"meganet.{module}") for module in _MODULES)
@@ -142,4 +167,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,6 +1,8 @@
 """One direction of flow: a module imports only from its left."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import meganet
@@ -87,3 +89,16 @@ def test_the_package_needs_no_optional_library_to_import():
         found = {name.split(".")[0] for name in modules}
         assert not found & {"cupy", "cupyx", "torch", "pooch", "mlxtend", "h5py", "distributed", "ray"}, path
         assert "sklearn" not in found or path.name == "sklearn.py", path
+
+
+def test_rooms_are_attributes_that_are_imported_when_they_are_asked_for():
+    rooms = ("checks", "datasets", "interop", "model", "multigrid", "plotting", "stencils")
+    code = f"""
+import sys, meganet
+assert not any(name == "numpy" or name.startswith("meganet.") and name != "meganet._version" for name in sys.modules)
+assert set({rooms[:3] + rooms[4:]}) <= set(dir(meganet))
+for room in {rooms}:
+    assert getattr(meganet, room).__name__ == "meganet." + room
+assert "sklearn" not in sys.modules and "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
