@@ -175,7 +175,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("options", WRONG, ids=repr)
+@pytest.mark.parametrize("options", WRONG, ids=lambda options: "-".join(options))
 @pytest.mark.parametrize("fitted", [False, True])
 def test_a_failed_fit_changes_nothing(options, fitted):
     images, labels = data()
