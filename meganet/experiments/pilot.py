@@ -39,6 +39,10 @@ LOOKS, ENOUGH = 3, 0.2
 """Times that everything else is measured, and the seconds after which it is not measured again."""
 EVALUATIONS = 2
 """Of the objective with its gradient in a step of a Newton method: where it starts, and where it tries to go."""
+PRODUCTS = {"steihaug": 0.5, "meganet": 1.0}
+"""Part of the products that a step of a method may take that it takes on average: one stops at the trust region."""
+OF_FEATURES = ("classifier gradient", "classifier product", "classifier evaluation")
+"""What is measured of the classifier alone."""
 
 
 class Pilot:
@@ -98,17 +102,16 @@ class Pilot:
         starts = 1 + 1 / stage.epochs
         if stage.method == SGD:
             return examples // protocol.batch_size * self._once("step", protocol, coarse) + starts * evaluation
+        products = PRODUCTS[stage.method] * protocol.newton_products
         if not stage.classifier_only:
             gradient = self._once("step", protocol, coarse) / protocol.batch_size
-            return self._newton(protocol, gradient, self._once("product", protocol, coarse)) + starts * evaluation
-        parts = ("gradient", "product", "evaluation")
-        gradient, product, of_features = (self._once(f"classifier {what}", protocol, coarse) for what in parts)
+            step = EVALUATIONS * gradient + products * self._once("product", protocol, coarse)
+            return examples * step + starts * evaluation
+        parts = ("features", *OF_FEATURES)
+        features, gradient, product, evaluation = (self._once(what, protocol, coarse) for what in parts)
         # the features are made once
-        return self._newton(protocol, gradient, product) + starts * seen * of_features + evaluation / stage.epochs
-
-    @staticmethod
-    def _newton(protocol: Protocol, gradient: float, product: float) -> float:
-        return protocol.fine_examples * (EVALUATIONS * gradient + protocol.newton_products * product)
+        start = features / stage.epochs + starts * evaluation
+        return examples * (EVALUATIONS * gradient + products * product) + seen * start
 
     def _landscapes_of(self, protocol: Protocol) -> float:
         """Return the seconds of the landscapes around one coarse point and two fine ones."""
@@ -141,8 +144,13 @@ class Pilot:
         x = level.initial(np.random.default_rng(0), protocol)
         if what == "step":
             return self._step(protocol, level.training, x)
+        if what == "features":
+            clock = time.perf_counter()
+            level.of_classifier(x)
+            self.backend.synchronize()
+            return (time.perf_counter() - clock) / sum(objective.examples for objective in level)
         fun, batch_size = level.training, EXAMPLES_AT_ONCE
-        if what.startswith("classifier "):
+        if what in OF_FEATURES:
             reduced = level.of_classifier(x)
             if reduced is None:
                 return 0.0
