@@ -1,4 +1,5 @@
 """``python -m meganet``: the same as the `meganet` command."""
+# PYTHON_ARGCOMPLETE_OK
 
 import sys
 

@@ -101,22 +101,25 @@ def test_progress_off_a_terminal_is_a_line_for_each_run(mnist, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--trials", "0"], "trials: expected an integer of at least 1, got 0"),
-        (["--backend", "torch"], "backend: expected one of 'cupy', 'numpy', got 'torch'"),
+        (["--trials", "0"], "error: --trials: expected an integer of at least 1, got 0"),
+        (["--backend", "torch"], "error: --backend: expected one of 'cupy', 'numpy', got 'torch'"),
         (
             ["--out", "/dev/null/x"],
-            "out: expected a folder that can be written, got '/dev/null/x/net-A' (Not a directory)",
+            "error: --out: expected a folder that can be written, got '/dev/null/x/net-A' (Not a directory)",
         ),
-        (["--data", "/nowhere"], "data: expected an existing folder, got '/nowhere'"),
+        (["--data", "/nowhere"], "error: --data: expected an existing folder, got '/nowhere'"),
         (["--set", "momentum"], "--set: expected NAME=VALUE, got 'momentum'"),
-        (["--set", "pace=1"], "settings: expected one of"),
+        (["--set", "pace=1"], "error: --set: expected one of"),
         (
             ["--set", "network=B"],
             "--set: expected a setting that the command leaves open, network is A, got 'network=B'",
         ),
-        (["--set", "dataset=digits"], "data: expected no folder, since the embedded digits are used"),
-        (["--set", "coarse_examples=100000"], "examples: expected at most the 220 of MNIST, got 100114"),
-        (["--seed", "-3"], "seed: expected an integer of at least 0, got -3"),
+        (["--set", "dataset=digits"], "error: --data: expected no folder, since the embedded digits are used"),
+        (
+            ["--set", "coarse_examples=100000"],
+            "fine_examples + validation_examples: expected at most the 220 of MNIST, got 100114",
+        ),
+        (["--seed", "-3"], "error: --seed: expected an integer of at least 0, got -3"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(more, message, mnist, tmp_path, capsys):
@@ -141,7 +144,7 @@ def test_a_damaged_state_is_one_line_and_status_2(mnist, tmp_path, capsys):
     (tmp_path / "out" / "net-A" / "trial-000" / "new.npz").write_bytes(b"damaged")
     capsys.readouterr()
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 2
-    assert capsys.readouterr().err.startswith("meganet: error: out: expected states that can be read")
+    assert capsys.readouterr().err.startswith("meganet: error: --out: expected states that can be read")
 
 
 def test_a_closed_pipe_is_no_error():
@@ -193,16 +196,19 @@ def test_a_figure_of_stored_runs(mnist, tmp_path, capsys):
     assert "mean difference between neighbours" in capsys.readouterr().out
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     for more, message in (
-        (["--trial", "0"], "trial: expected an integer of at least 1, got 0"),
-        (["--trial", "9"], "out: expected a folder with the run coarse of trial 9, net A"),
-        (["--save", str(tmp_path / "a.pdf")], "save: expected a PNG file, *.png, got"),
-        (["--save", str(tmp_path / "no" / "a.png")], "save: expected a file in an existing folder"),
-        (["--results", str(tmp_path)], "out: expected a folder with results of 'meganet reproduce'"),
+        (["--trial", "0"], "--trial: expected an integer of at least 1, got 0"),
+        (["--trial", "9"], "--results: expected a folder with the run coarse of trial 9, net A"),
+        (["--save", str(tmp_path / "a.pdf")], "--save: expected a PNG file, *.png, got"),
+        (["--save", str(tmp_path / "no" / "a.png")], "--save: expected a file in an existing folder"),
+        (
+            ["--results", str(tmp_path)],
+            f"--results: expected a folder with runs of net A, got {str(tmp_path)!r} (no runs)",
+        ),
     ):
         assert cli.main([*arguments, *more]) == 2
         assert message in capsys.readouterr().err
     assert cli.main(["figure", "2.1", *arguments[2:]]) == 2
-    assert "results: expected a folder with runs of net B" in capsys.readouterr().err
+    assert "--results: expected a folder with runs of net B" in capsys.readouterr().err
 
 
 def test_a_report_of_stored_runs(mnist, tmp_path, capsys, monkeypatch):
@@ -221,11 +227,11 @@ def test_a_report_of_stored_runs(mnist, tmp_path, capsys, monkeypatch):
     for state in (tmp_path / "out").rglob("new.npz"):
         state.unlink()
     assert cli.main(arguments) == 2
-    assert "out: expected results that belong together, got " in capsys.readouterr().err
+    assert "--results: expected results that belong together, got " in capsys.readouterr().err
     for trial in (tmp_path / "out").rglob("trial-*"):
         shutil.rmtree(trial)
     assert cli.main(arguments) == 2
-    assert "out: expected a folder with a complete trial of a table" in capsys.readouterr().err
+    assert "--results: expected a folder with a complete trial of a table" in capsys.readouterr().err
 
 
 def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
@@ -251,31 +257,31 @@ def test_info(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
     for word in (
-        "meganet 0.",
-        "numpy 2",
+        r"meganet 0\.",
+        r"numpy +2\.",
         "Backends:",
-        "numpy: usable",
-        "active: numpy",
-        "CPU:",
+        "numpy +usable",
+        "active +numpy",
+        "CPU +[0-9]+ cores",
         "Data:",
-        "mnist: not found",
+        "mnist +not found",
     ):
-        assert word in text
+        assert re.search(word, text)
 
 
 def test_data(mnist, capsys):
     assert cli.main(["data", "list", "--data", str(mnist)]) == 0
-    assert f"mnist: {mnist}" in capsys.readouterr().out
+    assert f"mnist   {mnist}" in capsys.readouterr().out
     assert cli.main(["data", "fetch", "--data", str(mnist)]) == 0
     assert f"MNIST: {mnist}" in capsys.readouterr().out
     assert cli.main(["data", "verify", "--data", str(mnist)]) == 2
     assert "expected content with SHA-256" in capsys.readouterr().err
     assert cli.main(["data", "verify"]) == 2
-    assert "data: expected the four MNIST files in" in capsys.readouterr().err
+    assert "--data: expected the four MNIST files in" in capsys.readouterr().err
 
 
 def test_usage_errors_are_status_2(capsys):
-    for arguments in ([], ["reproduce", "9.9"], ["reproduce", "4.1", "--preset", "huge"], ["data"]):
+    for arguments in (["--"], ["reproduce", "9.9"], ["reproduce", "4.1", "--preset", "huge"], ["data"]):
         with pytest.raises(SystemExit) as exit_:
             cli.main(arguments)
         assert exit_.value.code == 2

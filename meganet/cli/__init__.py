@@ -1,13 +1,16 @@
 """The `meganet` command."""
+# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 
 INTERRUPTED = "\nmeganet: interrupted; the same command continues"
@@ -31,10 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_streams()
     try:
         with _on_signals(_leave):
+            from meganet.cli.arguments import parse
+
+            given = parse(arguments)
             # the numerical libraries, which take most of a second
+            command = import_module(f"meganet.cli.{given.command}")
             from meganet.cli.commands import execute
         with _on_signals(interrupt):
-            return execute(arguments)
+            return execute(command.prepare, given)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return 128 + (received or [signal.SIGINT])[0]
@@ -45,10 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Let a program that was started without standard output or error write into nothing.
+    """Let a program that was started without standard output or error write into nothing, and print any path.
 
     Else the first files that it opens take their numbers, and get whatever a library prints.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that knows no "±", a path that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")
     closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
     if not closed:
         return

@@ -1,35 +1,30 @@
-"""All commands together: from the words of a command line to what is done and what is said of errors."""
+"""A command that was understood: what is done, and what is said of errors."""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable
 
 from meganet._validate import InputError, UserError, reject
-from meganet._version import __version__
-from meganet.cli import experiment, figure, info, report, reproduce
+from meganet.cli.options import as_typed
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What is wrong with a disk that takes no more."""
 
 
-def execute(arguments: Sequence[str] | None) -> int:
-    """Run a command line and return the exit status: 0, 2 for what cannot be used; see `main`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # a terminal that knows no "±", a path that is not UTF-8
-            stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+def execute(prepare: Callable[[argparse.Namespace], Callable[[], None]], given: argparse.Namespace) -> int:
+    """Check what is given, do what it asks for, and return the exit status: 0, 2 for what cannot be used; see `main`.
+
+    Errors name each argument as it is typed.
+    """
     try:
         try:
-            job = options.prepare(options)
+            job = prepare(given)
         except InputError as error:
-            return _complain(error)
+            return _complain(error, given)
         try:
             job()
             sys.stdout.flush()
@@ -40,7 +35,7 @@ def execute(arguments: Sequence[str] | None) -> int:
             _mute()
             reject("standard output", "a file that can be written", f"one that cannot ({error.strerror})", UserError)
     except UserError as error:
-        return _complain(error)
+        return _complain(error, given)
     except BrokenPipeError:
         # the reader, such as head, has seen enough
         _mute()
@@ -53,25 +48,7 @@ def _mute() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _complain(error: InputError) -> int:
-    print(f"meganet: error: {error}", file=sys.stderr)
+def _complain(error: InputError, given: argparse.Namespace) -> int:
+    argument, expected, rest = str(error).partition(": expected ")
+    print(f"meganet: error: {as_typed(argument, given)}{expected}{rest}", file=sys.stderr)
     return 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """One readable line for a command that cannot be understood."""
-
-    def error(self, message: str) -> NoReturn:
-        line = message.replace("\n", "\\n")
-        self.exit(2, f"meganet: error: {line} ({self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meganet", description="Multiresolution convolutional networks: rerun the thesis' experiments."
-    )
-    parser.add_argument("--version", action="version", version=f"meganet {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (reproduce, report, figure, experiment, info):
-        module.add(commands)
-    return parser

@@ -10,6 +10,7 @@ import numpy as np
 
 from meganet.backend import use_backend
 from meganet.cli import options
+from meganet.cli.arguments import RESULTS
 from meganet.document import Paragraph, Picture
 from meganet.experiments import protocol_for
 from meganet.experiments.named import EXPERIMENTS, Lab
@@ -17,24 +18,8 @@ from meganet.experiments.titles import QUESTIONS
 from meganet.plotting import findings_figure, to_png
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "experiment",
-        help="answer a question beyond the thesis' tables",
-        description="Answer a question by runs of its own. The same command continues an interrupted one.",
-        epilog="; ".join(f"{name}: {question}" for name, question in QUESTIONS.items()) + ". " + options.SETTINGS_HELP,
-    )
-    parser.add_argument("name", choices=sorted(EXPERIMENTS), help="the experiment")
-    options.add_preset(parser)
-    parser.add_argument(
-        "--out", metavar="DIR", help="results folder (default: meganet-results/experiments/PRESET-seed-S...)"
-    )
-    options.add_work(parser)
-    parser.set_defaults(prepare=_prepare)
-
-
-def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
+    """Check what is given and return what makes the runs and shows what was found."""
     experiment = EXPERIMENTS[given.name]
     base = options.changed(
         protocol_for("4.1", given.preset, **options.numbers(given)), given, fixed={"network": "set by the experiment"}
@@ -42,7 +27,7 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     backend, data, workers = options.tools(given, [base])
     settings = {name: getattr(base, name) for name in options.names(given)}
     folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path("meganet-results", "experiments", folder) if given.out is None else options.place("out", given.out)
+    path = Path(RESULTS, "experiments", folder) if given.out is None else options.place("out", given.out)
     lab = Lab(path, experiment.name, given.preset, settings, backend, data, workers, not given.quiet, print)
 
     def job() -> None:

@@ -11,34 +11,16 @@ from meganet.backend import get_backend, use_backend
 from meganet.cli import options
 from meganet.experiments.disk import refuse, write_file
 from meganet.experiments.protocol import LARGEST_TRIALS
-from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, to_png
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "figure",
-        help="draw a figure of the thesis from stored runs",
-        description="Draw a figure of the thesis from what 'meganet reproduce' has stored.",
-        epilog="; ".join(figure.title for figure in FIGURES.values()) + ".",
-    )
-    parser.add_argument("number", choices=sorted(FIGURES), help="the figure's number")
-    options.add_stored(parser)
-    parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
-    parser.add_argument("--save", metavar="FILE", help="PNG file to write (default: figure-NUMBER.png)")
-    parser.set_defaults(prepare=_prepare)
-
-
-def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
+    """Check what is given and return what draws the figure."""
     figure, trial = FIGURES[given.number], integer("trial", given.trial) - 1
     if trial >= LARGEST_TRIALS:
         reject("trial", f"at most {LARGEST_TRIALS}", str(given.trial))
     backend = get_backend(given.backend)
-    study = Study.open(options.place("results", given.results), options.folder_of_data(given), backend)
-    for network in figure.networks:
-        if network not in study.folders:
-            reject("results", f"a folder with runs of net {network}", repr(given.results))
+    study = options.study(given, backend, figure.networks)
     path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
     if path.suffix.lower() not in ("", ".png"):
         reject("save", "a PNG file, *.png", repr(str(path)))

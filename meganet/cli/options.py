@@ -1,63 +1,39 @@
-"""Options that several commands have, and what becomes of them."""
+"""What becomes of the options that several commands have."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from meganet._files import user_path
 from meganet._validate import reject
-from meganet.backend import ENVIRONMENT_VARIABLE, Backend, get_backend
+from meganet.backend import Backend, get_backend
+from meganet.cli import stored
 from meganet.datasets import ImageSet
-from meganet.experiments import PRESETS, Protocol, Workers, load_data
+from meganet.experiments import TABLES, Protocol, Workers, load_data
+from meganet.experiments.disk import entries, refuse
+from meganet.experiments.study import Study
 
-SETTINGS_HELP = "Settings for --set: " + ", ".join(f.name for f in dataclasses.fields(Protocol))
-
-
-def add_preset(parser: argparse.ArgumentParser) -> None:
-    """Add what says which protocol to run."""
-    parser.add_argument(
-        "--preset", choices=sorted(PRESETS), default="small", help="size of the run (default: %(default)s)"
-    )
-    parser.add_argument("--trials", type=int, metavar="N", help="number of trials")
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of everything random (default: 0)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="change a setting; repeatable"
-    )
+SETTINGS = Protocol.__dataclass_fields__
+FEW = 8
+"""Results folders that an error names."""
 
 
-def add_work(parser: argparse.ArgumentParser) -> None:
-    """Add what says where and on what to run."""
-    _add_tools(parser)
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials at a time, in processes of their own")
-    parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="no progress bar, and no times: estimated, elapsed or remaining"
-    )
-
-
-def _add_tools(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", help=f"numpy or cupy (default: {ENVIRONMENT_VARIABLE}, else numpy)")
-    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
-
-
-def add_stored(parser: argparse.ArgumentParser) -> None:
-    """Add what says where stored runs lie, and on what to work with them."""
-    parser.add_argument(
-        "--results",
-        metavar="DIR",
-        default=str(Path("meganet-results", "small-seed-0")),
-        help="results folder of 'meganet reproduce' (default: %(default)s)",
-    )
-    _add_tools(parser)
+def as_typed(argument: str, given: argparse.Namespace) -> str:
+    """Return an argument that an error is about as it is written on the command line, if it is one of those."""
+    typed = {action.dest: action.option_strings[-1] for action in given.parser._actions if action.option_strings}
+    if "results" in typed:
+        # for those who read it as for those who write it, it is the folder with the runs
+        typed["out"] = typed["results"]
+    if "settings" in typed:
+        written = {text.partition("=")[0] for text in given.settings}
+        typed |= {name: f"--set {name}" for name in SETTINGS if name in written or name not in typed}
+    return typed.get(argument, argument)
 
 
 def place(argument: str, text: str) -> Path:
@@ -88,9 +64,9 @@ def changed(protocol: Protocol, given: argparse.Namespace, fixed: Mapping[str, A
     for text in given.settings:
         name, equals, value = text.partition("=")
         if not equals:
-            reject("--set", "NAME=VALUE", repr(text))
+            reject("settings", "NAME=VALUE", repr(text))
         if name in fixed:
-            reject("--set", f"a setting that the command leaves open, {name} is {fixed[name]}", repr(text))
+            reject("settings", f"a setting that the command leaves open, {name} is {fixed[name]}", repr(text))
         changes[name] = value
     return protocol.replaced(changes)
 
@@ -109,10 +85,39 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
     data = load_data(protocols[0], folder_of_data(given), progress=not given.quiet and sys.stderr.isatty())
     needed = max(protocol.examples for protocol in protocols)
     if needed > len(data):
-        reject("examples", f"at most the {len(data)} of {data.name}", str(needed))
+        sizes = "coarse_examples + fine_examples + validation_examples"
+        reject(sizes, f"at most the {len(data)} of {data.name}", str(needed))
     # last, as it may take seconds, and before any folder is made
     workers.check()
     return backend, data, workers
+
+
+def study(given: argparse.Namespace, backend: Backend, networks: Collection[str] = ()) -> Study:
+    """Return the study that is to be read, with runs of some networks; an error says where there are runs."""
+    path = place("results", given.results)
+    # what cannot be looked into is told first
+    entries(path)
+    there = stored.networks(path)
+    if not there or not set(networks) <= set(there):
+        _refuse_results(given, path, tuple(networks))
+    return Study.open(path, folder_of_data(given), backend)
+
+
+def _refuse_results(given: argparse.Namespace, path: Path, networks: tuple[str, ...]) -> NoReturn:
+    """Say what is there instead of runs of some networks, where there are such runs, and how to make them."""
+    there = stored.networks(path)
+    holds = _runs_of(there) if there else "no runs" if path.is_dir() else "no such folder"
+    others = [str(other) for other in stored.folders(path) if set(networks) <= set(stored.networks(other))]
+    listed = ", ".join(map(repr, others[:FEW])) + (f" and {len(others) - FEW} more" if others[FEW:] else "")
+    words = ["meganet", "reproduce", next(name for name, plan in TABLES.items() if plan.network in (networks or "A"))]
+    if given.results != given.parser.get_default("results"):
+        words += ["--out", given.results]
+    advice = (f"stored here: {listed}; or " if others else "") + f"make one with {shlex.join(words)!r}"
+    refuse(f"a folder with {_runs_of(networks)}", f"{given.results!r} ({holds}); {advice}", "results")
+
+
+def _runs_of(networks: Sequence[str]) -> str:
+    return f"runs of net {' and '.join(networks)}" if networks else "runs"
 
 
 def command() -> str:

@@ -8,25 +8,13 @@ from collections.abc import Callable
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
 from meganet.experiments.store import refuse
-from meganet.experiments.study import Study
 from meganet.reporting import write_report
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "report",
-        help="write the report of stored runs",
-        description="Write the report of what 'meganet reproduce' has stored: every table that has a complete trial, "
-        "over as many trials as are complete, and all figures. Nothing is trained.",
-    )
-    options.add_stored(parser)
-    parser.set_defaults(prepare=_prepare)
-
-
-def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
+    """Check what is given and return what writes the report."""
     backend = get_backend(given.backend)
-    study = Study.open(options.place("results", given.results), options.folder_of_data(given), backend)
+    study = options.study(given, backend)
     tables = study.complete()
     if not tables:
         refuse("a folder with a complete trial of a table", f"{given.results!r}, where {study.lacking()}")

@@ -7,30 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meganet.cli import options
+from meganet.cli.arguments import ALL, RESULTS
 from meganet.experiments import TABLES, protocol_for, report
 from meganet.experiments.study import Study, networks_of
 from meganet.reporting import write_report
 
-ALL = "all"
 
-
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "reproduce",
-        help="rerun a table of the thesis, or all of chapter 4",
-        description="Rerun a table of the thesis, or 'all' of chapter 4 with its figures, and write the report. "
-        "The same command continues an interrupted run.",
-        epilog=options.SETTINGS_HELP,
-    )
-    parser.add_argument("table", choices=[*sorted(TABLES), ALL], help="the table's number, or all")
-    options.add_preset(parser)
-    parser.add_argument("--out", metavar="DIR", help="results folder (default: meganet-results/PRESET-seed-S...)")
-    options.add_work(parser)
-    parser.set_defaults(prepare=_prepare)
-
-
-def _prepare(given: argparse.Namespace) -> Callable[[], None]:
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check everything that a user may have got wrong; what runs afterwards is ours."""
     tables = tuple(sorted(TABLES)) if given.table == ALL else (given.table,)
     protocols = {
@@ -41,7 +24,7 @@ def _prepare(given: argparse.Namespace) -> Callable[[], None]:
     }
     backend, data, workers = options.tools(given, list(protocols.values()))
     name = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path("meganet-results", name) if given.out is None else options.place("out", given.out)
+    path = Path(RESULTS, name) if given.out is None else options.place("out", given.out)
     study = Study(path, protocols, backend, data)
 
     def job() -> None:

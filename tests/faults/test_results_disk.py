@@ -147,7 +147,7 @@ def test_pictures_on_paths_that_no_file_can_have(commands, tmp_path, monkeypatch
     for path in ("folder", "file/x.png", "loop/x.png", "n" * 300, "null\0", "~nosuchuser/x"):
         assert cli.main([*commands["figure"]("out"), "--save", path]) == 2
         text = capsys.readouterr().err
-        assert text.startswith("meganet: error: save: ") and text.count("\n") == 1
+        assert text.startswith("meganet: error: --save: ") and text.count("\n") == 1
 
 
 def test_something_else_in_the_place_of_a_report(commands, tmp_path, monkeypatch, capsys):

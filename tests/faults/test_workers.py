@@ -178,7 +178,7 @@ def test_an_interrupt_while_libraries_are_imported_is_one_line(module):
 def refused(tmp_path, capsys, *given):
     assert cli.main(["reproduce", "4.1", "--out", str(tmp_path / "out"), *given]) == 2
     said = capsys.readouterr()
-    assert said.err.startswith("meganet: error: cluster: expected ") and said.err.count("\n") == 1
+    assert said.err.startswith("meganet: error: --cluster: expected ") and said.err.count("\n") == 1
     assert not (tmp_path / "out").exists() and said.out == ""
     return said.err
 

@@ -1,0 +1,181 @@
+"""What may stand on the command line; read without the numerical libraries."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from meganet._version import __version__
+from meganet.cli.parser import Parser, Rows
+from meganet.experiments.titles import FIGURES, PRESETS, QUESTIONS, TABLES
+
+ALL = "all"
+"""Tables, with the figures."""
+BACKENDS = ("cupy", "numpy")
+RESULTS = "meganet-results"
+COMMANDS = {
+    "reproduce": "rerun a table of the thesis, or all of chapter 4",
+    "report": "write the report of stored runs",
+    "figure": "draw a figure of the thesis from stored runs",
+    "experiment": "answer a question beyond the thesis' tables",
+    "info": "show versions, backends, devices, and the data found",
+    "data": "list, fetch or verify the data sets",
+}
+"""Each has a module of its name here; its function ``prepare`` checks what is given and returns what is to be done."""
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """Return what a command line, by default this program's, asks for: `command`, its `parser`, and all options.
+
+    Ends the program where there is nothing else to do: it shows help, completes a word for the shell, or says in one
+    line, with status 2, what cannot be understood.
+    """
+    parser = build()
+    if words is None and "_ARGCOMPLETE" in os.environ:
+        from meganet.cli.completion import complete
+
+        complete(parser)
+    given = sys.argv[1:] if words is None else list(words)
+    if not given:
+        # as pip does: whoever types the name alone asks what there is, and has made no error
+        parser.print_help()
+        parser.exit()
+    parser.check_options(given)
+    return parser.parse_args(given)
+
+
+def build() -> Parser:
+    """Return the parser."""
+    parser = Parser(
+        prog="meganet",
+        description="Multiresolution convolutional networks: rerun the thesis' experiments.",
+    )
+    parser.add_argument("--version", action="version", version=f"meganet {__version__}")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", prog="meganet", parser_class=Parser
+    )
+    for name, title in COMMANDS.items():
+        part = commands.add_parser(name, help=title, description=f"{title[0].upper()}{title[1:]}.")
+        part.set_defaults(parser=part)
+        parser.commands[name] = part
+    parser.tables = [
+        ("commands", COMMANDS.items),
+        ("to begin with", lambda: [("meganet reproduce 4.1", "a table of the thesis, in a minute or two")]),
+        ("more about one", lambda: [("meganet COMMAND --help", "its options, and all that it can be given")]),
+    ]
+    _reproduce(parser.commands["reproduce"])
+    _report(parser.commands["report"])
+    _figure(parser.commands["figure"])
+    _experiment(parser.commands["experiment"])
+    _data(parser.commands["data"])
+    return parser
+
+
+def _reproduce(parser: Parser) -> None:
+    parser.description = (
+        "Rerun a table of the thesis, or 'all' of chapter 4 with its figures, and write the report. "
+        "The same command continues an interrupted run."
+    )
+    parser.add_argument("table", choices=[*TABLES, ALL], metavar="TABLE", help=f"{', '.join(TABLES)}, or {ALL} of them")
+    _add_preset(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/PRESET-seed-S...)")
+    _add_work(parser)
+    parser.tables = [("tables", TABLES.items), *_SETTINGS]
+
+
+def _report(parser: Parser) -> None:
+    parser.description = (
+        "Write the report of what 'meganet reproduce' has stored: every table that has a complete trial, over as many "
+        "trials as are complete, and all figures. Nothing is trained."
+    )
+    _add_stored(parser)
+
+
+def _figure(parser: Parser) -> None:
+    parser.description = "Draw a figure of the thesis from what 'meganet reproduce' has stored. Nothing is trained."
+    parser.add_argument("number", choices=[*FIGURES], metavar="NUMBER", help=f"one of {', '.join(FIGURES)}")
+    _add_stored(parser)
+    parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
+    parser.add_argument("--save", metavar="FILE", help="PNG file to write (default: figure-NUMBER.png)")
+    parser.tables = [("figures", FIGURES.items)]
+
+
+def _experiment(parser: Parser) -> None:
+    parser.description = "Answer a question by runs of its own. The same command continues an interrupted one."
+    parser.add_argument("name", choices=[*QUESTIONS], metavar="NAME", help="the experiment, see below")
+    _add_preset(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help=f"results folder (default: {RESULTS}/experiments/PRESET-seed-S...)"
+    )
+    _add_work(parser)
+    parser.tables = [("experiments", QUESTIONS.items), *_SETTINGS]
+
+
+def _data(parser: Parser) -> None:
+    parser.add_argument("action", choices=["list", "fetch", "verify"])
+    _add_data(parser)
+
+
+def _settings() -> Rows:
+    from meganet.experiments.described import described
+
+    return [
+        ("name", "type", "default", "meaning"),
+        *((setting.name, setting.kind, setting.default, setting.meaning) for setting in described()),
+    ]
+
+
+_SETTINGS = [
+    ("presets", PRESETS.items),
+    ("settings for --set, with the defaults of the presets small/thesis", _settings),
+]
+
+
+def _add_preset(parser: Parser) -> None:
+    """Add what says which protocol to run."""
+    parser.add_argument("--preset", choices=[*PRESETS], default="small", help="size of the run (default: %(default)s)")
+    parser.add_argument("--trials", type=int, metavar="N", help="number of trials")
+    parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="change a setting, see below; repeatable",
+    )
+
+
+def _add_work(parser: Parser) -> None:
+    """Add what says on what to run, and who works."""
+    _add_tools(parser)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials at a time, in processes of their own")
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers make the trials, or 'ray'"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress bar, and no times: estimated, elapsed or remaining"
+    )
+
+
+def _add_tools(parser: Parser) -> None:
+    parser.add_argument("--backend", metavar="NAME", help="numpy or cupy (default: MEGANET_BACKEND, else numpy)")
+    _add_data(parser)
+
+
+def _add_data(parser: Parser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+
+
+def _add_stored(parser: Parser) -> None:
+    """Add what says where stored runs lie, and on what to work with them."""
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        default=str(Path(RESULTS, "small-seed-0")),
+        help="results folder of 'meganet reproduce' (default: %(default)s)",
+    )
+    _add_tools(parser)
