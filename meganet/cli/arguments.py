@@ -10,12 +10,14 @@ from pathlib import Path
 
 from meganet._version import __version__
 from meganet.cli.parser import Parser, Rows
-from meganet.experiments.titles import FIGURES, PRESETS, QUESTIONS, TABLES
+from meganet.experiments.titles import DATA_SETS, FIGURES, PRESETS, QUESTIONS, TABLES
 
 ALL = "all"
 """Tables, with the figures."""
 BACKENDS = ("cupy", "numpy")
 RESULTS = "meganet-results"
+USUAL_DATA = "mnist"
+"""Fetched and verified where no data set is named."""
 COMMANDS = {
     "reproduce": "rerun a table of the thesis, or all of chapter 4",
     "report": "write the report of stored runs",
@@ -115,8 +117,20 @@ def _experiment(parser: Parser) -> None:
 
 
 def _data(parser: Parser) -> None:
+    parser.description = (
+        "List the data sets and where they are; fetch them; verify each file against the digest that its publishers "
+        "give (exit status 2 if one is damaged or missing)."
+    )
     parser.add_argument("action", choices=["list", "fetch", "verify"])
+    parser.add_argument(
+        "names",
+        nargs="*",
+        choices=[*DATA_SETS],
+        metavar="NAME",
+        help=f"data sets, see below (default: all for list, else {USUAL_DATA})",
+    )
     _add_data(parser)
+    parser.tables = [("data sets", DATA_SETS.items)]
 
 
 def _settings() -> Rows:
@@ -167,7 +181,7 @@ def _add_tools(parser: Parser) -> None:
 
 
 def _add_data(parser: Parser) -> None:
-    parser.add_argument("--data", metavar="DIR", help="where to look first for the MNIST files")
+    parser.add_argument("--data", metavar="DIR", help="where to look first for the files of data sets")
 
 
 def _add_stored(parser: Parser) -> None:

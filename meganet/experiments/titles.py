@@ -50,3 +50,16 @@ QUESTIONS = {
     "worth": "Is Multigrid ever worth it?",
 }
 """What each of the `named` experiments answers."""
+
+DATA_SETS = {
+    "digits": "5,000 handwritten digits, which a package holds",
+    "mnist": "70,000 handwritten digits",
+    "fashion-mnist": "70,000 pieces of clothing",
+    "cifar-10": "60,000 colour photographs, 10 classes",
+    "cifar-100": "the same of 100 classes",
+    "stl-10": "13,000 larger colour photographs",
+    "circle": "points in the plane, inside and outside of a circle",
+    "swiss-roll": "points on two spirals",
+    "peaks": "points in the plane, by the height of MATLAB's peaks",
+}
+"""What `datasets` knows by name."""
