@@ -208,9 +208,6 @@ def test_generators_seeds_and_none():
     np.testing.assert_array_equal(weights(None), weights(0))
     np.testing.assert_array_equal(weights(np.random.default_rng(3)), weights(np.random.default_rng(3)))
     assert (weights(1) != weights(0)).all()
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    weights(None)
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 def test_copies_and_models_on_one_network_are_independent():
