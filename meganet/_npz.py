@@ -185,7 +185,10 @@ def _check_seal(path: Any, file: IO[bytes]) -> str:
     while block := file.read(min(BLOCK, rest)):
         digest.update(block)
         rest -= len(block)
-    if file.read(SEAL) != digest.hexdigest().encode():
+    seal = file.read(SEAL)
+    if not re.fullmatch(rb"[0-9a-f]{64}", seal):
+        _validate.reject_file(path, "a whole file that meganet has written", "one without SHA-256 at its end")
+    if seal != digest.hexdigest().encode():
         _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
     return digest.hexdigest()
 

@@ -172,6 +172,7 @@ WRONG = [
     {"progress": "yes"},
     {"validation": 3},
     {"validation": (np.zeros((2, 1, 4, 4)),)},
+    {"optimizer": mn.optim.proximal_gradient},
 ]
 
 

@@ -379,7 +379,8 @@ class Model:
         if validation is None:
             return None
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            _validate.reject("validation", "a pair (images, labels)", _validate.shown(validation))
+            got = f"{len(validation)} of them" if isinstance(validation, (tuple, list)) else _validate.shown(validation)
+            _validate.reject("validation", "a pair (images, labels)", got)
         images = self._images("validation[0]", validation[0], dtype)
         if not is_finite(images):
             _validate.reject("validation[0]", "finite pixels", "NaN or infinity among them")

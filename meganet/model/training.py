@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import Parameter as Argument
 from typing import Any
 
 from meganet import _validate
@@ -108,6 +109,12 @@ class Plan:
         if "control" not in _arguments(self.optimizer):
             what = '"sgd" or a function that takes a control, such as mn.lbfgs'
             _validate.reject("optimizer", what, _validate.shown(self.optimizer))
+        given, optional = {"fun", "x0", "hessian"}, (Argument.VAR_POSITIONAL, Argument.VAR_KEYWORD)
+        arguments = _arguments(self.optimizer).values()
+        needed = [a.name for a in arguments if a.default is a.empty and a.kind not in optional and a.name not in given]
+        if needed:
+            what = "one whose other arguments are given, by functools.partial"
+            _validate.reject("optimizer", what, f"one that also needs {', '.join(needed)}")
         for name in ("learning_rate", "rule"):
             if getattr(self, name) is not None:
                 what = 'none with an optimizer other than "sgd", which finds its steps itself'
@@ -198,14 +205,14 @@ class Plan:
             optimizer(*positional, control=control, **kept)
 
 
-def _arguments(optimizer: Any) -> set[str]:
-    """Return the names of a function's arguments, none of what is no function or does not tell them."""
+def _arguments(optimizer: Any) -> Mapping[str, Argument]:
+    """Return a function's arguments by name, none of what is no function or does not tell them."""
     if not callable(optimizer) or isinstance(optimizer, type):
-        return set()
+        return {}
     try:
-        return set(inspect.signature(optimizer).parameters)
+        return inspect.signature(optimizer).parameters
     except ValueError:
-        return set()
+        return {}
 
 
 def _taken_apart(optimizer: Any) -> Any:
