@@ -299,6 +299,20 @@ def float_dtype(argument: str, dtype: Any) -> np.dtype[Any]:
     return found
 
 
+def float_images(argument: str, images: Any) -> np.dtype[Any]:
+    """Return the dtype of images if it is float32 or float64; the message, if it is not, says how they become it."""
+    dtype = _attribute(argument, images, "dtype")
+    kind = getattr(dtype, "kind", "")
+    advice = {
+        "u": f' (scale_images({argument}, "unit") makes them of pixels from 0 to 255)',
+        "b": f' ({argument}.astype("float32") makes 0 and 1 of booleans)',
+        "f": f' ({argument}.astype("float32") makes them)',
+    }
+    if dtype not in FLOAT_DTYPES:
+        reject(argument, f"float32 or float64{advice.get('u' if kind == 'i' else kind, '')}", str(dtype))
+    return np.dtype(dtype)
+
+
 def same_dtype(argument: str, array: Any, dtype: np.dtype[Any], owner: str) -> None:
     """Check that `array` has the dtype of `owner`, so that nothing is widened unseen."""
     if _attribute(argument, array, "dtype") != dtype:

@@ -75,7 +75,7 @@ class Objective:
         self.backend = network.backend
         self.backend.require("images", images)
         _validate.array_shape("images", images, ("N", *network.domain_shape))
-        self.dtype = _validate.float_dtype("dtype of images", images.dtype)
+        self.dtype = _validate.float_images("images", images)
         if not is_finite(images):
             _validate.reject("images", "finite pixels", "NaN or infinity among them")
         _validate.not_empty("images", images, "image")

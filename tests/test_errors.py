@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import meganet
@@ -61,6 +62,23 @@ def test_errors_are_raised_only_by_the_validation():
         ),
         (lambda: _validate.float_dtype("d", "int8"), "d: expected float32 or float64, got int8"),
         (lambda: _validate.float_dtype("d", "nonsense"), "d: expected float32 or float64, got 'nonsense'"),
+        (
+            lambda: _validate.float_images("x", np.zeros(2, "uint8")),
+            'x: expected float32 or float64 (scale_images(x, "unit") makes them of pixels from 0 to 255), got uint8',
+        ),
+        (
+            lambda: _validate.float_images("x", np.zeros(2, "int64")),
+            'x: expected float32 or float64 (scale_images(x, "unit") makes them of pixels from 0 to 255), got int64',
+        ),
+        (
+            lambda: _validate.float_images("x", np.zeros(2, bool)),
+            'x: expected float32 or float64 (x.astype("float32") makes 0 and 1 of booleans), got bool',
+        ),
+        (
+            lambda: _validate.float_images("x", np.zeros(2, "float16")),
+            'x: expected float32 or float64 (x.astype("float32") makes them), got float16',
+        ),
+        (lambda: _validate.float_images("x", np.zeros(2, complex)), "x: expected float32 or float64, got complex128"),
     ],
 )
 def test_wording(call, message):

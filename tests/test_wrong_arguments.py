@@ -187,3 +187,17 @@ def test_images_without_a_channel_axis_are_told_how_to_get_one():
         InputError, match=r"expected shape \(N, C, H, W\) \(images\[:, None\] for one channel\), got shape"
     ):
         datasets.scale_images(np.zeros((5, 4, 4)), "unit")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "advice"), [("uint8", 'scale_images(images, "unit")'), ("bool", 'images.astype("float32")')]
+)
+def test_pixels_that_are_no_floats_are_told_how_they_become_some(dtype, advice):
+    images, network = np.ones((2, 1, 4, 4), dtype), Chain([ConvolutionLayer((1, 4, 4), 2)])
+    for call in (
+        lambda x: Objective(network, DenseLayer(network.range_shape, 2), x, [0, 1]),
+        multigrid.restrict_images,
+    ):
+        with pytest.raises(InputError, match="^images: expected float32 or float64 ") as error:
+            call(images)
+        assert advice in str(error.value) and str(error.value).endswith(f"got {dtype}")

@@ -222,7 +222,7 @@ class Layer(metaclass=LayerType):
         stacked = getattr(theta, "ndim", 1) == 2
         self._check("theta", theta, ("T", self.parameters.size) if stacked else (self.parameters.size,))
         self._check("x", x, (theta.shape[0], "N", *self.domain_shape) if stacked else ("N", *self.domain_shape))
-        _validate.float_dtype("dtype of x", x.dtype)
+        _validate.float_images("x", x)
         _validate.same_dtype("theta", theta, x.dtype, "x")
         _validate.not_empty("x", x, axis=theta.ndim - 1)
 

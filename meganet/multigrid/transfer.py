@@ -178,7 +178,7 @@ def _image_shape(images: Array) -> tuple[int, int]:
     backend_of(images).require("images", images)
     if len(images.shape) < 2:
         _validate.reject("images", "at least two axes, (..., H, W)", f"shape {images.shape}")
-    _validate.float_dtype("dtype of images", images.dtype)
+    _validate.float_images("images", images)
     return int(images.shape[-2]), int(images.shape[-1])
 
 
