@@ -22,12 +22,38 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
     domain, backend = network.domain_shape, network.backend
     array = images if backend.owns(images) else _validate.read(argument, host(images), "an array of images")
     _validate.plain(argument, array)
+    given = array
+    if len(domain) == 3 and domain[0] == 1 and array.ndim == 3:
+        array = array[:, None]
+    if tuple(array.shape[1:]) != domain or array.ndim != len(domain) + 1:
+        # before the dtype: the axes may be in another order, which no scaling mends
+        advice = _rearranged(tuple(given.shape), domain)
+        expected = f"an array of shape ({', '.join(map(str, ('N', *domain)))})"
+        _validate.reject(argument, expected + (advice and f"; {advice}"), f"shape {tuple(given.shape)}")
     if array.dtype.kind in "iub":
         advice = 'mn.datasets.scale_images(x, "unit") makes them of pixels from 0 to 255'
         _validate.reject(argument, f"float32 or float64; {advice}", str(array.dtype))
     _validate.float_dtype(f"dtype of {argument}", array.dtype.newbyteorder("="))
-    if len(domain) == 3 and domain[0] == 1 and array.ndim == 3:
-        array = array[:, None]
-    _validate.array_shape(argument, array, ("N", *domain))
     _validate.not_empty(argument, array, "image")
     return array
+
+
+def _rearranged(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
+    """Return how an array of another `shape` becomes images of the shape `domain`; nothing if it is not known."""
+    if len(domain) != 3:
+        return ""
+    c, h, w = domain
+    whole = f"{c}, {h}, {w}"
+    if shape == domain or (c == 1 and shape == (h, w)):
+        return "x[None] makes one image a batch"
+    if shape[1:] == (h, w, c):
+        return "x.transpose(0, 3, 1, 2) puts the channels before the rows"
+    if len(shape) == 4 and shape[:3] == (h, w, c):
+        return "x.transpose(3, 2, 0, 1) takes MATLAB's (H, W, C, N) to it"
+    if c == 1 and len(shape) == 3 and shape[:2] == (h, w):
+        return "x.transpose(2, 0, 1) takes MATLAB's (H, W, N) to it"
+    if h == 1 and shape[1:] == (c, w):
+        return "x[:, :, None] makes signals images of one row"
+    if len(shape) == 2 and shape[1] == c * h * w:
+        return f"x.reshape(-1, {whole}) makes images of rows of pixels"
+    return ""

@@ -1,0 +1,31 @@
+"""Images as users have them: which are taken, and what is said of those that are not."""
+
+import numpy as np
+import pytest
+
+import meganet as mn
+
+
+@pytest.mark.parametrize(
+    ("domain", "shape", "advice"),
+    [
+        ((3, 4, 6), (5, 4, 6, 3), "x.transpose(0, 3, 1, 2)"),
+        ((1, 4, 6), (5, 4, 6, 1), "x.transpose(0, 3, 1, 2)"),
+        ((3, 4, 6), (4, 6, 3, 5), "x.transpose(3, 2, 0, 1)"),
+        ((1, 4, 6), (4, 6, 5), "x.transpose(2, 0, 1)"),
+        ((3, 4, 6), (3, 4, 6), "x[None]"),
+        ((1, 4, 6), (4, 6), "x[None]"),
+        ((2, 1, 6), (5, 2, 6), "x[:, :, None]"),
+        ((3, 4, 6), (5, 72), "x.reshape(-1, 3, 4, 6)"),
+    ],
+)
+def test_axes_in_another_order_are_said_how_to_rearrange(domain, shape, advice):
+    model = mn.Model([mn.ConvolutionLayer(domain, 2, kernel_shape=1)], classes=2)
+    # of uint8 too: what is said of the shape comes first, as no scaling mends it
+    images = np.ones(shape, np.uint8)
+    with pytest.raises(ValueError, match="; x") as caught:
+        model.fit(images, np.zeros(len(images)))
+    assert f"; {advice} " in str(caught.value) and f"got shape {shape}" in str(caught.value)
+    mended = eval(advice, {"x": images})
+    with pytest.raises(ValueError, match="scale_images"):
+        model.fit(mended, np.zeros(len(mended)))
