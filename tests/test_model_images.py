@@ -29,3 +29,12 @@ def test_axes_in_another_order_are_said_how_to_rearrange(domain, shape, advice):
     mended = eval(advice, {"x": images})
     with pytest.raises(ValueError, match="scale_images"):
         model.fit(mended, np.zeros(len(mended)))
+
+
+def test_grey_images_without_an_axis_for_the_channel_are_scaled_as_the_model_takes_them():
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    for scaling in ("unit", "standardize"):
+        found = mn.datasets.scale_images(images, scaling)
+        np.testing.assert_array_equal(found, mn.datasets.scale_images(images[:, None], scaling)[:, 0])
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), or \(N, H, W\) of one channel, got shape \(3, 4\)"):
+        mn.datasets.scale_images(images[0], "unit")

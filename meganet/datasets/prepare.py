@@ -20,7 +20,7 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
 
     Parameters
     ----------
-    images : ndarray, (N, C, H, W)
+    images : ndarray, (N, C, H, W), or (N, H, W) of one channel
         Real numbers, finite; neither masked nor booleans. For "unit" they are from 0 to 255, integers or floats.
     scaling : {"unit", "standardize"}
         "unit" divides by 255. "standardize" gives each image mean 0 and standard deviation 1 over its M numbers:
@@ -30,7 +30,7 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
 
     Returns
     -------
-    ndarray, (N, C, H, W), of the given dtype
+    ndarray, shaped like `images`, of the given dtype
 
     Raises
     ------
@@ -48,9 +48,8 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     _validate.choice("scaling", scaling, SCALINGS)
     dtype = _validate.float_dtype("dtype", dtype)
     images = _validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
-    if images.ndim != 4 or min(images.shape) < 1:
-        advice = " (images[:, None] for one channel)" if images.ndim == 3 else ""
-        _validate.reject("images", f"shape (N, C, H, W){advice}", f"shape {images.shape}")
+    if images.ndim not in (3, 4) or min(images.shape) < 1:
+        _validate.reject("images", "shape (N, C, H, W), or (N, H, W) of one channel", f"shape {images.shape}")
     if not np.isfinite(images).all():
         _validate.reject("images", "finite pixels", "NaN or infinity among them")
     return _unit(images, dtype) if scaling == "unit" else _standardized(images, dtype)
