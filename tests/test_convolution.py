@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.layers import ConvolutionLayer
 from meganet.linop import CirculantConvolution
 from meganet.linop._engines import NAMES, chosen
 
@@ -136,3 +137,11 @@ def test_wrong_kernels(kernel_shape, message):
         CirculantConvolution(np.zeros((1, 1, 1, 1)), (4, 6), "fast")
     with pytest.raises(InputError, match="float32 or float64, got int64"):
         CirculantConvolution(np.zeros((1, 1, 1, 1), dtype="int64"), (4, 6))
+
+
+def test_a_layer_names_its_own_argument_and_a_kernel_that_fits():
+    message = r"kernel_shape: expected one no larger than the 1x16 image, such as \(1, 3\), got \(3, 3\)"
+    with pytest.raises(InputError, match=message):
+        ConvolutionLayer((1, 1, 16), 2)
+    with pytest.raises(InputError, match=r"such as \(3, 1\), got \(5, 3\)"):
+        ConvolutionLayer((1, 4, 2), 2, (5, 3))

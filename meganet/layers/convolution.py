@@ -46,6 +46,10 @@ class ConvolutionLayer(AffineLayer):
         channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
         out = _validate.size("out_channels", out_channels)
         self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
+        if self.kernel_shape[0] > height or self.kernel_shape[1] > width:
+            fitting = tuple(min(k, n - (n + 1) % 2) for k, n in zip(self.kernel_shape, (height, width), strict=True))
+            expected = f"one no larger than the {height}x{width} image, such as {fitting}"
+            _validate.reject("kernel_shape", expected, str(self.kernel_shape))
         self.engine, self.stride = engine, _validate.pair("stride", stride)
         # only its shape counts: no memory is taken
         xp = get_backend(backend).xp
