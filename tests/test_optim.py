@@ -213,3 +213,8 @@ def test_a_state_with_other_observed_columns_is_refused_by_name():
 def test_the_label_of_the_progress_bar_is_text():
     with pytest.raises(InputError, match="progress: expected a label or None, got True"):
         sgd(lambda x, i: (x @ x, 2 * x), np.ones(3), 4, epochs=1, learning_rate=0.1, batch_size=2, progress=True)
+
+
+def test_a_history_asked_for_a_row_by_name_says_how_a_column_is_had():
+    with pytest.raises(InputError, match=r"column\('loss'\) returns a column, got 'loss'"):
+        History([{"epoch": 1, "loss": 0.5}])["loss"]

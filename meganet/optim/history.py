@@ -74,6 +74,8 @@ class History:
         return map(dict, self._rows)
 
     def __getitem__(self, number: int) -> dict[str, float]:
+        if isinstance(number, str):
+            _validate.reject("number", f"that of a row; column({number!r}) returns a column", repr(number))
         return dict(self._rows[number])
 
     def __str__(self) -> str:
