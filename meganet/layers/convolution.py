@@ -71,4 +71,4 @@ class ConvolutionLayer(AffineLayer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> ConvolutionLayer:
         """Return the layer for images of another resolution; the kernel's shape stays."""
-        return ConvolutionLayer(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)
+        return type(self)(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)

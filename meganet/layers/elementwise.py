@@ -38,7 +38,7 @@ class ActivationLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> ActivationLayer:
         """Return the same activation for examples of another shape."""
-        return ActivationLayer(domain_shape, self.activation, backend=self.backend)
+        return type(self)(domain_shape, self.activation, backend=self.backend)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
         y, slope = self.backend.elementwise(lambda x: self._activation.evaluate(self.backend, x.copy()), x)
@@ -87,7 +87,7 @@ class BiasLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> BiasLayer:
         """Return the layer for examples of another shape, for a bias that is the same along the axes that change."""
-        return BiasLayer(domain_shape, resized_bias(self.operator, domain_shape))
+        return type(self)(domain_shape, resized_bias(self.operator, domain_shape))
 
     def _spread(self, b: Array) -> Array:
         """Return ``B b`` with an axis for the examples."""
@@ -141,7 +141,7 @@ class ScalingLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> ScalingLayer:
         """Return the layer for examples of another shape."""
-        return ScalingLayer(domain_shape, self.axes, backend=self.backend)
+        return type(self)(domain_shape, self.axes, backend=self.backend)
 
     def _factors(self, theta: Array) -> Array:
         shape = (n if a in self.axes else 1 for a, n in enumerate(self.domain_shape))

@@ -52,4 +52,4 @@ class DenseLayer(AffineLayer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
         """Return the layer for inputs of another shape; its kernel grows with them."""
-        return DenseLayer(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)
+        return type(self)(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)

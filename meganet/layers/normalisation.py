@@ -80,7 +80,7 @@ class NormalisationLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> NormalisationLayer:
         """Return the same normalisation for examples of another shape."""
-        return NormalisationLayer(domain_shape, self.over, eps=self.eps, backend=self.backend)
+        return type(self)(domain_shape, self.over, eps=self.eps, backend=self.backend)
 
     def statistics(self, x: Array) -> Statistics:
         """Return mean and variance of a batch (N, ...), for a layer that normalises over the examples."""
@@ -179,7 +179,7 @@ class FixedNormalisationLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> FixedNormalisationLayer:
         """Return the layer with the same statistics, which must be those of channels for another resolution."""
-        return FixedNormalisationLayer(domain_shape, self.statistics, eps=self.eps, backend=self.backend)
+        return type(self)(domain_shape, self.statistics, eps=self.eps, backend=self.backend)
 
     def _scale(self, dtype: Any) -> Array:
         return (1 / self.backend.xp.sqrt(self.variance + self.eps)).astype(dtype)
@@ -223,7 +223,7 @@ class TVNormalisationLayer(NormalisationLayer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> TVNormalisationLayer:
         """Return the same normalisation for examples of another shape."""
-        return TVNormalisationLayer(domain_shape, eps=self.eps, backend=self.backend)
+        return type(self)(domain_shape, eps=self.eps, backend=self.backend)
 
     def _mean(self, x: Array) -> Array:
         return x.sum(axis=self._axes, keepdims=True)

@@ -40,7 +40,7 @@ class PoolingLayer(Layer):
 
     def resized(self, domain_shape: tuple[int, ...]) -> PoolingLayer:
         """Return the same pooling for images of another resolution."""
-        return PoolingLayer(domain_shape, self.factor, backend=self.backend)
+        return type(self)(domain_shape, self.factor, backend=self.backend)
 
     def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
         return self.pooling._apply(x), None
