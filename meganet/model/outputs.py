@@ -194,7 +194,9 @@ def outputs_of(classes: Any, outputs: Any) -> Outputs:
 
 
 def _read(argument: str, targets: Any, count: int) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = _validate.numbers(argument, host(targets), f"numbers of shape (N, {count})", "iufb")
+    found: np.ndarray[Any, Any] = _validate.numbers(
+        argument, host(targets), f"numbers of shape (N, {count}), as classes=None", "iufb"
+    )
     return found
 
 
@@ -217,6 +219,9 @@ def _texts(argument: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return array.astype(str)
         except UnicodeDecodeError:
             _validate.reject(argument, "text in ASCII, or str", "other bytes")
+    if array.dtype.kind == "O" and array.size and all(isinstance(v, np.ndarray) and v.size == 1 for v in array.flat):
+        # MATLAB's cell array of texts, as SciPy reads it
+        array = np.array([v.item() for v in array.flat], dtype=object).reshape(array.shape)
     if array.dtype.kind == "O" and any(all(isinstance(v, kind) for v in array.flat) for kind in KINDS):
         return _texts(argument, np.array(array.tolist()))
     return array

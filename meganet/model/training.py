@@ -107,7 +107,7 @@ class Plan:
         if isinstance(self.optimizer, str) and self.optimizer == "sgd":
             return
         if "control" not in _arguments(self.optimizer):
-            what = '"sgd" or a function that takes a control, such as mn.lbfgs'
+            what = '"sgd" (Adam is its rule=mn.Adam()) or a function that takes a control, such as mn.lbfgs'
             _validate.reject("optimizer", what, _validate.shown(self.optimizer))
         given, optional = {"fun", "x0", "hessian"}, (Argument.VAR_POSITIONAL, Argument.VAR_KEYWORD)
         arguments = _arguments(self.optimizer).values()

@@ -234,7 +234,9 @@ class _Builder:
             _validate.reject(place, "a value, array, or class with arguments", _validate.shown(node))
         name, given = node["class"], node["arguments"]
         if not isinstance(name, str) or name not in self.classes:
-            _validate.reject(place, "a class of meganet, or one of `classes`", _validate.shown(name))
+            _validate.reject(
+                place, "a class of meganet, or one handed over, as by load(path, layers=[...])", _validate.shown(name)
+            )
         kind = self.classes[name]
         if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
             _validate.reject(place, f"the arguments of {name} by their names", _validate.shown(given))
