@@ -160,8 +160,8 @@ def __getattr__(name: str) -> Any:
     elif not name.startswith("_") and find_spec(f"meganet.{name}") is not None:
         value = import_module(f"meganet.{name}")
     else:
-        # the usual error, with what Python needs to say which name was meant
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        # the usual error
+        return object.__getattribute__(sys.modules[__name__], name)
     globals()[name] = value
     return value
 

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import meganet
 
 PACKAGE = Path(meganet.__file__).parent
@@ -104,9 +102,3 @@ for room in {rooms}:
 assert "sklearn" not in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_name_that_is_not_there_is_the_usual_error_with_what_may_be_meant():
-    with pytest.raises(AttributeError, match="^module 'meganet' has no attribute 'Modle'$") as caught:
-        _ = meganet.Modle
-    assert (caught.value.name, caught.value.obj) == ("Modle", meganet)
