@@ -61,6 +61,10 @@ SOFTMAX, LOGISTIC, SQUARES = losses.SoftmaxCrossEntropy(), losses.LogisticLoss()
 # argument, a call that takes it, and what it takes
 CALLS = [
     ("images", lambda a: meganet.Objective(NETWORK, CLASSIFIER, a, LABELS), IMAGES),
+    ("images", lambda a: meganet.Model(NETWORK, 3).fit(a, LABELS, epochs=1), IMAGES),
+    ("labels", lambda a: meganet.Model(NETWORK, 3).fit(IMAGES, a, epochs=1), LABELS),
+    ("theta", lambda a: meganet.Model(NETWORK, 3, theta=a, W=W), THETA),
+    ("W", lambda a: meganet.Model(NETWORK, 3, theta=THETA, W=a), W),
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a), LABELS),
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a, loss=LOGISTIC), TARGETS),
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a, loss=SQUARES), TARGETS),
@@ -164,6 +168,7 @@ def test_a_backend_refuses_what_it_would_strip():
 
 
 TAKE_NO_ARRAY = {
+    "load",
     "ActivationLayer",
     "Adam",
     "BiasLayer",

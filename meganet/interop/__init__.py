@@ -4,6 +4,7 @@
 which scikit-learn is needed when it is first asked for. `torch`: weights to and from PyTorch modules.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -17,4 +18,5 @@ __all__ = ["from_matlab", "from_torch", "load_mat", "save_mat", "scipy_arguments
 def __getattr__(name: str) -> Any:
     if name == "sklearn":
         return import_module("meganet.interop.sklearn")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # the usual error
+    return object.__getattribute__(sys.modules[__name__], name)
