@@ -1,5 +1,10 @@
 """Bridges: MATLAB's files, SciPy's optimisers, scikit-learn's estimators, PyTorch's modules."""
 
+import pickle
+import subprocess
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.io
@@ -12,7 +17,7 @@ from meganet.backend import get_backend, use_backend
 from meganet.interop import from_matlab, from_torch, load_mat, save_mat, scipy_arguments, to_matlab, to_torch
 from meganet.layers import ConnectorLayer
 from meganet.linop import Identity
-from meganet.optim import Control, trust_region
+from meganet.optim import Control, newton_cg, trust_region
 
 
 def network_and_weights(dtype="float64"):
@@ -231,6 +236,90 @@ class TestSklearn:
         search = GridSearchCV(face, {"width": [1, 2]}, cv=2).fit(x, y)
         assert set(search.predict(x[:3])) <= {"dark", "light"}
 
+    @staticmethod
+    def colour_images():
+        names = np.array(["dark", "grey", "light"])[np.arange(48) % 3]
+        x = np.random.default_rng(0).standard_normal((48, 2, 4, 5)) + (np.arange(48) % 3)[:, None, None, None]
+        return x, names
+
+    def test_is_imported_when_it_is_asked_for(self):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        code = """
+import sys
+from meganet import interop
+assert "sklearn" in dir(interop) and "sklearn" not in sys.modules
+assert interop.sklearn.MeganetClassifier().solver == "lbfgs" and not hasattr(interop, "sklaern")
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_images_and_their_rows_are_the_same_features(self):
+        sklearn = pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import FunctionTransformer
+
+        from meganet.interop.sklearn import MeganetClassifier
+
+        x, y = self.colour_images()
+        rows = x.reshape(48, -1)
+        given = {"width": 2, "depth": 1, "max_iter": 3, "random_state": 0}
+        face = MeganetClassifier(**given).fit(x, y)
+        other = MeganetClassifier(image_shape=(2, 4, 5), **given).fit(rows, y)
+        assert face.n_features_in_ == other.n_features_in_ == 40
+        for fitted in (face, other, pickle.loads(pickle.dumps(face)), sklearn.base.clone(face).fit(x.tolist(), y)):
+            for form in (x, rows):
+                np.testing.assert_array_equal(fitted.predict_proba(form), face.predict_proba(x))
+        pipe = make_pipeline(FunctionTransformer(lambda a: a / 2), sklearn.base.clone(face)).fit(2 * x, y)
+        np.testing.assert_array_equal(pipe.predict(2 * x), face.predict(x))
+        assert not hasattr(sklearn.base.clone(face), "model_")
+        # the model is one on its own, for whoever wants to save it or carry it to another grid
+        assert list(face.model_.classes) == list(face.classes_)
+        np.testing.assert_array_equal(face.model_.predict(x), face.predict(x))
+        for call, message in (
+            (
+                lambda: face.predict(x[:, :, :3]),
+                r"X: expected an array of shape \(N, 2, 4, 5\), got shape \(48, 2, 3, 5",
+            ),
+            (lambda: face.predict(x.transpose(0, 1, 3, 2)), r"X: expected an array of shape \(N, 2, 4, 5\), got shape"),
+            (lambda: face.predict(rows[:, :2]), "X has 2 features, but MeganetClassifier is expecting 40"),
+            (
+                lambda: MeganetClassifier(image_shape=(1, 8, 5)).fit(x, y),
+                r"X: expected an array of shape \(N, 1, 8, 5\), got shape \(48, 2, 4, 5\)",
+            ),
+            (
+                lambda: MeganetClassifier(**given).fit(rows, y).predict(x),
+                r"X: expected an array of shape \(N, 40\), got shape \(48, 2, 4, 5\)",
+            ),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+
+    def test_functions_as_solvers(self):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from meganet.interop.sklearn import MeganetClassifier
+
+        x, y = self.colour_images()
+        given = {"width": 2, "depth": 1, "max_iter": 8, "random_state": 0}
+        by_name = MeganetClassifier(solver="trust_region", **given).fit(x, y)
+        np.testing.assert_array_equal(MeganetClassifier(solver=trust_region, **given).fit(x, y).theta_, by_name.theta_)
+        small = partial(trust_region, radius=1e-3)
+        assert (MeganetClassifier(solver=small, **given).fit(x, y).theta_ != by_name.theta_).any()
+        # where an optimiser stops is said by the estimator, or by a control of its own
+        assert MeganetClassifier(solver=newton_cg, tol=0.5, **given).fit(x, y).n_iter_ < 8
+        own = partial(newton_cg, control=Control(rtol=0.0))
+        assert MeganetClassifier(solver=own, tol=0.5, **given).fit(x, y).n_iter_ == 8
+
+    @pytest.mark.parametrize("dtype", ["bool", "int64", "float64", "U3", "object"])
+    def test_classes_of_any_kind(self, dtype):
+        pytest.importorskip("sklearn", reason="needs the extra sklearn")
+        from meganet.interop.sklearn import MeganetClassifier
+
+        names = {"bool": [False, True], "U3": ["a", "bcd"], "object": ["a", "bcd"]}.get(dtype, [3, 7])
+        y = np.array(names, dtype)[np.arange(20) % 2]
+        x = np.random.default_rng(0).standard_normal((20, 3)) + 4 * (np.arange(20) % 2)[:, None]
+        face = MeganetClassifier(width=2, depth=1, max_iter=20, random_state=0).fit(x, y)
+        assert list(face.classes_) == names and face.score(x, y) == 1
+        assert list(face.model_.classes) == ([0, 1] if dtype == "float64" else names)
+
     def test_is_an_estimator(self):
         pytest.importorskip("sklearn", reason="needs the extra sklearn")
         from sklearn.utils.estimator_checks import check_estimator
@@ -279,6 +368,8 @@ class TestSklearn:
         assert linear.theta_.size == 0 and linear.W_.size == 21
         for arguments, message in (
             ({"solver": "newton"}, "solver: expected one of"),
+            ({"alpha": -1}, "alpha: expected a finite number of at least 0, got -1"),
+            ({"dtype": "int32"}, "dtype: expected float32 or float64, got int32"),
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
             ({"image_shape": 6}, "image_shape: expected a tuple of 3 positive integers"),
             ({"network": "residual"}, "network: expected a function from domain_shape to a layer, or None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
@@ -17,7 +18,7 @@ from meganet.layers import ConvolutionLayer, DenseLayer, Layer
 from meganet.linop import CirculantConvolution, Dense
 from meganet.model import Model
 from meganet.networks import Chain, ResidualNetwork, SymmetricLayer
-from meganet.optim import Adam, Control, lbfgs, trust_region
+from meganet.optim import Adam, Control, Result, lbfgs, trust_region
 
 IMAGES = 4
 """Axes of images as arrays."""
@@ -35,17 +36,18 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     ----------
     image_shape : tuple of int, optional
         (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions; 1x3 for
-        signals, (C, 1, L). Not needed for images that come as arrays (N, C, H, W).
+        signals, (C, 1, L). Not needed for images that come as arrays (N, C, H, W); either form is then understood.
     width, depth : int
     network : callable, optional
         ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or (C, H, W).
     alpha : float
-    solver : {"lbfgs", "trust_region", "adam"}
-        The first two use all examples at once, the last one mini-batches.
+    solver : {"lbfgs", "trust_region", "adam"} or callable
+        "adam" uses mini-batches, the others all examples at once; so does a function such as `newton_cg`, see the
+        `optimizer` of `Model.fit`.
     max_iter : int
         Iterations, or epochs of "adam".
     tol : float
-        Relative gradient at which the first two stop.
+        Relative gradient at which those of all examples stop; a function with a control of its own stops by that.
     batch_size : int
         Of "adam", at most; fewer examples than that are one batch.
     learning_rate : float
@@ -59,12 +61,13 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray
     model_ : Model
-        For its classes 0 to K - 1.
+        With the names of the classes; if these are floats, with their numbers 0 to K - 1.
     network_, classifier_ : Layer
         Statistics over examples are fixed as those of all training examples.
     theta_, W_ : array
         Their weights, on the backend.
     n_features_in_, n_iter_ : int
+        Of images the features are all their pixels, C H W.
     history_ : History
 
     Examples
@@ -84,7 +87,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         depth: int = 4,
         network: Callable[[tuple[int, ...]], Layer] | None = None,
         alpha: float = 1e-3,
-        solver: str = "lbfgs",
+        solver: str | Callable[..., Result] = "lbfgs",
         max_iter: int = 200,
         tol: float = 1e-4,
         batch_size: int = 32,
@@ -100,16 +103,18 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on features `X`, (N, d), or images, (N, C, H, W), and classes `y`, (N,)."""
-        _validate.plain("X", X)
         _validate.plain("y", y)
-        X, y = validate_data(self, X, y, dtype=np.float64, allow_nd=getattr(X, "ndim", 0) == IMAGES)
+        X, shape = _flat(X, self._image_shape())
+        X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             _validate.reject("y", "two classes or more", "one class")
-        _validate.choice("solver", self.solver, SOLVERS)
         _validate.integer("max_iter", self.max_iter)
-        images = get_backend(self.backend).asarray(self._images(X), self.dtype)
+        _validate.real("alpha", self.alpha, minimum=0)
+        _validate.float_dtype("dtype", self.dtype)
+        training = self._training(len(labels))
+        images = self._images(X, X.shape[1:] if shape is None else shape)
         random = check_random_state(self.random_state)
         make = self._residual if self.network is None else self.network
         expected = "a function from domain_shape to a layer"
@@ -117,11 +122,13 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
             _validate.reject("network", f"{expected}, or None", _validate.shown(make))
         network = make(tuple(int(n) for n in images.shape[1:]))
         _validate.instance("network", network, Layer, expected)
-        self.model_ = Model(network, classes=len(self.classes_))
+        names = np.array(self.classes_.tolist())
+        named = names.dtype.kind != "f"
+        self.model_ = Model(network, names if named else len(names))
         self.model_.fit(
-            network.backend.asarray(images),
-            labels,
-            **self._training(len(labels)),
+            images,
+            names[labels] if named else labels,
+            **training,
             epochs=self.max_iter,
             theta_regularizer=self.alpha,
             W_regularizer=self.alpha,
@@ -131,25 +138,33 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         self.theta_, self.W_, self.classifier_ = self.model_.theta, self.model_.W, self.model_.classifier
         self.history_, self.n_iter_ = self.model_.history, max(self.model_.epochs, 1)
         # an example's class must not depend on the others that are asked about
-        self.network_ = network.frozen_on(self.theta_, network.backend.asarray(images))
+        self.network_ = self.model_._inference()
         return self
 
     def _training(self, examples: int) -> dict[str, Any]:
         """Return the arguments of `Model.fit` that make the solver."""
+        if not callable(self.solver) or isinstance(self.solver, type):
+            _validate.choice("solver", self.solver, SOLVERS)
         if self.solver == "adam":
             batch = min(_validate.integer("batch_size", self.batch_size), examples)
             return {"rule": Adam(), "batch_size": batch, "learning_rate": self.learning_rate}
-        minimise = lbfgs if self.solver == "lbfgs" else trust_region
-        return {"optimizer": partial(minimise, control=Control(rtol=self.tol))}
+        known: dict[str, Callable[..., Result]] = {"lbfgs": lbfgs, "trust_region": trust_region}
+        minimise = known[self.solver] if isinstance(self.solver, str) else self.solver
+        if "control" not in getattr(minimise, "keywords", {}):
+            minimise = partial(minimise, control=Control(rtol=self.tol))
+        return {"optimizer": minimise}
 
-    def _images(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        if self.image_shape is None or X.ndim > 2:
-            return X
+    def _image_shape(self) -> tuple[int, ...] | None:
         given = self.image_shape
-        shape = _validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
-        if X.shape[1] != int(np.prod(shape)):
-            _validate.reject("X", f"{int(np.prod(shape))} features, an image of shape {shape}", str(X.shape[1]))
-        return X.reshape(-1, *shape)
+        if given is None:
+            return None
+        return _validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
+
+    def _images(self, X: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Return rows of features as the network takes them."""
+        if X.shape[1] != math.prod(shape):
+            _validate.reject("X", f"{math.prod(shape)} features, an image of shape {shape}", str(X.shape[1]))
+        return X.astype(self.dtype, copy=False).reshape(-1, *shape)
 
     def _residual(self, domain_shape: tuple[int, ...]) -> Layer:
         home = get_backend(self.backend)
@@ -166,9 +181,9 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:
         """Return the probabilities of the classes, (N, K)."""
         check_is_fitted(self)
-        _validate.plain("X", X)
-        X = validate_data(self, X, reset=False, dtype=np.float64, allow_nd=getattr(X, "ndim", 0) == IMAGES)
-        found = self.model_.predict_proba(get_backend("numpy").asarray(self._images(X), self.dtype)).astype(np.float64)
+        X, shape = _flat(X, self.network_.domain_shape)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        found = self.model_.predict_proba(self._images(X, shape)).astype(np.float64)
         # those of float32 add up to 1 to its precision
         return found / found.sum(axis=1, keepdims=True)
 
@@ -176,3 +191,17 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         """Return the most probable classes, (N,)."""
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _flat(X: Any, shape: Any) -> tuple[Any, Any]:
+    """Return images (N, C, H, W) as rows of features, with their shape; of other `X` it is the expected one, `shape`.
+
+    What counts features, as scikit-learn does along the second axis, then counts pixels and not channels.
+    """
+    _validate.plain("X", X)
+    array = np.asarray(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) == IMAGES else X
+    if getattr(array, "ndim", 0) != IMAGES:
+        return X, shape
+    if shape is not None:
+        _validate.array_shape("X", array, ("N", *shape))
+    return array.reshape(len(array), math.prod(array.shape[1:])), array.shape[1:]
