@@ -223,7 +223,7 @@ def test_a_study_that_diverged_is_reported(tmp_path, monkeypatch, quick, capsys)
     lines = []
     with bad:
         bad.run(["4.1", "4.3"], workers=Workers(), progress=False, line=lines.append)
-    assert any("trial 2/2 new: diverged in epoch 1, " in line for line in lines)
+    assert any("trial 2/2 new (network=A): diverged in epoch 1, " in line for line in lines)
     monkeypatch.setattr(module, "load_data", lambda *arguments, **options: bad.data)
     before = results(tmp_path)
     for _ in range(2):
