@@ -25,10 +25,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import lru_cache
+from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 Result = TypeVar("Result")
 
@@ -38,8 +39,16 @@ PATIENCE = 5.0
 """Seconds for which an interrupt waits for the tasks at work, however many more follow."""
 
 
+def limit_for_good(count: int) -> None:
+    """Give all of BLAS so many threads in a process that does nothing else."""
+    _libraries()
+    threadpool_limits(count)
+
+
 @lru_cache(maxsize=1)
 def _libraries() -> tuple[Any, ...]:
+    # SciPy has a BLAS of its own, of which nothing is known before it is loaded
+    import_module("scipy.linalg")
     return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 

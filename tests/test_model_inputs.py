@@ -66,8 +66,8 @@ WRONG = {
     "masked": (np.ma.masked_array(IMAGES, IMAGES > 1), "masked"),
     "a matrix": (np.zeros((4, 4)).view(np.matrix), "matrix"),
     "ragged": ([[1.0], [1.0, 2.0]], "different lengths"),
-    "text": ("images", "float32 or float64"),
-    "nothing": (None, "float32 or float64"),
+    "text": ("images", "an array of shape"),
+    "nothing": (None, "an array of shape"),
 }
 
 

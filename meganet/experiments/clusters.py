@@ -10,9 +10,9 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import joblib
-from threadpoolctl import threadpool_limits
 
 from meganet import _validate
+from meganet._threads import limit_for_good
 from meganet.experiments.processes import WorkersError
 
 Item = TypeVar("Item")
@@ -61,7 +61,7 @@ def unordered(
 
 def _limited(function: Callable[[Item], Result], threads: int, item: Item) -> Result:
     # for good: this process does nothing else, and another item beside this one must find the same limit
-    threadpool_limits(threads)
+    limit_for_good(threads)
     return function(item)
 
 

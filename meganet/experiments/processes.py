@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from meganet import _validate
+from meganet._threads import limit_for_good
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -97,7 +97,7 @@ def _how(error: TerminatedWorkerError) -> str:
 
 def _begin(threads: int, parent: int) -> None:
     """Set up a process that does nothing else than to work on items."""
-    threadpool_limits(threads)
+    limit_for_good(threads)
     # the terminal interrupts the whole group; the parent decides what becomes of the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the usual one is a semaphore of the system, which would be left behind when this process is killed
