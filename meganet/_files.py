@@ -72,6 +72,16 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
+def write_named(path: Path, content: bytes) -> None:
+    """Write a file that the argument `path` of a function names; `InputError` if it cannot be written."""
+    if not os.path.isdir(path.parent):
+        _validate.reject("path", "a file in an existing folder", str(path))
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        _validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
+
+
 def user_path(argument: str, path: str | os.PathLike[str]) -> Path:
     """Return a path that a user has named, with ``~`` and ``~user`` replaced by the home folder.
 

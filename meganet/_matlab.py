@@ -14,7 +14,7 @@ import numpy as np
 import scipy.io
 
 from meganet import _validate
-from meganet._files import write_atomic
+from meganet._files import write_named
 from meganet._mat5 import HEADER as HEADER_BYTES
 from meganet._mat5 import NUMBERS, Check, byte_order, read_mat5
 from meganet._mat73 import read_mat73, require_h5py
@@ -161,13 +161,7 @@ def save_mat(
 def write_variables(path: str | os.PathLike[str], columns: dict[str, np.ndarray[Any, Any]], version: str = "5") -> None:
     """Write arrays under names that MATLAB accepts; the file appears whole or not at all."""
     path = _validate.path("path", path)
-    if not os.path.isdir(path.parent):
-        _validate.reject("path", "a file in an existing folder", str(path))
-    content = _level_5(columns) if version == "5" else _level_7_3(columns)
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        _validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
+    write_named(path, _level_5(columns) if version == "5" else _level_7_3(columns))
 
 
 def load_mat(

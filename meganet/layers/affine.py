@@ -7,7 +7,7 @@ from operator import add, iadd, imul, mul
 from typing import Any, NamedTuple
 
 from meganet import _validate
-from meganet.backend import Array
+from meganet.backend import Array, Backend
 from meganet.layers.activations import Activation, activation_of
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
@@ -152,3 +152,8 @@ class AffineLayer(Layer):
         if self.bias:
             views["bias"][...] = self._bias_gradient(dy)
         return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)
+
+
+def shape_alone(shape: tuple[int, ...], backend: Backend) -> Array:
+    """Return a kernel of which only the shape counts, as that of a layer's operator: it takes no memory."""
+    return backend.xp.broadcast_to(backend.xp.zeros(()), shape)

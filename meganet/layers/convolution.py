@@ -7,7 +7,7 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Backend, get_backend
 from meganet.layers.activations import Activation
-from meganet.layers.affine import AffineLayer
+from meganet.layers.affine import AffineLayer, shape_alone
 from meganet.linop import CirculantConvolution
 
 
@@ -51,10 +51,8 @@ class ConvolutionLayer(AffineLayer):
             expected = f"one no larger than the {height}x{width} image, such as {fitting}"
             _validate.reject("kernel_shape", expected, str(self.kernel_shape))
         self.engine, self.stride = engine, _validate.pair("stride", stride)
-        # only its shape counts: no memory is taken
-        xp = get_backend(backend).xp
-        zeros = xp.broadcast_to(xp.zeros(()), (out, channels, *self.kernel_shape))
-        operator = CirculantConvolution(zeros, (height, width), engine, backend, stride=stride)
+        kernel = shape_alone((out, channels, *self.kernel_shape), get_backend(backend))
+        operator = CirculantConvolution(kernel, (height, width), engine, backend, stride=stride)
         super().__init__(operator, activation=activation, bias=bias)
 
     def arguments(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Backend, get_backend
 from meganet.layers.activations import Activation
-from meganet.layers.affine import AffineLayer
+from meganet.layers.affine import AffineLayer, shape_alone
 from meganet.linop import Dense
 
 
@@ -36,10 +36,9 @@ class DenseLayer(AffineLayer):
     ) -> None:
         domain = _validate.shape("domain_shape", domain_shape)
         out = _validate.size("outputs", outputs)
-        # only its shape counts: no memory is taken
-        xp = get_backend(backend).xp
-        zeros = xp.broadcast_to(xp.zeros(()), (out, *domain))
-        super().__init__(Dense(zeros, backend), activation=activation, bias=bias)
+        super().__init__(
+            Dense(shape_alone((out, *domain), get_backend(backend)), backend), activation=activation, bias=bias
+        )
 
     def arguments(self) -> dict[str, Any]:
         """Return what the layer is made of, see `networks.architecture`."""

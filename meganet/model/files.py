@@ -17,24 +17,21 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet._files import write_atomic
-from meganet._matlab import from_matlab, read_variables, to_matlab, write_variables
+from meganet._files import write_named
+from meganet._matlab import LARGEST_5, from_matlab, read_variables, to_matlab, write_variables
 from meganet._npz import MEMBERS, Expected, read_described, write_sealed
 from meganet._version import __version__
 from meganet.backend import Backend, get_backend
-from meganet.layers import Layer
+from meganet.layers import DenseLayer, Layer
 from meganet.losses import LeastSquares, LogisticLoss, Loss, SoftmaxCrossEntropy
 from meganet.model.model import Model
-from meganet.model.outputs import Classes, Numbers, Outputs, outputs_of
+from meganet.model.outputs import Numbers, Outputs, outputs_of
 from meganet.model.training import COLUMNS
-from meganet.model.weights import joined
 from meganet.networks.architecture import built, described
 from meganet.optim import History
 
 FORMAT = 1
 LARGEST_HEADER = 2**24
-LARGEST_MAT = 2**31
-"""Variables of level 5 have less bytes."""
 CLASSES_OF_MATLAB = {"float32": "single", "float64": "double", "int32": "int32", "int64": "int64"}
 MOST_AXES = 32
 WEIGHTS, PARTS = ("theta", "W"), ("network", "frozen")
@@ -48,12 +45,7 @@ Listed = dict[str, tuple[str, tuple[int, ...]]]
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model; see `Model.save`."""
-    path = _validate.path("path", path)
-    suffix = path.suffix.lower()
-    if suffix not in (".npz", ".mat"):
-        _validate.reject("path", "a file *.npz or *.mat", repr(str(path)))
-    if not os.path.isdir(path.parent):
-        _validate.reject("path", "a file in an existing folder", repr(str(path)))
+    path, suffix = _named(path)
     arrays: Arrays = {name: model.backend.to_host(getattr(model, name)) for name in WEIGHTS}
     parts: dict[str, Any] = dict.fromkeys(PARTS)
     for part, layer in zip(PARTS, (model.network, model._frozen), strict=True):
@@ -73,16 +65,13 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         for name, layer in zip(WEIGHTS, (model.network, model.classifier), strict=True):
             arrays[name] = to_matlab(layer.parameters, arrays[name])
         columns = {name: arrays[given].reshape(-1, 1) for given, name in _variables(arrays).items()}
-        large = [name for name, column in columns.items() if column.nbytes >= LARGEST_MAT]
+        large = [name for name, column in columns.items() if column.nbytes >= LARGEST_5]
         if large:
             _validate.reject("path", f"a file *.npz for 2 GB or more of {large[0]}", repr(str(path)))
         digest = np.frombuffer(_digest(text, arrays), np.uint8)
         write_variables(path, {HEADER: text[:, None], **columns, DIGEST: digest[:, None]})
         return
-    try:
-        write_atomic(path, write_sealed({HEADER: text, **arrays}))
-    except OSError as error:
-        _validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
+    write_named(path, write_sealed({HEADER: text, **arrays}))
 
 
 def load(
@@ -122,10 +111,7 @@ def load(
     >>> bool((again.predict_proba(x) == model.predict_proba(x)).all())
     True
     """
-    path, home = _validate.path("path", path), get_backend(backend)
-    suffix = path.suffix.lower()
-    if suffix not in (".npz", ".mat"):
-        _validate.reject("path", "a file *.npz or *.mat", repr(str(path)))
+    (path, suffix), home = _named(path), get_backend(backend)
     known, facts = tuple(layers), dict[str, Any]()
 
     def listed(content: np.ndarray[Any, Any]) -> Listed:
@@ -141,6 +127,15 @@ def load(
         if isinstance(error, _validate.InputError) and str(path) in str(error):
             raise
         _validate.reject_file(path, "a model", f"a file whose header does not describe one ({error})")
+
+
+def _named(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return a path and the kind of file that its name says."""
+    found = _validate.path("path", path)
+    suffix = found.suffix.lower()
+    if suffix not in (".npz", ".mat"):
+        _validate.reject("path", "a file *.npz or *.mat", repr(str(found)))
+    return found, suffix
 
 
 def _facts(model: Model) -> dict[str, Any]:
@@ -193,15 +188,13 @@ def _model(facts: dict[str, Any], arrays: Arrays, known: Any, home: Backend, *, 
     theta, w = (arrays[name] for name in WEIGHTS)
     dtype = theta.dtype
     outputs = _outputs(facts["outputs"], w.size, math.prod(network.range_shape))
-    classes, count = (outputs.count, 1) if isinstance(outputs, Classes) else (None, outputs.count)
-    model = Model(network, classes, outputs=count, loss=loss)
     if frozen is not None and (frozen.domain_shape, frozen.range_shape) != (network.domain_shape, network.range_shape):
         _validate.reject("frozen", f"a network like {network!r}", repr(frozen))
     if from_mat:
-        theta, w = from_matlab(network.parameters, theta, dtype), from_matlab(model.classifier.parameters, w, dtype)
+        classifier = DenseLayer(network.range_shape, outputs.count, backend=home)
+        theta, w = from_matlab(network.parameters, theta, dtype), from_matlab(classifier.parameters, w, dtype)
+    model = Model(network, outputs, loss=loss, theta=home.asarray(theta), W=home.asarray(w))
     model._restore(
-        outputs,
-        joined(network, model.classifier, home.asarray(theta), home.asarray(w)),
         frozen,
         _validate.integer("epochs", facts["epochs"], minimum=0),
         _validate.integer("seed", facts["seed"], minimum=0),

@@ -30,10 +30,8 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
         advice = _rearranged(tuple(given.shape), domain)
         expected = f"an array of shape ({', '.join(map(str, ('N', *domain)))})"
         _validate.reject(argument, expected + (advice and f"; {advice}"), f"shape {tuple(given.shape)}")
-    if array.dtype.kind in "iub":
-        advice = 'mn.datasets.scale_images(x, "unit") makes them of pixels from 0 to 255'
-        _validate.reject(argument, f"float32 or float64; {advice}", str(array.dtype))
-    _validate.float_dtype(f"dtype of {argument}", array.dtype.newbyteorder("="))
+    if array.dtype.newbyteorder("=") not in _validate.FLOAT_DTYPES:
+        _validate.float_images(argument, array)
     _validate.not_empty(argument, array, "image")
     return array
 

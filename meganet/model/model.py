@@ -16,7 +16,7 @@ from meganet.layers import DenseLayer, Layer
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
-from meganet.model.outputs import Classes, Outputs, outputs_of
+from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
 from meganet.model.prediction import logits_of
 from meganet.model.training import COLUMNS, Job, Memory, Plan
 from meganet.model.weights import LARGEST_SEED, drawn, joined, penalty_of, source_of
@@ -157,7 +157,7 @@ class Model:
             A number, 0.003 if not given, or a function of the epoch, which counts from 1 over all calls.
         batch_size : int, optional
             32 if not given; an incomplete last mini-batch is left out. For another `optimizer` than "sgd", how many
-            images are worked off at a time, 256.
+            images are processed at a time, 256.
         rule : Momentum, Adam or another rule, optional
             How a mini-batch's gradient moves the weights; plain steps if not given.
         optimizer : "sgd" or callable
@@ -189,7 +189,7 @@ class Model:
         -----
         A second call with the same images, batch size and rule gives, to the bit, what one call with all the epochs
         would have given; so do `newton_cg` and `trust_region` as the `optimizer`, which goes on with what its `Result`
-        calls its state. Others, such as `lbfgs`, begin anew with the curvature they gather.
+        calls its state. Others, such as `lbfgs`, start again without the curvature they had gathered.
         """
         plan = Plan(epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress)
         if callback is not None and not callable(callback):
@@ -256,7 +256,7 @@ class Model:
         logits = self._logits(images)
         targets = self._outputs.numbers("labels", labels, len(logits))
         checked = self.loss.targets("labels", targets, self._outputs.count)
-        return self._outputs.score(self.loss, logits, checked)
+        return score_of(self.loss, logits, checked)
 
     def prolongate(
         self,
@@ -280,8 +280,10 @@ class Model:
         Model
             Not trained yet: no epochs, an empty history. What trains it begins with its own first epoch.
         """
-        options: dict[str, Any] = {"interpolation": interpolation, "kernels": kernels, "axes": axes}
-        return self._carried(partial(prolongate, classifier_scaling=classifier_scaling, **options))
+        given = partial(
+            prolongate, interpolation=interpolation, kernels=kernels, classifier_scaling=classifier_scaling, axes=axes
+        )
+        return self._carried(given)
 
     def restrict(
         self,
@@ -292,8 +294,10 @@ class Model:
         axes: Axes = None,
     ) -> Model:
         """Return a model for images of half the resolution, as `prolongate` does; see `multigrid.restrict`."""
-        options: dict[str, Any] = {"interpolation": interpolation, "kernels": kernels, "axes": axes}
-        return self._carried(partial(restrict, classifier_scaling=classifier_scaling, **options))
+        given = partial(
+            restrict, interpolation=interpolation, kernels=kernels, classifier_scaling=classifier_scaling, axes=axes
+        )
+        return self._carried(given)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture, weights, classes and history, as ``.npz`` or ``.mat`` by the name; `load` reads both.
@@ -311,18 +315,15 @@ class Model:
 
         Notes
         -----
-        What a rule or an optimiser remembers between epochs is not stored: `fit` begins it anew after `load`.
+        What a rule or an optimiser remembers between epochs is not stored: after `load`, `fit` starts without it.
         """
         from meganet.model.files import save
 
         save(self, path)
 
-    def _restore(
-        self, outputs: Outputs, x: Array, frozen: Layer | None, epochs: int, seed: int, history: History
-    ) -> None:
-        """Take over what was stored of a model."""
-        self._outputs, self._x, self._frozen = outputs, x, frozen
-        self.epochs, self._seed, self.history = epochs, seed, history
+    def _restore(self, frozen: Layer | None, epochs: int, seed: int, history: History) -> None:
+        """Take over what was stored of a training."""
+        self._frozen, self.epochs, self._seed, self.history = frozen, epochs, seed, history
 
     def __repr__(self) -> str:
         return summary.line(self)
@@ -336,18 +337,12 @@ class Model:
 
     def _carried(self, transfer: Callable[..., Transferred]) -> Model:
         found = transfer(self.network, self.theta, self.W)
-        other = self._alike(found.network, found.theta, found.W)
+        other = Model(found.network, self._outputs, loss=self.loss, theta=found.theta, W=found.W)
+        other._seed = self._seed
         if self.network.couples_examples and self._frozen is not None:
             # statistics of channels hold on every grid, those of pixels on their own
             with suppress(_validate.InputError):
                 other._frozen = transfer(self._frozen, self.theta, self.W).network
-        return other
-
-    def _alike(self, network: Layer, theta: Array, W: Array) -> Model:
-        """Return a model of another network for the same outputs, not trained."""
-        count = 1 if isinstance(self._outputs, Classes) else self._outputs.count
-        other = Model(network, self.classes, outputs=count, loss=self.loss, theta=theta, W=W)
-        other._outputs, other._seed = self._outputs, self._seed
         return other
 
     def _logits(self, images: Any) -> np.ndarray[Any, Any]:
@@ -393,5 +388,5 @@ class Model:
         generator, seed = source_of(rng, self._seed)
         x = drawn(self.network, self.classifier, generator, dtype) if self._x is None else self._x
         if not is_finite(x):
-            _validate.reject("model", "finite weights", "those of a run that diverged; a new Model begins anew")
+            _validate.reject("model", "finite weights", "those of a run that diverged; start again with a new Model")
         return (int(generator.integers(LARGEST_SEED)) if seed is None else seed), x

@@ -68,10 +68,6 @@ class Classes:
         """Return the names of the classes of outputs (N, K)."""
         return self.names[np.asarray(loss.predictions(logits))]
 
-    def score(self, loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
-        """Return the share of right predictions."""
-        return float((np.asarray(loss.predictions(logits)) == targets).mean())
-
     def fitted(self, argument: str, labels: Any, examples: int) -> Classes:
         """Return them with the names that `labels` have, if they are not known yet.
 
@@ -174,23 +170,26 @@ class Numbers:
         found = np.asarray(loss.predictions(logits))
         return found if self.columns else found[:, 0]
 
-    def score(self, loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
-        """Return the share of right answers, or where nothing is right or wrong the mean of R^2 over the outputs."""
-        hits = loss.hits(logits, targets)
-        return _determination(logits, targets) if hits is None else float(hits.mean())
-
 
 Outputs = Classes | Numbers
 
 
 def outputs_of(classes: Any, outputs: Any) -> Outputs:
-    """Return what the outputs of a model with these arguments stand for."""
+    """Return what the outputs of a model with these arguments stand for; of another model it is known already."""
+    if isinstance(classes, Outputs):
+        return classes
     if classes is None:
         count = _validate.size("outputs", outputs)
         return Numbers(count, count > 1)
     if outputs != 1:
         _validate.reject("outputs", "none with classes, whose number it is", _validate.shown(outputs))
     return Classes.of(classes)
+
+
+def score_of(loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+    """Return the share of right predictions, or where nothing is right or wrong the mean of R^2 over the outputs."""
+    hits = loss.hits(logits, targets)
+    return _determination(logits, targets) if hits is None else float(hits.mean())
 
 
 def _read(argument: str, targets: Any, count: int) -> np.ndarray[Any, Any]:

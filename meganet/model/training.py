@@ -16,8 +16,8 @@ from meganet.backend import Array, random_stream
 from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result
-from meganet.optim.bar import bar_of
-from meganet.optim.epochs import SGDState, Shared
+from meganet.optim.bar import NOTED, bar_of
+from meganet.optim.epochs import OWN, SGDState, Shared
 from meganet.optim.rules import Rule
 from meganet.optim.sgd import sgd
 
@@ -25,16 +25,7 @@ BATCH = 32
 LEARNING_RATE = 0.003
 AT_ONCE = 256
 """Examples that an optimiser of all examples evaluates at a time, which bounds the memory."""
-COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "step",
-    "objective",
-    "loss",
-    "accuracy",
-    "validation_loss",
-    "validation_accuracy",
-)
+COLUMNS = (*OWN, *NOTED)
 """Of a model's history, whatever trains it; nan is what is not known."""
 
 
@@ -132,14 +123,17 @@ class Plan:
         return self.progress
 
     def check(self, examples: int) -> None:
-        """Refuse what mini-batches of so many examples cannot be made with."""
+        """Refuse arguments that do not fit mini-batches of so many examples."""
         if self.optimizer == "sgd":
-            rate = LEARNING_RATE if self.learning_rate is None else self.learning_rate
-            Shared(examples, self.epochs, rate, self._batch(examples), self.rule, None, None, self.on_divergence)
+            Shared(examples, self.epochs, self._rate, self._batch(examples), self.rule, None, None, self.on_divergence)
 
     def run(self, job: Job, memory: Memory) -> None:
         """Train, from what `memory` holds, and hand every new point to the job's `commit`."""
         (self._in_batches if self.optimizer == "sgd" else self._at_once)(job, memory)
+
+    @property
+    def _rate(self) -> float | Callable[[int], float]:
+        return LEARNING_RATE if self.learning_rate is None else self.learning_rate
 
     def _batch(self, examples: int) -> int:
         return min(BATCH, examples) if self.batch_size is None else self.batch_size
@@ -147,7 +141,7 @@ class Plan:
     def _in_batches(self, job: Job, memory: Memory) -> None:
         n, rule = job.objective.examples, Momentum() if self.rule is None else self.rule
         size = self._batch(n)
-        rate = LEARNING_RATE if self.learning_rate is None else self.learning_rate
+        rate = self._rate
         maker = (rule, size, n)
         state: SGDState | None = memory.of(*maker)
         made = 0 if state is None else state.epoch
