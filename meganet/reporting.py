@@ -24,7 +24,7 @@ SEEN = {
     "Transfer and Multigrid.",
     "4.2": "Mosaic of blocks of the classifier, each an image of the weights of one class and one channel.",
     "4.3": "Contours and surfaces of the objective around the coarse minimum and around both starts of retraining.",
-    "4.4": "Mosaic of gray images: an eight and a three in the layers of the networks New, Multigrid and Transfer.",
+    "4.4": "Mosaic of gray images: an eight and a three in the layers of the networks New, Transfer and Multigrid.",
 }
 SEEN |= {"4.5": SEEN["4.3"], "4.6": SEEN["4.4"]}
 """What is seen in each figure, for those who do not see it."""
