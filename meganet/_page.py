@@ -44,15 +44,12 @@ class Page:
 
     def table(self, rows: Sequence[Sequence[str]], keys: int = 1, caption: str = "") -> None:
         """Add a table, whose first row and whose first `keys` columns are headers; a wide one can be scrolled."""
-        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
-        body = "\n".join(f"<tr>{_cells(row, keys)}</tr>" for row in rows[1:])
         top = label = ""
         if caption:
             anchor = self._anchor(caption)
             top = f'<caption id="{anchor}"><span>{escape(caption)}</span></caption>'
             label = f' role="group" aria-labelledby="{anchor}"'
-        inner = f"<table>{top}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-        self._body.append(f'<div class="scroll" tabindex="0"{label}>{inner}</div>')
+        self._body.append(f'<div class="scroll" tabindex="0"{label}>{table_of(rows, keys, top)}</div>')
 
     def picture(self, content: bytes, caption: str, description: str = "", inches: float | None = None) -> None:
         """Add a PNG or SVG that is so wide where there is room for it; `description` is for those who do not see it."""
@@ -91,6 +88,13 @@ class Page:
         anchor = next(name for name in names if name not in self._anchors)
         self._anchors.add(anchor)
         return anchor
+
+
+def table_of(rows: Sequence[Sequence[str]], keys: int = 1, caption: str = "") -> str:
+    """Return a table, whose first row and whose first `keys` columns are headers; `caption` is HTML."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
+    body = "\n".join(f"<tr>{_cells(row, keys)}</tr>" for row in rows[1:])
+    return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
 def _cells(row: Sequence[str], keys: int) -> str:

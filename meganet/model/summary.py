@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html as markup
+from html import escape
 from typing import TYPE_CHECKING, cast
 
+from meganet._page import table_of
 from meganet.layers import Layer
 from meganet.networks import Chain
 
@@ -33,11 +34,7 @@ def text(model: Model) -> str:
 
 def html(model: Model) -> str:
     """Return the same for a notebook."""
-    head, *body = [[markup.escape(cell) for cell in row] for row in rows(model)]
-    cells = ["".join(f"<td>{cell}</td>" for cell in row) for row in body]
-    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
-    table = f"<table><thead><tr>{titles}</tr></thead><tbody><tr>{'</tr><tr>'.join(cells)}</tr></tbody></table>"
-    return f"{table}<p>{markup.escape(_state(model))}</p>"
+    return f"{table_of(rows(model), keys=0)}<p>{escape(_state(model))}</p>"
 
 
 def rows(model: Model) -> list[tuple[str, str, str, str]]:
