@@ -1,0 +1,108 @@
+"""Old names keep working, and warn at the line of the user."""
+
+import importlib
+import sys
+import warnings
+
+import pytest
+
+from meganet._deprecated import moved_module
+
+OLD = """
+from meganet._deprecated import moved
+
+kept = 1
+
+
+def __getattr__(name):
+    return moved(__name__, {"squareroot": "math:sqrt", "maths": "math", "gone": "math:gone", "far": "turtle:forward"}, name)
+"""
+USER = """
+from {old} import squareroot
+import {old}
+
+def ask():
+    return {old}.squareroot
+"""
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    """A package with old names and a module that uses them."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "oldnames").mkdir()
+    (tmp_path / "oldnames/__init__.py").write_text(OLD)
+    yield tmp_path
+    for name in ("oldnames", "usesold", "oldnames.stood"):
+        sys.modules.pop(name, None)
+
+
+def use(folder, old="oldnames"):
+    (folder / "usesold.py").write_text(USER.format(old=old))
+    importlib.invalidate_caches()
+    return importlib.import_module("usesold")
+
+
+def places(caught):
+    return {(warning.category, str(warning.message), warning.filename, warning.lineno) for warning in caught}
+
+
+def test_an_old_name_is_the_new_thing_and_warns_at_the_users_line(modules):
+    import math
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        user = use(modules)
+        assert user.squareroot is math.sqrt
+        assert user.ask() is math.sqrt
+    text, file = "oldnames.squareroot is now math.sqrt", str(modules / "usesold.py")
+    assert places(caught) == {(DeprecationWarning, text, file, 2), (DeprecationWarning, text, file, 6)}
+
+
+def test_it_warns_once_for_each_place(modules):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        user = use(modules)
+        for _ in range(3):
+            user.ask()
+    assert [warning.lineno for warning in caught] == [2, 6]
+
+
+def test_a_whole_module_may_have_moved(modules):
+    import math
+
+    oldnames = importlib.import_module("oldnames")
+    with pytest.warns(DeprecationWarning, match=r"oldnames\.maths is now math$"):
+        assert oldnames.maths is math
+
+
+def test_old_names_are_neither_listed_nor_imported_before_they_are_asked_for(modules):
+    oldnames = importlib.import_module("oldnames")
+    assert "kept" in dir(oldnames) and not {"squareroot", "maths", "far"} & set(dir(oldnames))
+    assert not hasattr(oldnames, "unknown") and "turtle" not in sys.modules
+
+
+def test_unknown_names_give_the_usual_error(modules):
+    oldnames = importlib.import_module("oldnames")
+    with pytest.raises(AttributeError, match=r"^module 'oldnames' has no attribute 'kep'$") as caught:
+        oldnames.kep  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("kep", oldnames)
+    with pytest.raises(AttributeError, match="math"):
+        oldnames.gone  # noqa: B018
+
+
+def test_a_module_is_found_under_its_old_name(modules):
+    import math
+
+    importlib.import_module("oldnames")
+    moved_module("oldnames.stood", "math")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stood = importlib.import_module("oldnames.stood")
+        assert not hasattr(stood, "__file__") and caught == []
+        from oldnames.stood import sqrt
+    assert sqrt is math.sqrt
+    assert {str(warning.message) for warning in caught} == {"oldnames.stood.sqrt is now math.sqrt"}
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.raises(ImportError):
+        from oldnames.stood import unknown  # noqa: F401
