@@ -15,7 +15,8 @@ kept = 1
 
 
 def __getattr__(name):
-    return moved(__name__, {"squareroot": "math:sqrt", "maths": "math", "gone": "math:gone", "far": "turtle:forward"}, name)
+    places = {"squareroot": "math:sqrt", "maths": "math", "gone": "math:gone", "far": "turtle:forward"}
+    return moved(__name__, places, name)
 """
 USER = """
 from {old} import squareroot
