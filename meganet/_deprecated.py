@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 
 def moved(module: str, places: Mapping[str, str], name: str) -> Any:
@@ -47,24 +50,55 @@ def moved(module: str, places: Mapping[str, str], name: str) -> Any:
     return value
 
 
-def moved_module(old: str, new: str) -> None:
-    """Let the module `new` be imported under the name `old` as well: its names come with a `DeprecationWarning`.
+def moved_modules(package: str, places: Mapping[str, str]) -> None:
+    """Let the whole modules among `places` be imported by their old names as well: what is asked of them warns.
 
-    A stand-in is put where ``import`` looks first, as `os` does for ``os.path``. So the old name needs no file.
+    A stand-in is put where ``import`` looks first, as `os` does for ``os.path``. So an old name needs no file.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package in which they were.
+    places : mapping of str to str
+        As in `moved`, which the package's ``__getattr__`` calls with it; places of other names are passed over.
 
     Examples
     --------
-    >>> moved_module("meganet.oldmath", "math")
+    >>> moved_modules("meganet", {"oldmath": "math"})
     >>> with warnings.catch_warnings(action="ignore"):
     ...     from meganet.oldmath import sqrt
     >>> sqrt(4)
     2.0
     """
+    for name, place in places.items():
+        if ":" not in place:
+            old = f"{package}.{name}"
+            sys.modules[old] = stand_in = ModuleType(old, f"Now `{place}`.")
+            stand_in.__dict__["__getattr__"] = _names_of(old, place)
 
+
+def _names_of(old: str, place: str) -> Callable[[str], Any]:
     def names(name: str) -> Any:
         # what tools look for in every module there is, such as __file__, is not asked of the new one
-        return moved(old, {} if name.startswith("_") else {name: f"{new}:{name}"}, name)
+        return moved(old, {} if name.startswith("_") else {name: f"{place}:{name}"}, name)
 
-    stand_in = ModuleType(old, f"Now `{new}`.")
-    stand_in.__dict__["__getattr__"] = names
-    sys.modules[old] = stand_in
+    return names
+
+
+def renamed(old: str, function: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """Return what is left under the old name of a function or method: its calls warn.
+
+    Examples
+    --------
+    >>> from math import sqrt
+    >>> squareroot = renamed("squareroot", sqrt)
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     squareroot(4)
+    2.0
+    """
+
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        warnings.warn(f"{old} is now {function.__qualname__}", DeprecationWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    return call

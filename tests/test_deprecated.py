@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from meganet._deprecated import moved_module
+from meganet._deprecated import moved_modules, renamed
 
 OLD = """
 from meganet._deprecated import moved
@@ -96,7 +96,8 @@ def test_a_module_is_found_under_its_old_name(modules):
     import math
 
     importlib.import_module("oldnames")
-    moved_module("oldnames.stood", "math")
+    moved_modules("oldnames", {"stood": "math", "squareroot": "math:sqrt"})
+    assert "oldnames.squareroot" not in sys.modules
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stood = importlib.import_module("oldnames.stood")
@@ -107,3 +108,18 @@ def test_a_module_is_found_under_its_old_name(modules):
     assert {warning.filename for warning in caught} == {__file__}
     with pytest.raises(ImportError):
         from oldnames.stood import unknown  # noqa: F401
+
+
+def test_a_method_may_be_called_by_its_old_name():
+    class Shape:
+        def __init__(self, side):
+            self.side = side
+
+        def area(self, times=1):
+            return times * self.side**2
+
+        surface = renamed("Shape.surface", area)
+
+    with pytest.warns(DeprecationWarning, match=r"^Shape\.surface is now .*Shape\.area$") as caught:
+        assert Shape(3).surface(times=2) == 18
+    assert [warning.filename for warning in caught] == [__file__]
