@@ -17,7 +17,23 @@ from meganet.linop.base import LinearOperator
 
 
 class Identity(LinearOperator):
-    """``I x = x`` on tensors of one shape; self-adjoint."""
+    """The identity, ``I x = x``, on tensors of one shape; self-adjoint.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        Shape of one example on both sides.
+
+    Examples
+    --------
+    >>> from meganet.linop import Difference, Identity
+    >>> D = Difference(3, axis=0)
+    >>> A = D.T @ D + 0.5 * Identity(3)
+    >>> A.tosparse().toarray()
+    array([[ 1.5, -1. ,  0. ],
+           [-1. ,  2.5, -1. ],
+           [ 0. , -1. ,  1.5]])
+    """
 
     takes_stacks = True
 
@@ -39,12 +55,32 @@ class Identity(LinearOperator):
 
 
 class Diagonal(LinearOperator):
-    """``D x = diagonal * x``, elementwise; self-adjoint.
+    """A diagonal matrix, ``D x = diagonal * x`` entry by entry; self-adjoint.
 
     Parameters
     ----------
     diagonal : array
-        The factors; its shape is the domain and the range, its dtype that of the operator.
+        The factors, float32 or float64; its shape is that of one example on both sides, its dtype the operator's.
+    backend : str or Backend, optional
+
+    Raises
+    ------
+    InputError
+        For an array of another backend, or in a product for an input of another dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Diagonal
+    >>> D = Diagonal(np.array([[1.0, 2.0], [4.0, 0.0]]))
+    >>> D.shape
+    (4, 4)
+    >>> D @ np.ones((2, 2))
+    array([[1., 2.],
+           [4., 0.]])
+    >>> D.solve_normal(np.ones((2, 2)))  # the pseudo-inverse of D.T D
+    array([[1.    , 0.25  ],
+           [0.0625, 0.    ]])
     """
 
     stores_numbers = takes_stacks = True
@@ -70,15 +106,35 @@ class Diagonal(LinearOperator):
 
 
 class BlockDiagonal(LinearOperator):
-    """``blockdiag(A_1, ..., A_m)`` on flat vectors: ``[x_1; ...; x_m] -> [A_1 x_1; ...; A_m x_m]``.
+    """The block diagonal matrix of operators, ``[x_1; ...; x_m] -> [A_1 x_1; ...; A_m x_m]`` on flat vectors.
 
-    The adjoint is ``blockdiag(A_1.T, ..., A_m.T)``. Each part of the vector is the C-order flattening of that
-    block's tensor.
+    The adjoint is the block diagonal of ``A_1.T, ..., A_m.T``. Each part of the vector is the C-order flattening of
+    that block's tensor.
 
     Parameters
     ----------
     operators : iterable of LinearOperator
         At least one, all of one dtype and backend.
+
+    Raises
+    ------
+    InputError
+        If there is none, or if their dtypes or backends differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import BlockDiagonal, Diagonal, Difference
+    >>> A = BlockDiagonal([Diagonal(np.array([2.0, 3.0])), Difference(3, axis=0)])
+    >>> A.shape
+    (4, 5)
+    >>> A.tosparse().toarray()
+    array([[ 2.,  0.,  0.,  0.,  0.],
+           [ 0.,  3.,  0.,  0.,  0.],
+           [ 0.,  0., -1.,  1.,  0.],
+           [ 0.,  0.,  0., -1.,  1.]])
+    >>> A @ np.array([1.0, 1.0, 0.0, 1.0, 4.0])
+    array([2., 3., 1., 3.])
     """
 
     def __init__(self, operators: Iterable[LinearOperator]) -> None:
@@ -121,16 +177,37 @@ class BlockDiagonal(LinearOperator):
 class Difference(LinearOperator):
     """Forward difference along one axis, ``(D x)_i = (x_{i+1} - x_i) / h``.
 
-    The adjoint is ``(D.T y)_i = (y_{i-1} - y_i) / h`` with ``y`` continued by zero. The result is one shorter along
-    the axis. Along the first axis of weights ordered in time this is the regulariser of smooth weights in time.
+    The result is one entry shorter along the axis. The adjoint is ``(D.T y)_i = (y_{i-1} - y_i) / h`` with ``y``
+    continued by zeros. Along the first axis of weights ordered in time, ``||D W||^2`` penalises weights that change
+    quickly in time.
 
     Parameters
     ----------
     domain_shape : tuple of int
     axis : int
-        Axis of the tensor, at least 2 long.
+        Axis of the tensor, with at least 2 entries; a negative one counts from the last.
     h : float
         Mesh width, from 1e-150 to 1e150.
+
+    Raises
+    ------
+    InputError
+        For an axis that the tensor does not have or that has a single entry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Difference
+    >>> Difference(4, axis=0).tosparse().toarray()
+    array([[-1.,  1.,  0.,  0.],
+           [ 0., -1.,  1.,  0.],
+           [ 0.,  0., -1.,  1.]])
+    >>> D = Difference((2, 4), axis=1, h=0.5)
+    >>> D @ np.array([[0.0, 1.0, 4.0, 9.0], [0.0, 0.0, 1.0, 1.0]])
+    array([[ 2.,  6., 10.],
+           [ 0.,  2.,  0.]])
+    >>> (D.T @ np.ones((5, 2, 3))).shape  # five examples at once
+    (5, 2, 4)
     """
 
     def __init__(
@@ -188,9 +265,9 @@ class Difference(LinearOperator):
         return x
 
     def eigenvalues(self) -> np.ndarray[Any, Any]:
-        """Return those of ``D.T D`` in one dimension, ``(2 - 2 cos(pi k / n)) / h^2``, on the host.
+        """Return the n eigenvalues of ``D.T D`` along the axis, ``(2 - 2 cos(pi k / n)) / h^2``, on the host.
 
-        The cosine transform along the axis has the eigenvectors.
+        The eigenvectors are the basis of the discrete cosine transform (DCT-II).
         """
         n = self.domain_shape[self.axis]
         return (2 - 2 * np.cos(np.pi * np.arange(n) / n)) / self.h**2
@@ -208,22 +285,35 @@ class Difference(LinearOperator):
 
 
 class Gradient(LinearOperator):
-    """Finite-difference gradient over the last two axes, separately for every image before them.
+    """Finite-difference gradient of images, which are the last two axes of a tensor.
 
-    ``x -> [d_1 x; d_2 x]``: forward differences along rows (divided by ``h[0]``) and along columns (divided by
-    ``h[1]``), each flattened and joined, so that the range is ``(..., (H-1) W + H (W-1))``. The adjoint is
-    ``[y_1; y_2] -> d_1.T y_1 + d_2.T y_2``, minus the divergence.
+    ``x -> [d_1 x; d_2 x]``: forward differences from row to row, divided by ``h[0]``, and from column to column,
+    divided by ``h[1]``, each flattened and then joined, so that the range is ``(..., (H-1) W + H (W-1))``. The adjoint
+    is ``[y_1; y_2] -> d_1.T y_1 + d_2.T y_2``, minus the divergence.
 
     Parameters
     ----------
     domain_shape : tuple of int
         ``(..., H, W)``. An axis of length 1, as of signals ``(..., 1, L)``, has no differences; one must be longer.
     h : float or pair of float
-        Mesh widths in rows and columns, from 1e-150 to 1e150.
+        Mesh width between rows and between columns, from 1e-150 to 1e150.
 
     Notes
     -----
     ``R(W) = alpha/2 ||Gradient @ W||^2`` is the regulariser of the thesis' section 3.2.1, ``opGrad`` in Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Gradient
+    >>> G = Gradient((2, 3, 4))  # two images of 3 x 4 pixels
+    >>> G.domain_shape, G.range_shape
+    ((2, 3, 4), (2, 17))
+    >>> x = np.arange(24.0).reshape(2, 3, 4)
+    >>> (G @ x)[0]  # 2 x 4 differences between rows, 3 x 3 between columns
+    array([4., 4., 4., 4., 4., 4., 4., 4., 1., 1., 1., 1., 1., 1., 1., 1., 1.])
+    >>> float(0.5 * np.sum((G @ x) ** 2))
+    137.0
     """
 
     def __init__(
