@@ -12,7 +12,20 @@ from meganet.backend import Array
 
 
 def adapted(operator: Any) -> Any:
-    """Return what `LinearOperator.aslinearoperator` does."""
+    """Return an operator as SciPy's, or CuPy's, linear operator; see `LinearOperator.aslinearoperator`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse.linalg import lsqr
+    >>> from meganet.linop import Matrix
+    >>> from meganet.linop.adapter import adapted
+    >>> A = adapted(Matrix([[2.0, 0.0], [0.0, 4.0], [0.0, 0.0]]))
+    >>> A.shape, A.dtype
+    ((3, 2), dtype('float64'))
+    >>> lsqr(A, np.array([2.0, 2.0, 5.0]))[0].round(6)
+    array([1. , 0.5])
+    """
     if operator.stack:
         _validate.reject("operator", "a single one, which has a matrix", f"a stack of {operator.stack[0]}")
     backend, made = operator.backend, {operator.dtype: operator}

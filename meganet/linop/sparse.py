@@ -14,7 +14,27 @@ from meganet.linop.tensor import Matrix
 
 
 class Pattern(NamedTuple):
-    """Where the nonzeros of a `Sparse` matrix stand, and its values in a basis: ``values = basis @ numbers``."""
+    """The places of the nonzeros of a `Sparse` matrix and a basis of its values, ``values = basis @ theta``.
+
+    Attributes
+    ----------
+    rows, columns : array of int, (nonzeros,)
+    shape : tuple of int
+        (m, n).
+    basis : array or SciPy sparse array, (nonzeros, parameters)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Pattern, Sparse
+    >>> basis = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # the first value and the last are one parameter
+    >>> pattern = Pattern(np.array([0, 1, 2]), np.array([1, 2, 0]), (3, 3), basis)
+    >>> values = pattern.basis @ np.array([5.0, 7.0])
+    >>> Sparse(values, pattern.rows, pattern.columns, pattern.shape).tosparse().toarray()
+    array([[0., 5., 0.],
+           [0., 0., 7.],
+           [5., 0., 0.]])
+    """
 
     rows: np.ndarray[Any, Any]
     columns: np.ndarray[Any, Any]
@@ -23,10 +43,10 @@ class Pattern(NamedTuple):
 
 
 def zero_padded_convolution(kernel_shape: Any, image_shape: Any) -> Pattern:
-    """Return the pattern of a convolution whose images are continued by zeros instead of periodically.
+    """Return the pattern of a convolution with zero padding, instead of a periodic boundary.
 
-    With ``Sparse(basis @ kernel.ravel(), rows, columns, shape)`` the flattened images (C, H, W) are correlated with the
-    stencils, as `CirculantConvolution` does inside of an image.
+    ``Sparse(basis @ kernel.ravel(), rows, columns, shape)`` maps flattened images (I, H, W) to flattened images
+    (O, H, W). Away from the boundary the result is that of `CirculantConvolution`.
 
     Parameters
     ----------
@@ -39,6 +59,20 @@ def zero_padded_convolution(kernel_shape: Any, image_shape: Any) -> Pattern:
     -------
     Pattern
         rows, columns, the matrix's shape (O H W, I H W), and the basis as a SciPy sparse array (nonzeros, O I k1 k2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Sparse, zero_padded_convolution
+    >>> pattern = zero_padded_convolution((1, 1, 1, 3), (1, 4))
+    >>> pattern.shape, pattern.basis.shape
+    ((4, 4), (10, 3))
+    >>> values = pattern.basis @ np.array([-1.0, 0.0, 1.0])
+    >>> Sparse(values, pattern.rows, pattern.columns, pattern.shape).tosparse().toarray()
+    array([[ 0.,  1.,  0.,  0.],
+           [-1.,  0.,  1.,  0.],
+           [ 0., -1.,  0.,  1.],
+           [ 0.,  0., -1.,  0.]])
     """
     outs, ins, k1, k2 = _validate.shape("kernel_shape", kernel_shape, ndim=4)
     _validate.odd_shape("kernel_shape", (k1, k2))
@@ -57,7 +91,7 @@ def zero_padded_convolution(kernel_shape: Any, image_shape: Any) -> Pattern:
 
 
 class Sparse(ParametricOperator):
-    """``(K x)[i] = sum of kernel[p] x[columns[p]] over the p with rows[p] = i``.
+    """A sparse matrix with its values as kernel, ``(K x)[i] = sum_{p: rows[p] = i} kernel[p] x[columns[p]]``.
 
     The adjoint exchanges rows and columns; in the kernel it is ``sum_n y[n, rows[p]] x[n, columns[p]]``. With
     `networks.Reparametrised` the values become ``Q theta``: ``sparseKernel`` of Meganet with its basis.
@@ -67,9 +101,27 @@ class Sparse(ParametricOperator):
     kernel : array, (nonzeros,)
         The values; float32 or float64.
     rows, columns : sequence of int, (nonzeros,)
-        Where they stand, counted from 0, on the host. Values at the same place add up.
+        Their places, counted from 0, on the host. Values at the same place add up.
     shape : pair of int
         (m, n).
+
+    Raises
+    ------
+    InputError
+        For no value at all, or for places that are no integers, too many, too few or outside the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Sparse
+    >>> K = Sparse(np.array([1.0, 2.0, 3.0]), rows=[0, 0, 1], columns=[0, 2, 1], shape=(2, 3))
+    >>> K.tosparse().toarray()
+    array([[1., 0., 2.],
+           [0., 3., 0.]])
+    >>> K @ np.array([1.0, 1.0, 10.0])
+    array([21.,  3.])
+    >>> K.kernel_adjoint(np.ones((5, 3)), np.ones((5, 2)))  # summed over five examples
+    array([5., 5., 5.])
     """
 
     def __init__(

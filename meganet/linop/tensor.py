@@ -1,4 +1,4 @@
-"""Fixed maps between tensors: explicit matrices, changes of shape, copies along axes, means removed."""
+"""Fixed maps between tensors: explicit matrices, changes of shape, copies along axes, removal of means."""
 
 from __future__ import annotations
 
@@ -18,23 +18,34 @@ from meganet.linop.base import LinearOperator
 
 
 class Matrix(LinearOperator):
-    """``A x`` with an explicit matrix between flattened tensors (C order); the adjoint is ``A' y``.
+    """An explicit matrix, ``A x``, between flattened tensors (C order); the adjoint is ``A' y``.
 
     Its numbers are kept in float64 on the host and rounded to the dtype of the input.
 
     Parameters
     ----------
     matrix : array or SciPy sparse array, (m, n)
-        On the host.
+        Real numbers, on the host.
     domain_shape, range_shape : tuple of int, optional
         Shapes with n and m entries; vectors if not given.
+
+    Raises
+    ------
+    InputError
+        For complex numbers, or shapes with another number of entries.
 
     Examples
     --------
     >>> import numpy as np
     >>> from meganet.linop import Matrix
-    >>> Matrix([[1.0, 2.0], [0.0, 3.0]]) @ np.array([1.0, 1.0])
-    array([3., 3.])
+    >>> A = Matrix([[1.0, 2.0], [0.0, 3.0], [4.0, 0.0]])
+    >>> A
+    Matrix((2,) -> (3,), float64, numpy)
+    >>> A @ np.array([1.0, 1.0])
+    array([3., 3., 4.])
+    >>> x = A.T @ np.ones((5, 3), dtype=np.float32)  # five examples at once
+    >>> x.shape, x.dtype
+    ((5, 2), dtype('float32'))
     """
 
     def __init__(
@@ -93,7 +104,7 @@ class Matrix(LinearOperator):
 
 
 class Reshape(LinearOperator):
-    """The same numbers in another order of axes and another shape; the adjoint puts them back.
+    """The same numbers in another shape and, if wanted, another order of axes; the adjoint puts them back.
 
     Parameters
     ----------
@@ -101,8 +112,27 @@ class Reshape(LinearOperator):
     range_shape : tuple of int, optional
         With as many entries; a vector if not given.
     axes : sequence of int, optional
-        Order of the domain's axes before the numbers are read in C order; as it is if not given. Reversed axes read
-        them as MATLAB does.
+        A permutation of the domain's axes, applied before the numbers are read in C order; their own order if not
+        given. Reversed axes read the numbers in MATLAB's order.
+
+    Raises
+    ------
+    InputError
+        For a range with another number of entries, or axes that are no permutation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Reshape
+    >>> Reshape((3, 28, 28)).range_shape
+    (2352,)
+    >>> A = Reshape((2, 3), axes=(1, 0))  # columns first, as MATLAB reads a matrix
+    >>> y = A @ np.array([[1, 2, 3], [4, 5, 6]], dtype=np.float64)
+    >>> y
+    array([1., 4., 2., 5., 3., 6.])
+    >>> A.T @ y
+    array([[1., 2., 3.],
+           [4., 5., 6.]])
     """
 
     def __init__(
@@ -138,7 +168,7 @@ class Reshape(LinearOperator):
 
 
 class Broadcast(LinearOperator):
-    """Copies of a small tensor along the other axes of a large one: the bias of every channel at all its pixels.
+    """Copies of a small tensor along the remaining axes of a large one, such as a channel's bias at all its pixels.
 
     Forward ``(B b)[i] = b[i at axes]``; the adjoint sums over the other axes.
 
@@ -146,7 +176,20 @@ class Broadcast(LinearOperator):
     ----------
     range_shape : tuple of int
     axes : sequence of int
-        Axes of the range along which `b` varies; its shape are their lengths. (0,) is ``opCNNBias`` of Meganet.
+        Axes of the range along which `b` varies; their lengths are the shape of `b`. (0,) is ``opCNNBias`` of Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Broadcast
+    >>> B = Broadcast((2, 3))  # two channels of three pixels each
+    >>> B @ np.array([1.0, -1.0])
+    array([[ 1.,  1.,  1.],
+           [-1., -1., -1.]])
+    >>> B.T @ np.ones((2, 3))
+    array([3., 3.])
+    >>> Broadcast((16, 28, 28)).domain_shape
+    (16,)
     """
 
     def __init__(
@@ -180,13 +223,25 @@ class Broadcast(LinearOperator):
 
 
 class RemoveMean(LinearOperator):
-    """Subtract the mean over some axes, ``P x = x - mean(x)``; an orthogonal projection, so self-adjoint.
+    """Subtraction of the mean over some axes, ``P x = x - mean(x)``: an orthogonal projection, so self-adjoint.
 
     Parameters
     ----------
     domain_shape : tuple of int
     axes : sequence of int
-        Over the last two axes of kernels (O, I, k1, k2) it is ``opRemoveAvg`` of Meganet.
+        Axes over which the mean is taken; the last two of kernels (O, I, k1, k2) give ``opRemoveAvg`` of Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import RemoveMean
+    >>> P = RemoveMean((2, 3), axes=(-1,))
+    >>> P @ np.array([[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]])
+    array([[-2., -1.,  3.],
+           [ 0.,  0.,  0.]])
+    >>> RemoveMean(2, axes=(0,)).tosparse().toarray()
+    array([[ 0.5, -0.5],
+           [-0.5,  0.5]])
     """
 
     takes_stacks = True
@@ -220,14 +275,32 @@ class RemoveMean(LinearOperator):
 
 
 class Kronecker(LinearOperator):
-    """``(A (x) B) X = A X B'`` on matrices X, whose C-order flattening the Kronecker product multiplies.
+    """The Kronecker product ``A (x) B`` as a map of matrices, ``X -> A X B'``; the adjoint is ``Y -> A' Y B``.
 
-    The adjoint is ``A' Y B``.
+    With C-order flattening, ``vec(A X B') = (A (x) B) vec(X)``.
 
     Parameters
     ----------
     left, right : LinearOperator
-        A and B, from vectors to vectors, of one dtype and backend.
+        A (m x n) and B (p x q), from vectors to vectors, of one dtype and backend: X is (n, q), A X B' is (m, p).
+
+    Raises
+    ------
+    InputError
+        For operators between other tensors than vectors, or of different dtypes or backends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Kronecker, Matrix
+    >>> A = Kronecker(Matrix([[1.0, -1.0]]), Matrix([[1.0, 0.0], [1.0, 1.0]]))
+    >>> A.domain_shape, A.range_shape
+    ((2, 2), (1, 2))
+    >>> A @ np.array([[3.0, 2.0], [1.0, 1.0]])
+    array([[2., 3.]])
+    >>> A.tosparse().toarray()
+    array([[ 1.,  0., -1.,  0.],
+           [ 1.,  1., -1., -1.]])
     """
 
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
