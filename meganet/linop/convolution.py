@@ -18,17 +18,17 @@ from meganet.linop.base import ParametricOperator
 
 
 class CirculantConvolution(ParametricOperator):
-    """Convolution ``K(kernel)`` of images with periodic boundary, from I to O channels.
+    """Convolution ``K(kernel)`` of images with periodic boundary conditions, from I to O channels.
 
     Forward, with the indices of ``x`` taken modulo the image::
 
         (K x)[n, o, i, j] = sum_{c, a, b} kernel[o, c, a, b] x[n, c, i + a - k1 // 2, j + b - k2 // 2]
 
-    that is a cross-correlation, without a flip, as in Meganet and PyTorch. Adjoint::
+    This is a cross-correlation, without a flip of the kernel, as in Meganet and PyTorch. Adjoint::
 
         (K' y)[n, c, i, j] = sum_{o, a, b} kernel[o, c, a, b] y[n, o, i - a + k1 // 2, j - b + k2 // 2]
 
-    and in the kernel ``sum_{n, i, j} y[n, o, i, j] x[n, c, i + a - k1 // 2, j + b - k2 // 2]``.
+    The adjoint in the kernel is ``sum_{n, i, j} y[n, o, i, j] x[n, c, i + a - k1 // 2, j + b - k2 // 2]``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class CirculantConvolution(ParametricOperator):
     image_shape : pair of int
         (H, W).
     stride : int or pair of int
-        Every how many pixels of the image a result is kept, from the first on: the range is
+        Distance in pixels between the results that are kept, from the first pixel on: the range is
         ``(O, ceil(H / s1), ceil(W / s2))``. The convolution is computed everywhere first.
     engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
@@ -61,6 +61,23 @@ class CirculantConvolution(ParametricOperator):
     largest are rare (a single one, 1/64 of all, 1/12 of those that are not zero), if a kernel has such outliers, or if
     a number is not finite: a pixel of 1e8, an infinity or a NaN then changes nothing beyond its 3x3 neighbourhood. With
     "winograd", and with "auto" on a GPU, it spoils whole tiles.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import CirculantConvolution
+    >>> CirculantConvolution(np.array([[[[-1.0, 0.0, 1.0]]]]), (1, 4)).tosparse().toarray()
+    array([[ 0.,  1.,  0., -1.],
+           [-1.,  0.,  1.,  0.],
+           [ 0., -1.,  0.,  1.],
+           [ 1.,  0., -1.,  0.]])
+    >>> K = CirculantConvolution(np.ones((16, 3, 3, 3)), (8, 8))
+    >>> x = np.ones((5, 3, 8, 8))
+    >>> y = K @ x
+    >>> y.shape, (K.T @ y).shape, K.kernel_adjoint(x, y).shape
+    ((5, 16, 8, 8), (5, 3, 8, 8), (16, 3, 3, 3))
+    >>> CirculantConvolution(K.kernel, (8, 8), stride=2).range_shape
+    (16, 4, 4)
     """
 
     def __init__(

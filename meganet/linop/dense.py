@@ -14,15 +14,34 @@ PIXELS_AT_ONCE = 128
 
 
 class Dense(ParametricOperator):
-    """``(K x)[n, k] = <kernel[k], x[n]>``: one inner product with the whole example for each output.
+    """A dense matrix, ``(K x)[n, k] = <kernel[k], x[n]>``: each output is an inner product with a whole example.
 
-    The adjoint is ``(K' y)[n] = sum_k y[n, k] kernel[k]``, in the kernel ``sum_n y[n, k] x[n]``.
+    The adjoint is ``(K' y)[n] = sum_k y[n, k] kernel[k]``; in the kernel it is ``sum_n y[n, k] x[n]``.
 
     Parameters
     ----------
     kernel : array, ``(K, *domain_shape)``
-        float32 or float64.
+        float32 or float64; its dtype is the operator's.
     backend : str or Backend, optional
+
+    Raises
+    ------
+    InputError
+        For a kernel with a single axis, of another dtype or of another backend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Dense
+    >>> K = Dense(np.ones((10, 3, 8, 8)))
+    >>> K.domain_shape, K.range_shape, K.shape
+    ((3, 8, 8), (10,), (10, 192))
+    >>> x = np.ones((5, 3, 8, 8))
+    >>> y = K @ x
+    >>> y.shape, (K.T @ y).shape, K.kernel_adjoint(x, y).shape
+    ((5, 10), (5, 3, 8, 8), (10, 3, 8, 8))
+    >>> float(y[0, 0])
+    192.0
     """
 
     def __init__(self, kernel: Array, backend: str | Backend | None = None) -> None:

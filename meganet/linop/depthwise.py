@@ -16,17 +16,37 @@ from meganet.linop.base import ParametricOperator
 
 
 class DepthwiseConvolution(ParametricOperator):
-    """Periodic convolution channel by channel, without a sum over channels.
+    """Periodic convolution of every channel with its own stencil, without a sum over channels.
 
     Forward ``(K x)[n, c, i, j] = sum_{a, b} kernel[c, a, b] x[n, c, i + a - k1 // 2, j + b - k2 // 2]`` with indices
-    modulo the image; the adjoint shifts the other way; in the kernel it is the sum over n, i, j of the products.
+    modulo the image; the adjoint shifts the other way. The adjoint in the kernel is
+    ``sum_{n, i, j} y[n, c, i, j] x[n, c, i + a - k1 // 2, j + b - k2 // 2]``.
 
     Parameters
     ----------
     kernel : array, (C, k1, k2)
-        float32 or float64, odd sizes, no larger than the image.
+        float32 or float64, odd sizes, no larger than the image. Its dtype is the operator's.
     image_shape : pair of int
         (H, W).
+
+    Raises
+    ------
+    InputError
+        For an even kernel size, a kernel larger than the image, another dtype or a foreign array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import DepthwiseConvolution
+    >>> kernel = np.array([[[0.0, 1.0, 0.0]], [[-1.0, 0.0, 1.0]]])  # (2, 1, 3)
+    >>> K = DepthwiseConvolution(kernel, (1, 4))
+    >>> K.shape
+    (8, 8)
+    >>> x = np.array([0.0, 1.0, 4.0, 9.0]) * np.ones((2, 1, 4))
+    >>> (K @ x)[1]
+    array([[-8.,  4.,  8., -4.]])
+    >>> K.kernel_adjoint(x[None], x[None]).shape
+    (2, 1, 3)
     """
 
     def __init__(self, kernel: Array, image_shape: Any, backend: str | Backend | None = None) -> None:

@@ -14,7 +14,7 @@ from meganet.linop.base import LinearOperator
 
 
 class AveragePooling(LinearOperator):
-    """Mean over blocks of ``f1 x f2`` pixels, stride equal to the block, no weights.
+    """Mean over blocks of ``f1 x f2`` pixels that do not overlap; no weights.
 
     Forward ``y[n, c, i, j] = mean of x[n, c, f1 i : f1 (i+1), f2 j : f2 (j+1)]``; the adjoint spreads each value
     evenly over its block, ``x[n, c, i, j] = y[n, c, i // f1, j // f2] / (f1 f2)``.
@@ -25,6 +25,25 @@ class AveragePooling(LinearOperator):
         (C, H, W); H and W must be multiples of the factors.
     factor : int or pair of int
         Block size in rows and columns.
+
+    Raises
+    ------
+    InputError
+        For a height or width that is no multiple of the block's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import AveragePooling
+    >>> M = AveragePooling((3, 28, 28))
+    >>> M.range_shape, M.shape
+    ((3, 14, 14), (588, 2352))
+    >>> A = AveragePooling((1, 2, 4), factor=(2, 2))
+    >>> A @ np.array([[[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]])
+    array([[[2.5, 4.5]]])
+    >>> A.tosparse().toarray()
+    array([[0.25, 0.25, 0.  , 0.  , 0.25, 0.25, 0.  , 0.  ],
+           [0.  , 0.  , 0.25, 0.25, 0.  , 0.  , 0.25, 0.25]])
     """
 
     takes_stacks = True
