@@ -9,7 +9,24 @@ from meganet.backend import Array, Backend
 
 
 class Activation(ABC):
-    """A function of one real variable, applied to every entry."""
+    """A function ``sigma`` of one real variable, applied to every entry.
+
+    A new one defines `value`, `evaluate` and `second_derivative` and is handed to a layer in the place of a name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import Activation, ActivationLayer
+    >>> class Square(Activation):
+    ...     def value(self, backend, z):
+    ...         return z * z
+    ...     def evaluate(self, backend, z):
+    ...         return z * z, 2 * z
+    ...     def second_derivative(self, backend, z):
+    ...         return backend.xp.full_like(z, 2)
+    >>> ActivationLayer(3, Square())(np.zeros(0), np.array([[-1.0, 2.0, 3.0]]))
+    array([[1., 4., 9.]])
+    """
 
     #: Whether the second derivative is anything but zero.
     curved = True
@@ -31,7 +48,16 @@ class Activation(ABC):
 
 
 class Identity(Activation):
-    """``sigma(z) = z``."""
+    """The identity, ``sigma(z) = z``, of layers without a nonlinearity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.layers.activations import Identity
+    >>> Identity().evaluate(get_backend("numpy"), np.array([-1.0, 2.0]))
+    (array([-1.,  2.]), None)
+    """
 
     curved = False
 
@@ -49,7 +75,16 @@ class Identity(Activation):
 
 
 class ReLU(Activation):
-    """``sigma(z) = max(z, 0)``; the derivative at 0 is 1, as in Meganet."""
+    """The rectified linear unit, ``sigma(z) = max(z, 0)``; its derivative at 0 is 1, as in Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.layers.activations import ReLU
+    >>> ReLU().evaluate(get_backend("numpy"), np.array([-1.0, 0.0, 2.0]))
+    (array([0., 0., 2.]), array([False,  True,  True]))
+    """
 
     curved = False
 
@@ -73,14 +108,25 @@ class ReLU(Activation):
 
 
 class SmoothReLU(Activation):
-    """``max(z, 0)`` with its kink rounded: ``z^2 / (4 eta) + z / 2 + eta / 4`` where ``|z| <= eta``.
+    """``max(z, 0)`` with its kink smoothed: ``z^2 / (4 eta) + z / 2 + eta / 4`` where ``|z| <= eta``.
 
     The derivative is ``z / (2 eta) + 1/2`` there, the second derivative ``1 / (2 eta)``.
 
     Parameters
     ----------
     eta : float
-        Half the width of the rounded part, positive.
+        Half the width of the smoothed part, positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.layers import SmoothReLU
+    >>> y, slope = SmoothReLU(eta=0.5).evaluate(get_backend("numpy"), np.array([-1.0, 0.0, 2.0]))
+    >>> y
+    array([0.   , 0.125, 2.   ])
+    >>> slope
+    array([0. , 0.5, 1. ])
     """
 
     def __init__(self, eta: float = 0.1) -> None:
@@ -90,7 +136,7 @@ class SmoothReLU(Activation):
         return f"SmoothReLU({self.eta})"
 
     def value(self, backend: Backend, z: Array) -> Array:
-        """Return the rounded max(z, 0)."""
+        """Return the smoothed max(z, 0)."""
         return self.evaluate(backend, z)[0]
 
     def evaluate(self, backend: Backend, z: Array) -> tuple[Array, Array]:
@@ -111,7 +157,17 @@ class SmoothReLU(Activation):
 
 
 class Tanh(Activation):
-    """``sigma(z) = tanh(z)``."""
+    """The hyperbolic tangent, ``sigma(z) = tanh(z)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.layers.activations import Tanh
+    >>> y, slope = Tanh().evaluate(get_backend("numpy"), np.array([-1.0, 0.0, 1.0]))
+    >>> y.round(3), slope.round(3)
+    (array([-0.762,  0.   ,  0.762]), array([0.42, 1.  , 0.42]))
+    """
 
     def value(self, backend: Backend, z: Array) -> Array:
         """Return tanh(z)."""
@@ -138,7 +194,27 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation_of(argument: str, activation: str | Activation) -> Activation:
-    """Return an activation by name, or the one that is given."""
+    """Return an activation by name, or the one that is given.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument for the error message.
+    activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> from meganet.layers.activations import SmoothReLU, activation_of
+    >>> type(activation_of("activation", "relu")).__name__
+    'ReLU'
+    >>> activation_of("activation", SmoothReLU(0.5))
+    SmoothReLU(0.5)
+    """
     if isinstance(activation, Activation):
         return activation
     return ACTIVATIONS[_validate.choice(argument, activation, ACTIVATIONS)]

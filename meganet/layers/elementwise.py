@@ -1,4 +1,4 @@
-"""Layers that act on every entry: activation, bias, scaling. Larger layers are chains of such parts."""
+"""Layers that act entry by entry: activation, bias, scaling. Larger layers are chains of such parts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,27 @@ from meganet.linop import Broadcast, LinearOperator
 
 
 class ActivationLayer(Layer):
-    """``y = sigma(x)``, no weights.
+    """An activation function of every entry, ``y = sigma(x)``; no weights.
 
-    With ``s = sigma'(x)``: ``jvp`` is ``s * dx``, ``vjp`` is ``s * dy``, `curvature` ``sigma''(x) * dx * dy``.
+    With ``s = sigma'(x)``: `jvp` is ``s * dx``, `vjp` is ``s * dy`` and `curvature` is ``sigma''(x) * dx * dy``.
 
     Parameters
     ----------
     domain_shape : tuple of int
     activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ActivationLayer
+    >>> layer = ActivationLayer((2, 3, 3), "relu")
+    >>> x = np.random.default_rng(0).standard_normal((5, 2, 3, 3))
+    >>> y, tape = layer.forward(np.zeros(0), x)
+    >>> y.shape, float(y.min())
+    ((5, 2, 3, 3), 0.0)
+    >>> dtheta, dx = layer.vjp(np.ones_like(y), tape)
+    >>> dtheta.shape, np.array_equal(dx, x >= 0)
+    ((0,), True)
     """
 
     def __init__(
@@ -59,15 +72,35 @@ class ActivationLayer(Layer):
 
 
 class BiasLayer(Layer):
-    """``y = x + B b`` with weights b and a fixed operator B, the same for all examples.
+    """A bias, ``y = x + B b``, with weights b and a fixed operator B; the same for all examples.
 
-    ``jvp`` is ``dx + B db``; ``vjp`` is ``db = B' sum of dy`` over the examples and ``dx = dy``; no curvature.
+    `jvp` is ``dx + B db``; `vjp` is ``db = B' (sum of dy over the examples)`` and ``dx = dy``; the curvature is zero.
 
     Parameters
     ----------
     domain_shape : tuple of int
     operator : LinearOperator, optional
         B, from a tensor of weights to one example; one weight for each channel (`linop.Broadcast`) if not given.
+
+    Raises
+    ------
+    InputError
+        For an operator whose range is not `domain_shape`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import BiasLayer
+    >>> layer = BiasLayer((2, 3, 3))
+    >>> print(layer.parameters)
+    bias   2  2
+    total     2
+    >>> y, tape = layer.forward(np.array([1.0, -1.0]), np.zeros((5, 2, 3, 3)))
+    >>> y[0, :, 0, 0]
+    array([ 1., -1.])
+    >>> dtheta, dx = layer.vjp(np.ones_like(y), tape)
+    >>> dtheta  # summed over 5 examples of 9 pixels
+    array([45., 45.])
     """
 
     def __init__(
@@ -109,7 +142,20 @@ class BiasLayer(Layer):
 
 
 def resized_bias(operator: LinearOperator, domain_shape: tuple[int, ...]) -> LinearOperator:
-    """Return a bias' operator for examples of another shape: one that is the same along the axes that change."""
+    """Return the operator of a bias for examples of another shape.
+
+    Raises
+    ------
+    InputError
+        For another shape and an operator that is no `linop.Broadcast`: only copies along axes fit axes of any length.
+
+    Examples
+    --------
+    >>> from meganet.layers.elementwise import resized_bias
+    >>> from meganet.linop import Broadcast
+    >>> resized_bias(Broadcast((16, 28, 28)), (16, 14, 14))
+    Broadcast((16,) -> (16, 14, 14), float64, numpy)
+    """
     if tuple(domain_shape) == operator.range_shape:
         return operator
     if not isinstance(operator, Broadcast):
@@ -118,16 +164,31 @@ def resized_bias(operator: LinearOperator, domain_shape: tuple[int, ...]) -> Lin
 
 
 class ScalingLayer(Layer):
-    """``y = s x`` with a factor for every place along some axes of an example: diagonal scaling.
+    """A diagonal scaling, ``y = s x``, with one factor for each place along some axes of an example.
 
-    ``jvp`` is ``ds x + s dx``; ``vjp`` is ``ds = sum of x dy`` over the examples and other axes, ``dx = s dy``;
-    `curvature` is ``(sum of dx dy, ds dy)``. Initial weights are 1.
+    `jvp` is ``ds x + s dx``; `vjp` is ``ds = sum of x dy`` over the examples and the other axes, and ``dx = s dy``;
+    `curvature` is ``(sum of dx dy, ds dy)``. The initial factors are 1.
 
     Parameters
     ----------
     domain_shape : tuple of int
     axes : sequence of int
         Axes of an example along which the factors vary: (0,) for one per channel, (1, 2) for one per pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ScalingLayer, he_normal
+    >>> layer = ScalingLayer((2, 3, 3))
+    >>> theta = he_normal(layer, np.random.default_rng(0))
+    >>> theta
+    array([1., 1.])
+    >>> y, tape = layer.forward(3 * theta, np.ones((5, 2, 3, 3)))
+    >>> float(y.max())
+    3.0
+    >>> dtheta, dx = layer.vjp(np.ones_like(y), tape)
+    >>> dtheta, dx.shape
+    (array([45., 45.]), (5, 2, 3, 3))
     """
 
     def __init__(self, domain_shape: Any, axes: Sequence[int] = (0,), *, backend: str | Backend | None = None) -> None:
