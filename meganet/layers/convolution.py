@@ -12,7 +12,7 @@ from meganet.linop import CirculantConvolution
 
 
 class ConvolutionLayer(AffineLayer):
-    """Periodic convolution, bias, activation: ``sigma(K(kernel) x + b)`` with `linop.CirculantConvolution`.
+    """Periodic convolution, bias and activation, ``sigma(K(kernel) x + b)`` with `linop.CirculantConvolution`.
 
     Parameters
     ----------
@@ -25,10 +25,32 @@ class ConvolutionLayer(AffineLayer):
     bias : bool
         One number per output channel; the thesis' networks have none.
     stride : int or pair of int
-        Every how many pixels of the image there is a result.
+        Distance in pixels between results, from the first pixel on.
     engine : {"auto", "winograd", "direct", "sparse"}
         See `linop.CirculantConvolution`.
     backend : str or Backend, optional
+
+    Raises
+    ------
+    InputError
+        For an even kernel size or a kernel larger than the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ConvolutionLayer, he_normal
+    >>> layer = ConvolutionLayer((3, 8, 8), 16, bias=True)
+    >>> layer
+    ConvolutionLayer((3, 8, 8) -> (16, 8, 8), relu, bias)
+    >>> print(layer.parameters)
+    kernel  16x3x3x3  432
+    bias    16         16
+    total             448
+    >>> theta = he_normal(layer, np.random.default_rng(0))
+    >>> y, tape = layer.forward(theta, np.ones((5, 3, 8, 8)))
+    >>> dtheta, dx = layer.vjp(y, tape)
+    >>> y.shape, dtheta.shape, dx.shape
+    ((5, 16, 8, 8), (448,), (5, 3, 8, 8))
     """
 
     def __init__(

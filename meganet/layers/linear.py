@@ -12,17 +12,32 @@ from meganet.linop import Dense
 
 
 class DenseLayer(AffineLayer):
-    """Fully connected layer ``sigma(K x + b)`` with `linop.Dense`; with the identity it is the affine classifier.
+    """The fully connected layer ``sigma(K x + b)`` with `linop.Dense`; with the identity, the affine classifier.
 
     Parameters
     ----------
     domain_shape : int or tuple of int
-        Shape of one example; images keep their shape, so the kernel is (K, C, H, W).
+        Shape of one example; images are not flattened, so their kernel is (K, C, H, W).
     outputs : int
         Number K of outputs.
     activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
     bias : bool
     backend : str or Backend, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import DenseLayer, he_normal
+    >>> layer = DenseLayer((1, 8, 8), 10)
+    >>> print(layer.parameters)
+    kernel  10x1x8x8  640
+    bias    10         10
+    total             650
+    >>> theta = he_normal(layer, np.random.default_rng(0))
+    >>> y, tape = layer.forward(theta, np.ones((5, 1, 8, 8)))
+    >>> dtheta, dx = layer.vjp(y, tape)
+    >>> y.shape, dtheta.shape, dx.shape
+    ((5, 10), (650,), (5, 1, 8, 8))
     """
 
     def __init__(
