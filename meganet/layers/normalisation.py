@@ -13,17 +13,33 @@ from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 
 AXES = ("examples", "channels", "pixels")
-"""What one can take means over: the batch, the first axis of an example, the axes after it."""
+"""What means are taken over: the batch, the first axis of an example, the axes after it."""
 
 
 class Statistics(NamedTuple):
-    """Mean and variance of a batch, arrays that broadcast against one example of it."""
+    """Mean and variance of a batch, arrays that broadcast against one example.
+
+    Attributes
+    ----------
+    mean, variance : array
+        For examples (C, H, W): (C, 1, 1) for means over examples and pixels, (C, H, W) for those over examples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import NormalisationLayer, Statistics
+    >>> layer = NormalisationLayer((2, 3, 3), ("examples", "pixels"))
+    >>> running = Statistics(np.zeros((2, 1, 1)), np.ones((2, 1, 1)))
+    >>> running = running.updated(layer.statistics(np.full((5, 2, 3, 3), 10.0)), momentum=0.9)
+    >>> running.mean.shape, running.mean.ravel(), running.variance.ravel()
+    ((2, 1, 1), array([1., 1.]), array([0.9, 0.9]))
+    """
 
     mean: Array
     variance: Array
 
     def updated(self, new: Statistics, momentum: float) -> Statistics:
-        """Return the running statistics ``momentum * old + (1 - momentum) * new``."""
+        """Return running statistics, ``momentum * old + (1 - momentum) * new``, for a momentum from 0 to 1."""
         weight = _validate.real("momentum", momentum, minimum=0)
         if weight > 1:
             _validate.reject("momentum", "a number from 0 to 1", repr(momentum))
@@ -31,10 +47,10 @@ class Statistics(NamedTuple):
 
 
 class NormalisationLayer(Layer):
-    """``y = (x - m) / sqrt(v + eps)`` with mean m and variance v of the entries `over` which it normalises.
+    """Normalisation ``y = (x - m) / sqrt(v + eps)``, with mean m and variance v over some of the axes.
 
     The variance is the mean of squares, without Bessel's correction. With ``r = 1 / sqrt(v + eps)`` and M the mean
-    over the same entries the Jacobian is symmetric, ``J u = r (u - M u - y M(y u))``, so `jvp` and `vjp` are one map;
+    over the same axes the Jacobian is symmetric, ``J u = r (u - M u - y M(y u))``, so `jvp` and `vjp` are one map;
     its derivative along dx is, with ``dy = J dx`` and ``dr = -r^2 M(y dx)``,
     ``dr / r J u - r (dy M(y u) + y M(dy u))``. No weights: chain a `ScalingLayer` and a `BiasLayer` behind it.
 
@@ -43,16 +59,32 @@ class NormalisationLayer(Layer):
     domain_shape : tuple of int
         (C, ...): channels first, the other axes are pixels.
     over : sequence of {"examples", "channels", "pixels"}
-        ("examples", "pixels") is batch normalisation, ("pixels",) instance normalisation, ("channels", "pixels") that
-        of each example; ("examples",) alone is ``batchNormLayer`` of Meganet, which takes each pixel for itself.
+        What the mean is taken over. ("examples", "pixels") is batch normalisation, ("pixels",) instance normalisation,
+        ("channels", "pixels") layer normalisation; ("examples",) alone, with statistics of its own for each pixel, is
+        ``batchNormLayer`` of Meganet.
     eps : float
         Positive.
 
     Notes
     -----
-    Over examples the result depends on the whole batch. Such a layer in a network keeps an objective from splitting its
-    batches; for single examples `frozen` makes a layer with fixed statistics, such as running ones, and `frozen_on` a
-    whole network with those of a batch.
+    Over examples the result depends on the whole batch, and an objective of a network with such a layer does not split
+    its batches. For single examples `frozen` makes a layer with fixed statistics, such as running ones, and
+    `frozen_on` a whole network with those of a batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import NormalisationLayer
+    >>> layer = NormalisationLayer((2, 3, 3), ("examples", "pixels"))
+    >>> x = 7 + np.random.default_rng(0).standard_normal((5, 2, 3, 3))
+    >>> y, tape = layer.forward(np.zeros(0), x)
+    >>> y.shape, abs(y.mean(axis=(0, 2, 3))).round(6), y.std(axis=(0, 2, 3)).round(2)
+    ((5, 2, 3, 3), array([0., 0.]), array([1., 1.]))
+    >>> dtheta, dx = layer.vjp(np.ones_like(y), tape)
+    >>> dtheta.shape, float(abs(dx).max().round(6))  # the sum of y is 0 for every x
+    ((0,), 0.0)
+    >>> layer.statistics(x).mean.shape
+    (2, 1, 1)
     """
 
     def __init__(
@@ -83,7 +115,7 @@ class NormalisationLayer(Layer):
         return type(self)(domain_shape, self.over, eps=self.eps, backend=self.backend)
 
     def statistics(self, x: Array) -> Statistics:
-        """Return mean and variance of a batch (N, ...), for a layer that normalises over the examples."""
+        """Return mean and variance of a batch ``(N, *domain_shape)``, for a layer that normalises over examples."""
         self._over_examples()
         mean = self._mean(x)
         centred = x - mean
@@ -91,7 +123,7 @@ class NormalisationLayer(Layer):
         return Statistics(mean[0], variance[0])
 
     def frozen(self, statistics: Statistics) -> FixedNormalisationLayer:
-        """Return the layer with fixed statistics of a batch."""
+        """Return the layer with fixed statistics, for a layer that normalises over examples."""
         self._over_examples()
         return FixedNormalisationLayer(self.domain_shape, statistics, eps=self.eps, backend=self.backend)
 
@@ -143,16 +175,32 @@ class NormalisationLayer(Layer):
 
 
 class FixedNormalisationLayer(Layer):
-    """``y = (x - m) / sqrt(v + eps)`` with mean m and variance v that do not depend on x: an affine map, no weights.
+    """Normalisation with fixed statistics, ``y = (x - m) / sqrt(v + eps)``: an affine map without weights.
 
     Parameters
     ----------
     domain_shape : tuple of int
         (C, ...).
     statistics : Statistics
-        Arrays on the backend that broadcast against one example; examples of the other dtype take them rounded to it.
+        Mean m and variance v, arrays on the backend that broadcast against one example. They are rounded to the dtype
+        of the examples.
     eps : float
         Positive.
+
+    Raises
+    ------
+    InputError
+        For statistics that do not broadcast against `domain_shape`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import FixedNormalisationLayer, Statistics
+    >>> statistics = Statistics(np.array([[[2.0]], [[3.0]]]), np.array([[[4.0]], [[1.0]]]))  # (2, 1, 1) each
+    >>> layer = FixedNormalisationLayer((2, 8, 8), statistics)
+    >>> y = layer(np.zeros(0), np.full((5, 2, 8, 8), 6.0))
+    >>> y.shape, y[0, :, 0, 0].round(2)
+    ((5, 2, 8, 8), array([2., 3.]))
     """
 
     def __init__(
@@ -205,10 +253,10 @@ def _broadcasts(shape: tuple[int, ...], domain: tuple[int, ...]) -> bool:
 
 
 class TVNormalisationLayer(NormalisationLayer):
-    """``y = x / sqrt(sum over channels of x^2 + eps)``: every pixel's vector of channels gets length 1.
+    """Normalisation of each pixel's vector of channels to length 1, ``y = x / sqrt(sum of x^2 over channels + eps)``.
 
-    The Jacobian is ``J u = r (u - y S(y u))`` with S the sum over channels in the place of M; no mean is removed.
-    ``tvNormLayer`` of Meganet.
+    The Jacobian is ``J u = r (u - y S(y u))``, with ``r = 1 / sqrt(S(x^2) + eps)`` and S the sum over channels; no mean
+    is removed. ``tvNormLayer`` of Meganet.
 
     Parameters
     ----------
@@ -216,6 +264,16 @@ class TVNormalisationLayer(NormalisationLayer):
         (C, ...).
     eps : float
         Positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import TVNormalisationLayer
+    >>> layer = TVNormalisationLayer((2, 8, 8))
+    >>> x = np.random.default_rng(0).standard_normal((5, 2, 8, 8))
+    >>> y = layer(np.zeros(0), 100 * x)
+    >>> y.shape, np.allclose(np.linalg.norm(y, axis=1), 1, atol=0.01)
+    ((5, 2, 8, 8), True)
     """
 
     def __init__(self, domain_shape: Any, *, eps: float = 1e-3, backend: str | Backend | None = None) -> None:

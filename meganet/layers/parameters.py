@@ -13,17 +13,26 @@ from meganet.backend import Array
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named array of weights.
+    """The name, the shape and the purpose of one array of weights.
 
     Attributes
     ----------
     name : str
     shape : tuple of int
     role : {"stencil", "matrix", "bias", "scale", "coefficients"}
-        What the numbers do: a change of grid and the initial weights treat convolution stencils, matrices, biases,
-        factors and coefficients in a basis differently.
+        What the numbers are: stencils of convolutions, matrices, biases, factors or coefficients in a basis. A change
+        of grid and the initial weights treat them differently.
     fan_in : int
-        How many products are summed for one output; He's initialisation divides by it. 0 for a bias or a factor.
+        Number of products that are summed for one output; He's initialisation divides by it. 0 for a bias or a factor.
+
+    Examples
+    --------
+    >>> from meganet.layers import Parameter, Parameters
+    >>> kernel = Parameter("kernel", (16, 3, 3, 3), "stencil", fan_in=27)
+    >>> kernel.size
+    432
+    >>> Parameters([kernel, Parameter("bias", (16,), "bias")]).size
+    448
     """
 
     name: str
@@ -45,10 +54,14 @@ class Parameters(tuple[Parameter, ...]):
     >>> import numpy as np
     >>> from meganet.layers import ConvolutionLayer
     >>> layer = ConvolutionLayer((1, 4, 4), 2, bias=True)
+    >>> print(layer.parameters)
+    kernel  2x1x3x3  18
+    bias    2         2
+    total            20
     >>> theta = np.zeros(layer.parameters.size)
-    >>> layer.parameters.view(theta)["bias"][:] = 7
-    >>> float(theta.sum())
-    14.0
+    >>> layer.parameters.view(theta)["bias"][:] = 7  # a view: writes into theta
+    >>> theta[-3:]
+    array([0., 7., 7.])
     """
 
     @cached_property
@@ -64,7 +77,12 @@ class Parameters(tuple[Parameter, ...]):
     def view(self, theta: Array) -> dict[str, Array]:
         """Return the named arrays as views into the flat vector `theta`: they share its memory.
 
-        Of a stack of vectors, (T, size), the views have the axis T in front.
+        For a stack of vectors, (T, size), the views have the axis T in front.
+
+        Raises
+        ------
+        InputError
+            For a vector of another length or one that is not contiguous.
         """
         _validate.plain("theta", theta)
         lead = ("T",) if getattr(theta, "ndim", 1) == 2 else ()
@@ -89,7 +107,7 @@ class Parameters(tuple[Parameter, ...]):
 
     @classmethod
     def joined(cls, parts: Mapping[str, Parameters]) -> Parameters:
-        """Return the parameters of several parts in a row, their names prefixed by ``part.``."""
+        """Return the parameters of several parts one after the other, their names prefixed by ``part.``."""
         return cls(
             Parameter(f"{prefix}.{p.name}", p.shape, p.role, p.fan_in) for prefix, part in parts.items() for p in part
         )

@@ -1,4 +1,4 @@
-"""Layers whose domain_shape is left out: ``ConvolutionLayer(..., 64)``."""
+"""Layers whose domain_shape is left open: ``ConvolutionLayer(..., 64)``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Unshaped:
-    """A layer without its domain_shape: a function ``domain_shape -> Layer``.
+    """A layer whose domain_shape is left open: a function ``domain_shape -> Layer``.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ class Unshaped:
     Raises
     ------
     TypeError
-        As the class does, for arguments that are missing or that it does not have.
+        For missing or unknown arguments, as from the class itself.
     InputError
-        For a class that takes something else first.
+        For a class whose first argument is another one.
 
     Examples
     --------
-    >>> from meganet import ConvolutionLayer
+    >>> from meganet.layers import ConvolutionLayer
     >>> layer = ConvolutionLayer(..., 64)
     >>> layer
     ConvolutionLayer(..., 64)
@@ -51,7 +51,7 @@ class Unshaped:
             expected.bind(*args, **kwargs)
 
     def __call__(self, domain_shape: tuple[int, ...]) -> Layer:
-        """Return the layer for examples of a shape."""
+        """Return the layer for examples of shape `domain_shape`."""
         if self.args and self.args[0] is ...:
             return self.layer_type(domain_shape, *self.args[1:], **self.kwargs)
         return self.layer_type(*self.args, **{**self.kwargs, "domain_shape": domain_shape})
@@ -62,7 +62,19 @@ class Unshaped:
 
 
 class LayerType(ABCMeta):
-    """The type of classes of layers: called with ``...`` as domain_shape, a class gives an `Unshaped` layer."""
+    """The metaclass of layers: a class that is called with ``...`` as domain_shape returns an `Unshaped` layer.
+
+    Examples
+    --------
+    >>> from meganet.layers import DenseLayer
+    >>> from meganet.layers.unshaped import LayerType
+    >>> isinstance(DenseLayer, LayerType)
+    True
+    >>> DenseLayer(..., 10)
+    DenseLayer(..., 10)
+    >>> DenseLayer(domain_shape=..., outputs=10)((1, 8, 8))
+    DenseLayer((1, 8, 8) -> (10,), identity, bias)
+    """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Return a layer, or an `Unshaped` one."""
