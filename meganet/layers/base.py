@@ -13,9 +13,18 @@ from meganet.layers.unshaped import LayerType
 
 
 class Tape(NamedTuple):
-    """What `Layer.forward` hands to the products: the layer's own record, and the batch that it belongs to.
+    """What `Layer.forward` hands to the products: the layer's own record, and the shape and dtype of the batch.
 
-    `batch` is (N,), or (T, N) for a stack of T trials.
+    `batch` is (N,), or (T, N) for a stack of T weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ScalingLayer
+    >>> layer = ScalingLayer((2, 8, 8))
+    >>> y, tape = layer.forward(np.ones(2), np.ones((5, 2, 8, 8)))
+    >>> tape.batch, tape.dtype
+    ((5,), dtype('float64'))
     """
 
     record: Any
@@ -52,6 +61,22 @@ class Layer(metaclass=LayerType):
         The named arrays inside the flat vector `theta`.
     backend : str or Backend, optional
         Where the layer lives; the active backend if not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import ConvolutionLayer, he_normal
+    >>> layer = ConvolutionLayer((3, 8, 8), 4)
+    >>> rng = np.random.default_rng(0)
+    >>> theta, x = he_normal(layer, rng), rng.standard_normal((5, 3, 8, 8))
+    >>> y, tape = layer.forward(theta, x)
+    >>> y.shape
+    (5, 4, 8, 8)
+    >>> dtheta, dx = layer.vjp(y, tape)  # the gradient of 0.5 * np.sum(y**2)
+    >>> dtheta.shape, dx.shape
+    ((108,), (5, 3, 8, 8))
+    >>> np.allclose(np.sum(y * layer.jvp(theta, x, tape)), dtheta @ theta + np.sum(dx * x))
+    True
     """
 
     def __init__(
@@ -96,7 +121,7 @@ class Layer(metaclass=LayerType):
         return self._evaluate(theta, x)
 
     def outputs(self, theta: Array, x: Array) -> list[Array]:
-        """Return what every part of the layer makes of `x`, up to its result; most layers are one part."""
+        """Return the result of every part of the layer in turn, the last of which is the layer's."""
         return [self(theta, x)]
 
     def forward(self, theta: Array, x: Array) -> tuple[Array, Tape]:
@@ -167,7 +192,7 @@ class Layer(metaclass=LayerType):
         return type(self)._curvature is not Layer._curvature
 
     def frozen_on(self, theta: Array, x: Array) -> Layer:
-        """Return the layer with its statistics over examples fixed as they are for a batch: each example by itself.
+        """Return the layer with its statistics over examples fixed to those of a batch: no example needs the others.
 
         Parameters
         ----------
@@ -183,7 +208,7 @@ class Layer(metaclass=LayerType):
         Examples
         --------
         >>> import numpy as np
-        >>> from meganet import NormalisationLayer
+        >>> from meganet.layers import NormalisationLayer
         >>> layer = NormalisationLayer((2, 3, 3), ("examples", "pixels"))
         >>> x, theta = np.random.default_rng(0).standard_normal((4, 2, 3, 3)), np.zeros(0)
         >>> bool(np.allclose(layer.frozen_on(theta, x)(theta, x[:1]), layer(theta, x)[:1]))
@@ -200,7 +225,7 @@ class Layer(metaclass=LayerType):
 
     @property
     def widest(self) -> int:
-        """How many numbers the largest array that goes through the layer holds for one example."""
+        """Number of entries, for one example, of the largest array that passes through the layer."""
         return max(math.prod(self.domain_shape), math.prod(self.range_shape))
 
     def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
