@@ -18,6 +18,15 @@ class Record(NamedTuple):
     """What the products need: the weights' views, the operator at their kernel, the input, the slope.
 
     `kept` is what the operator's gradients want of the input; the slope is None where it is 1 everywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import DenseLayer
+    >>> layer = DenseLayer((3,), 2, activation="relu")
+    >>> y, tape = layer.forward(np.ones(layer.parameters.size), np.ones((5, 3)))
+    >>> tape.record.operator.kernel.shape, tape.record.slope.shape
+    ((2, 3), (5, 2))
     """
 
     views: dict[str, Array]
@@ -42,6 +51,20 @@ class AffineLayer(Layer):
         The kind of K; its own kernel is not used.
     activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
     bias : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import AffineLayer, he_normal
+    >>> from meganet.linop import DepthwiseConvolution
+    >>> layer = AffineLayer(DepthwiseConvolution(np.zeros((4, 3, 3)), (8, 8)), activation="relu", bias=True)
+    >>> layer.parameters.names, layer.parameters.size
+    (('kernel', 'bias'), 40)
+    >>> theta = he_normal(layer, np.random.default_rng(0))
+    >>> y, tape = layer.forward(theta, np.ones((5, 4, 8, 8)))
+    >>> dtheta, dx = layer.vjp(y, tape)
+    >>> y.shape, dtheta.shape, dx.shape
+    ((5, 4, 8, 8), (40,), (5, 4, 8, 8))
     """
 
     def __init__(
@@ -155,5 +178,14 @@ class AffineLayer(Layer):
 
 
 def shape_alone(shape: tuple[int, ...], backend: Backend) -> Array:
-    """Return a kernel of which only the shape counts, as that of a layer's operator: it takes no memory."""
+    """Return a kernel of which only the shape counts, as that of a layer's operator: it takes no memory.
+
+    Examples
+    --------
+    >>> from meganet.backend import get_backend
+    >>> from meganet.layers.affine import shape_alone
+    >>> kernel = shape_alone((64, 32, 3, 3), get_backend("numpy"))
+    >>> kernel.shape, kernel.strides
+    ((64, 32, 3, 3), (0, 0, 0, 0))
+    """
     return backend.xp.broadcast_to(backend.xp.zeros(()), shape)

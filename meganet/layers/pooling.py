@@ -22,6 +22,18 @@ class PoolingLayer(Layer):
     factor : int or pair of int
         Block size; 2 in the thesis' net B.
     backend : str or Backend, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import PoolingLayer
+    >>> layer = PoolingLayer((3, 8, 8), 2)
+    >>> y, tape = layer.forward(np.zeros(0), np.ones((5, 3, 8, 8)))
+    >>> dtheta, dx = layer.vjp(y, tape)
+    >>> y.shape, dtheta.shape, dx.shape
+    ((5, 3, 4, 4), (0,), (5, 3, 8, 8))
+    >>> float(dx.max())
+    0.25
     """
 
     def __init__(
