@@ -19,17 +19,6 @@ class Transposed(ParametricOperator):
     ----------
     operator : ParametricOperator
         K.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.linop import CirculantConvolution, Transposed
-    >>> K = Transposed(CirculantConvolution(np.ones((16, 3, 3, 3)), (8, 8), stride=2))
-    >>> K.domain_shape, K.range_shape
-    ((16, 4, 4), (3, 8, 8))
-    >>> y, x = np.ones((5, 16, 4, 4)), np.ones((5, 3, 8, 8))
-    >>> (K @ y).shape, K.kernel_adjoint(y, x).shape
-    ((5, 3, 8, 8), (16, 3, 3, 3))
     """
 
     def __init__(self, operator: ParametricOperator) -> None:
