@@ -86,7 +86,16 @@ def _assembled(kernel_shape: tuple[int, int], interpolation: str, axes: tuple[in
 
 
 def galerkin_condition(kernel_shape: Any, interpolation: str = "linear", *, axes: Axes = None) -> float:
-    """Return the condition number of `galerkin_matrix` in the 2-norm; infinite if it cannot be inverted."""
+    """Return the condition number of `galerkin_matrix` in the 2-norm; infinite if it cannot be inverted.
+
+    Examples
+    --------
+    >>> from meganet.multigrid import galerkin_condition
+    >>> round(galerkin_condition((3, 3)), 2)
+    26.85
+    >>> galerkin_condition((5, 5), "constant")
+    inf
+    """
     condition = float(np.linalg.cond(galerkin_matrix(kernel_shape, interpolation, axes=axes)))
     return condition if condition < SINGULAR else float("inf")
 
@@ -101,6 +110,19 @@ def restrict_kernels(kernels: Array, interpolation: str = "linear", *, axes: Axe
     interpolation : {"linear", "constant"}
     axes : int or sequence of int, optional
         As for `galerkin_matrix`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import restrict_kernels
+    >>> laplace = np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> coarse = restrict_kernels(laplace[None, None], "constant")
+    >>> coarse.shape
+    (1, 1, 3, 3)
+    >>> print(coarse[0, 0])
+    [[ 0.   0.5  0. ]
+     [ 0.5 -2.   0.5]
+     [ 0.   0.5  0. ]]
     """
     matrix, flat, backend = _prepare(kernels, interpolation, axes)
     return (flat @ backend.asarray(matrix).T).astype(kernels.dtype).reshape(kernels.shape)
@@ -121,6 +143,17 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: A
     ------
     InputError
         If A is singular, as for 5x5 stencils with constant interpolation, whose coarse stencils are only 3x3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import prolongate_kernels, restrict_kernels
+    >>> kernels = np.random.default_rng(0).standard_normal((8, 4, 3, 3)).astype(np.float32)
+    >>> fine = prolongate_kernels(kernels)
+    >>> fine.shape, fine.dtype
+    ((8, 4, 3, 3), dtype('float32'))
+    >>> bool(np.allclose(restrict_kernels(fine), kernels, atol=1e-5))
+    True
     """
     matrix, flat, backend = _prepare(kernels, interpolation, axes)
     if galerkin_condition(kernels.shape[2:], interpolation, axes=axes) == float("inf"):

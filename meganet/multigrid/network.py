@@ -27,7 +27,20 @@ OUTSIDE = 1e-4
 
 
 class Transferred(NamedTuple):
-    """A network on its new grid with its weights and the classifier's."""
+    """A network on its new grid with its weights and the classifier's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> layer = mn.ConvolutionLayer((1, 8, 8), 4)
+    >>> W = np.zeros(10 * (4 * 8 * 8 + 1))
+    >>> network, theta, W = mn.restrict(layer, mn.he_normal(layer, np.random.default_rng(0)), W)
+    >>> network
+    ConvolutionLayer((1, 4, 4) -> (4, 4, 4), relu)
+    >>> theta.shape, W.shape
+    ((36,), (650,))
+    """
 
     network: Layer
     theta: Array
@@ -60,6 +73,20 @@ def prolongate_classifier(
     Returns
     -------
     array, (K (4 C H W + 1),), like `W`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.multigrid import prolongate_classifier, prolongate_images
+    >>> rng = np.random.default_rng(0)
+    >>> W, features = rng.standard_normal(10 * (8 * 14 * 14 + 1)), rng.standard_normal((5, 8, 14, 14))
+    >>> fine = prolongate_classifier(W, (8, 14, 14), interpolation="constant")
+    >>> W.shape, fine.shape
+    ((15690,), (62730,))
+    >>> logits = mn.DenseLayer((8, 28, 28), 10)(fine, prolongate_images(features, "constant"))
+    >>> bool(np.allclose(logits, mn.DenseLayer((8, 14, 14), 10)(W, features)))
+    True
     """
     factor, along = _factor(scaling, feature_shape, axes)
     return _transfer_blocks(W, feature_shape, lambda b: factor * prolongate_images(b, interpolation, axes=along))
@@ -71,6 +98,16 @@ def restrict_classifier(W: Array, feature_shape: Any, *, scaling: str = "logits"
     Parameters and result as for `prolongate_classifier`; the factor is the inverse of the one there. After a
     prolongation with constant interpolation this gives the weights back, since ``R P = I``; with linear interpolation
     ``R P`` smooths, and it does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import prolongate_classifier, restrict_classifier
+    >>> W = np.random.default_rng(0).standard_normal(10 * (8 * 14 * 14 + 1))
+    >>> fine = prolongate_classifier(W, (8, 14, 14), interpolation="constant")
+    >>> coarse = restrict_classifier(fine, (8, 28, 28))
+    >>> coarse.shape, bool(np.allclose(coarse, W))
+    ((15690,), True)
     """
     factor, along = _factor(scaling, feature_shape, axes)
     return _transfer_blocks(W, feature_shape, lambda b: (1 / factor) * restrict_images(b, axes=along))
@@ -154,6 +191,19 @@ def restrict(
 
     Parameters as for `prolongate`. It undoes a prolongation of the stencils with either interpolation; for the
     classifier see `restrict_classifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> network = mn.Chain([mn.ConvolutionLayer((1, 28, 28), 4), mn.ConvolutionLayer(..., 8)])
+    >>> theta = mn.he_normal(network, np.random.default_rng(0))
+    >>> coarse = mn.restrict(network, theta, np.zeros(10 * (8 * 28 * 28 + 1)))
+    >>> coarse.network.domain_shape, coarse.W.shape
+    ((1, 14, 14), (15690,))
+    >>> back = mn.prolongate(*coarse)
+    >>> bool(np.allclose(back.theta, theta))
+    True
     """
     shape = _image_domain(network)
     along = image_axes(axes, shape[1:])

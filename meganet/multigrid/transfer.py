@@ -27,6 +27,12 @@ def image_axes(axes: Axes, image_shape: Sequence[int] = (2, 2)) -> tuple[int, ..
         Of the two last axes, -2 and -1 (0 and 1); if not given those along which the image is longer than one pixel,
         both for an image of a single pixel.
     image_shape : pair of int
+
+    Examples
+    --------
+    >>> from meganet.multigrid.transfer import image_axes
+    >>> image_axes(None, (28, 28)), image_axes(None, (1, 64)), image_axes(-1)
+    ((0, 1), (1,), (1,))
     """
     if axes is None:
         longer = tuple(k for k in (0, 1) if image_shape[k] > 1)
@@ -35,7 +41,14 @@ def image_axes(axes: Axes, image_shape: Sequence[int] = (2, 2)) -> tuple[int, ..
 
 
 def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tuple[int, int]:
-    """Return the shape of images on the next finer or coarser grid."""
+    """Return the shape of images on the next finer or coarser grid.
+
+    Examples
+    --------
+    >>> from meganet.multigrid.transfer import scaled
+    >>> scaled((28, 28), (0, 1), finer=False), scaled((1, 64), (1,), finer=True)
+    ((14, 14), (1, 128))
+    """
     height, width = ((2 * n if finer else n // 2) if k in axes else n for k, n in enumerate(image_shape))
     return height, width
 
@@ -166,6 +179,17 @@ def prolongate_images(images: Array, interpolation: str = "linear", *, axes: Axe
 
     An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, 2L); an image of a single pixel becomes
     2x2. `axes` as for `restriction`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import prolongate_images
+    >>> prolongate_images(np.ones((5, 3, 14, 14), dtype=np.float32)).shape
+    (5, 3, 28, 28)
+    >>> print(prolongate_images(np.array([[0.0, 4.0]]), "linear"))
+    [[0. 1. 3. 4.]]
+    >>> print(prolongate_images(np.array([[0.0, 4.0]]), "constant"))
+    [[0. 0. 4. 4.]]
     """
     shape = _image_shape(images)
     along = image_axes(axes, shape)
