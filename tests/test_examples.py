@@ -13,6 +13,7 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 
 COVERED = (
+    "checks",
     "multigrid",
     "plotting/convergence.py",
     "plotting/history.py",

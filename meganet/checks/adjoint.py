@@ -20,7 +20,19 @@ FACTORS = (0.57, 0.83, 1.21, 1.47)
 
 
 class CheckError(AssertionError):
-    """A check failed: the operator, derivative or layer is wrong."""
+    """A check failed: the operator, derivative or layer is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks import CheckError, check_adjoint
+    >>> v = np.ones(3)
+    >>> try:
+    ...     check_adjoint(lambda v: 2 * v, lambda w: 3 * w, v=v, w=v)
+    ... except CheckError as error:
+    ...     print(str(error).split(", error")[0])
+    operator: the adjoint test fails: <A v, w> = 6, <v, A' w> = 9
+    """
 
 
 def check_adjoint(

@@ -44,6 +44,19 @@ class TaylorTable:
         No such rows: the function is linear along the direction, between kinks.
     tolerance : float
         Largest accepted `floor`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks import check_derivative
+    >>> x = np.linspace(-1, 1, 5)
+    >>> table = check_derivative(lambda x: (x**3).sum(), lambda v: 3 * x**2 @ v, x, np.ones(5))
+    >>> table.h.shape, table.error1.shape
+    ((30,), (30,))
+    >>> table.floor < table.tolerance, table.exact
+    (True, False)
+    >>> check_derivative(lambda x: 2 * x, lambda v: 2 * v, x, np.ones(5)).exact
+    True
     """
 
     h: np.ndarray[Any, Any]

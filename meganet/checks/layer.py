@@ -117,14 +117,14 @@ def _drawn(layer: Layer, rng: np.random.Generator, examples: int, scale: float) 
     return max(drawn, key=lambda one: one[0])[1]
 
 
-class Found(NamedTuple):
+class _Found(NamedTuple):
     """What the Taylor tests at one point measured, and how uncertain it is, beside what is accepted anyway."""
 
     table: TaylorTable
     doubt: float
 
 
-def _check_slopes(layer: Layer, inputs: list[Array], rng: np.random.Generator, floor_maximum: float) -> Found:
+def _check_slopes(layer: Layer, inputs: list[Array], rng: np.random.Generator, floor_maximum: float) -> _Found:
     """Check the adjoint and the Taylor remainders of both derivatives at a point."""
     theta, x, dtheta, dx, dy = inputs
     pack, n, m = layer.backend.xp.concatenate, theta.size, x.shape
@@ -172,7 +172,7 @@ def _check_slopes(layer: Layer, inputs: list[Array], rng: np.random.Generator, f
         doubt = second.tolerance
     along = _balanced(layer, v, joint_jvp)
     first = check_derivative(value, joint_jvp, point, along, name=repr(layer), floor_maximum=floor_maximum)
-    return Found(first, max(doubt, first.tolerance) - floor_maximum)
+    return _Found(first, max(doubt, first.tolerance) - floor_maximum)
 
 
 def _effect(layer: Layer, theta: Array, x: Array, v: Array) -> float:

@@ -29,7 +29,16 @@ Norms = np.ndarray[Any, Any]
 
 
 class Slope(NamedTuple):
-    """A slope, the jump between the one-sided slopes at the point, and the uncertainty in both norms at a step."""
+    """A slope, the jump between the one-sided slopes at the point, and the uncertainty in both norms at a step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks.slopes import EPS, FIRST_STEP, norms, slope_of
+    >>> kink = slope_of(lambda h: np.array([np.sin(h), abs(h)]), np.full(2, EPS), 1e-9, FIRST_STEP, 1.0)
+    >>> print(kink.value.round(6), kink.jump.round(6))
+    [1. 0.] [0. 2.]
+    """
 
     value: Array
     jump: Array
@@ -39,7 +48,15 @@ class Slope(NamedTuple):
 
 
 def norms(a: Array) -> Norms:
-    """Return Euclidean norm and largest absolute value, for entries of any size."""
+    """Return Euclidean norm and largest absolute value, for entries of any size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks.slopes import norms
+    >>> print(norms(np.array([3.0, -4.0])), norms(np.array([3e200, -4e200])))
+    [5. 4.] [5.e+200 4.e+200]
+    """
     if not hasattr(a, "reshape"):
         return np.full(2, abs(float(a)))
     if not math.prod(a.shape):
@@ -54,7 +71,15 @@ def norms(a: Array) -> Norms:
 
 
 def positive(a: Array) -> Array:
-    """Return max(a, 0) for arrays and numbers alike."""
+    """Return max(a, 0) for arrays and numbers alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks.slopes import positive
+    >>> positive(-2.0), positive(np.array([-1.0, 3.0])).tolist()
+    (0.0, [0.0, 3.0])
+    """
     return 0.5 * (a + abs(a))
 
 
@@ -64,6 +89,15 @@ def round_off(line: Line, size: Norms, step: float) -> Norms:
 
     From differences of order 5 and 6 of values at tiny steps, where only noise is left: J. Moré and S. Wild,
     Estimating computational noise, SIAM J. Sci. Comput. 33 (2011). At least one unit of round-off.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks.slopes import norms, round_off
+    >>> rng = np.random.default_rng(0)
+    >>> noise = round_off(lambda h: np.exp(h) + 1e-6 * rng.standard_normal(100), norms(np.ones(100)), 1e-9)
+    >>> print(noise.shape, f"{noise[0]:.0e}")
+    (2,) 1e-05
     """
     rows = [line(k * step) for k in range(1, 8)]
     noise = EPS * size
@@ -80,6 +114,14 @@ def slope_of(line: Line, noise: Norms, accuracy: float, first: float, longest: f
 
     Steps begin at `first`; where noise hides the slope they begin further out, up to `longest`. None if the function is
     finite nowhere near.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.checks.slopes import EPS, FIRST_STEP, slope_of
+    >>> found = slope_of(np.exp, np.full(2, EPS), 1e-9, FIRST_STEP, 1.0)
+    >>> round(float(found.value), 9), bool((found.error < 1e-9).all())
+    (1.0, True)
     """
     best = _search(line, noise, accuracy, first)
     while best is not None and first * GROWTH <= longest:
