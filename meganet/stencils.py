@@ -65,6 +65,12 @@ def derivatives(order: int = 2) -> tuple[tuple[int, int], ...]:
     """Return the derivatives (in rows, in columns) of two-dimensional stencils, in the order of their coefficients.
 
     For order 2 that of the thesis, `TWO_DIMENSIONS`; for order 4 by total degree, then by that in columns.
+
+    Examples
+    --------
+    >>> from meganet.stencils import derivatives
+    >>> derivatives(2)[:4], len(derivatives(4))
+    (((0, 0), (1, 0), (0, 1), (1, 1)), 25)
     """
     if _order(order) == 2:
         return TWO_DIMENSIONS
@@ -79,6 +85,17 @@ def derivative_stencils(order: int = 2, h: float | tuple[float, float] = 1.0) ->
     order : {2, 4}
     h : float or pair of float
         Mesh widths in rows and columns, from 1e-75 to 1e75 for order 2, from 1e-37 to 1e37 for order 4.
+
+    Examples
+    --------
+    >>> from meganet.stencils import derivative_stencils, derivatives
+    >>> stencils = derivative_stencils(2, h=0.5)
+    >>> stencils.shape, derivative_stencils(4).shape
+    ((9, 3, 3), (25, 5, 5))
+    >>> print(stencils[derivatives(2).index((2, 0))])
+    [[ 1.  2.  1.]
+     [-2. -4. -2.]
+     [ 1.  2.  1.]]
     """
     widths = h if isinstance(h, tuple) else (h, h)
     if len(widths) != 2:
@@ -130,6 +147,17 @@ def from_derivatives(beta: Array, h: float | tuple[float, float] = 1.0) -> Array
     Returns
     -------
     array, (..., 3), (..., 5), (..., 3, 3) or (..., 5, 5), like `beta`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.stencils import from_derivatives, to_derivatives
+    >>> print(from_derivatives(np.array([0.0, 0.0, 1.0]), h=0.5))
+    [ 4. -8.  4.]
+    >>> kernels = np.random.default_rng(0).standard_normal((8, 4, 3, 3))
+    >>> beta = to_derivatives(kernels)
+    >>> beta.shape, bool(np.allclose(from_derivatives(beta), kernels))
+    ((8, 4, 9), True)
     """
     backend = backend_of(beta)
     backend.require("beta", beta)
@@ -158,6 +186,19 @@ def derivative_basis(
     -------
     Matrix
         From vectors of ``O I 9`` (or 25) coefficients, pair of channels by pair, to as many kernel entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks import Reparametrised
+    >>> from meganet.stencils import derivative_basis
+    >>> basis = derivative_basis((4, 1, 3, 3))
+    >>> basis.shape
+    (36, 36)
+    >>> layer = Reparametrised(mn.ConvolutionLayer((1, 8, 8), 4), basis)
+    >>> layer(np.ones(36), np.ones((5, 1, 8, 8))).shape
+    (5, 4, 8, 8)
     """
     shape = _validate.shape("kernel_shape", kernel_shape, ndim=4)
     if shape[2:] not in ((3, 3), (5, 5)):

@@ -17,6 +17,7 @@ COVERED = (
     "multigrid",
     "plotting/convergence.py",
     "plotting/history.py",
+    "stencils.py",
 )
 """Rooms and modules in which no example is missing."""
 
