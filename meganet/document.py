@@ -11,7 +11,14 @@ from meganet._text import Screen
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of level 1, the title, or below."""
+    """A heading of level 1, the title, or below.
+
+    Examples
+    --------
+    >>> from meganet.document import Document, Heading
+    >>> print(Document([Heading("Results", level=1)]).to_markdown(), end="")
+    # Results
+    """
 
     text: str
     level: int = 2
@@ -19,7 +26,18 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; `code` sets it as it is typed on a command line."""
+    """Plain text; `code` sets it as it is typed on a command line.
+
+    Examples
+    --------
+    >>> from meganet.document import Document, Paragraph
+    >>> print(Document([Paragraph("Once more:"), Paragraph("meganet --version", code=True)]).to_markdown(), end="")
+    Once more:
+    <BLANKLINE>
+    ```sh
+    meganet --version
+    ```
+    """
 
     text: str
     code: bool = False
@@ -27,14 +45,32 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Note:
-    """A remark about what follows, set apart so that it is not overlooked."""
+    """A remark about what follows, set apart so that it is not overlooked.
+
+    Examples
+    --------
+    >>> from meganet.document import Document, Note
+    >>> print(Document([Note("One run only.")]).to_markdown(), end="")
+    > One run only.
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; its first row names the columns, and the first `keys` columns say what a row is about."""
+    """A table; its first row names the columns, and the first `keys` columns say what a row is about.
+
+    Examples
+    --------
+    >>> from meganet.document import Document, Grid
+    >>> table = Grid([["grid", "accuracy"], ["14 x 14", "97.1 %"], ["28 x 28", "98.4 %"]])
+    >>> print(Document([table]).to_text(width=40), end="")
+    grid     accuracy
+    -----------------
+    14 x 14  97.1 %
+    28 x 28  98.4 %
+    """
 
     rows: Sequence[Sequence[str]]
     keys: int = 1
@@ -46,6 +82,17 @@ class Picture:
     """A picture: the path that the Markdown names it by, and the PNG or SVG that the page of HTML holds.
 
     `description` says what is seen, for those who do not see it; `inches` is its width where there is room for it.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.document import Document, Picture
+    >>> from meganet.plotting import to_svg
+    >>> picture = Picture("loss.svg", to_svg(Figure()), "Loss of every epoch", "A line that falls")
+    >>> print(Document([picture]).to_markdown(), end="")
+    ![Loss of every epoch](loss.svg)
+    >>> "data:image/svg+xml" in Document([picture]).to_html()
+    True
     """
 
     path: str
@@ -60,7 +107,24 @@ Block = Heading | Paragraph | Note | Grid | Picture
 
 @dataclass
 class Document:
-    """Blocks one below the other."""
+    """Blocks one below the other.
+
+    Examples
+    --------
+    >>> from meganet.document import Document, Grid, Heading, Paragraph
+    >>> document = Document([Heading("Results", level=1)])
+    >>> document.add(Paragraph("Accuracies:"), Grid([["run", "accuracy"], ["new", "98.4 %"]]))
+    >>> print(document.to_markdown(), end="")
+    # Results
+    <BLANKLINE>
+    Accuracies:
+    <BLANKLINE>
+    | run | accuracy |
+    |---|---|
+    | new | 98.4 % |
+    >>> "<h1>Results</h1>" in document.to_html()
+    True
+    """
 
     blocks: list[Block] = field(default_factory=list)
 
@@ -89,7 +153,16 @@ class Document:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as Markdown; its first row names the columns."""
+    """Return a table as Markdown; its first row names the columns.
+
+    Examples
+    --------
+    >>> from meganet.document import markdown_table
+    >>> print(markdown_table([["run", "accuracy"], ["new", "98.4 %"]]))
+    | run | accuracy |
+    |---|---|
+    | new | 98.4 % |
+    """
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 

@@ -14,6 +14,7 @@ PACKAGE = Path(meganet.__file__).parent
 
 COVERED = (
     "checks",
+    "document.py",
     "multigrid",
     "plotting/convergence.py",
     "plotting/history.py",
