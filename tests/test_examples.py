@@ -16,6 +16,7 @@ COVERED = (
     "checks",
     "document.py",
     "multigrid",
+    "networks",
     "plotting/convergence.py",
     "plotting/history.py",
     "stencils.py",

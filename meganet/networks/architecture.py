@@ -182,6 +182,16 @@ def built(
     ------
     InputError
         With the part, for whatever is wrong.
+
+    Examples
+    --------
+    >>> import json
+    >>> import meganet as mn
+    >>> from meganet.networks.architecture import built, described
+    >>> network = mn.Chain([mn.ConvolutionLayer((1, 8, 8), 4), mn.PoolingLayer(..., 2)])
+    >>> description, arrays = described(network)
+    >>> built(json.loads(json.dumps(description)), arrays, weights=36).range_shape
+    (4, 4, 4)
     """
     home = get_backend(backend)
     builder = _Builder(home, arrays, _validate.integer("weights", weights, minimum=0), classes)

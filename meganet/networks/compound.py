@@ -40,6 +40,19 @@ class SingleLayer(Chain):
     Notes
     -----
     ``singleLayer`` of Meganet. Without normalisation, with one bias inside, `AffineLayer` does the same faster.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import CirculantConvolution
+    >>> from meganet.networks import SingleLayer
+    >>> layer = SingleLayer(CirculantConvolution(np.zeros((4, 1, 3, 3)), (8, 8)), "tanh", bias_in=True)
+    >>> print(layer.parameters)
+    K.kernel   4x1x3x3  36
+    B_in.bias  4         4
+    total               40
+    >>> layer(np.zeros(40), np.ones((5, 1, 8, 8))).shape
+    (5, 4, 8, 8)
     """
 
     def __init__(
@@ -91,6 +104,20 @@ class DoubleLayer(Chain):
     Notes
     -----
     ``doubleLayer`` of Meganet. The thesis' (2.6) has the identity as second activation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Dense
+    >>> from meganet.networks import DoubleLayer
+    >>> layer = DoubleLayer(Dense(np.zeros((16, 2))), Dense(np.zeros((2, 16))), "tanh", "identity", bias1=True)
+    >>> print(layer.parameters)
+    K1.kernel  16x2  32
+    K2.kernel  2x16  32
+    B1.bias    16    16
+    total            80
+    >>> layer(np.zeros(80), np.ones((5, 2))).shape
+    (5, 2)
     """
 
     def __init__(
@@ -157,6 +184,22 @@ class SymmetricLayer(Reparametrised):
     -----
     ``doubleSymLayer`` of Meganet; Ruthotto and Haber, *Deep neural networks motivated by partial differential
     equations* (2020).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Dense
+    >>> from meganet.networks import SymmetricLayer
+    >>> layer = SymmetricLayer(Dense(np.zeros((16, 2))), "tanh", bias_in=True)
+    >>> print(layer.parameters)
+    K.kernel   16x2  32
+    B_in.bias  16    16
+    total            48
+    >>> rng = np.random.default_rng(0)
+    >>> y, tape = layer.forward(rng.standard_normal(48), rng.standard_normal((5, 2)))
+    >>> dx = rng.standard_normal((5, 2))
+    >>> y.shape, bool((dx * layer.jvp(np.zeros(48), dx, tape)).sum() <= 0)
+    ((5, 2), True)
     """
 
     def __init__(

@@ -24,7 +24,21 @@ MEMORY_SHARE = 0.5
 
 
 class Metrics(NamedTuple):
-    """Values over a data set: objective with regularisers, mean loss, share of right predictions."""
+    """Values over a data set: objective with regularisers, mean loss, share of right predictions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> network, classifier = mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3)
+    >>> images, labels = np.random.default_rng(0).standard_normal((6, 1, 4, 4)), np.arange(6) % 3
+    >>> fun = mn.Objective(network, classifier, images, labels)
+    >>> metrics = fun.evaluate(np.zeros(fun.parameters.size))
+    >>> metrics._fields
+    ('objective', 'loss', 'accuracy')
+    >>> round(metrics.loss, 4), round(metrics.accuracy, 4)
+    (1.0986, 0.3333)
+    """
 
     objective: float
     loss: float
@@ -32,7 +46,19 @@ class Metrics(NamedTuple):
 
 
 def differing_part(first: Any, other: Any) -> str | None:
-    """Return the name of a part, other than images and labels, in which two objectives differ, None if in none."""
+    """Return the name of a part, other than images and labels, in which two objectives differ, None if in none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks.evaluation import differing_part
+    >>> layers = mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3)
+    >>> first = mn.Objective(*layers, np.zeros((6, 1, 4, 4)), np.arange(6) % 3)
+    >>> other = mn.Objective(*layers, np.ones((6, 1, 4, 4), dtype=np.float32), np.arange(6) % 3)
+    >>> differing_part(first, other)
+    'dtype'
+    """
     return next((part for part in PARTS if not alike(getattr(first, part), getattr(other, part))), None)
 
 
@@ -46,6 +72,17 @@ def evaluated(objectives: Sequence[Any], x: Array, batch_size: int | None) -> li
         One point for a single objective, or one for each of several.
     batch_size : int, optional
         See `Objective.evaluate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks.evaluation import evaluated
+    >>> images, labels = np.ones((6, 1, 4, 4)), np.arange(6) % 3
+    >>> fun = mn.Objective(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), images, labels)
+    >>> (metrics,) = evaluated([fun], np.zeros(fun.parameters.size), batch_size=None)
+    >>> round(metrics.loss, 4), round(float(np.log(3)), 4)
+    (1.0986, 1.0986)
     """
     first, several = objectives[0], x.ndim == 2
     backend, examples, (theta, w) = first.backend, first.examples, first.split(x)

@@ -31,6 +31,16 @@ class Stage(NamedTuple):
         Number of the weights T, a column of the weights in time.
     read : tuple of float, (m,)
     update : tuple of tuple of float, (new m, m + 1)
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.networks import Leapfrog
+    >>> first, second = Leapfrog(mn.DenseLayer((3,), 3), steps=2, h=0.5).stages
+    >>> first
+    Stage(layer=0, time=0, read=(1.0,), update=((1.0, 0.25), (1.0, 0.0)))
+    >>> second
+    Stage(layer=0, time=1, read=(1.0, 0.0), update=((2.0, -1.0, 0.25),))
     """
 
     layer: int
@@ -63,6 +73,26 @@ class Integrator(Layer):
         All layers take the same weights.
     split : int
         The example is cut into so many equal parts along its first axis, which are the state at both ends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks import Integrator, Stage
+    >>> class Midpoint(Integrator):
+    ...     def __init__(self, layer, h):
+    ...         self.h, half, whole = h, ((1.0, 0.0), (1.0, h / 2)), ((1.0, 0.0, h),)
+    ...         stages = [Stage(0, 0, (1.0,), half), Stage(0, 1, (0.0, 1.0), whole)]
+    ...         super().__init__([("layer", layer)], stages, times=2)
+    ...
+    ...     def resized(self, domain_shape):
+    ...         return Midpoint(self.layers[0].resized(domain_shape), self.h)
+    >>> network = Midpoint(mn.DenseLayer((1,), 1, bias=False), h=1.0)
+    >>> network.parameters.size
+    2
+    >>> print(network(np.ones(2), np.array([[1.0], [2.0]])))
+    [[2.5]
+     [5. ]]
     """
 
     def __init__(
@@ -221,7 +251,24 @@ class Integrator(Layer):
 
 
 class FrozenIntegrator(Integrator):
-    """The scheme of another one with a layer for each stage, since at every time its statistics are others."""
+    """The scheme of another one with a layer for each stage, since at every time its statistics are others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.layers import NormalisationLayer
+    >>> from meganet.networks import ResidualNetwork
+    >>> layer = mn.Chain([mn.DenseLayer((3,), 3), NormalisationLayer((3,), ["examples"])])
+    >>> network = ResidualNetwork(layer, steps=4, h=0.25)
+    >>> rng = np.random.default_rng(0)
+    >>> theta, x = mn.he_normal(network, rng), rng.standard_normal((5, 3))
+    >>> fixed = network.frozen_on(theta, x)
+    >>> type(fixed).__name__, len(fixed.layers), fixed.couples_examples
+    ('FrozenIntegrator', 4, False)
+    >>> bool(np.allclose(fixed(theta, x[:1]), network(theta, x)[:1]))
+    True
+    """
 
     def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
         _validate.instance("source", source, Integrator, "a network in time")

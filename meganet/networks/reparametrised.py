@@ -31,6 +31,19 @@ class Reparametrised(Layer):
         q, on the layer's backend.
     parameters : Parameters, optional
         Names and roles of the coefficients; else they are one vector called "coefficients".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.linop import Matrix
+    >>> from meganet.networks import Reparametrised
+    >>> same = Matrix(np.kron(np.ones((4, 1)), np.eye(9)))
+    >>> layer = Reparametrised(mn.ConvolutionLayer((1, 8, 8), 4), same)
+    >>> layer
+    Reparametrised(ConvolutionLayer((1, 8, 8) -> (4, 8, 8), relu), 9 coefficients)
+    >>> layer(np.zeros(9), np.ones((5, 1, 8, 8))).shape, layer.weights(np.arange(9.0)).shape
+    ((5, 4, 8, 8), (36,))
     """
 
     def __init__(
@@ -140,6 +153,18 @@ def antisymmetric(n: int, *, damping: float = 1e-4, backend: str | Backend | Non
     Notes
     -----
     ``getDenseAntiSym`` of Meganet, which has the same coefficients in the same order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.networks import antisymmetric
+    >>> layer = antisymmetric(3, damping=0.1)
+    >>> layer.parameters.size
+    6
+    >>> print(layer(np.arange(6.0), np.eye(3)).T)
+    [[-0.1  2.   3. ]
+     [-2.  -0.1  2. ]
+     [-3.  -2.  -0.1]]
     """
     n = _validate.integer("n", n, minimum=2)
     damping = _validate.real("damping", damping, minimum=0)

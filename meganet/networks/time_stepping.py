@@ -73,6 +73,19 @@ class ResidualNetwork(_EquidistantSteps):
         Step length, positive.
     coefficients : array, (coefficients, steps), optional
         A in ``T = A' C``: the weights as coefficients in time; one set for each step if not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import CirculantConvolution
+    >>> from meganet.networks import ResidualNetwork, SymmetricLayer
+    >>> layer = SymmetricLayer(CirculantConvolution(np.zeros((4, 4, 3, 3)), (8, 8)), bias_in=True)
+    >>> network = ResidualNetwork(layer, steps=6, h=0.5)
+    >>> network.domain_shape, network.range_shape, network.parameters.size
+    ((4, 8, 8), (4, 8, 8), 888)
+    >>> finer, theta = network.refined_in_time(np.zeros(888))
+    >>> finer.steps, finer.h, theta.shape
+    (12, 0.25, (1776,))
     """
 
     def __init__(self, layer: Layer, steps: int, h: float = 1.0, *, coefficients: Any = None) -> None:
@@ -97,6 +110,17 @@ class Leapfrog(_EquidistantSteps):
         F, usually a `SymmetricLayer`.
     steps, h, coefficients
         As in `ResidualNetwork`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Dense
+    >>> from meganet.networks import Leapfrog, SymmetricLayer
+    >>> network = Leapfrog(SymmetricLayer(Dense(np.zeros((16, 2))), bias_in=True), steps=10, h=0.1)
+    >>> network.parameters.size
+    480
+    >>> network(np.zeros(480), np.ones((5, 2))).shape
+    (5, 2)
     """
 
     def __init__(self, layer: Layer, steps: int, h: float = 1.0, *, coefficients: Any = None) -> None:
@@ -134,6 +158,17 @@ class Hamiltonian(_EquidistantSteps):
     Notes
     -----
     Haber and Ruthotto, *Stable architectures for deep neural networks* (2017); ``HamiltonianNN`` of Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Dense
+    >>> from meganet.networks import Hamiltonian
+    >>> network = Hamiltonian(Dense(np.zeros((4, 4))), steps=10, h=0.1, bias=True)
+    >>> network.parameters.size
+    200
+    >>> network(np.zeros(200), np.ones((5, 4))).shape
+    (5, 4)
     """
 
     def __init__(
@@ -190,6 +225,18 @@ class DoubleHamiltonian(_EquidistantSteps):
         F and G, on half an example.
     steps, h, coefficients
         As in `ResidualNetwork`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks import DoubleHamiltonian
+    >>> half = mn.DenseLayer((3,), 3, activation="tanh")
+    >>> network = DoubleHamiltonian(half, half, steps=10, h=0.1)
+    >>> network.domain_shape, network.parameters.size
+    ((6,), 240)
+    >>> network(np.zeros(240), np.ones((5, 6))).shape
+    (5, 6)
     """
 
     def __init__(self, first: Layer, second: Layer, steps: int, h: float = 1.0, *, coefficients: Any = None) -> None:
@@ -230,6 +277,18 @@ class RungeKutta4(Integrator):
         The n >= 2 nodes, increasing. There are ``2 n - 1`` columns of weights: at the nodes and in between.
     coefficients : array, (coefficients, 2 n - 1), optional
         As in `ResidualNetwork`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.networks import RungeKutta4
+    >>> network = RungeKutta4(mn.DenseLayer((1,), 1, bias=False), times=[0.0, 0.5, 1.0])
+    >>> network.parameters.size
+    5
+    >>> y = network(np.ones(5), np.ones((1, 1)))
+    >>> y.shape, round(float(y[0, 0]), 3), round(float(np.e), 3)
+    ((1, 1), 2.717, 2.718)
     """
 
     def __init__(self, layer: Layer, times: Sequence[float], *, coefficients: Any = None) -> None:
