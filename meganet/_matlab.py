@@ -41,6 +41,13 @@ def matlab_positions(parameters: Parameters) -> np.ndarray[Any, Any]:
     Arrays follow one another in the same order on both sides. Within an array MATLAB's first index runs fastest, and
     its order of axes is the reverse of ours, with rows before columns: stencils are [k1, k2, in, out], the weights of
     a dense layer [outputs, rows, columns, channels].
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.interop.matlab import matlab_positions
+    >>> print(matlab_positions(mn.ConvolutionLayer((1, 8, 8), 2).parameters))
+    [ 0  3  6  1  4  7  2  5  8  9 12 15 10 13 16 11 14 17]
     """
     return _in_matlab_order(parameters, np.arange(parameters.size))
 
@@ -81,6 +88,18 @@ def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     Returns
     -------
     ndarray, (parameters.size, 1), on the host
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.interop import to_matlab
+    >>> layer = mn.DenseLayer((2,), 3)
+    >>> column = to_matlab(layer.parameters, np.arange(9.0))
+    >>> column.shape
+    (9, 1)
+    >>> print(column.ravel())
+    [0. 2. 4. 1. 3. 5. 6. 7. 8.]
     """
     _check_parameters("parameters", parameters)
     backend_of(vector).require("vector", vector)
@@ -109,6 +128,18 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     InputError
         If these are not real numbers (text and logical values are none), not that many, or beyond the range of
         `dtype`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.interop import from_matlab
+    >>> layer = mn.DenseLayer((2,), 3)
+    >>> W = from_matlab(layer.parameters, np.array([[1, 2, 7], [3, 4, 8], [5, 6, 9]]), "float32")
+    >>> W.shape, W.dtype
+    ((9,), dtype('float32'))
+    >>> print(W)
+    [1. 2. 3. 4. 5. 6. 7. 8. 9.]
     """
     _check_parameters("parameters", parameters)
     numbers = _validate.numbers("vector", host(vector), "real numbers", REAL)
@@ -140,6 +171,20 @@ def save_mat(
         becomes a column vector; for the matrix in MATLAB: ``W = reshape(W, nc, [])``.
     version : {"5", "7.3"}
         7.3 is for more than 2 GB, and needs h5py.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import scipy.io
+    >>> import meganet as mn
+    >>> from meganet.interop import save_mat
+    >>> layer = mn.ConvolutionLayer((1, 8, 8), 4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.mat")
+    ...     save_mat(path, {"theta": (layer.parameters, np.zeros(36))})
+    ...     scipy.io.loadmat(path)["theta"].shape
+    (36, 1)
     """
     _validate.choice("version", version, FORMATS)
     _check_names(weights)
@@ -196,6 +241,20 @@ def load_mat(
     Notes
     -----
     Compressed variables carry a checksum. A change in the numbers of an uncompressed one cannot be noticed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.interop import load_mat, save_mat
+    >>> layer, theta = mn.ConvolutionLayer((1, 8, 8), 4), np.arange(36.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.mat")
+    ...     save_mat(path, {"theta": (layer.parameters, theta)})
+    ...     found = load_mat(path, {"theta": layer.parameters})
+    >>> found["theta"].shape, bool((found["theta"] == theta).all())
+    ((36,), True)
     """
     path = _validate.path("path", path)
     _check_names(weights)

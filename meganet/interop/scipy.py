@@ -27,10 +27,23 @@ def scipy_arguments(objective: Objective, hessian: str = "gauss-newton") -> dict
     -------
     dict
 
+    Notes
+    -----
+    Methods without Hessian, such as ``"L-BFGS-B"``, want ``hessp`` left out.
+
     Examples
     --------
-    ``scipy.optimize.minimize(x0=x0, method="trust-ncg", **scipy_arguments(objective))``; methods without Hessian
-    (``"L-BFGS-B"``) want ``hessp`` left out.
+    >>> import numpy as np
+    >>> import scipy.optimize
+    >>> import meganet as mn
+    >>> from meganet.interop import scipy_arguments
+    >>> network, classifier = mn.ConvolutionLayer((1, 4, 4), 2, activation="tanh"), mn.DenseLayer((2, 4, 4), 3)
+    >>> rng = np.random.default_rng(0)
+    >>> fun = mn.Objective(network, classifier, rng.standard_normal((6, 1, 4, 4)), np.arange(6) % 3)
+    >>> x0 = np.concatenate([mn.he_normal(network, rng), mn.he_normal(classifier, rng)])
+    >>> found = scipy.optimize.minimize(x0=x0, method="Newton-CG", options={"maxiter": 5}, **scipy_arguments(fun))
+    >>> found.x.shape, bool(found.fun < fun(x0)[0])
+    ((117,), True)
     """
     _validate.choice("hessian", hessian, KINDS)
     _validate.instance("objective", objective, Objective, "an Objective")

@@ -76,8 +76,11 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     >>> from sklearn.model_selection import cross_val_score
     >>> from meganet.interop.sklearn import MeganetClassifier
     >>> x, y = make_moons(200, noise=0.1, random_state=0)
-    >>> bool(cross_val_score(MeganetClassifier(random_state=0), x, y, cv=3).mean() > 0.95)
+    >>> classifier = MeganetClassifier(max_iter=20, random_state=0)
+    >>> bool(cross_val_score(classifier, x, y, cv=3).mean() > 0.95)
     True
+    >>> classifier.fit(x, y).predict_proba(x).shape
+    (200, 2)
     """
 
     def __init__(

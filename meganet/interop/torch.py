@@ -31,6 +31,18 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
     ------
     InputError
         If the numbers of weights differ, array by array; the module is then as it was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch  # doctest: +SKIP
+    >>> import meganet as mn
+    >>> from meganet.interop import to_torch
+    >>> layer = mn.ConvolutionLayer((1, 28, 28), 4)
+    >>> module = torch.nn.Conv2d(1, 4, 3, bias=False)  # doctest: +SKIP
+    >>> to_torch(layer, mn.he_normal(layer, np.random.default_rng(0)), module)  # doctest: +SKIP
+    >>> module.weight.shape  # doctest: +SKIP
+    torch.Size([4, 1, 3, 3])
     """
     import torch
 
@@ -63,6 +75,16 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
     Returns
     -------
     array, (layer.parameters.size,)
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> import meganet as mn
+    >>> from meganet.interop import from_torch
+    >>> layer = mn.ConvolutionLayer((1, 28, 28), 4)
+    >>> theta = from_torch(layer, torch.nn.Conv2d(1, 4, 3, bias=False))  # doctest: +SKIP
+    >>> theta.shape, theta.dtype  # doctest: +SKIP
+    ((36,), dtype('float64'))
     """
     _check(layer, module)
     dtype = _validate.float_dtype("dtype", dtype)
