@@ -18,8 +18,12 @@ COVERED = (
     "interop",
     "multigrid",
     "networks",
+    "plotting/axes.py",
     "plotting/convergence.py",
     "plotting/history.py",
+    "plotting/landscape.py",
+    "plotting/mosaic.py",
+    "plotting/styles.py",
     "stencils.py",
 )
 """Rooms and modules in which no example is missing."""

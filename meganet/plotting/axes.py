@@ -19,7 +19,17 @@ LEGEND = {"frameon": False, "handlelength": 3.2}
 
 
 def new_axes(size: tuple[float, float], **options: Any) -> Axes:
-    """Return the axes of a new figure of pyplot, so that a notebook shows it; its size is given in inches."""
+    """Return the axes of a new figure of pyplot, so that a notebook shows it; its size is given in inches.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot
+    >>> from meganet.plotting.axes import new_axes
+    >>> ax = new_axes((4, 3))
+    >>> print(ax.figure.get_size_inches())
+    [4. 3.]
+    >>> pyplot.close(ax.figure)
+    """
     from matplotlib import pyplot
 
     axes: Axes = pyplot.figure(figsize=size, layout="constrained").add_subplot(**options)
@@ -27,14 +37,36 @@ def new_axes(size: tuple[float, float], **options: Any) -> Axes:
 
 
 def whole_numbers(ax: Axes) -> None:
-    """Let the ticks below be whole numbers, as epochs are."""
+    """Let the ticks below be whole numbers, as epochs are.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting.axes import whole_numbers
+    >>> ax = Figure().subplots()
+    >>> whole_numbers(ax)
+    >>> _ = ax.set_xlim(0, 2)
+    >>> print(ax.get_xticks())
+    [0. 1. 2.]
+    """
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def logarithmic(ax: Axes) -> None:
-    """Make the vertical axis logarithmic, with numbers as one writes them unless they span many decades."""
+    """Make the vertical axis logarithmic, with numbers as one writes them unless they span many decades.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting.axes import logarithmic
+    >>> ax = Figure().subplots()
+    >>> _ = ax.plot([1, 2], [0.2, 4.0])
+    >>> logarithmic(ax)
+    >>> ax.get_yscale(), ax.yaxis.get_major_formatter()(0.5)
+    ('log', '0.5')
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.set_yscale("log")
@@ -47,7 +79,18 @@ def logarithmic(ax: Axes) -> None:
 
 
 def legend_above(ax: Axes, of: Axes | None = None) -> None:
-    """Draw the legend of these axes, or of others, above them, where it covers no line."""
+    """Draw the legend of these axes, or of others, above them, where it covers no line.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting.axes import legend_above
+    >>> ax = Figure().subplots()
+    >>> _ = ax.plot([1, 2], label="new"), ax.plot([2, 1], label="transfer")
+    >>> legend_above(ax)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['new', 'transfer']
+    """
     handles, labels = (ax if of is None else of).get_legend_handles_labels()
     # in as many columns as there is room for
     width = ax.get_window_extent().width / ax.figure.dpi
@@ -56,17 +99,39 @@ def legend_above(ax: Axes, of: Axes | None = None) -> None:
 
 
 def quantity(column: str) -> str:
-    """Return the label of an axis for a column of a history, with its unit: "Validation accuracy, %"."""
+    """Return the label of an axis for a column of a history, with its unit: "Validation accuracy, %".
+
+    Examples
+    --------
+    >>> from meganet.plotting.axes import quantity
+    >>> quantity("loss"), quantity("validation_accuracy")
+    ('Loss', 'Validation accuracy, %')
+    """
     return column.replace("_", " ").capitalize() + (", %" if is_accuracy(column) else "")
 
 
 def is_accuracy(column: str) -> bool:
-    """Whether a column is a part of one, which is drawn in percent."""
+    """Whether a column is a part of one, which is drawn in percent.
+
+    Examples
+    --------
+    >>> from meganet.plotting.axes import is_accuracy
+    >>> is_accuracy("validation_accuracy"), is_accuracy("loss")
+    (True, False)
+    """
     return column == "accuracy" or column.endswith("_accuracy")
 
 
 def to_png(figure: Figure, dpi: int = 150) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
+    """Return a figure as the bytes of a PNG file.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import to_png
+    >>> to_png(Figure(), dpi=50)[1:4]
+    b'PNG'
+    """
     image = io.BytesIO()
     # of numbers near the largest ones the ticks overflow
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -75,7 +140,17 @@ def to_png(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def to_svg(figure: Figure) -> bytes:
-    """Return a figure as the bytes of an SVG file, the same ones each time; letters are paths, so no font is needed."""
+    """Return a figure as the bytes of an SVG file, the same ones each time; letters are paths, so no font is needed.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import to_svg
+    >>> figure = Figure()
+    >>> _ = figure.subplots().plot([1.0, 0.5])
+    >>> b"<svg" in to_svg(figure), to_svg(figure) == to_svg(figure)
+    (True, True)
+    """
     import matplotlib
 
     image = io.BytesIO()

@@ -50,6 +50,20 @@ def plot_landscape(
     See Also
     --------
     plot_landscapes : several to be compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting.landscape import Landscape, plot_landscape
+    >>> steps = np.linspace(-1, 1, 21)
+    >>> values = 0.1 + np.add.outer(steps**2, 4 * steps**2)
+    >>> bowl = Landscape(steps, values, values, center=0.1, curvature=5.0, loss_curvature=5.0, rise=1.8)
+    >>> bowl.objective.shape
+    (21, 21)
+    >>> ax = plot_landscape(bowl, Figure().subplots())
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('first direction', 'second direction')
     """
     _validate.choice("kind", kind, KINDS)
     values = getattr(found, _validate.choice("quantity", quantity, QUANTITIES))
@@ -96,6 +110,18 @@ def plot_landscapes(
     Returns
     -------
     matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting.landscape import Landscape, plot_landscapes
+    >>> steps = np.linspace(-1, 1, 5)
+    >>> values = 0.1 + np.add.outer(steps**2, 4 * steps**2)
+    >>> bowl = Landscape(steps, values, values, center=0.1, curvature=5.0, loss_curvature=5.0, rise=2.5)
+    >>> figure = plot_landscapes({"new": bowl, "multigrid": bowl}, Figure(layout="constrained"))
+    >>> [ax.get_title() for ax in figure.axes if ax.get_title()]
+    ['new', 'multigrid']
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -41,6 +41,16 @@ def plot_mosaic(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import plot_mosaic
+    >>> blocks = np.random.default_rng(0).standard_normal((2, 3, 14, 14))
+    >>> ax = plot_mosaic(blocks, Figure().subplots(), row_labels=["coarse", "fine"], common_scale=True)
+    >>> len(ax.images), ax.images[0].get_array().shape
+    (6, (14, 14))
     """
     rows = [
         [_validate.numbers(f"rows[{i}][{j}]", image, "an image of real numbers", "biuf") for j, image in enumerate(row)]
@@ -83,6 +93,19 @@ def share_scale(axes: Sequence[Axes], label: str) -> None:
 
     It is symmetric around 0; the few largest values, of 1 in 200 pixels, lie beyond it, lest they take the contrast
     from all others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import plot_mosaic
+    >>> from meganet.plotting.mosaic import share_scale
+    >>> blocks = np.random.default_rng(0).uniform(-1, 1, (2, 1, 3, 14, 14))
+    >>> figure = Figure()
+    >>> axes = [plot_mosaic(rows, ax, common_scale=True) for rows, ax in zip(blocks, figure.subplots(2))]
+    >>> share_scale(axes, "weight")
+    >>> axes[0].images[0].get_clim() == axes[1].images[0].get_clim(), len(figure.axes)
+    (True, 3)
     """
     images: list[Any] = [image for ax in axes for image in ax.images]
     values = np.abs(np.concatenate([np.ma.compressed(image.get_array()) for image in images]))

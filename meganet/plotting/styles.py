@@ -25,6 +25,14 @@ class Style:
     marker : str
     hatch : str
         Of bars.
+
+    Examples
+    --------
+    >>> from meganet.plotting import STYLES, Style
+    >>> STYLES["transfer"].color, STYLES["transfer"].bar()["hatch"]
+    ('#D55E00', '////')
+    >>> Style("Mine", "#000000", "--", "x").line(points=30)["linestyle"]
+    '--'
     """
 
     label: str
@@ -76,7 +84,14 @@ _OTHERS = (
 
 
 def styles_of(names: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each name, those of `STYLES` first and in their order; others are labelled by their names."""
+    """Return a style for each name, those of `STYLES` first and in their order; others are labelled by their names.
+
+    Examples
+    --------
+    >>> from meganet.plotting.styles import styles_of
+    >>> [(name, style.label) for name, style in styles_of(["mine", "multigrid", "new"]).items()]
+    [('new', 'New'), ('multigrid', 'Multigrid'), ('mine', 'mine')]
+    """
     names = tuple(names)
     others = zip((name for name in names if name not in STYLES), cycle(_OTHERS), strict=False)
     known = {name: style for name, style in STYLES.items() if name in names}
