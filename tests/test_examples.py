@@ -16,6 +16,7 @@ COVERED = (
     "checks",
     "document.py",
     "interop",
+    "model",
     "multigrid",
     "networks",
     "plotting/axes.py",

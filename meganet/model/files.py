@@ -44,7 +44,20 @@ Listed = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model; see `Model.save`."""
+    """Write a model; see `Model.save`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.files import save
+    >>> model = mn.Model([mn.ConvolutionLayer((1, 4, 4), 2)], classes=3, theta=np.zeros(18), W=np.zeros(99))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, pathlib.Path(folder, "net.npz"))
+    ...     sorted(np.load(pathlib.Path(folder, "net.npz")).files)
+    ['W', 'header', 'theta']
+    """
     path, suffix = _named(path)
     arrays: Arrays = {name: model.backend.to_host(getattr(model, name)) for name in WEIGHTS}
     parts: dict[str, Any] = dict.fromkeys(PARTS)

@@ -18,6 +18,16 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
     ------
     InputError
         For another shape or dtype. Whether pixels are finite is not looked at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.images import images_for
+    >>> layer = mn.ConvolutionLayer((1, 8, 8), 4)
+    >>> images = images_for(layer, "images", np.zeros((5, 8, 8), dtype=np.float32))
+    >>> images.shape, images.dtype
+    ((5, 1, 8, 8), dtype('float32'))
     """
     domain, backend = network.domain_shape, network.backend
     array = images if backend.owns(images) else _validate.read(argument, host(images), "an array of images")

@@ -66,9 +66,13 @@ class Model:
     >>> labels = np.repeat(["dark", "light"], 32)
     >>> images = rng.standard_normal((64, 1, 4, 4)) + (labels == "light")[:, None, None, None]
     >>> model = mn.Model([mn.ConvolutionLayer((1, 4, 4), 4)], classes=2)
-    >>> fine = model.fit(images, labels, epochs=20, learning_rate=0.1).prolongate()
-    >>> print(model.predict(images[:2]), model.score(images, labels) > 0.9, fine.network.domain_shape)
-    ['dark' 'dark'] True (1, 8, 8)
+    >>> model = model.fit(images, labels, epochs=20, learning_rate=0.1)
+    >>> model.theta.shape, model.W.shape, model.predict_proba(images).shape
+    ((36,), (130,), (64, 2))
+    >>> print(model.predict(images[:2]), model.score(images, labels) > 0.9)
+    ['dark' 'dark'] True
+    >>> model.prolongate()
+    Model(1x8x8 -> 2 classes, 550 weights, not trained)
     """
 
     def __init__(

@@ -30,6 +30,16 @@ class Classes:
         Different from each other: integers, text or booleans.
     known : bool
         They were given, or read off labels; else they are the numbers 0 to K - 1 until labels have been seen.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.model.outputs import Classes
+    >>> classes = Classes.of(3).fitted("labels", [1, 3, 2, 3], examples=4)
+    >>> print(classes.names, classes.numbers("labels", [1, 3, 2, 3], examples=4))
+    [1 2 3] [0 2 1 2]
+    >>> print(classes.predictions(classes.usual_loss(), np.array([[0.0, 0.0, 1.0], [5.0, 1.0, 2.0]])))
+    [3 1]
     """
 
     names: np.ndarray[Any, Any]
@@ -141,6 +151,16 @@ class Numbers:
         Numbers for each example.
     columns : bool
         Targets, and so predictions, have the shape (N, count); else, of a single number, (N,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.model.outputs import Numbers
+    >>> outputs = Numbers(count=1, columns=False)
+    >>> outputs.numbers("labels", [0.5, 1.5, 2.5], examples=3).shape
+    (3, 1)
+    >>> outputs.predictions(outputs.usual_loss(), np.zeros((3, 1))).shape
+    (3,)
     """
 
     count: int
@@ -175,7 +195,16 @@ Outputs = Classes | Numbers
 
 
 def outputs_of(classes: Any, outputs: Any) -> Outputs:
-    """Return what the outputs of a model with these arguments stand for; of another model it is known already."""
+    """Return what the outputs of a model with these arguments stand for; of another model it is known already.
+
+    Examples
+    --------
+    >>> from meganet.model.outputs import outputs_of
+    >>> outputs_of(["cat", "dog"], 1)
+    Classes(names=array(['cat', 'dog'], dtype='<U3'), known=True)
+    >>> outputs_of(None, 2)
+    Numbers(count=2, columns=True)
+    """
     if isinstance(classes, Outputs):
         return classes
     if classes is None:
@@ -187,7 +216,20 @@ def outputs_of(classes: Any, outputs: Any) -> Outputs:
 
 
 def score_of(loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
-    """Return the share of right predictions, or where nothing is right or wrong the mean of R^2 over the outputs."""
+    """Return the share of right predictions, or where nothing is right or wrong the mean of R^2 over the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.losses import LeastSquares
+    >>> from meganet.model.outputs import score_of
+    >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
+    >>> score_of(mn.SoftmaxCrossEntropy(), logits, np.array([0, 1, 0, 1]))
+    0.75
+    >>> score_of(LeastSquares(), logits, logits)
+    1.0
+    """
     hits = loss.hits(logits, targets)
     return _determination(logits, targets) if hits is None else float(hits.mean())
 

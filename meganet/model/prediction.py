@@ -29,6 +29,17 @@ def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.
     ------
     InputError
         If an output is not finite; it says whether weights or pixels are not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.prediction import logits_of
+    >>> network, classifier = mn.ConvolutionLayer((1, 8, 8), 4), mn.DenseLayer((4, 8, 8), 10)
+    >>> x = np.zeros(network.parameters.size + classifier.parameters.size, dtype=np.float32)
+    >>> logits = logits_of(network, classifier, x, np.ones((5, 1, 8, 8)))
+    >>> logits.shape, logits.dtype
+    ((5, 10), dtype('float32'))
     """
     size, backend = network.parameters.size, network.backend
     theta, w = x[:size], x[size:]

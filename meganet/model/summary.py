@@ -16,14 +16,38 @@ HEADER = ("", "layer", "output", "weights")
 
 
 def line(model: Model) -> str:
-    """Return what the model is, in one line."""
+    """Return what the model is, in one line.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.summary import line
+    >>> line(mn.Model([mn.ConvolutionLayer((1, 28, 28), 4)], classes=10))
+    'Model(1x28x28 -> 10 classes, 31,406 weights, not trained)'
+    """
     size = model.network.parameters.size + model.classifier.parameters.size
     start, end = _shape(model.network.domain_shape), _target(model)
     return f"Model({start} -> {end}, {size:,} weights, {_state(model)})"
 
 
 def text(model: Model) -> str:
-    """Return the table of the layers, and what is known of the training."""
+    """Return the table of the layers, and what is known of the training.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.summary import text
+    >>> print(text(mn.Model([mn.ConvolutionLayer((1, 28, 28), 4), mn.PoolingLayer(..., 2)], classes=10)))
+       layer                                   output   weights
+    -----------------------------------------------------------
+       images                                  1x28x28
+    0  ConvolutionLayer: kernel 4x1x3x3        4x28x28       36
+    1  PoolingLayer                            4x14x14        0
+    W  DenseLayer: kernel 10x4x14x14, bias 10  10         7,850
+       all                                                7,886
+    <BLANKLINE>
+    not trained
+    """
     cells = rows(model)
     widths = [max(len(row[k]) for row in cells) for k in range(len(HEADER))]
     lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells]
@@ -33,12 +57,28 @@ def text(model: Model) -> str:
 
 
 def html(model: Model) -> str:
-    """Return the same for a notebook."""
+    """Return the same for a notebook.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.summary import html
+    >>> html(mn.Model([mn.ConvolutionLayer((1, 28, 28), 4)], classes=10))[:7]
+    '<table>'
+    """
     return f"{table_of(rows(model), keys=0)}<p>{escape(_state(model))}</p>"
 
 
 def rows(model: Model) -> list[tuple[str, str, str, str]]:
-    """Return the cells: the columns' names, the images, a row for each layer, the classifier, the sum."""
+    """Return the cells: the columns' names, the images, a row for each layer, the classifier, the sum.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.summary import rows
+    >>> rows(mn.Model([mn.ConvolutionLayer((1, 28, 28), 4)], classes=10))[2]
+    ('0', 'ConvolutionLayer: kernel 4x1x3x3', '4x28x28', '36')
+    """
     network, layers = model.network, [("W", cast(Layer, model.classifier))]
     # of a chain of a kind of its own, such as a SingleLayer, the parts are not layers of the model
     parts = zip(network.names, network.layers, strict=True) if type(network) is Chain else [("0", network)]

@@ -39,6 +39,14 @@ class Memory:
         The rule, batch size and number of examples of mini-batch steps, or the optimiser.
     state : object
         Of the mini-batch steps an `SGDState`; else the optimiser's own arguments, such as the radius of trust.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.training import Memory
+    >>> memory = Memory((mn.trust_region, 64), {"radius": 0.5})
+    >>> memory.of(mn.trust_region, 64), memory.of(mn.trust_region, 32)
+    ({'radius': 0.5}, None)
     """
 
     maker: tuple[Any, ...] = ()
@@ -66,6 +74,21 @@ class Job:
     commit : callable
         ``(rows, x, memory)`` gets the new rows of the history, the point and what to continue with after an epoch; if
         it returns True, that was the last one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.training import Job, Memory, Plan
+    >>> from meganet.objective import observer
+    >>> images, labels = np.random.default_rng(0).standard_normal((6, 1, 4, 4)), np.arange(6) % 3
+    >>> fun = mn.Objective(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), images, labels)
+    >>> def commit(rows, x, memory):
+    ...     print([row["epoch"] for row in rows], x.shape)
+    >>> job = Job(fun, observer(fun), np.zeros(117), epochs=0, seed=0, commit=commit)
+    >>> Plan(2, 0.1, 3, None, "sgd", "warn", progress=False).run(job, Memory())
+    [0, 1] (117,)
+    [2] (117,)
     """
 
     objective: Objective
@@ -78,7 +101,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; the arguments of `Model.fit` that are not data."""
+    """How to train; the arguments of `Model.fit` that are not data.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.model.training import Plan
+    >>> plan = Plan(5, None, None, None, mn.lbfgs, "warn", progress=False)
+    >>> plan.bar
+    False
+    >>> Plan(5, 0.1, 16, mn.Momentum(), "sgd", "warn", progress=False).check(examples=60)
+    """
 
     epochs: int
     learning_rate: float | Callable[[int], float] | None

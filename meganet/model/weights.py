@@ -17,7 +17,16 @@ LARGEST_SEED = 2**31
 
 
 def source_of(rng: Any, usual: int) -> tuple[np.random.Generator, int | None]:
-    """Return the generator that the argument `rng` stands for, and its seed, if it has one; `usual` for None."""
+    """Return the generator that the argument `rng` stands for, and its seed, if it has one; `usual` for None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.model.weights import source_of
+    >>> generator, seed = source_of(None, usual=7)
+    >>> seed, source_of(3, usual=7)[1], source_of(np.random.default_rng(3), usual=7)[1]
+    (7, 3, None)
+    """
     if rng is None or isinstance(rng, (int, np.integer)):
         seed = usual if rng is None else _validate.integer("rng", rng, minimum=0)
         return np.random.default_rng(seed), seed
@@ -26,7 +35,16 @@ def source_of(rng: Any, usual: int) -> tuple[np.random.Generator, int | None]:
 
 
 def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
-    """Return given weights as one flat vector."""
+    """Return given weights as one flat vector.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.weights import joined
+    >>> joined(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), np.zeros(18), np.zeros(99)).shape
+    (117,)
+    """
     for name, part, layer in (("theta", theta, network), ("W", W, classifier)):
         if part is None:
             _validate.reject(name, "both theta and W, or neither", "one of them")
@@ -37,7 +55,18 @@ def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
 
 
 def drawn(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any) -> Array:
-    """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images."""
+    """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.weights import drawn
+    >>> rng = np.random.default_rng(0)
+    >>> x = drawn(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), rng, np.float32)
+    >>> x.shape, x.dtype
+    ((117,), dtype('float32'))
+    """
     images = len(classifier.domain_shape) == 3
     theta = he_normal(network, rng, dtype)
     w = smoothed_normal(classifier, rng, dtype=dtype) if images else he_normal(classifier, rng, dtype)
@@ -45,7 +74,19 @@ def drawn(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: An
 
 
 def penalty_of(argument: str, given: Any, layer: Layer, dtype: Any) -> Regularizer | None:
-    """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``."""
+    """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.model.weights import penalty_of
+    >>> penalty = penalty_of("theta_regularizer", 0.5, mn.ConvolutionLayer((1, 4, 4), 2), np.float64)
+    >>> float(penalty.value(np.ones(18)))
+    4.5
+    >>> penalty_of("theta_regularizer", None, mn.ConvolutionLayer((1, 4, 4), 2), np.float64) is None
+    True
+    """
     size = layer.parameters.size
     if given is None or isinstance(given, Regularizer):
         return given
