@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,12 @@ def files(room: str) -> Iterator[Path]:
     """Yield the public modules of a room, or the one module."""
     place = PACKAGE / room
     for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-        if not any(part.startswith("_") for part in path.relative_to(PACKAGE).parts):
+        if not is_private(path.relative_to(PACKAGE).with_suffix("").parts):
             yield path
+
+
+def is_private(names: Sequence[str]) -> bool:
+    return any(name.startswith("_") and name != "__init__" for name in names)
 
 
 def without_example(source: str) -> list[str]:
@@ -48,10 +52,11 @@ def without_example(source: str) -> list[str]:
     tree = ast.parse(source)
     missing = [name for name, docstring in described(tree) if not shows_use(docstring)]
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("meganet._"):
-            path = PACKAGE.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
-            shown = {alias.name for alias in node.names} & exported(tree)
-            found = described(ast.parse(path.read_text())) if shown else ()
+        shown = {alias.name for alias in node.names} & exported(tree) if isinstance(node, ast.ImportFrom) else set()
+        place = node.module.split(".") if shown else []
+        if is_private(place):
+            source = PACKAGE.joinpath(*place[1:]).with_suffix(".py").read_text()
+            found = described(ast.parse(source))
             missing += [name for name, docstring in found if name in shown and not shows_use(docstring)]
     return missing
 
@@ -88,3 +93,4 @@ def test_a_missing_example_is_seen():
     assert without_example(shown) == []
     assert without_example(shown.replace(">>> 1", "nothing")) == ["shown"]
     assert without_example('class Bare:\n    """A class."""\n\ndef _hidden(): ...\n') == ["Bare"]
+    assert without_example('from meganet._files import write_named\n__all__ = ["write_named"]\n') == ["write_named"]
