@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from meganet import _threads
+from meganet.backend import threads
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
@@ -77,10 +77,10 @@ def spread(seconds: Mapping[str, list[float]], peers: Sequence[str], calls: int 
 def limits() -> dict[str, float]:
     """Measure what the machine can do: GFLOP/s of a large float32 matrix product, GB/s of copying memory."""
     a, out = np.ones((1536, 1536), np.float32), np.empty((1536, 1536), np.float32)
-    halves = [(np.ones(2**24, np.float32), np.ones(2**24, np.float32)) for _ in range(_threads.thread_count())]
+    halves = [(np.ones(2**24, np.float32), np.ones(2**24, np.float32)) for _ in range(threads.thread_count())]
 
     def copy() -> None:
-        _threads.run([lambda to=to, source=source: np.copyto(to, source) for to, source in halves])
+        threads.run([lambda to=to, source=source: np.copyto(to, source) for to, source in halves])
 
     times = {name: min(s) for name, s in alternate({"product": lambda: a.dot(a, out=out), "copy": copy}, 3).items()}
     moved = sum(to.nbytes + source.nbytes for to, source in halves)

@@ -16,9 +16,9 @@ import torch
 from peer import FORMATS, periodic
 from threadpoolctl import threadpool_limits
 
-from meganet import _threads
+from meganet.backend import threads
+from meganet.backend.layout import from_memory, to_memory
 from meganet.linop import CirculantConvolution
-from meganet.linop._layout import from_memory, to_memory
 
 BATCH, INPUTS, OUTPUTS = 32, 32, 64
 CASES = [(28, 3), (14, 3), (15, 3), (56, 3), (28, 5)]
@@ -31,7 +31,7 @@ class Ours:
 
     def __init__(self, kernel: np.ndarray, x: np.ndarray, y: np.ndarray, engine: str) -> None:
         operator = CirculantConvolution(kernel, x.shape[2:], engine)
-        count = _threads.thread_count()
+        count = threads.thread_count()
         halves = (np.array_split(a, count) for a in (x, y))
         # in the memory order in which the layers of a network hand images on, as PyTorch's are in theirs
         parts = [[from_memory(to_memory(operator.backend, half)) for half in side] for side in halves]
@@ -40,7 +40,7 @@ class Ours:
 
     def forward(self) -> list[np.ndarray]:
         """Return the products of the parts, recorded as in training."""
-        results = _threads.run([lambda x=x: self.operator._recorded(x) for x, _ in self.parts])
+        results = threads.run([lambda x=x: self.operator._recorded(x) for x, _ in self.parts])
         self.records = [record for _, record in results]
         return [y for y, _ in results]
 
@@ -52,7 +52,7 @@ class Ours:
             return out, self.operator._gradients(record, y, out, True)
 
         pairs = zip(self.records, self.parts, strict=True)
-        results = _threads.run([lambda r=r, y=y: one(r, y) for r, (_, y) in pairs])
+        results = threads.run([lambda r=r, y=y: one(r, y) for r, (_, y) in pairs])
         return sum(kernel for kernel, _ in results), [x for _, x in results]
 
 

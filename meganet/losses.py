@@ -9,7 +9,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet._labels import class_numbers
-from meganet.backend import Array, Backend, backend_of, host, recast
+from meganet.backend import Array, backend_of, host, recast
 from meganet.linop.base import LinearOperator
 
 
@@ -119,7 +119,7 @@ class SoftmaxCrossEntropy(Loss):
     def probabilities(self, outputs: Array) -> Array:
         """Return the softmax of the logits, (N, K)."""
         backend = backend_of(outputs)
-        return backend.xp.exp(self._log_softmax(backend, outputs))
+        return backend.xp.exp(backend.log_softmax(outputs))
 
     def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
         p = self.probabilities(outputs)
@@ -127,32 +127,10 @@ class SoftmaxCrossEntropy(Loss):
         return product * (1 / outputs.shape[-2])
 
     def _value(self, outputs: Array, targets: Array) -> Array:
-        backend = backend_of(outputs)
-        return self._mean_loss(backend, self._log_softmax(backend, outputs), self._hot(backend, outputs, targets))
+        return backend_of(outputs).cross_entropy(outputs, targets)
 
     def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
-        backend = backend_of(outputs)
-        if backend.kernels is not None:
-            losses, gradient = backend.kernels.softmax(outputs, targets)
-            return losses.sum(axis=-1) * (1 / outputs.shape[-2]), gradient
-        log_p = self._log_softmax(backend, outputs)
-        hot = self._hot(backend, outputs, targets)
-        return self._mean_loss(backend, log_p, hot), (backend.xp.exp(log_p) - hot) * (1 / outputs.shape[-2])
-
-    @staticmethod
-    def _mean_loss(backend: Backend, log_p: Array, hot: Array) -> Array:
-        # not a product with hot: a logit -inf of another class has the logarithm -inf, and 0 times that is nan
-        chosen = backend.xp.where(hot, log_p, backend.xp.zeros(1, dtype=log_p.dtype))
-        return chosen.sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
-
-    @staticmethod
-    def _hot(backend: Backend, logits: Array, labels: Array) -> Array:
-        return labels[..., None] == backend.xp.arange(logits.shape[-1])
-
-    @staticmethod
-    def _log_softmax(backend: Backend, logits: Array) -> Array:
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        return shifted - backend.xp.log(backend.xp.exp(shifted).sum(axis=-1, keepdims=True))
+        return backend_of(outputs).cross_entropy_and_gradient(outputs, targets)
 
 
 def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:

@@ -21,8 +21,9 @@ import scipy.sparse
 from cuda_emulation import COMPILER, RawModule
 from graph_emulation import CUDA, USUAL, allocated, call, change, no_capture
 
-from meganet._cuda import Kernels
-from meganet.backend import _CupyBackend
+from meganet.backend.cuda import Kernels
+from meganet.backend.device import CupyBackend
+from meganet.backend.products import Products
 
 
 class HostCallError(TypeError):
@@ -248,8 +249,11 @@ def _block_diag(blocks, format):
     return GuardSparse(scipy.sparse.block_diag([b._hidden for b in blocks], format=format))
 
 
-class _GuardBackend(_CupyBackend):
-    """With the hand-written kernels where there is a compiler to run them on the host."""
+class _GuardBackend(CupyBackend):
+    """With the hand-written kernels where there is a compiler to run them on the host, else with expressions."""
+
+    if COMPILER is None:
+        vars().update({name: value for name, value in vars(Products).items() if not name.startswith("_")})
 
     @cached_property
     def kernels(self):

@@ -98,7 +98,7 @@ class OddError(Exception):
 )  # fmt: skip
 def test_cupy_that_cannot_be_used_says_what_is_missing(monkeypatch, module, missing):
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr("meganet.backend._loaded", {})
+    monkeypatch.setattr("meganet.backend.active._loaded", {})
     expected = f"backend: expected a backend that can be used here, got 'cupy': .*{missing}"
     with pytest.raises(BackendError, match=expected) as caught:
         get_backend("cupy")
@@ -112,7 +112,7 @@ def test_the_libraries_of_cuda_are_looked_for_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", module)
     for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.fft", "cupyx.scipy.sparse", "cupyx.scipy.sparse.linalg"):
         monkeypatch.setitem(sys.modules, name, SimpleNamespace())
-    monkeypatch.setattr("meganet._cuda.probe._sound", [])
+    monkeypatch.setattr("meganet.backend.cuda.probe._sound", [])
     for _ in range(3):
         assert meganet.available_backends()["cupy"] is None
     assert looked == [1]

@@ -27,7 +27,7 @@ from meganet import (
     sgd,
     use_backend,
 )
-from meganet._cuda import Kernels, source
+from meganet.backend.cuda import Kernels, source
 from meganet.layers.activations import ACTIVATIONS
 from meganet.linop import (
     AveragePooling,

@@ -20,7 +20,7 @@ from meganet import (
     stencils,
     use_backend,
 )
-from meganet._cuda import graph as recorder
+from meganet.backend.cuda import graph as recorder
 from meganet.layers import ActivationLayer, AffineLayer, BiasLayer, ConnectorLayer, ScalingLayer
 from meganet.linop import CirculantConvolution, DepthwiseConvolution, Diagonal, Sparse, Transposed
 from meganet.networks import DoubleHamiltonian, DoubleLayer, Reparametrised, ResidualNetwork, SingleLayer

@@ -6,6 +6,7 @@ from cuda_emulation import COMPILER
 from guard_array import GUARD, LAYOUT
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, use_backend
+from meganet.backend.layout import from_memory
 from meganet.layers import (
     ActivationLayer,
     AffineLayer,
@@ -24,7 +25,6 @@ from meganet.linop import (
     RemoveMean,
     Transposed,
 )
-from meganet.linop._layout import from_memory
 from meganet.networks import (
     DoubleHamiltonian,
     DoubleLayer,

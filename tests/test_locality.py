@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from meganet import ConvolutionLayer
 from meganet.backend import get_backend
+from meganet.backend.layout import from_memory, to_memory
 from meganet.linop import CirculantConvolution, DepthwiseConvolution, Transposed
 from meganet.linop._engines import NAMES, chosen
-from meganet.linop._layout import from_memory, to_memory
 
 NUMPY = get_backend("numpy")
 SIZES = [(12, 12), (7, 9), (28, 28), (5, 6)]

@@ -87,7 +87,7 @@ def test_a_single_worker_does_the_work(tmp_path):
 
 def test_a_worker_of_several_threads_keeps_to_the_limit(tmp_path):
     """Two items at a time in one process: the one that ends first leaves the other its number of threads."""
-    code = "[__import__('time').sleep({}), __import__('meganet._threads')._threads.thread_count()][1]"
+    code = "[__import__('time').sleep({}), __import__('meganet.backend.threads').backend.threads.thread_count()][1]"
     with cluster(1, tmp_path, threads=2) as (address, _):
         assert list(Workers(cluster=address).map(eval, [code.format(0.2), code.format(1.0)])) == [1, 1]
 

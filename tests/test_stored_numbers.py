@@ -95,7 +95,7 @@ def stored(obj, seen=None):
     elif isinstance(obj, dict):
         for part in obj.values():
             yield from stored(part, seen)
-    elif type(obj).__module__.startswith("meganet") and type(obj).__name__ != "_NumpyBackend":
+    elif type(obj).__module__.startswith("meganet") and type(obj).__name__ != "NumpyBackend":
         names = [field.name for field in dataclasses.fields(obj)] if dataclasses.is_dataclass(obj) else []
         values = {name: getattr(obj, name) for name in names} | getattr(obj, "__dict__", {})
         yield from stored(list(values.values()), seen)

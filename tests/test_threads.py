@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, Tikhonov, _threads
-from meganet.backend import get_backend, use_backend
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, Tikhonov
+from meganet.backend import get_backend, threads, use_backend
 from meganet.linop import Identity
 
 
@@ -22,20 +22,20 @@ def test_results_come_in_order_from_several_threads():
         # the first two tasks can only end if they run side by side
         if number < 2:
             barrier.wait()
-        return number, _threads.thread_count()
+        return number, threads.thread_count()
 
     with threadpool_limits(2):
-        assert _threads.thread_count() == 2
-        results = _threads.run([lambda k=k: task(k) for k in range(7)])
-        assert _threads.thread_count() == 2
+        assert threads.thread_count() == 2
+        results = threads.run([lambda k=k: task(k) for k in range(7)])
+        assert threads.thread_count() == 2
     assert results == [(k, 1) for k in range(7)]
 
 
 def test_one_thread_runs_all_itself():
     with threadpool_limits(1):
-        names = _threads.run([lambda: threading.current_thread().name] * 3)
+        names = threads.run([lambda: threading.current_thread().name] * 3)
     assert set(names) == {threading.current_thread().name}
-    assert _threads.run([]) == []
+    assert threads.run([]) == []
 
 
 def test_callers_from_several_threads_leave_blas_as_it_was():
@@ -44,15 +44,15 @@ def test_callers_from_several_threads_leave_blas_as_it_was():
 
         def call():
             for _ in range(20):
-                _threads.run([lambda: 1] * 3)
-                counts.append(_threads.thread_count())
+                threads.run([lambda: 1] * 3)
+                counts.append(threads.thread_count())
 
         callers = [threading.Thread(target=call) for _ in range(3)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
-        assert set(counts) == {2} and _threads.thread_count() == 2
+        assert set(counts) == {2} and threads.thread_count() == 2
 
 
 def test_an_error_is_raised_after_all_tasks_have_ended():
@@ -65,9 +65,9 @@ def test_an_error_is_raised_after_all_tasks_have_ended():
 
     with threadpool_limits(2):
         with pytest.raises(KeyError, match="wrong"):
-            _threads.run([lambda k=k: task(k) for k in range(5)])
+            threads.run([lambda k=k: task(k) for k in range(5)])
         assert sorted(done) == [0, 2, 3, 4]
-        assert _threads.run([lambda: 1, lambda: 2]) == [1, 2]
+        assert threads.run([lambda: 1, lambda: 2]) == [1, 2]
 
 
 def test_tasks_see_the_context_of_the_caller():
@@ -78,7 +78,7 @@ def test_tasks_see_the_context_of_the_caller():
         return get_backend().name, np.geterr()["over"]
 
     with threadpool_limits(2), use_backend("numpy"), np.errstate(over="ignore"):
-        assert _threads.run([task, task]) == [("numpy", "ignore")] * 2
+        assert threads.run([task, task]) == [("numpy", "ignore")] * 2
 
 
 def blas_threads():
@@ -105,18 +105,18 @@ def elsewhere(function):
 def test_blas_keeps_to_one_thread_in_tasks_whichever_thread_set_its_limit_before(from_main):
     call = (lambda run: run()) if from_main else elsewhere
     with threadpool_limits(2):
-        assert call(lambda: _threads.run([blas_threads] * 3)) == [{1}] * 3
+        assert call(lambda: threads.run([blas_threads] * 3)) == [{1}] * 3
         assert blas_threads() == {2}
         # a call that began earlier, on another thread, may end earlier: the last one gives BLAS its threads back
         barrier = threading.Barrier(2, timeout=10)
         first, second = [], []
 
         def early():
-            _threads.run([barrier.wait, int])
+            threads.run([barrier.wait, int])
             first.append(blas_threads())
 
         def late():
-            _threads.run([barrier.wait, lambda: until(lambda: first)])
+            threads.run([barrier.wait, lambda: until(lambda: first)])
             second.append(blas_threads())
 
         callers = [threading.Thread(target=task) for task in (early, late)]
@@ -130,7 +130,7 @@ def test_blas_keeps_to_one_thread_in_tasks_whichever_thread_set_its_limit_before
 
 def test_a_limit_that_somebody_sets_meanwhile_stays():
     with threadpool_limits(2):
-        _threads.run([lambda: [_threads._limit(library, 3) for library in _threads._libraries()], int])
+        threads.run([lambda: [threads._limit(library, 3) for library in threads._libraries()], int])
         assert blas_threads() == {3}
 
 
@@ -139,7 +139,7 @@ def test_the_same_helpers_work_for_every_call():
         return sorted(t.ident for t in threading.enumerate() if t.name == "meganet")
 
     with threadpool_limits(3):
-        _threads.run([int] * 3)
+        threads.run([int] * 3)
         until(lambda: len(names()) >= 3)
         before = names()
         for error in (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError):
@@ -148,14 +148,14 @@ def test_the_same_helpers_work_for_every_call():
                 raise error
 
             with pytest.raises(error):
-                _threads.run([task] * 3)
-        assert _threads.run([lambda: 1] * 3) == [1] * 3
+                threads.run([task] * 3)
+        assert threads.run([lambda: 1] * 3) == [1] * 3
         assert names() == before
 
 
 @pytest.mark.parametrize("possible", [0, 1])
 def test_fewer_helpers_do_the_work_where_the_system_gives_no_more_threads(monkeypatch, possible):
-    start, made = _threads._Helper.start, []
+    start, made = threads._Helper.start, []
 
     def limited(self):
         if len(made) == possible:
@@ -163,22 +163,22 @@ def test_fewer_helpers_do_the_work_where_the_system_gives_no_more_threads(monkey
         made.append(self)
         start(self)
 
-    monkeypatch.setattr(_threads, "_crew", _threads._Crew())
-    monkeypatch.setattr(_threads._Helper, "start", limited)
+    monkeypatch.setattr(threads, "_crew", threads._Crew())
+    monkeypatch.setattr(threads._Helper, "start", limited)
     with threadpool_limits(3):
         for _ in range(3):
-            assert _threads.run([lambda k=k: k for k in range(5)]) == list(range(5))
+            assert threads.run([lambda k=k: k for k in range(5)]) == list(range(5))
         assert blas_threads() == {3}
-    assert _threads._crew.members == 1
+    assert threads._crew.members == 1
 
 
 def test_a_call_inside_a_task_runs_where_it_is():
     def task():
         name = threading.current_thread().ident
-        return set(_threads.run([lambda: threading.current_thread().ident] * 3)) == {name}
+        return set(threads.run([lambda: threading.current_thread().ident] * 3)) == {name}
 
     with threadpool_limits(2):
-        assert _threads.run([task, task]) == [True, True]
+        assert threads.run([task, task]) == [True, True]
 
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -200,7 +200,7 @@ def status_of(child):
 
 def works_alone():
     """Return 0 where tasks run, on as many threads as outside of any call."""
-    fine = _threads.run([lambda: 3, lambda: 4]) == [3, 4] and _threads.thread_count() == 2 and blas_threads() == {2}
+    fine = threads.run([lambda: 3, lambda: 4]) == [3, 4] and threads.thread_count() == 2 and blas_threads() == {2}
     return 0 if fine else 1
 
 
@@ -208,7 +208,7 @@ def works_alone():
 @ignore
 def test_a_forked_process_makes_its_own_threads():
     with threadpool_limits(2):
-        _threads.run([lambda: 1, lambda: 2])
+        threads.run([lambda: 1, lambda: 2])
         child = os.fork()
         if child == 0:
             os._exit(works_alone())
@@ -220,7 +220,7 @@ def test_a_forked_process_makes_its_own_threads():
 def test_a_process_forked_while_another_thread_is_in_a_task_has_all_threads():
     with threadpool_limits(2):
         begun, end = threading.Event(), threading.Event()
-        trainer = threading.Thread(target=_threads.run, args=([begun.set, lambda: end.wait(30)],))
+        trainer = threading.Thread(target=threads.run, args=([begun.set, lambda: end.wait(30)],))
         trainer.start()
         begun.wait(30)
         child = os.fork()
@@ -237,7 +237,7 @@ def test_a_process_forked_while_another_thread_is_in_a_task_has_all_threads():
 @pytest.mark.parametrize("moment", ["hold", "restore"])
 def test_a_process_forked_while_another_thread_changes_the_limit_of_blas_has_all_threads(monkeypatch, moment):
     with threadpool_limits(2):
-        begun, end, limit = threading.Event(), threading.Event(), _threads._limit
+        begun, end, limit = threading.Event(), threading.Event(), threads._limit
 
         def slowly(library, count):
             if count == {"hold": 1, "restore": 2}[moment]:
@@ -245,8 +245,8 @@ def test_a_process_forked_while_another_thread_changes_the_limit_of_blas_has_all
                 end.wait(30)
             limit(library, count)
 
-        monkeypatch.setattr(_threads, "_limit", slowly)
-        trainer = threading.Thread(target=_threads.run, args=([int, int],))
+        monkeypatch.setattr(threads, "_limit", slowly)
+        trainer = threading.Thread(target=threads.run, args=([int, int],))
         trainer.start()
         begun.wait(30)
         monkeypatch.undo()
@@ -282,7 +282,7 @@ def test_a_process_forked_in_a_task_ends_with_it(ending, expected, capfd):
         return 5
 
     with threadpool_limits(2):
-        assert _threads.run([task, task, int]) == [5, 5, 0]
+        assert threads.run([task, task, int]) == [5, 5, 0]
         assert [status_of(child) for child in children] == [expected, expected]
         assert works_alone() == 0
 
@@ -305,7 +305,7 @@ def test_a_process_forked_by_the_handler_of_a_signal_ends_the_call_that_waits():
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         with threadpool_limits(2):
-            results = _threads.run([task, task])
+            results = threads.run([task, task])
             if os.getpid() != parent:
                 os._exit(works_alone() if results == [os.getpid()] * 2 else 2)
         assert results == [parent] * 2
@@ -331,7 +331,7 @@ def test_an_interrupt_is_raised_when_the_tasks_at_work_have_ended_and_no_other_b
 
     with threadpool_limits(2):
         with pytest.raises(KeyboardInterrupt):
-            _threads.run([task] * 100)
+            threads.run([task] * 100)
         # signals reach the main thread when it next holds the interpreter, here while the first tasks are at work
         assert state["begun"] == state["ended"] < 100
         assert works_alone() == 0

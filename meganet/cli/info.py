@@ -8,10 +8,10 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from meganet._threads import thread_count
 from meganet._validate import InputError
 from meganet._version import __version__
 from meganet.backend import available_backends, get_backend
+from meganet.backend.threads import thread_count
 from meganet.cli.data import listing
 from meganet.cli.parser import Rows, columns
 from meganet.datasets.catalogue import CATALOGUE

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import joblib
 
 from meganet import _validate
-from meganet._threads import limit_for_good
+from meganet.backend.threads import limit_for_good
 from meganet.experiments.processes import WorkersError
 
 Item = TypeVar("Item")

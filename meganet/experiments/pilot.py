@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from meganet._threads import thread_count
 from meganet.backend import Array, Backend, use_backend
+from meganet.backend.threads import thread_count
 from meganet.datasets import ImageSet
 from meganet.experiments.landscape import EXAMPLES, POINTS
 from meganet.experiments.parallel import Workers

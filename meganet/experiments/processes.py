@@ -16,7 +16,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from meganet import _validate
-from meganet._threads import limit_for_good
+from meganet.backend.threads import limit_for_good
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

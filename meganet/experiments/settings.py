@@ -16,8 +16,8 @@ import scipy
 
 from meganet import _validate
 from meganet._files import user_path
-from meganet._threads import thread_count
 from meganet._version import __version__
+from meganet.backend.threads import thread_count
 from meganet.experiments.disk import entries, json_text, read_file, refuse
 from meganet.experiments.protocol import LARGEST_TRIALS, Protocol
 

@@ -10,10 +10,10 @@ import scipy.sparse
 
 from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.backend.layout import from_memory
 from meganet.linop._engines import NAMES, chosen
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
-from meganet.linop._layout import from_memory
 from meganet.linop.base import ParametricOperator
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from meganet import _validate
 from meganet.backend import Array, Backend
-from meganet.linop._layout import from_memory, to_memory
+from meganet.backend.layout import from_memory, to_memory
 from meganet.linop.base import ParametricOperator
 
 PIXELS_AT_ONCE = 128

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import scipy.sparse
 
 from meganet import _validate
-from meganet._cuda import Kernels
 from meganet.backend import Array, Backend
 from meganet.linop._engines.circulant import circulant_matrix
-from meganet.linop._layout import from_memory, to_memory
 from meganet.linop.base import ParametricOperator
 
 
@@ -61,36 +58,14 @@ class DepthwiseConvolution(ParametricOperator):
         super().__init__(kernel, (channels, *image), (channels, *image), backend)
         self.image_shape = image
 
-    def _entries(self) -> Iterator[tuple[Array, int, int]]:
-        """Yield the factors of every kernel entry, ready to multiply images, and its place."""
-        _, k1, k2 = self.kernel_shape
-        for a in range(k1):
-            for b in range(k2):
-                yield self.kernel[..., None, :, a, b, None, None], a - k1 // 2, b - k2 // 2
-
-    def _device(self, x: Array, sign: int) -> Array:
-        """Return the products by the kernels of a device, of the adjoint with sign -1."""
-        kernels = cast(Kernels, self.backend.kernels)
-        return from_memory(kernels.depthwise(to_memory(self.backend, x), self.kernel, sign))
-
     def _apply(self, x: Array) -> Array:
-        if self.backend.kernels is not None:
-            return self._device(x, 1)
-        return sum(factor * self.backend.xp.roll(x, (-a, -b), axis=(-2, -1)) for factor, a, b in self._entries())
+        return self.backend.depthwise(x, self.kernel, 1)
 
     def _adjoint(self, y: Array) -> Array:
-        if self.backend.kernels is not None:
-            return self._device(y, -1)
-        return sum(factor * self.backend.xp.roll(y, (a, b), axis=(-2, -1)) for factor, a, b in self._entries())
+        return self.backend.depthwise(y, self.kernel, -1)
 
     def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        if self.backend.kernels is not None:
-            inputs, outputs = to_memory(self.backend, x), to_memory(self.backend, y)
-            return self.backend.kernels.depthwise_gradient(inputs, outputs, self.kernel_shape[1:])
-        parts = [
-            (y * self.backend.xp.roll(x, (-a, -b), axis=(-2, -1))).sum(axis=(-4, -2, -1)) for _, a, b in self._entries()
-        ]
-        return self.backend.xp.stack(parts, axis=-1).reshape(self.kernel.shape)
+        return self.backend.depthwise_gradient(x, y, self.kernel)
 
     role = "stencil"
 

@@ -9,7 +9,6 @@ import scipy.sparse
 
 from meganet import _validate
 from meganet.backend import Array, Backend
-from meganet.linop._layout import from_memory, to_memory
 from meganet.linop.base import LinearOperator
 
 
@@ -63,26 +62,10 @@ class AveragePooling(LinearOperator):
         super().__init__((channels, height, width), (channels, height // f1, width // f2), dtype, backend)
 
     def _apply(self, x: Array) -> Array:
-        if self.backend.kernels is not None:
-            return from_memory(self.backend.kernels.pool(to_memory(self.backend, x), self.factor))
-        f1, f2 = self.factor
-        blocks = [x[..., a::f1, b::f2] for a in range(f1) for b in range(f2)]
-        total = blocks[0].copy() if len(blocks) == 1 else blocks[0] + blocks[1]
-        for block in blocks[2:]:
-            total += block
-        return total * (1 / (f1 * f2))
+        return self.backend.pool(x, self.factor)
 
     def _adjoint(self, y: Array) -> Array:
-        if self.backend.kernels is not None:
-            return from_memory(self.backend.kernels.pool_adjoint(to_memory(self.backend, y), self.factor))
-        f1, f2 = self.factor
-        channels, height, width = self.domain_shape
-        x = from_memory(self.backend.xp.empty((*y.shape[:-4], height, width, y.shape[-4], channels), dtype=y.dtype))
-        share = y * (1 / (f1 * f2))
-        for a in range(f1):
-            for b in range(f2):
-                x[..., a::f1, b::f2] = share
-        return x
+        return self.backend.pool_adjoint(y, self.factor)
 
     def tosparse(self) -> Any:
         """Return ``I (x) M_1 (x) M_2`` with the one-dimensional means."""

@@ -12,7 +12,6 @@ import numpy as np
 import scipy.sparse
 
 from meganet import _validate
-from meganet._cuda import Csr
 from meganet.backend import Array, Backend, get_backend
 from meganet.linop.base import LinearOperator
 
@@ -77,26 +76,18 @@ class Matrix(LinearOperator):
         key = (self.backend.name, str(dtype))
         if key not in self._rounded:
             rounded = self.matrix.astype(dtype)
-            made = self.backend.csr if self.backend.kernels is None else self._on_device
-            self._rounded[key] = made(rounded), made(rounded.T)
+            self._rounded[key] = self.backend.rows_matrix(rounded), self.backend.rows_matrix(rounded.T)
         return self._rounded[key]
 
-    def _on_device(self, matrix: Any) -> Csr:
-        csr = scipy.sparse.csr_array(matrix)
-        csr.sum_duplicates()
-        places = self.backend.asarray(csr.indices, np.int32), self.backend.asarray(csr.indptr, np.int64)
-        return Csr(self.backend.asarray(csr.data), *places, csr.shape)
-
-    def _times(self, matrix: Any, x: Array) -> Array:
-        """Return ``A x`` for the flattened examples."""
-        flat = x.reshape(x.shape[0], -1)
-        return (matrix @ flat.T).T if self.backend.kernels is None else self.backend.kernels.csr_product(matrix, flat)
+    def _product_with(self, number: int, x: Array) -> Array:
+        """Return the matrix, or with number 1 its transpose, times the flattened examples."""
+        return self.backend.rows_product(self._pair(x.dtype)[number], x.reshape(x.shape[0], -1))
 
     def _apply(self, x: Array) -> Array:
-        return self._times(self._pair(x.dtype)[0], x).reshape(-1, *self.range_shape)
+        return self._product_with(0, x).reshape(-1, *self.range_shape)
 
     def _adjoint(self, y: Array) -> Array:
-        return self._times(self._pair(y.dtype)[1], y).reshape(-1, *self.domain_shape)
+        return self._product_with(1, y).reshape(-1, *self.domain_shape)
 
     def tosparse(self) -> Any:
         """Return the matrix as CSR."""

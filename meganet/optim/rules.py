@@ -73,13 +73,8 @@ class Momentum:
         epoch: int,
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return ``x - d`` and the new velocity ``d``."""
-        if backend.kernels is not None:
-            x, velocity = backend.kernels.momentum_step(x, gradient, memory[0] if memory else None, rate, self.momentum)
-            return x, (velocity,) if memory else ()
-        move = rate * gradient
-        if memory:
-            move += self.momentum * memory[0]
-        return x - move, (move,) if memory else ()
+        x, velocity = backend.momentum_step(x, gradient, memory[0] if memory else None, rate, self.momentum)
+        return x, () if velocity is None else (velocity,)
 
 
 @dataclass(frozen=True)

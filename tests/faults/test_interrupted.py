@@ -13,7 +13,7 @@ import pytest
 from test_threads import blas_threads, forks, ignore, status_of, training
 from threadpoolctl import threadpool_limits
 
-from meganet import _threads
+from meganet.backend import threads
 from meganet.optim import Control, lbfgs, sgd
 
 
@@ -52,7 +52,7 @@ def test_interrupts_at_random_moments(two_threads, trials, rng, handler, expecte
     jobs = {
         "gradient": lambda: fun(x)[1],
         "evaluate": lambda: np.array(fun.evaluate(x, 4)),
-        "tasks": lambda: np.array(_threads.run([lambda k=k: k for k in range(20)])),
+        "tasks": lambda: np.array(threads.run([lambda k=k: k for k in range(20)])),
         "hessian": lambda: fun.hessian(x) @ x,
         "sgd": lambda: sgd(fun, x, 40, epochs=2, learning_rate=0.1, batch_size=16).x,
         "lbfgs": lambda: lbfgs(fun, x, control=Control(max_iterations=2)).x,
@@ -63,7 +63,7 @@ def test_interrupts_at_random_moments(two_threads, trials, rng, handler, expecte
         clock = time.perf_counter()
         job()
         seconds[name] = time.perf_counter() - clock
-    threads = threading.active_count()
+    alive = threading.active_count()
     # Python swallows what is raised in a callback of the garbage collector, and Hypothesis has one
     callbacks, gc.callbacks[:] = gc.callbacks[:], []
     before = signal.signal(signal.SIGALRM, handler)
@@ -71,9 +71,9 @@ def test_interrupts_at_random_moments(two_threads, trials, rng, handler, expecte
         for trial in range(trials(120)):
             name = list(jobs)[trial % len(jobs)]
             assert interrupted(jobs[name], 1e-6 + rng.uniform(0, seconds[name])) is expected
-            assert blas_threads() == {2} and _threads.thread_count() == 2
+            assert blas_threads() == {2} and threads.thread_count() == 2
             np.testing.assert_array_equal(jobs[name](), results[name])
-            assert threading.active_count() == threads
+            assert threading.active_count() == alive
     finally:
         signal.signal(signal.SIGALRM, before)
         gc.callbacks[:] = callbacks
@@ -99,7 +99,7 @@ def test_forks_while_other_threads_train(two_threads, trials, rng):
             child = os.fork()
             if child == 0:
                 same = np.array_equal(fun(x)[1], gradient)
-                os._exit(0 if same and blas_threads() == {2} and _threads.thread_count() == 2 else 1)
+                os._exit(0 if same and blas_threads() == {2} and threads.thread_count() == 2 else 1)
             assert status_of(child) == 0
     finally:
         stop.set()
@@ -111,7 +111,7 @@ def test_forks_while_other_threads_train(two_threads, trials, rng):
 def gradient_bytes():
     """Return a gradient's bits and how many threads there were for it."""
     fun, x = training(40)
-    return fun(x)[1].tobytes(), blas_threads(), _threads.thread_count()
+    return fun(x)[1].tobytes(), blas_threads(), threads.thread_count()
 
 
 @forks

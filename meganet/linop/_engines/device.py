@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet._cuda import Csr
 from meganet.backend import Array, Backend
+from meganet.backend.cuda import Csr
+from meganet.backend.layout import from_memory, to_memory
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import device_pattern
 from meganet.linop._engines.tiles import POINTS, G, tile_count
-from meganet.linop._layout import from_memory, to_memory
 
 THREADS = 2**18
 """Threads that occupy a large device."""
@@ -30,15 +30,24 @@ class Record(NamedTuple):
     inputs: Array
 
 
-class DeviceWinograd(Engine):
-    """F(4x4, 3x3), see `winograd.WinogradEngine`."""
+class DeviceEngine(Engine):
+    """An engine of the backends that have kernels, for stacks too."""
 
-    name = "winograd"
     stacks = True
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether the backend has kernels."""
+        return backend.kernels is not None
+
+
+class DeviceWinograd(DeviceEngine):
+    """F(4x4, 3x3), see `winograd.WinogradEngine`."""
+
+    name = "winograd"
+
+    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether the kernel is 3x3 and the backend has kernels."""
-        return backend.kernels is not None and tuple(kernel_shape[-2:]) == (3, 3)
+        return super().serves(backend, kernel_shape) and tuple(kernel_shape[-2:]) == (3, 3)
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
@@ -95,15 +104,10 @@ class DeviceWinograd(Engine):
         return points
 
 
-class DeviceDirect(Engine):
+class DeviceDirect(DeviceEngine):
     """The direct sum, one thread per output: any kernel."""
 
     name = "direct"
-    stacks = True
-
-    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the backend has kernels."""
-        return backend.kernels is not None
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
@@ -136,15 +140,10 @@ class DeviceDirect(Engine):
         return backend.xp.ascontiguousarray(_exchange(part.sum(axis=-5), back=True))
 
 
-class DeviceSparse(Engine):
+class DeviceSparse(DeviceEngine):
     """The explicit circulant matrix, with kernels of our own in the place of a sparse library."""
 
     name = "sparse"
-    stacks = True
-
-    def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the backend has kernels."""
-        return backend.kernels is not None
 
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from meganet.backend import Array, Backend
+from meganet.backend.layout import from_memory, to_memory
 from meganet.linop._engines.base import Engine, adjoint_kernel
-from meganet.linop._layout import from_memory, to_memory
 
 GATHERED_CHANNELS = 8
 """Below this many input channels the shifted images are gathered and multiplied at once: the single products

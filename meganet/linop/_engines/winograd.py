@@ -36,6 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meganet.backend import Array, Backend
+from meganet.backend.layout import from_memory
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.tiles import (
     POINTS,
@@ -50,7 +51,6 @@ from meganet.linop._engines.tiles import (
     transformed_output,
     write_output,
 )
-from meganet.linop._layout import from_memory
 
 
 class Record(NamedTuple):

@@ -13,7 +13,13 @@ trials, stay in front.
 
 from __future__ import annotations
 
-from meganet.backend import Array, Backend
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meganet.backend.base import Backend
+
+Array = Any
+"""An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
 def to_memory(backend: Backend, images: Array) -> Array:

@@ -1,0 +1,56 @@
+"""NumPy on the cores of the processor."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+import scipy.sparse.linalg
+
+from meganet.backend import threads
+from meganet.backend.base import Backend
+
+SMALLEST_SHARE = 4
+"""Examples of a batch for which another thread is worth its own copy of the gradient."""
+# names and numbers of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+class NumpyBackend(Backend):
+    """NumPy, with the parts of a batch on threads of their own."""
+
+    takes_stacks = False
+
+    def shares(self, examples: int) -> list[slice]:
+        """Return as many parts of a batch as there are threads, of `SMALLEST_SHARE` examples or more."""
+        count = max(1, min(threads.thread_count(), examples // SMALLEST_SHARE))
+        return [slice(k * examples // count, (k + 1) * examples // count) for k in range(count)]
+
+    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return the results of independent tasks, which run on threads."""
+        return threads.run(tasks)
+
+
+def numpy_backend() -> Backend:
+    """Return the backend of NumPy."""
+    _keep_freed_memory()
+    return NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=5 * 2**19)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next arrays instead of returning it to the system.
+
+    A training step makes the same arrays of some megabytes again and again. By default glibc returns memory of
+    that size at each ``free`` and has it faulted in again, page by page, which takes up to half of the step. Other C
+    libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+    mallopt(M_TRIM_THRESHOLD, 256 * 2**20)

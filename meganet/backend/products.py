@@ -1,0 +1,110 @@
+"""The products and functions for which a device has kernels, as expressions of arrays.
+
+These define what is computed; `device.CupyBackend` computes the same by the kernels of `cuda`. Nobody else asks which
+of the two he has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from meganet.backend.layout import Array, from_memory
+
+
+class Products:
+    """Expressions of arrays of the library `xp`."""
+
+    xp: Any
+
+    def product(self, a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array:
+        """Return the products of matrices (..., M, K) and (..., K, N), either transposed before."""
+        return (a.swapaxes(-1, -2) if transpose_a else a) @ (b.swapaxes(-1, -2) if transpose_b else b)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """Return ``<a, b>``, an array of shape ()."""
+        return self.xp.vdot(a, b)
+
+    def positive_part(self, z: Array) -> Array:
+        """Return ``max(z, 0)``, written over `z`."""
+        # zeros of one pixel's or one example's size: with the scalar 0 NumPy's maximum takes thrice the time
+        shape = (*z.shape[:-2], 1, 1) if z.ndim >= 4 else (z.shape[-1],)
+        return self.xp.maximum(z, self.xp.zeros(shape, dtype=z.dtype), out=z)
+
+    def relu(self, z: Array) -> tuple[Array, Array]:
+        """Return ``max(z, 0)``, which may be written over `z`, and ``z >= 0``."""
+        slope = z >= 0
+        return self.positive_part(z), slope
+
+    def pool(self, x: Array, factor: tuple[int, int]) -> Array:
+        """Return the means over blocks of ``f1 x f2`` pixels of images (..., N, C, H, W)."""
+        f1, f2 = factor
+        blocks = [x[..., a::f1, b::f2] for a in range(f1) for b in range(f2)]
+        total = blocks[0].copy() if len(blocks) == 1 else blocks[0] + blocks[1]
+        for block in blocks[2:]:
+            total += block
+        return total * (1 / (f1 * f2))
+
+    def pool_adjoint(self, y: Array, factor: tuple[int, int]) -> Array:
+        """Return the adjoint of `pool`: every mean spread evenly over its block."""
+        f1, f2 = factor
+        *lead, n, channels, height, width = y.shape
+        x = from_memory(self.xp.empty((*lead, f1 * height, f2 * width, n, channels), dtype=y.dtype))
+        share = y * (1 / (f1 * f2))
+        for a in range(f1):
+            for b in range(f2):
+                x[..., a::f1, b::f2] = share
+        return x
+
+    def depthwise(self, x: Array, kernel: Array, sign: int) -> Array:
+        """Return images with each channel correlated periodically with its stencil (..., C, k1, k2).
+
+        With sign -1 it is the adjoint.
+        """
+        rolled = ((kernel, (-sign * a, -sign * b)) for kernel, a, b in _entries(kernel))
+        return sum(factor * self.xp.roll(x, shift, axis=(-2, -1)) for factor, shift in rolled)
+
+    def depthwise_gradient(self, x: Array, y: Array, kernel: Array) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` in the stencils, an array like `kernel`."""
+        parts = [(y * self.xp.roll(x, (-a, -b), axis=(-2, -1))).sum(axis=(-4, -2, -1)) for _, a, b in _entries(kernel)]
+        return self.xp.stack(parts, axis=-1).reshape(kernel.shape)
+
+    def log_softmax(self, logits: Array) -> Array:
+        """Return the logarithms of the softmax of logits (..., K), the largest subtracted before the exponential."""
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        return shifted - self.xp.log(self.xp.exp(shifted).sum(axis=-1, keepdims=True))
+
+    def cross_entropy(self, logits: Array, labels: Array) -> Array:
+        """Return the mean over n of ``log sum_k exp(z_k) - z_c`` for logits (..., N, K) and classes c (..., N)."""
+        return self._mean_loss(self.log_softmax(logits), self._hot(logits, labels))
+
+    def cross_entropy_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the mean cross-entropy and its gradient in the logits."""
+        log_p, hot = self.log_softmax(logits), self._hot(logits, labels)
+        return self._mean_loss(log_p, hot), (self.xp.exp(log_p) - hot) * (1 / logits.shape[-2])
+
+    def _mean_loss(self, log_p: Array, hot: Array) -> Array:
+        # not a product with hot: a logit -inf of another class has the logarithm -inf, and 0 times that is nan
+        chosen = self.xp.where(hot, log_p, self.xp.zeros(1, dtype=log_p.dtype))
+        return chosen.sum(axis=(-2, -1)) * (-1 / log_p.shape[-2])
+
+    def _hot(self, logits: Array, labels: Array) -> Array:
+        return labels[..., None] == self.xp.arange(logits.shape[-1])
+
+    def momentum_step(
+        self, x: Array, gradient: Array, velocity: Array | None, rate: float, momentum: float
+    ) -> tuple[Array, Array | None]:
+        """Return ``x - d`` and ``d = rate gradient + momentum velocity``; None for it without a velocity."""
+        move = rate * gradient
+        if velocity is None:
+            return x - move, None
+        move += momentum * velocity
+        return x - move, move
+
+
+def _entries(kernel: Array) -> Iterator[tuple[Array, int, int]]:
+    """Yield the factors of every entry of stencils, ready to multiply images, and its place."""
+    k1, k2 = kernel.shape[-2:]
+    for a in range(k1):
+        for b in range(k2):
+            yield kernel[..., None, :, a, b, None, None], a - k1 // 2, b - k2 // 2

@@ -1,0 +1,18 @@
+"""Random numbers, drawn on the host from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meganet import _validate
+
+
+def random_stream(seed: int, *key: int) -> np.random.Generator:
+    """Return the host random stream number `key` of `seed`.
+
+    Streams with different keys are independent, and a stream depends on nothing but (`seed`, `key`). Numbers are
+    always drawn on the host, in float64, and then moved and rounded: so both backends start from the same weights.
+    """
+    for name, number in (("seed", seed), *(("key", k) for k in key)):
+        _validate.integer(name, number, minimum=0)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
