@@ -23,8 +23,9 @@ from meganet import (
 )
 from meganet._validate import InputError
 from meganet.backend import host
-from meganet.layers import Activation
+from meganet.layers import Activation, AffineLayer
 from meganet.linop import CirculantConvolution
+from meganet.networks import SingleLayer
 from meganet.networks.architecture import built, described
 
 
@@ -233,3 +234,22 @@ def test_arrays_are_those_of_the_description():
     layer = built(description, arrays, weights=0)
     arrays["statistics.mean"][:] = 7
     assert (layer.mean == frozen_layer().mean).all()
+
+
+def test_a_description_with_parts_of_their_own_gives_the_fused_layer(rng):
+    """As files say it that were written before operator, bias and activation of a layer became one."""
+    zeros = {"zeros": [3, 2, 3, 3], "dtype": "float64"}
+    shapes = {"image_shape": [5, 4], "engine": "auto", "stride": [1, 1]}
+    operator = {"class": "CirculantConvolution", "arguments": {"kernel": zeros, **shapes}}
+    kernel = {"class": "AffineLayer", "arguments": {"operator": operator, "activation": "identity", "bias": False}}
+    bias = {"class": "Broadcast", "arguments": {"range_shape": [3, 5, 4], "axes": [0], "dtype": "float64"}}
+    others = {"activation": "tanh", "bias_out": None, "normalisation": None}
+    old = {"class": "SingleLayer", "arguments": {"kernel": kernel, "bias_in": bias, **others}}
+    layer, new = (
+        built(old, {}, weights=57),
+        SingleLayer(CirculantConvolution(np.zeros((3, 2, 3, 3)), (5, 4)), bias_in=True),
+    )
+    assert layer.parameters == new.parameters and layer.parameters.names == ("K.kernel", "K.bias")
+    fused = AffineLayer(CirculantConvolution(np.zeros((3, 2, 3, 3)), (5, 4)), activation="tanh", bias=True)
+    theta, x = rng.standard_normal(57), rng.standard_normal((2, 2, 5, 4))
+    assert (layer(theta, x) == fused(theta, x)).all()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet.backend import Array, Backend
-from meganet.layers.base import Layer
-from meganet.layers.parameters import Parameters
+from meganet.backend import Backend
+from meganet.layers.connector import ConnectorLayer
 from meganet.linop import AveragePooling
 
 
-class PoolingLayer(Layer):
+class PoolingLayer(ConnectorLayer):
     """``y = M x`` with `linop.AveragePooling`; no weights.
-
-    ``jvp`` is ``M dx``; ``vjp`` is ``M' dy`` and an empty vector.
 
     Parameters
     ----------
@@ -39,29 +36,13 @@ class PoolingLayer(Layer):
     def __init__(
         self, domain_shape: Any, factor: int | tuple[int, int] = 2, *, backend: str | Backend | None = None
     ) -> None:
-        self.pooling = AveragePooling(domain_shape, factor, backend=backend)
-        super().__init__(self.pooling.domain_shape, self.pooling.range_shape, Parameters(), self.pooling.backend)
+        pooling = AveragePooling(domain_shape, factor, backend=backend)
+        self.factor = pooling.factor
+        super().__init__(pooling)
 
     def __repr__(self) -> str:
         return f"PoolingLayer({self.domain_shape} -> {self.range_shape})"
 
-    @property
-    def factor(self) -> tuple[int, int]:
-        """Block size."""
-        return self.pooling.factor
-
     def resized(self, domain_shape: tuple[int, ...]) -> PoolingLayer:
         """Return the same pooling for images of another resolution."""
         return type(self)(domain_shape, self.factor, backend=self.backend)
-
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
-        return self.pooling._apply(x), None
-
-    def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
-        return self.pooling._apply(dx)
-
-    def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
-        return self._no_weights(dy), self.pooling._adjoint(dy)
-
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
-        return self._no_weights(dy), self.backend.xp.zeros_like(dx)

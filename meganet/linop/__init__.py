@@ -1,14 +1,14 @@
 """Linear operators between spaces of tensors."""
 
-from meganet.linop.base import LinearOperator, ParametricOperator
+from meganet.linop.base import LinearOperator
 from meganet.linop.convolution import CirculantConvolution
 from meganet.linop.dense import Dense
 from meganet.linop.depthwise import DepthwiseConvolution
+from meganet.linop.parametric import ParametricOperator, Transposed
 from meganet.linop.pooling import AveragePooling
 from meganet.linop.sparse import Pattern, Sparse, zero_padded_convolution
 from meganet.linop.structured import BlockDiagonal, Diagonal, Difference, Gradient, Identity
 from meganet.linop.tensor import Broadcast, Kronecker, Matrix, RemoveMean, Reshape
-from meganet.linop.transposed import Transposed
 
 __all__ = [
     "AveragePooling",

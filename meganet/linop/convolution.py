@@ -14,7 +14,7 @@ from meganet.backend.layout import from_memory
 from meganet.linop._engines import NAMES, chosen
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
-from meganet.linop.base import ParametricOperator
+from meganet.linop.parametric import ParametricOperator
 
 
 class CirculantConvolution(ParametricOperator):

@@ -7,7 +7,7 @@ from typing import Any
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
-from meganet.linop.base import ParametricOperator
+from meganet.linop.parametric import ParametricOperator
 
 PIXELS_AT_ONCE = 128
 """How many pixels of an image change their memory order at once: as many cache lines as the first cache holds."""

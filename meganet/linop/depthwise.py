@@ -9,7 +9,7 @@ import scipy.sparse
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.linop._engines.circulant import circulant_matrix
-from meganet.linop.base import ParametricOperator
+from meganet.linop.parametric import ParametricOperator
 
 
 class DepthwiseConvolution(ParametricOperator):

@@ -9,7 +9,7 @@ import scipy.sparse
 
 from meganet import _validate
 from meganet.backend import Array, Backend, host
-from meganet.linop.base import ParametricOperator
+from meganet.linop.parametric import ParametricOperator
 from meganet.linop.tensor import Matrix
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import scipy.sparse
 
@@ -13,11 +13,25 @@ from meganet.layers.affine import AffineLayer
 from meganet.layers.base import Layer
 from meganet.layers.elementwise import ActivationLayer, BiasLayer
 from meganet.layers.parameters import Parameters
-from meganet.linop import LinearOperator, Matrix, ParametricOperator, Transposed
+from meganet.linop import Broadcast, LinearOperator, Matrix, ParametricOperator, Transposed
 from meganet.networks.chain import Chain
 from meganet.networks.reparametrised import Reparametrised
 
 Parts = Sequence[tuple[str, Layer | None]]
+
+
+class Stage(NamedTuple):
+    """What the parts of ``sigma(N(K x) + B b)`` are called in the names of the weights."""
+
+    kernel: str
+    normalisation: str
+    bias: str
+    activation: str
+
+
+SINGLE = Stage("K", "N", "B_in", "activation")
+SYMMETRIC = Stage("K", "N1", "B_in", "activation")
+FIRST, SECOND = (Stage(f"K{k}", f"N{k}", f"B{k}", f"activation{k}") for k in (1, 2))
 Kernel = ParametricOperator | Layer
 """The linear map with weights: an operator, or a linear layer such as a `Reparametrised` one."""
 
@@ -39,7 +53,8 @@ class SingleLayer(Chain):
 
     Notes
     -----
-    ``singleLayer`` of Meganet. Without normalisation, with one bias inside, `AffineLayer` does the same faster.
+    ``singleLayer`` of Meganet. Without normalisation ``sigma(K x + B_in b)`` is one `AffineLayer`, whose weights are
+    called ``K.kernel`` and ``K.bias``.
 
     Examples
     --------
@@ -63,24 +78,20 @@ class SingleLayer(Chain):
         normalisation: Layer | None = None,
     ) -> None:
         k = _linear(kernel)
-        parts = [
-            ("K", k),
-            ("N", normalisation),
-            ("B_in", _bias(k, bias_in)),
-            ("activation", _activation(k, activation)),
-            ("B_out", _bias(k, bias_out)),
-        ]
+        first = _stage(SINGLE, k, normalisation, bias_in, activation)
+        parts = [*first, ("B_out", _bias(k, bias_out))]
         super().__init__(*_chained(parts, ["K", "B_in", "B_out", "N"]))
 
     def arguments(self) -> dict[str, Any]:
         """Return what the layer is made of, see `networks.architecture`."""
         part = _by_name(self)
+        kernel, normalisation, bias, activation = _given(SINGLE, part)
         return {
-            "kernel": part["K"],
-            "activation": part["activation"].activation,
-            "bias_in": _operator(part.get("B_in")),
+            "kernel": kernel,
+            "activation": activation,
+            "bias_in": bias,
             "bias_out": _operator(part.get("B_out")),
-            "normalisation": part.get("N"),
+            "normalisation": normalisation,
         }
 
 
@@ -129,15 +140,10 @@ class DoubleLayer(Chain):
         normalisation2: Layer | None = None,
     ) -> None:
         k1, k2 = _linear(kernel1), _linear(kernel2)
+        # the biases are stored behind both operators, so none is fused with its own
         parts = [
-            ("K1", k1),
-            ("N1", normalisation1),
-            ("B1", _bias(k1, bias1)),
-            ("activation1", _activation(k1, activation1)),
-            ("K2", k2),
-            ("N2", normalisation2),
-            ("B2", _bias(k2, bias2)),
-            ("activation2", _activation(k2, activation2)),
+            *_stage(FIRST, k1, normalisation1, bias1, activation1, fuse_bias=False),
+            *_stage(SECOND, k2, normalisation2, bias2, activation2, fuse_bias=False),
             ("B_out", _bias(k2, bias_out)),
         ]
         super().__init__(*_chained(parts, ["K1", "K2", "B1", "B2", "B_out", "N1", "N2"]))
@@ -145,16 +151,18 @@ class DoubleLayer(Chain):
     def arguments(self) -> dict[str, Any]:
         """Return what the layer is made of, see `networks.architecture`."""
         part = _by_name(self)
+        (kernel1, normalisation1, bias1, activation1) = _given(FIRST, part)
+        (kernel2, normalisation2, bias2, activation2) = _given(SECOND, part)
         return {
-            "kernel1": part["K1"],
-            "kernel2": part["K2"],
-            "activation1": part["activation1"].activation,
-            "activation2": part["activation2"].activation,
-            "bias1": _operator(part.get("B1")),
-            "bias2": _operator(part.get("B2")),
+            "kernel1": kernel1,
+            "kernel2": kernel2,
+            "activation1": activation1,
+            "activation2": activation2,
+            "bias1": bias1,
+            "bias2": bias2,
             "bias_out": _operator(part.get("B_out")),
-            "normalisation1": part.get("N1"),
-            "normalisation2": part.get("N2"),
+            "normalisation1": normalisation1,
+            "normalisation2": normalisation2,
         }
 
 
@@ -207,10 +215,7 @@ class SymmetricLayer(Reparametrised):
     ) -> None:
         k, back = _linear(kernel), _linear(Transposed(kernel))
         parts = [
-            ("K", k),
-            ("N1", normalisation1),
-            ("B_in", _bias(k, bias_in)),
-            ("activation", _activation(k, activation)),
+            *_stage(SYMMETRIC, k, normalisation1, bias_in, activation),
             ("K_back", back),
             ("N2", normalisation2),
             ("B_out", _bias(back, bias_out)),
@@ -225,12 +230,13 @@ class SymmetricLayer(Reparametrised):
     def arguments(self) -> dict[str, Any]:
         """Return what the layer is made of, see `networks.architecture`."""
         part = _by_name(self.layer)
+        _, normalisation, bias, activation = _given(SYMMETRIC, part)
         return {
             "kernel": part["K"].arguments()["operator"],
-            "activation": part["activation"].activation,
-            "bias_in": _operator(part.get("B_in")),
+            "activation": activation,
+            "bias_in": bias,
             "bias_out": _operator(part.get("B_out")),
-            "normalisation1": part.get("N1"),
+            "normalisation1": normalisation,
             "normalisation2": part.get("N2"),
         }
 
@@ -255,6 +261,47 @@ def _bias(kernel: Layer, bias: LinearOperator | bool | None) -> Layer | None:
     if bias is None or bias is False:
         return None
     return BiasLayer(kernel.range_shape, None if bias is True else bias, backend=kernel.backend)
+
+
+def _stage(
+    names: Stage,
+    kernel: Layer,
+    normalisation: Layer | None,
+    bias: LinearOperator | bool | None,
+    activation: str | Activation,
+    *,
+    fuse_bias: bool = True,
+) -> Parts:
+    """Return the parts of ``sigma(N(K x) + B b)``: one `AffineLayer`, called K, where it does the same."""
+    of_channels = _of_channels(kernel, bias)
+    if type(kernel) is AffineLayer and normalisation is None and (not of_channels or fuse_bias):
+        given = kernel.arguments()
+        if of_channels is not None and given["activation"] == "identity" and not given["bias"]:
+            return [(names.kernel, AffineLayer(given["operator"], activation=activation, bias=of_channels))]
+    return [
+        (names.kernel, kernel),
+        (names.normalisation, normalisation),
+        (names.bias, _bias(kernel, bias)),
+        (names.activation, _activation(kernel, activation)),
+    ]
+
+
+def _of_channels(kernel: Layer, bias: LinearOperator | bool | None) -> bool | None:
+    """Return whether there is a bias, one weight for each channel; None for another one."""
+    if bias is None or isinstance(bias, bool):
+        return bool(bias)
+    known = isinstance(bias, Broadcast) and bias.axes == (0,) and bias.backend is kernel.backend
+    return True if known and bias.range_shape == kernel.range_shape else None
+
+
+def _given(names: Stage, part: dict[str, Any]) -> tuple[Any, Layer | None, Any, str | Activation]:
+    """Return kernel, normalisation, bias and activation that `_stage` made the parts of."""
+    kernel = part[names.kernel]
+    if names.activation in part:
+        activation = part[names.activation].activation
+        return kernel, part.get(names.normalisation), _operator(part.get(names.bias)), activation
+    given = kernel.arguments()
+    return given["operator"], None, given["bias"], given["activation"]
 
 
 def _activation(kernel: Layer, activation: str | Activation) -> Layer:

@@ -1,0 +1,177 @@
+"""Operators that depend on an array of numbers, which a layer learns, and their adjoints, with the same numbers."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, Self
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend
+from meganet.linop.base import LinearOperator
+
+
+class ParametricOperator(LinearOperator):
+    """An operator ``K(kernel)`` that depends linearly on an array of numbers, its `kernel`.
+
+    Beside the products it knows the adjoint of ``kernel -> K(kernel) x``: `kernel_adjoint`. So the derivative of
+    ``K(kernel) x`` is ``K(dkernel) x + K(kernel) dx`` and nothing else has to be derived.
+
+    `with_kernel` also takes a stack of T kernels, an array with one more axis in front. The products then map
+    ``(T, N, *domain_shape)`` to ``(T, N, *range_shape)``, each part with its own kernel: T networks at once.
+    """
+
+    stores_numbers = True
+
+    def __init__(self, kernel: Array, domain_shape: Any, range_shape: Any, backend: str | Backend | None) -> None:
+        home = get_backend(backend)
+        home.require("kernel", kernel)
+        super().__init__(domain_shape, range_shape, kernel.dtype, home)
+        self.kernel = kernel
+        self.kernel_shape = tuple(kernel.shape)
+
+    @property
+    def stack(self) -> tuple[int, ...]:  # type: ignore[override]
+        """``(T,)`` for a stack of T kernels, else ``()``."""
+        return tuple(self.kernel.shape[: self.kernel.ndim - len(self.kernel_shape)])
+
+    def with_kernel(self, kernel: Array) -> Self:
+        """Return the same operator with another kernel of the same shape, or a stack of them; it takes their dtype."""
+        self.backend.require("kernel", kernel)
+        stack = ("T",) if kernel.ndim > len(self.kernel_shape) else ()
+        _validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
+        _validate.float_dtype("dtype of kernel", kernel.dtype)
+        return self._with_kernel(kernel)
+
+    @property
+    def T(self) -> ParametricOperator:
+        """The adjoint operator, with the same kernel."""
+        return Transposed(self)
+
+    def _with_kernel(self, kernel: Array) -> Self:
+        """Return what `with_kernel` does, unchecked."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.kernel, other.dtype = kernel, kernel.dtype
+        return other
+
+    #: What the numbers of the kernel do, see `layers.Parameter`.
+    role = "matrix"
+
+    @property
+    def fan_in(self) -> int:
+        """Number of products that are summed for one output."""
+        return math.prod(self.domain_shape)
+
+    @property
+    def fan_out(self) -> int:
+        """Number of outputs in which one input occurs."""
+        return math.prod(self.range_shape)
+
+    def resized(self, domain_shape: tuple[int, ...]) -> ParametricOperator:
+        """Return the same operator for examples of another shape; where its kernel grows with them, with zeros."""
+        if tuple(domain_shape) != self.domain_shape:
+            _validate.reject("domain_shape", f"{self.domain_shape}, for which {self!r} is made", str(domain_shape))
+        return self
+
+    def with_range(self, range_shape: tuple[int, ...]) -> ParametricOperator:
+        """Return the same operator for results of another shape."""
+        if tuple(range_shape) != self.range_shape:
+            _validate.reject("range_shape", f"{self.range_shape}, for which {self!r} is made", str(range_shape))
+        return self
+
+    def _single(self) -> None:
+        """Refuse a stack of kernels where there must be one."""
+        if self.stack:
+            _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
+
+    @abstractmethod
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` in the kernel for batches."""
+
+    def _recorded(self, x: Array) -> tuple[Array, Any]:
+        """Return ``K x`` and what `_gradients` needs; an operator whose products share work overrides both."""
+        return self._apply(x), x
+
+    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+        """Write the gradient of ``<y, K(kernel) x>`` in the kernel into `out`; return the one in x if it is needed."""
+        out[...] = self._kernel_adjoint(record, y)
+        return self._adjoint(y) if need_x else None
+
+    def kernel_adjoint(self, x: Array, y: Array) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.
+
+        Parameters
+        ----------
+        x : array, ``(N, *domain_shape)``
+        y : array, ``(N, *range_shape)``
+            Both with the axis of the stack in front, if there is one.
+
+        Returns
+        -------
+        array, the shape and dtype of the kernel; summed over the N examples.
+        """
+        for name, array, shape in (("x", x, self.domain_shape), ("y", y, self.range_shape)):
+            self.backend.require(name, array)
+            _validate.array_shape(name, array, (*self.stack, "N", *shape))
+            _validate.same_dtype(name, array, self.dtype, "the operator")
+        axis = len(self.stack)
+        if x.shape[axis] != y.shape[axis]:
+            _validate.reject("y", f"{x.shape[axis]} examples, as in x", str(y.shape[axis]))
+        return self._kernel_adjoint(x, y)
+
+
+class Transposed(ParametricOperator):
+    """``x -> K(kernel)' x``, for a convolution the transposed convolution.
+
+    The adjoint is ``K(kernel) y``, and in the kernel ``<y, K' x> = <x, K y>``: that of K with x and y exchanged.
+    ``K.T`` makes it, and its own adjoint is K again.
+
+    Parameters
+    ----------
+    operator : ParametricOperator
+        K.
+    """
+
+    def __init__(self, operator: ParametricOperator) -> None:
+        _validate.instance("operator", operator, ParametricOperator, "a ParametricOperator, whose kernel is known")
+        super().__init__(operator.kernel, operator.range_shape, operator.domain_shape, operator.backend)
+        self.operator, self.kernel_shape, self.role = operator, operator.kernel_shape, operator.role
+        self.takes_stacks = operator.takes_stacks
+
+    @property
+    def T(self) -> ParametricOperator:
+        """The operator itself."""
+        return self.operator
+
+    def _with_kernel(self, kernel: Array) -> Self:
+        other = super()._with_kernel(kernel)
+        other.operator = self.operator._with_kernel(kernel)
+        return other
+
+    def _apply(self, x: Array) -> Array:
+        return self.operator._adjoint(x)
+
+    def _adjoint(self, y: Array) -> Array:
+        return self.operator._apply(y)
+
+    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+        return self.operator._kernel_adjoint(y, x)
+
+    @property
+    def fan_in(self) -> int:
+        """Number of products in one output."""
+        return self.operator.fan_out
+
+    @property
+    def fan_out(self) -> int:
+        """In how many outputs one input occurs."""
+        return self.operator.fan_in
+
+    def resized(self, domain_shape: tuple[int, ...]) -> Self:
+        """Return the adjoint of the operator for another resolution, whose range is `domain_shape`."""
+        return type(self)(self.operator.with_range(domain_shape))
+
+    def tosparse(self) -> Any:
+        """Return the transposed matrix."""
+        return self.operator.tosparse().T.tocsr()
