@@ -33,7 +33,8 @@ COLUMNS = [
 
 def share(training: Training) -> None:
     """Work through half of a mini-batch, forward and back."""
-    training.fun._share(training.x, training.indices, slice(0, 16), 32)
+    fun = training.fun
+    fun.terms.mean_loss(training.x, fun.select(training.indices).batch(slice(0, 16)))
 
 
 def median_ms(training: Training, repeats: int = 200) -> float:

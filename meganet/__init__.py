@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         SingleLayer,
         SymmetricLayer,
     )
-    from meganet.objective import Objective, observer
+    from meganet.objective import Objective, StackedObjective, VariableProjection, observer
     from meganet.optim import (
         Adam,
         Control,
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
     from meganet.optim.sgd import sgd
     from meganet.optim.trust_region import trust_region
     from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
-    from meganet.stacked import StackedObjective
-    from meganet.varpro import VariableProjection
 
 __all__ = [
     "ActivationLayer",
@@ -131,8 +129,6 @@ _MODULES = (
     "objective",
     "optim",
     "regularizers",
-    "stacked",
-    "varpro",
 )
 """Where the names are from. The modules are imported when one is first asked for, since importing the package must take
 no time: `meganet.cli` has to be ready for an interrupt before the numerical libraries are imported."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from meganet import Objective
 from meganet.backend import get_backend
-from meganet.hessian import Hessian
 from meganet.layers import (
     ActivationLayer,
     AffineLayer,
@@ -61,8 +60,8 @@ from meganet.networks import (
     antisymmetric,
 )
 from meganet.networks.integrator import FrozenIntegrator
+from meganet.objective import Hessian, ReducedHessian, VariableProjection
 from meganet.regularizers import BlockRegularizer, RegularizerSum, SmoothedL1, Tikhonov
-from meganet.varpro import ReducedHessian, VariableProjection
 
 
 def numbers(backend, dtype, *shape):

@@ -12,12 +12,11 @@ from meganet import losses, regularizers
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative, check_layer
-from meganet.hessian import Hessian
 from meganet.layers import ConnectorLayer, Layer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Gradient, Identity, LinearOperator
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.objective import Hessian, ReducedHessian
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
-from meganet.varpro import ReducedHessian
 
 
 def concrete_subclasses(base):

@@ -6,8 +6,8 @@ import pytest
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov
 from meganet._validate import InputError
 from meganet.backend import host
-from meganet.experiments.landscape import filter_normalized, landscape
 from meganet.linop import Identity
+from meganet.objective.landscape import filter_normalized, landscape
 
 
 @pytest.fixture

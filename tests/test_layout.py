@@ -35,6 +35,7 @@ from meganet.networks import (
     SingleLayer,
     SymmetricLayer,
 )
+from meganet.objective.batch import Batch
 
 N, SHAPE = 11, (8, 12, 10)
 """No other axis is 11 long, so the shapes with it are those of images of a batch."""
@@ -135,7 +136,7 @@ def test_a_step_converts_the_images_once_and_nothing_else(name, stack):
         fun = Objective(network, DenseLayer(network.range_shape, 3), one, labels[0] if stack else labels)
         x = GUARD.asarray(0.1 * rng.standard_normal((*stack, fun.parameters.size)))
         given = ("conversion", "ascontiguousarray", (*stack, *network.domain_shape[1:], N, 2))
-        assert noted(lambda: fun._mean(x, images, GUARD.asarray(labels), 1.0)) == [given]
+        assert noted(lambda: fun.terms.mean_loss(x, Batch(images, GUARD.asarray(labels), 1.0))) == [given]
         if not stack:
             assert noted(lambda: fun.evaluate(x)) == [given]
             # the direction in the images, zero, is an input too; all else is the network's own

@@ -158,7 +158,7 @@ class TestHessian:
         u = objective.loss.hessian_product(outputs, objective.labels, along)
         in_w, in_features = objective.classifier.vjp(u, last)
         expected = xp.concatenate([objective.network.vjp_theta(in_features, tape), in_w])
-        for penalty, part in objective._regularizers():
+        for penalty, part in objective.terms.penalties():
             expected[part] += penalty.hessian_product(x[part], v[part])
         np.testing.assert_allclose(backend.to_host(ours), backend.to_host(expected), rtol=1e-11, atol=1e-13)
 

@@ -9,9 +9,9 @@ from meganet.backend import get_backend
 from meganet.checks import check_derivative
 from meganet.linop import Identity
 from meganet.losses import LeastSquares
+from meganet.objective import VariableProjection
 from meganet.optim import Control, trust_region
 from meganet.regularizers import Tikhonov
-from meganet.varpro import VariableProjection
 
 
 def reduced(backend, **options):

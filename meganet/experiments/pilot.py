@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from meganet.backend import Array, Backend, use_backend
 from meganet.backend.threads import thread_count
 from meganet.datasets import ImageSet
-from meganet.experiments.landscape import EXAMPLES, POINTS
 from meganet.experiments.parallel import Workers
 from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.problems import Level, build_levels
@@ -27,9 +26,9 @@ from meganet.experiments.protocol import Protocol
 from meganet.experiments.remaining import roughly
 from meganet.experiments.tracked import Tracked
 from meganet.experiments.training import EXAMPLES_AT_ONCE, sgd_settings
-from meganet.objective import Objective
+from meganet.objective import Objective, StackedObjective
+from meganet.objective.landscape import EXAMPLES, POINTS
 from meganet.optim import Run, sgd_together
-from meganet.stacked import StackedObjective
 
 STEPS = 3
 """Of SGD, after one to warm up."""

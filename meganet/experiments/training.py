@@ -16,7 +16,7 @@ from meganet.experiments.plan import COARSE, SGD, Stage
 from meganet.experiments.problems import COARSE_ORDER, FINE_ORDER, Level
 from meganet.experiments.protocol import Protocol
 from meganet.experiments.store import ResultsFolder
-from meganet.objective import observer
+from meganet.objective import StackedObjective, observer
 from meganet.optim import (
     Control,
     Divergence,
@@ -31,7 +31,6 @@ from meganet.optim import (
     trust_region,
 )
 from meganet.optim.divergence import described, row_is_finite
-from meganet.stacked import StackedObjective
 
 EXAMPLES_AT_ONCE = 128
 """In gradients and products over the whole data set."""

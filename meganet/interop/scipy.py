@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.hessian import KINDS
 from meganet.objective import Objective
+from meganet.objective.hessian import KINDS
 
 
 def scipy_arguments(objective: Objective, hessian: str = "gauss-newton") -> dict[str, Any]:

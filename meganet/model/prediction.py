@@ -10,7 +10,7 @@ import numpy as np
 from meganet import _validate
 from meganet.backend import Array, is_finite
 from meganet.layers import Layer
-from meganet.networks.evaluation import EXAMPLES_AT_ONCE
+from meganet.objective.evaluation import EXAMPLES_AT_ONCE
 
 
 def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.ndarray[Any, Any]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meganet.backend import random_stream
-from meganet.experiments.landscape import landscape
 from meganet.experiments.plan import COARSE
 from meganet.experiments.problems import BLOCKS, CHANNELS, DIRECTIONS, coarse_start, starting_point
 from meganet.experiments.protocol import ARMS
 from meganet.experiments.study import Study
 from meganet.experiments.titles import FIGURES as TITLES
+from meganet.objective.landscape import landscape
 from meganet.plotting.axes import PAGE
 from meganet.plotting.convergence import plot_convergence
 from meganet.plotting.landscape import plot_landscapes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meganet import _validate
-from meganet.experiments.landscape import Landscape
+from meganet.objective.landscape import Landscape
 from meganet.plotting.axes import PAGE, new_axes
 
 if TYPE_CHECKING:

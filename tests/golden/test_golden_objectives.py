@@ -13,9 +13,9 @@ from meganet.layers import ConnectorLayer, PoolingLayer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Dense, Difference, Gradient, Identity, Matrix
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
 from meganet.networks import Chain, Leapfrog, ResidualNetwork, SingleLayer, SymmetricLayer
+from meganet.objective import VariableProjection
 from meganet.optim import Control
 from meganet.regularizers import BlockRegularizer
-from meganet.varpro import VariableProjection
 
 
 def permuted(operator, parameters):
@@ -120,7 +120,7 @@ def compare_history(golden, case, objective, x, indices=None):
     # theirs counts half of the errors for the logistic loss
     counted = 0.5 if isinstance(objective.loss, LogisticLoss) else 1.0
     row = [float(loss)] + ([] if hits is None else [100 * (1 - counted * (~hits).mean())])
-    for penalty, part in objective._regularizers():
+    for penalty, part in objective.terms.penalties():
         # blocks have their factors inside
         row += [float(penalty.value(x[part])), getattr(penalty, "alpha", 1.0)]
     golden.compare(np.array([row]), golden(case, "hisVals"))
@@ -351,7 +351,7 @@ def test_variable_projection(golden):
         if golden.has(c, "F"):
             loss = projection.objective.evaluate(np.concatenate([theta, projection.W])).loss
             golden.compare(np.array([[loss]]), golden(c, "F"), 1e-6)
-        for name, (penalty, part) in zip(("R1", "R2"), projection.objective._regularizers(), strict=True):
+        for name, (penalty, part) in zip(("R1", "R2"), projection.objective.terms.penalties(), strict=True):
             if golden.has(c, name):
                 point = np.concatenate([theta, projection.W])
                 golden.compare(penalty.value(point[part]).reshape(1, 1), golden(c, name), 1e-6)

@@ -172,7 +172,7 @@ def observer(golden, name, fun):
         elif validation is not None:
             metrics, other = fun.evaluate(x), validation.evaluate(x)
             row |= {"F": metrics.loss, "accuracy": 100 * metrics.accuracy}
-            row |= {f"R{k}": float(penalty.value(x[part])) for k, (penalty, part) in enumerate(fun._regularizers())}
+            row |= {f"R{k}": float(penalty.value(x[part])) for k, (penalty, part) in enumerate(fun.terms.penalties())}
             row |= {"F_val": other.loss, "accuracy_val": 100 * other.accuracy}
         return row
 

@@ -123,7 +123,7 @@ def test_classifier_and_residual_network(golden, rules, name, build, start):
     def observe(x):
         metrics, other = objective.evaluate(x), validation.evaluate(x)
         row = {"J": metrics.objective, "F": metrics.loss, "accuracy": 100 * metrics.accuracy}
-        row |= {f"R{k}": float(penalty.value(x[part])) for k, (penalty, part) in enumerate(objective._regularizers())}
+        row |= {f"R{k}": float(penalty.value(x[part])) for k, (penalty, part) in enumerate(objective.terms.penalties())}
         return row | {"F_val": other.loss, "accuracy_val": 100 * other.accuracy}
 
     x0, order = from_matlab(objective.parameters, golden(name, start)), matlab_positions(objective.parameters)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from meganet.backend import random_stream
-from meganet.experiments.landscape import loss_curvature
 from meganet.experiments.named.base import Findings, Lab
 from meganet.experiments.named.gaps import CARRIED, accuracies_at, as_set
 from meganet.experiments.plan import COARSE
 from meganet.experiments.problems import DIRECTIONS, build_levels, starting_point
+from meganet.objective.landscape import loss_curvature
 
 HOW_MANY = 8
 MOMENTS = ("before retraining", "after")

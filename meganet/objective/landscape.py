@@ -9,9 +9,9 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array, host
-from meganet.objective import Objective
+from meganet.objective.evaluation import EXAMPLES_AT_ONCE
+from meganet.objective.objective import Objective
 
-EXAMPLES_AT_ONCE = 128
 POINTS, EXAMPLES = 21, 256
 """Of a landscape: points in each direction, and the examples that stand for all."""
 

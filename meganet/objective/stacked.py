@@ -8,8 +8,8 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array
-from meganet.networks.evaluation import differing_part
-from meganet.objective import Objective
+from meganet.objective.batch import Batch, check_indices
+from meganet.objective.objective import Objective
 
 
 class StackedObjective:
@@ -37,7 +37,7 @@ class StackedObjective:
         first = objectives[0]
         for k, other in enumerate(objectives):
             _validate.instance(f"objectives[{k}]", other, Objective, "an Objective")
-            what = differing_part(first, other)
+            what = first.differing_part(other)
             if what is not None:
                 have, expected = getattr(other, what), getattr(first, what)
                 _validate.reject(f"objectives[{k}]", f"the {what} of the first, {expected!r}", repr(have))
@@ -70,14 +70,16 @@ class StackedObjective:
         first = self.objectives[0]
         self.backend.require("x", x)
         _validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
-        first._check_indices(indices, (len(self.objectives), "N"))
+        check_indices(indices, first.examples, self.backend, (len(self.objectives), "N"))
         _validate.same_dtype("x", x, first.dtype, "the images")
+        terms = [objective.terms for objective in self.objectives]
         if self.backend.takes_stacks:
-            images, labels = self._images[self._set, indices], self._labels[self._set, indices]
-            return first._sum(x, [first._mean(x, images, labels, 1.0)])
-        tasks = [objective._tasks(x[t], indices[t]) for t, objective in enumerate(self.objectives)]
+            batch = Batch(self._images[self._set, indices], self._labels[self._set, indices], 1.0)
+            return terms[0].total(x, [terms[0].mean_loss(x, batch)])
+        selected = [objective.select(indices[t]) for t, objective in enumerate(self.objectives)]
+        tasks = [one.tasks(x[t], selected[t]) for t, one in enumerate(terms)]
         results = self.backend.run([task for part in tasks for task in part])
         n = len(tasks[0])
-        sums = [one._sum(x[t], results[t * n : (t + 1) * n]) for t, one in enumerate(self.objectives)]
+        sums = [one.total(x[t], results[t * n : (t + 1) * n]) for t, one in enumerate(terms)]
         values, gradients = zip(*sums, strict=True)
         return self.backend.xp.stack(values), self.backend.xp.stack(gradients)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend, is_finite
+from meganet.backend import Array, is_finite
 from meganet.layers.connector import ConnectorLayer
 from meganet.linop import Identity
 from meganet.linop.base import LinearOperator
-from meganet.objective import Objective
+from meganet.objective.hessian import SymmetricOperator
+from meganet.objective.objective import Objective
 from meganet.optim import Control, steihaug, trust_region
 
 
@@ -98,7 +98,7 @@ class VariableProjection:
         return self.objective.backend.xp.concatenate([theta, self.solve(theta)])
 
 
-class ReducedHessian(LinearOperator):
+class ReducedHessian(SymmetricOperator):
     """``v -> H_tt v - H_tw H_ww^-1 H_wt v``, the Schur complement of a Hessian in its first n unknowns; symmetric.
 
     The inner system is solved by conjugate gradients, to a residual of 1e-12 or what round-off allows.
@@ -111,18 +111,10 @@ class ReducedHessian(LinearOperator):
         ``H_ww``, whose products need not go through the network.
     """
 
-    stores_numbers = True
-
     def __init__(self, hessian: LinearOperator, block: LinearOperator) -> None:
         n = hessian.shape[0] - block.shape[0]
         super().__init__((n,), (n,), hessian.dtype, hessian.backend)
         self.whole, self.block, self.rest = hessian, block, block.shape[0]
-
-    def _apply(self, x: Array) -> Array:
-        return self.backend.stack([self._one(x[k]) for k in range(x.shape[0])])
-
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
 
     def _one(self, v: Array) -> Array:
         xp, n = self.backend.xp, self.shape[0]
@@ -132,12 +124,3 @@ class ReducedHessian(LinearOperator):
         rtol = max(1e-12, 10 * float(np.finfo(v.dtype).eps))
         solved = steihaug(self.block.__matmul__, product[n:], math.inf, rtol=rtol, max_iterations=2 * self.rest)
         return product[:n] + (self.whole @ xp.concatenate([no_theta, solved.step]))[:n]
-
-    def to(self, backend: str | Backend) -> ReducedHessian:
-        """Return the Hessian itself on its own backend; elsewhere it needs an objective made there."""
-        return ReducedHessian(self.whole.to(get_backend(backend)), self.block)
-
-    def tosparse(self) -> Any:
-        """Return the Schur complement as a matrix; for small problems."""
-        unit = self.backend.to_host(self.backend.xp.eye(self.shape[0], dtype=self.dtype))
-        return self.backend.csr(self.backend.to_host(self._apply(self.backend.asarray(unit))))

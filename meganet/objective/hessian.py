@@ -1,0 +1,103 @@
+"""Products with the Hessian of an objective, by forward derivatives of the backpropagation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.backend import Array, Backend, get_backend, recast
+from meganet.linop.base import LinearOperator
+from meganet.objective.batch import Pass, Selection, Terms
+
+KINDS = ("gauss-newton", "exact")
+
+
+class SymmetricOperator(LinearOperator):
+    """A symmetric operator on flat vectors that is known by its product with one vector at a time."""
+
+    stores_numbers = True
+
+    @abstractmethod
+    def _one(self, v: Array) -> Array:
+        """Return the product with one vector (n,)."""
+
+    def _apply(self, x: Array) -> Array:
+        return self.backend.stack([self._one(x[k]) for k in range(x.shape[0])])
+
+    def _adjoint(self, y: Array) -> Array:
+        return self._apply(y)
+
+    def to(self, backend: str | Backend) -> Any:
+        """Return the operator itself on its own backend; elsewhere it needs an objective made there."""
+        if get_backend(backend) is not self.backend:
+            _validate.reject("backend", f"{self.backend.name}, where the objective is", get_backend(backend).name)
+        return self
+
+    def tosparse(self) -> Any:
+        """Return the matrix, product by product; for small problems."""
+        unit = self.backend.asarray(np.eye(self.shape[0]), self.dtype)
+        return self.backend.csr(self.backend.to_host(self._apply(unit)))
+
+
+class Hessian(SymmetricOperator):
+    """``v -> H v`` for an objective at a point, symmetric, in all weights ``[theta; W]`` together.
+
+    With ``z(theta, W)`` the outputs of network and classifier, Z their Jacobian in both, and L the loss:
+
+    * "gauss-newton": ``Z' L''(z) Z v``, positive semidefinite for a convex loss, coupling of theta and W included;
+    * "exact": that plus ``sum_i L'(z)_i z_i'' v``, by the `curvature` of the layers.
+
+    Both plus the Hessians of the regularisers. The result does not depend on how the examples are split, up to
+    round-off. `Objective.hessian` makes it.
+
+    Parameters
+    ----------
+    terms : Terms
+    x : array, (n,)
+        Copied.
+    examples : Selection
+    kind : {"gauss-newton", "exact"}
+    keep : bool
+        Whether the forward pass is done once and kept; otherwise each product does it again, batch by batch.
+
+    Notes
+    -----
+    A Gauss-Newton product takes one `jvp` and one `vjp` of the network, about as long as a gradient. Source:
+    Pearlmutter, *Fast exact multiplication by the Hessian* (1994); Schraudolph, *Fast curvature matrix-vector products
+    for second-order gradient descent* (2002).
+    """
+
+    def __init__(
+        self, terms: Terms, x: Array, examples: Selection, kind: str = "gauss-newton", *, keep: bool = True
+    ) -> None:
+        self.kind = _validate.choice("kind", kind, KINDS)
+        if kind == "exact" and not terms.network.twice_differentiable:
+            _validate.reject("network", "layers with second derivatives, or kind 'gauss-newton'", repr(terms.network))
+        self.terms, self.x, self.examples = terms, x.copy(), examples
+        super().__init__(x.shape, x.shape, x.dtype, terms.backend)
+        passes = [partial(self._pass, share) for share in examples.shares]
+        self._kept = self.backend.run(passes) if keep else None
+
+    def _pass(self, share: slice) -> Pass:
+        return self.terms.forward(self.x, self.examples.batch(share))
+
+    def _one(self, v: Array) -> Array:
+        product = partial(self.terms.hessian_product, v, exact=self.kind == "exact")
+        tasks: list[Callable[[], Array]]
+        if self._kept is None:
+            tasks = [partial(lambda share: product(self._pass(share)), share) for share in self.examples.shares]
+        else:
+            tasks = [partial(product, at) for at in self._kept]
+        total = sum(self.backend.run(tasks))
+        for regularizer, part in self.terms.penalties():
+            total[part] += regularizer.hessian_product(self.x[part], v[part])
+        return total
+
+    def _astype(self, dtype: Any) -> Hessian:
+        terms, examples = recast(self.terms, dtype), recast(self.examples, dtype)
+        return Hessian(terms, self.x.astype(dtype), examples, self.kind, keep=self._kept is not None)

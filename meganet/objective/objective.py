@@ -1,0 +1,253 @@
+"""The function that training minimises, of one flat vector ``[theta; W]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meganet import _validate
+from meganet.backend import Array, is_finite
+from meganet.layers.base import Layer
+from meganet.layers.linear import DenseLayer
+from meganet.linop._alike import alike
+from meganet.losses import Loss, SoftmaxCrossEntropy
+from meganet.objective.batch import Selection, Terms, check_indices
+from meganet.objective.evaluation import Metrics, metrics
+from meganet.objective.finite import first_non_finite
+from meganet.objective.hessian import Hessian
+from meganet.regularizers import Regularizer
+
+PARTS = ("network", "classifier", "loss", "backend", "dtype", "theta_regularizer", "W_regularizer")
+"""What objectives that are evaluated together have in common."""
+
+
+class Objective:
+    """``J(theta, W) = 1/n sum_i loss(W g(theta, x_i), y_i) + R(theta) + R(W)``, equation (2.3) of the thesis.
+
+    Parameters
+    ----------
+    network : Layer
+        ``g``, from images to features.
+    classifier : DenseLayer
+        The affine map W from features to classes, with bias; its domain is the network's range.
+    images : array, (N, C, H, W)
+        float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
+    labels : sequence of int, (N,)
+        Classes in ``0 ... K-1``, also as whole floats or as a one-hot matrix, (N, K) or (K, N); for other losses the
+        targets (N, K) that they take. Copied.
+    loss : Loss, optional
+        `SoftmaxCrossEntropy` if not given.
+    theta_regularizer, W_regularizer : Regularizer, optional
+        ``R(theta)`` on all network weights; ``R(W)`` on the classifier's kernel (K, C, H, W), or, if it is made for
+        so many weights, on kernel and bias.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Names ``theta.<layer>.kernel``, ..., ``W.kernel``, ``W.bias`` within the flat vector.
+
+    Notes
+    -----
+    An objective is called by optimisers as ``fun(x, indices) -> value, gradient``, and `hessian` gives the products for
+    those of second order. The value is an array of shape ()
+    on the backend, so that a step on a GPU does not wait for the host; ``float(value)`` where one is wanted.
+    """
+
+    #: A training step may be recorded as a CUDA graph, see `optim.sgd`.
+    recordable = True
+
+    def __init__(
+        self,
+        network: Layer,
+        classifier: DenseLayer,
+        images: Array,
+        labels: Any,
+        *,
+        loss: Loss | None = None,
+        theta_regularizer: Regularizer | None = None,
+        W_regularizer: Regularizer | None = None,
+    ) -> None:
+        for name, part in (("network", network), ("classifier", classifier)):
+            _validate.instance(name, part, Layer, "a Layer")
+        if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
+            expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
+            _validate.reject("classifier", expected, repr(classifier))
+        self.backend = network.backend
+        self.backend.require("images", images)
+        _validate.array_shape("images", images, ("N", *network.domain_shape))
+        self.dtype = _validate.float_images("images", images)
+        if not is_finite(images):
+            _validate.reject("images", "finite pixels", "NaN or infinity among them")
+        _validate.not_empty("images", images, "image")
+        self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        if not isinstance(self.loss, Loss):
+            _validate.reject("loss", "a Loss or None", repr(loss))
+        host_labels = self.loss.targets("labels", labels, classifier.range_shape[0])
+        _validate.fits("labels", host_labels, self.dtype)
+        if len(host_labels) != images.shape[0]:
+            _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
+        self.network, self.classifier = network, classifier
+        self.images, self.labels = images, self.backend.asarray(host_labels.copy())
+        self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
+        sizes = ((network.parameters.size,), (classifier.parameters[0].size, classifier.parameters.size))
+        penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
+        for (penalty, name), fitting in zip(penalties, sizes, strict=True):
+            if penalty is not None and not isinstance(penalty, Regularizer):
+                _validate.reject(name, "a Regularizer", repr(penalty))
+            if penalty is not None and penalty.size not in fitting:
+                _validate.reject(name, f"an operator on {fitting[0]} weights", repr(penalty))
+        self.parameters = self.terms.parameters
+
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        return int(self.images.shape[0])
+
+    @property
+    def terms(self) -> Terms:
+        """What it is made of but for the data: the mathematics of one batch."""
+        return Terms(self.network, self.classifier, self.loss, self.theta_regularizer, self.W_regularizer)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the views ``theta`` and ``W`` of the flat vector, or of a stack of them."""
+        return self.terms.split(x)
+
+    def select(self, indices: Array | None = None, batch_size: int | None = None) -> Selection:
+        """Return the examples numbered `indices`, which are not checked, or all, in batches that go side by side.
+
+        Parameters
+        ----------
+        indices : array of int, optional
+        batch_size : int, optional
+            Most examples of a batch; none for a network that normalises over the examples.
+        """
+        examples = self.examples if indices is None else int(indices.shape[0])
+        return Selection(self.images, self.labels, indices, self.terms.shares(examples, batch_size))
+
+    def __call__(self, x: Array, indices: Array | None = None, *, batch_size: int | None = None) -> tuple[Array, Array]:
+        """Return value and gradient at `x`, over all examples or those numbered `indices`.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        indices : array of int, optional
+            Numbers of the examples of a mini-batch, on the backend; those on the host are checked.
+        batch_size : int, optional
+            Work off so many examples at a time, which bounds the memory and changes the result by round-off only.
+
+        Returns
+        -------
+        value : array, ()
+        gradient : array, (parameters.size,)
+        """
+        self._check(x)
+        check_indices(indices, self.examples, self.backend)
+        return self.terms.value_and_gradient(x, self.select(indices, batch_size))
+
+    def hessian(
+        self, x: Array, kind: str = "gauss-newton", *, indices: Array | None = None, batch_size: int | None = None
+    ) -> Hessian:
+        """Return the Hessian in ``[theta; W]`` at `x`, or its Gauss-Newton approximation, as an operator.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        kind : {"gauss-newton", "exact"}
+            See `hessian.Hessian`.
+        indices : array of int, optional
+            Numbers of the examples, on the backend; all if not given.
+        batch_size : int, optional
+            With it the examples are evaluated in batches of that size and nothing is kept between products; without,
+            the forward pass is done once and kept.
+        """
+        self._check(x)
+        check_indices(indices, self.examples, self.backend)
+        # the numbers may be the caller's buffer, and are asked for again and again
+        examples = self.select(None if indices is None else indices.copy(), batch_size)
+        return Hessian(self.terms, x, examples, kind, keep=batch_size is None)
+
+    def logits(self, x: Array, images: Array) -> Array:
+        """Return the classifier's outputs (N, K) for any images of the network's domain."""
+        self.backend.require_floats("x", x)
+        if x.shape[-1:] != (self.parameters.size,):
+            _validate.reject("x", f"{self.parameters.size} weights along the last axis", f"shape {x.shape}")
+        theta, w = self.split(x)
+        return self.classifier(w, self.network(theta, images))
+
+    def evaluate(self, x: Array, batch_size: int | None = None) -> Metrics:
+        """Return objective, loss and accuracy over the data set, in batches that bound the memory.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        batch_size : int, optional
+            Examples at a time; it changes the result by round-off only. If not given, 128 on the CPU and as many as the
+            free memory allows on a device. A network that normalises over the examples gets all of them at once.
+
+        Returns
+        -------
+        Metrics
+            Python floats; the accuracy is nan where the loss is not finite, or of a kind that knows no right or wrong.
+        """
+        self._check(x)
+        return metrics(self.terms, [(self.images, self.labels)], x, batch_size)[0]
+
+    @staticmethod
+    def evaluate_together(objectives: Sequence[Objective], points: Sequence[Array]) -> list[Metrics]:
+        """Return what `evaluate` gives for each objective at its point.
+
+        On a device, objectives that differ in their examples only go through the network together.
+        """
+        if not objectives:
+            return []
+        first = objectives[0]
+        stacks = first.backend.takes_stacks and len(objectives) > 1
+        if not stacks or any(
+            other.images.shape != first.images.shape or first.differing_part(other) is not None for other in objectives
+        ):
+            return [one.evaluate(x) for one, x in zip(objectives, points, strict=True)]
+        for one, x in zip(objectives, points, strict=True):
+            one._check(x)
+        return metrics(first.terms, [(one.images, one.labels) for one in objectives], first.backend.stack(points))
+
+    def differing_part(self, other: Objective) -> str | None:
+        """Return the name of a part, other than images and labels, in which two objectives differ, None if in none."""
+        return next((part for part in PARTS if not alike(getattr(self, part), getattr(other, part))), None)
+
+    def first_non_finite(self, x: Array, indices: Array | None = None, *, batch_size: int = 128) -> str | None:
+        """Say where the first number that is not finite arises at `x`, in the order of the forward pass.
+
+        Parameters
+        ----------
+        x : array, (parameters.size,)
+        indices : array of int, optional
+            Numbers of the examples, on the backend; all if not given.
+        batch_size : int
+            Examples at a time, as in `evaluate`.
+
+        Returns
+        -------
+        str, optional
+            The layer, and whether it is among its weights or in its output; after the layers the loss, a regulariser,
+            or the gradient. None if value and gradient are finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from meganet import DenseLayer, Objective
+        >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+        >>> x = np.zeros(fun.parameters.size)
+        >>> fun.first_non_finite(x)
+        >>> x[:] = np.nan
+        >>> fun.first_non_finite(x)
+        'layer theta (DenseLayer, (2,) -> (3,)) has weights that are not finite (theta.kernel)'
+        """
+        self._check(x)
+        check_indices(indices, self.examples, self.backend)
+        size = None if self.network.couples_examples else _validate.integer("batch_size", batch_size)
+        return first_non_finite(self.terms, x, self.select(indices, size))
+
+    def _check(self, x: Array) -> None:
+        self.backend.require("x", x)
+        _validate.array_shape("x", x, (self.parameters.size,))
+        _validate.same_dtype("x", x, self.dtype, "the images")
