@@ -36,6 +36,20 @@ class LinearOperator(ABC):
     ----------
     shape : tuple of int
         ``(prod(range_shape), prod(domain_shape))``, the shape of the matrix between flattened examples (C order).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import AveragePooling, Gradient
+    >>> A = Gradient((1, 2, 2)) @ AveragePooling((1, 4, 4))  # pool first, then differences
+    >>> A.domain_shape, A.range_shape, A.shape
+    ((1, 4, 4), (1, 4), (4, 16))
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.standard_normal((5, 1, 4, 4)), rng.standard_normal((5, 1, 4))
+    >>> (A @ x).shape, (A.T @ y).shape  # five examples at once
+    ((5, 1, 4), (5, 1, 4, 4))
+    >>> np.allclose(np.sum((A @ x) * y), np.sum(x * (A.T @ y)))
+    True
     """
 
     # NumPy must not try to broadcast an operator: array @ A and array * A are errors, not object arrays
@@ -191,7 +205,19 @@ class LinearOperator(ABC):
 
 
 class Adjoint(LinearOperator):
-    """``A.T``: the adjoint of an operator; its own adjoint is `A` again."""
+    """The adjoint ``A.T`` of an operator; its own adjoint is `A` again.
+
+    Examples
+    --------
+    >>> from meganet.linop import AveragePooling
+    >>> M = AveragePooling((1, 4, 4))
+    >>> M.T
+    Adjoint((1, 2, 2) -> (1, 4, 4), float64, numpy)
+    >>> M.T.T is M
+    True
+    >>> M.T.shape
+    (16, 4)
+    """
 
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(operator.range_shape, operator.domain_shape, operator.dtype, operator.backend)
@@ -215,7 +241,16 @@ class Adjoint(LinearOperator):
 
 
 class Composition(LinearOperator):
-    """``(A B) x = A (B x)``, with the adjoint ``B.T (A.T y)``."""
+    """The composition ``A @ B`` of two operators, ``(A B) x = A (B x)``, with the adjoint ``B.T (A.T y)``.
+
+    Examples
+    --------
+    >>> from meganet.linop import Difference
+    >>> A = Difference(3, axis=0) @ Difference(4, axis=0)  # second differences
+    >>> A.tosparse().toarray()
+    array([[ 1., -2.,  1.,  0.],
+           [ 0.,  1., -2.,  1.]])
+    """
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         if outer.domain_shape != inner.range_shape:
@@ -238,7 +273,17 @@ class Composition(LinearOperator):
 
 
 class Sum(LinearOperator):
-    """``(A + B) x = A x + B x``, with the adjoint ``A.T y + B.T y``."""
+    """The sum ``A + B`` of two operators, ``(A + B) x = A x + B x``, with the adjoint ``A.T y + B.T y``.
+
+    Examples
+    --------
+    >>> from meganet.linop import Difference, Identity
+    >>> D = Difference(3, axis=0)
+    >>> (D.T @ D + Identity(3)).tosparse().toarray()
+    array([[ 2., -1.,  0.],
+           [-1.,  3., -1.],
+           [ 0., -1.,  2.]])
+    """
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
         for name in ("domain_shape", "range_shape"):
@@ -262,7 +307,18 @@ class Sum(LinearOperator):
 
 
 class Scaled(LinearOperator):
-    """``(a A) x = a (A x)``, with the adjoint ``a (A.T y)``."""
+    """A multiple ``a * A`` of an operator, ``(a A) x = a (A x)``, with the adjoint ``a (A.T y)``.
+
+    Examples
+    --------
+    >>> from meganet.linop import Difference
+    >>> A = 2 * Difference(3, axis=0)
+    >>> A.tosparse().toarray()
+    array([[-2.,  2.,  0.],
+           [ 0., -2.,  2.]])
+    >>> A.shape, A.factor
+    ((2, 3), 2.0)
+    """
 
     def __init__(self, factor: float, operator: LinearOperator) -> None:
         _same_home("a * A", operator, operator)

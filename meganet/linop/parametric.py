@@ -14,11 +14,25 @@ from meganet.linop.base import LinearOperator
 class ParametricOperator(LinearOperator):
     """An operator ``K(kernel)`` that depends linearly on an array of numbers, its `kernel`.
 
-    Beside the products it knows the adjoint of ``kernel -> K(kernel) x``: `kernel_adjoint`. So the derivative of
-    ``K(kernel) x`` is ``K(dkernel) x + K(kernel) dx`` and nothing else has to be derived.
+    Besides the products it knows the adjoint of ``kernel -> K(kernel) x``, `kernel_adjoint`. The derivative of
+    ``K(kernel) x`` is ``K(dkernel) x + K(kernel) dx``, so nothing else has to be derived.
 
     `with_kernel` also takes a stack of T kernels, an array with one more axis in front. The products then map
     ``(T, N, *domain_shape)`` to ``(T, N, *range_shape)``, each part with its own kernel: T networks at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import CirculantConvolution
+    >>> K = CirculantConvolution(np.ones((16, 3, 3, 3)), (8, 8))
+    >>> K.kernel_shape, K.fan_in
+    ((16, 3, 3, 3), 27)
+    >>> x, y = np.ones((5, 3, 8, 8)), np.ones((5, 16, 8, 8))
+    >>> K.kernel_adjoint(x, y).shape
+    (16, 3, 3, 3)
+    >>> stack = K.with_kernel(np.ones((2, 16, 3, 3, 3)))  # two kernels, each with examples of its own
+    >>> (stack @ np.ones((2, 5, 3, 8, 8))).shape
+    (2, 5, 16, 8, 8)
     """
 
     stores_numbers = True
@@ -122,15 +136,28 @@ class ParametricOperator(LinearOperator):
 
 
 class Transposed(ParametricOperator):
-    """``x -> K(kernel)' x``, for a convolution the transposed convolution.
+    """The adjoint with the same kernel, ``x -> K(kernel)' x``: of a convolution, the transposed convolution.
 
-    The adjoint is ``K(kernel) y``, and in the kernel ``<y, K' x> = <x, K y>``: that of K with x and y exchanged.
-    ``K.T`` makes it, and its own adjoint is K again.
+    ``K.T`` makes it; its own adjoint is K again. Since ``<y, K' x> = <x, K y>``, its adjoint in the kernel is that of K
+    with x and y exchanged.
 
     Parameters
     ----------
     operator : ParametricOperator
         K.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import CirculantConvolution
+    >>> K = CirculantConvolution(np.ones((16, 3, 3, 3)), (8, 8), stride=2)
+    >>> K.T
+    Transposed((16, 4, 4) -> (3, 8, 8), float64, numpy)
+    >>> K.T.kernel_shape
+    (16, 3, 3, 3)
+    >>> y, x = np.ones((5, 16, 4, 4)), np.ones((5, 3, 8, 8))
+    >>> (K.T @ y).shape, K.T.kernel_adjoint(y, x).shape
+    ((5, 3, 8, 8), (16, 3, 3, 3))
     """
 
     def __init__(self, operator: ParametricOperator) -> None:
@@ -160,12 +187,12 @@ class Transposed(ParametricOperator):
 
     @property
     def fan_in(self) -> int:
-        """Number of products in one output."""
+        """Number of products that are summed for one output."""
         return self.operator.fan_out
 
     @property
     def fan_out(self) -> int:
-        """In how many outputs one input occurs."""
+        """Number of outputs in which one input occurs."""
         return self.operator.fan_in
 
     def resized(self, domain_shape: tuple[int, ...]) -> Self:
