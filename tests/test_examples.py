@@ -13,6 +13,13 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 
 COVERED = (
+    "backend/active.py",
+    "backend/base.py",
+    "backend/copies.py",
+    "backend/layout.py",
+    "backend/processor.py",
+    "backend/products.py",
+    "backend/streams.py",
     "checks",
     "document.py",
     "interop",

@@ -26,7 +26,15 @@ _active: ContextVar[Backend | None] = ContextVar("meganet_backend", default=None
 
 
 def available_backends() -> dict[str, str | None]:
-    """Return every backend's name with None where it is usable, else with the reason why it is not."""
+    """Return every backend's name with None where it is usable, else with the reason why it is not.
+
+    Examples
+    --------
+    >>> from meganet.backend import available_backends
+    >>> backends = available_backends()
+    >>> list(backends), backends["numpy"] is None
+    (['numpy', 'cupy'], True)
+    """
     return {name: problem() for name, (_, problem) in _FACTORIES.items()}
 
 
@@ -45,6 +53,15 @@ def get_backend(backend: str | Backend | None = None) -> Backend:
         For an unknown name.
     BackendError
         If the backend cannot be used; the message says what is missing.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> mn.get_backend("numpy")
+    Backend('numpy')
+    >>> with mn.use_backend("numpy"):
+    ...     mn.get_backend()
+    Backend('numpy')
     """
     if isinstance(backend, Backend):
         return backend
@@ -71,9 +88,11 @@ def use_backend(backend: str | Backend) -> Iterator[Backend]:
 
     Examples
     --------
-    >>> from meganet import use_backend
-    >>> with use_backend("numpy") as backend:
-    ...     x = backend.xp.zeros(3)
+    >>> import meganet as mn
+    >>> with mn.use_backend("numpy") as backend:
+    ...     x, layer = backend.xp.zeros((5, 1, 8, 8)), mn.ConvolutionLayer((1, 8, 8), 4)
+    >>> layer.backend, layer(backend.xp.zeros(36), x).shape
+    (Backend('numpy'), (5, 4, 8, 8))
     """
     chosen = get_backend(backend)
     token = _active.set(chosen)
@@ -84,7 +103,15 @@ def use_backend(backend: str | Backend) -> Iterator[Backend]:
 
 
 def backend_of(x: Any) -> Backend:
-    """Return the backend that the array `x` belongs to; a plain NumPy array unless it says otherwise."""
+    """Return the backend that the array `x` belongs to; a plain NumPy array unless it says otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import backend_of
+    >>> backend_of(np.zeros(3))
+    Backend('numpy')
+    """
     active = _active.get()
     for backend in ([active] if active is not None else []) + list(_loaded.values()):
         if backend.owns(x):
@@ -93,7 +120,17 @@ def backend_of(x: Any) -> Backend:
 
 
 def host(x: Any) -> Any:
-    """Return `x` on the host: a device array is downloaded, anything else comes back as it is."""
+    """Return `x` on the host: a device array is downloaded, anything else comes back as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend, host
+    >>> type(host(get_backend("numpy").xp.zeros(3)))
+    <class 'numpy.ndarray'>
+    >>> host([1, 2])
+    [1, 2]
+    """
     return x if isinstance(x, (np.ndarray, np.generic)) else _download(x)
 
 
@@ -103,7 +140,15 @@ def _download(x: Any) -> Any:
 
 
 def is_finite(x: Array) -> bool:
-    """Whether all numbers of an array are finite; on a device the host waits for the answer."""
+    """Whether all numbers of an array are finite; on a device the host waits for the answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import is_finite
+    >>> is_finite(np.zeros((5, 3))), is_finite(np.array([1.0, np.inf]))
+    (True, False)
+    """
     backend = backend_of(x)
     if isinstance(x, np.ndarray) and x.size > NUMBERS_AT_ONCE and len(x) > 1:
         # the answers for a file that is larger than the memory would fill it

@@ -17,7 +17,18 @@ from meganet.backend.products import Products
 
 
 class BackendError(_validate.InputError):
-    """The backend that was asked for cannot be used on this machine."""
+    """The backend that was asked for cannot be used on this machine.
+
+    Examples
+    --------
+    >>> from meganet.backend import BackendError, get_backend
+    >>> try:
+    ...     backend = get_backend("cupy")
+    ... except BackendError:
+    ...     backend = get_backend("numpy")
+    >>> backend.name in ("cupy", "numpy")
+    True
+    """
 
 
 class Backend(Products):
@@ -33,6 +44,17 @@ class Backend(Products):
         The library's array class.
     tile_bytes : int or None
         Size of the work buffer of a convolution that stays in the processor's cache; None: no tiling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> backend = mn.get_backend("numpy")
+    >>> x = backend.asarray([1.0, 2.0, 3.0], np.float32)
+    >>> backend.owns(x), x.dtype, float(backend.dot(x, x))
+    (True, dtype('float32'), 14.0)
+    >>> backend.product(np.ones((5, 2, 3)), np.ones((5, 4, 3)), transpose_b=True).shape
+    (5, 2, 4)
     """
 
     def __init__(

@@ -12,7 +12,18 @@ from meganet.backend.base import Backend
 
 
 def moved(obj: Any, backend: str | Backend) -> Any:
-    """Return a copy of an operator or layer whose arrays and parts, attributes or tuples of them, are moved."""
+    """Return a copy of an operator or layer whose arrays and parts, attributes or tuples of them, are moved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import moved
+    >>> from meganet.linop import Matrix
+    >>> operator = Matrix(np.eye(3)[:2])
+    >>> copy = moved(operator, "numpy")
+    >>> copy is operator, copy.shape, copy.backend
+    (False, (2, 3), Backend('numpy'))
+    """
     target = get_backend(backend)
     new = copy.copy(obj)
     for name, value in vars(obj).items():
@@ -31,6 +42,15 @@ def recast(obj: Any, dtype: np.dtype[Any]) -> Any:
     """Return a copy of an operator, or what is made of operators, whose floating-point arrays are cast to `dtype`.
 
     A part that has a method `_astype` is asked for its own copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import recast
+    >>> from meganet.linop import Matrix
+    >>> operator = Matrix(np.eye(3)[:2])
+    >>> operator.dtype, recast(operator, np.dtype("float32")).dtype
+    (dtype('float64'), dtype('float32'))
     """
     new = copy.copy(obj)
     new.__dict__.update({name: _recast(value, dtype) for name, value in vars(obj).items()})

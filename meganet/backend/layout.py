@@ -23,12 +23,31 @@ Array = Any
 
 
 def to_memory(backend: Backend, images: Array) -> Array:
-    """Return (..., N, C, H, W) images as contiguous (..., H, W, N, C) memory; a copy only if it is not that already."""
+    """Return (..., N, C, H, W) images as contiguous (..., H, W, N, C) memory; a copy only if it is not that already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.backend.layout import to_memory
+    >>> memory = to_memory(mn.get_backend("numpy"), np.zeros((5, 3, 8, 6)))
+    >>> memory.shape, memory.flags.c_contiguous
+    ((8, 6, 5, 3), True)
+    """
     return backend.xp.ascontiguousarray(_exchanged(images))
 
 
 def from_memory(memory: Array) -> Array:
-    """Return the (..., N, C, H, W) view of (..., H, W, N, C) memory."""
+    """Return the (..., N, C, H, W) view of (..., H, W, N, C) memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend.layout import from_memory
+    >>> images = from_memory(np.zeros((8, 6, 5, 3)))
+    >>> images.shape, images.flags.c_contiguous
+    ((5, 3, 8, 6), False)
+    """
     return _exchanged(memory)
 
 

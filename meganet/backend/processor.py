@@ -21,7 +21,19 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 class NumpyBackend(Backend):
-    """NumPy, with the parts of a batch on threads of their own."""
+    """NumPy, with the parts of a batch on threads of their own.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> backend = mn.get_backend("numpy")
+    >>> type(backend).__name__
+    'NumpyBackend'
+    >>> backend.shares(2), sum(part.stop - part.start for part in backend.shares(64))
+    ([slice(0, 2, None)], 64)
+    >>> backend.run([lambda: 1, lambda: 2])
+    [1, 2]
+    """
 
     takes_stacks = False
 
@@ -36,7 +48,14 @@ class NumpyBackend(Backend):
 
 
 def numpy_backend() -> Backend:
-    """Return the backend of NumPy."""
+    """Return the backend of NumPy.
+
+    Examples
+    --------
+    >>> from meganet.backend.processor import numpy_backend
+    >>> numpy_backend().xp.__name__
+    'numpy'
+    """
     _keep_freed_memory()
     return NumpyBackend("numpy", np, scipy.sparse, scipy.sparse.linalg, scipy.fft, np.ndarray, tile_bytes=5 * 2**19)
 

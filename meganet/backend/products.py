@@ -13,7 +13,18 @@ from meganet.backend.layout import Array, from_memory
 
 
 class Products:
-    """Expressions of arrays of the library `xp`."""
+    """Expressions of arrays of the library `xp`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> backend = mn.get_backend("numpy")
+    >>> backend.pool(np.ones((5, 3, 8, 8)), (2, 2)).shape
+    (5, 3, 4, 4)
+    >>> print(np.exp(backend.log_softmax(np.zeros((1, 4)))))
+    [[0.25 0.25 0.25 0.25]]
+    """
 
     xp: Any
 

@@ -20,7 +20,7 @@ from meganet.networks.reparametrised import Reparametrised
 Parts = Sequence[tuple[str, Layer | None]]
 
 
-class Stage(NamedTuple):
+class _Stage(NamedTuple):
     """What the parts of ``sigma(N(K x) + B b)`` are called in the names of the weights."""
 
     kernel: str
@@ -29,9 +29,9 @@ class Stage(NamedTuple):
     activation: str
 
 
-SINGLE = Stage("K", "N", "B_in", "activation")
-SYMMETRIC = Stage("K", "N1", "B_in", "activation")
-FIRST, SECOND = (Stage(f"K{k}", f"N{k}", f"B{k}", f"activation{k}") for k in (1, 2))
+SINGLE = _Stage("K", "N", "B_in", "activation")
+SYMMETRIC = _Stage("K", "N1", "B_in", "activation")
+FIRST, SECOND = (_Stage(f"K{k}", f"N{k}", f"B{k}", f"activation{k}") for k in (1, 2))
 Kernel = ParametricOperator | Layer
 """The linear map with weights: an operator, or a linear layer such as a `Reparametrised` one."""
 
@@ -264,7 +264,7 @@ def _bias(kernel: Layer, bias: LinearOperator | bool | None) -> Layer | None:
 
 
 def _stage(
-    names: Stage,
+    names: _Stage,
     kernel: Layer,
     normalisation: Layer | None,
     bias: LinearOperator | bool | None,
@@ -294,7 +294,7 @@ def _of_channels(kernel: Layer, bias: LinearOperator | bool | None) -> bool | No
     return True if known and bias.range_shape == kernel.range_shape else None
 
 
-def _given(names: Stage, part: dict[str, Any]) -> tuple[Any, Layer | None, Any, str | Activation]:
+def _given(names: _Stage, part: dict[str, Any]) -> tuple[Any, Layer | None, Any, str | Activation]:
     """Return kernel, normalisation, bias and activation that `_stage` made the parts of."""
     kernel = part[names.kernel]
     if names.activation in part:
