@@ -1,15 +1,14 @@
 """Optimisers. They see functions of a vector and know nothing of networks."""
 
-from meganet.optim.descent import newton_cg, nonlinear_cg, steepest_descent
 from meganet.optim.divergence import Divergence, DivergenceWarning
 from meganet.optim.epochs import Run, SGDState
 from meganet.optim.history import History
 from meganet.optim.krylov import Krylov, arnoldi, gmres, gmres_in_ball
 from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
 from meganet.optim.meganet import MeganetSolution, meganet_cg, meganet_descent, meganet_newton
+from meganet.optim.methods import bfgs, lbfgs, newton_cg, nonlinear_cg, steepest_descent
 from meganet.optim.problem import Control, Point, Problem, Result
 from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
-from meganet.optim.quasi_newton import bfgs, lbfgs
 from meganet.optim.rules import Adam, Momentum
 from meganet.optim.sgd import sgd, sgd_together
 from meganet.optim.steihaug import Subproblem, steihaug

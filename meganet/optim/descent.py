@@ -1,192 +1,114 @@
-"""Optimisers along a direction: steepest descent, nonlinear conjugate gradients, Newton-CG."""
+"""What all deterministic optimisers repeat: a direction from each point, and a search along it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim import functions
-from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe, searched
-from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
-from meganet.optim.steihaug import Preconditioner, steihaug
+from meganet.optim.problem import Control, Point, Problem, Result
+
+W = TypeVar("W")
+M = TypeVar("M")
 
 
-def steepest_descent(
-    fun: Function,
-    x0: Array,
-    *,
-    line_search: LineSearch | None = None,
-    project: Callable[[Array], Array] | None = None,
+class Ray(NamedTuple, Generic[M]):
+    """The way along one direction, (n,), with the step length to try first and the direction's columns of the history.
+
+    Without such a length it is ``min(1, 1 / ||g||)``. The memory is what the next direction is made from.
+    """
+
+    direction: Array
+    trial: float | None = None
+    columns: Mapping[str, float] = {}
+    memory: M | None = None
+
+
+class Step(NamedTuple, Generic[W]):
+    """One iteration, which is all that the next one knows: from where, along what way, to where.
+
+    Start and end are the same `Point` if it was rejected; the length is that of the history. The search goes on with
+    the size: a step length, a radius, a penalty.
+    """
+
+    start: Point
+    way: W
+    end: Point
+    length: float
+    size: float
+    columns: Mapping[str, float]
+
+
+Direction = Callable[[Problem, Point, Step[W] | None], W | str]
+"""``(problem, point, last step) -> way``: a `Ray`, or what else the search takes; in words why there is none."""
+
+
+@dataclass(frozen=True)
+class Search(ABC, Generic[W]):
+    """How far to go along a way; at first from `size` on, which is the optimiser's `argument` of this name, if any."""
+
+    size: float = field(default=0.0, kw_only=True)
+    argument: ClassVar[str] = ""
+
+    def measure(self, problem: Problem, point: Point, size: float) -> float:
+        """Return what is small at a solution: the gradient's norm, or what takes its place."""
+        return point.norm
+
+    @abstractmethod
+    def __call__(self, problem: Problem, point: Point, way: W, size: float) -> Step[W] | str:
+        """Return the step from a point, tried from `size` on; in words why there is none."""
+
+
+def descend(
+    problem: Problem,
+    direction: Direction[W],
+    search: Search[W],
+    columns: Mapping[str, float],
     control: Control | None = None,
 ) -> Result:
-    """Minimise a function along its negative gradient, projected if there is a feasible set.
+    """Repeat direction and search until the gradient is small, one of them finds nothing, or the time is up.
 
-    Parameters
-    ----------
-    fun : callable
-        ``x -> value, gradient``.
-    x0 : array, (n,)
-        float32 or float64, on any backend; with `project` its projection is the start.
-    line_search : LineSearch, optional
-        `Armijo` if not given; with `project` it must be one. The first trial is twice the last step, at the beginning
-        ``min(1, 1 / ||g||)``.
-    project : callable, optional
-        Projection P onto a convex set, such as `bounds`; convergence is then that of ``x - P(x - g)``.
-    control : Control, optional
-
-    Returns
-    -------
-    Result
-        Own column: length, the step length that was accepted.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.optim import steepest_descent
-    >>> result = steepest_descent(lambda x: ((x * x).sum(), 2 * x), np.array([1.0, 2.0]))
-    >>> result.reason, bool(abs(result.x).max() < 1e-5)
-    ('gradient', True)
+    There is no last step at the start, and the way of a rejected one is taken again. The columns of the history are
+    those of direction and search as they are at the start.
     """
-    search: LineSearch = Armijo() if line_search is None else line_search
-    if project is not None:
-        if not isinstance(search, Armijo):
-            _validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
-        search = replace(search, project=project)
-    functions.required("line_search", search)
-    problem = Problem(fun, x0)
-    if project is not None:
-        project = functions.owned("project", project)
-        problem.x0 = project(problem.x0)
-    last: list[float] = []
-
-    def advance(point: Point) -> Step:
-        step = 2 * last[-1] if last else min(1.0, 1 / point.norm)
-        found = searched(search, problem, point, -point.gradient, step)
-        if found is None:
-            return Step(point, 0.0, {}, "line search")
-        last.append(found[1])
-        return Step(found[0], _distance(problem, found[0], point), {"length": found[1]})
-
-    def measure(point: Point) -> float:
-        if project is None:
-            return point.norm
-        gap = point.x - project(point.x - point.gradient)
-        return math.sqrt(problem.dot(gap, gap))
-
-    return minimize(problem, control, advance, {"length": 0.0}, measure)
+    control = Control() if control is None else control
+    _validate.instance("control", control, Control, "a Control or None")
+    point = problem.at(problem.x0)
+    step: Step[Any] = Step(point, None, point, 0.0, search.size, columns)
+    target = max(control.rtol * search.measure(problem, point, step.size), control.atol)
+    result = Result(point.x, point.value, point.gradient)
+    while True:
+        point = step.end
+        _report(result, problem, control, step, search.argument)
+        called = control.callback if result.iterations else None
+        stopped = called is not None and functions.stops(called(result.copy()))
+        result.converged = point.finite and search.measure(problem, point, step.size) <= target
+        ended = {"gradient": result.converged, "not finite": not point.finite}
+        ended |= {"max_iterations": result.iterations >= control.max_iterations, "callback": stopped}
+        result.reason = next((reason for reason, holds in ended.items() if holds), "")
+        if result.reason:
+            return result
+        last = step if result.iterations else None
+        way = last.way if last is not None and last.end is last.start else direction(problem, point, last)
+        found = way if isinstance(way, str) else search(problem, point, way, step.size)
+        if isinstance(found, str):
+            result.reason, result.evaluations, result.products = found, problem.evaluations, problem.products
+            return result
+        step, result.iterations = found, result.iterations + 1
 
 
-def nonlinear_cg(
-    fun: Function, x0: Array, *, line_search: LineSearch | None = None, control: Control | None = None
-) -> Result:
-    """Minimise a function by nonlinear conjugate gradients, Polak-Ribiere with restart (PR+).
-
-    ``p <- -g + b p`` with ``b = max(<g, g - g_old> / <g_old, g_old>, 0)``.
-
-    Parameters
-    ----------
-    fun, x0, control
-        As in `steepest_descent`.
-    line_search : LineSearch, optional
-        ``StrongWolfe(curvature=0.1)`` if not given.
-
-    Returns
-    -------
-    Result
-        Own columns: length, and beta, the factor b.
-
-    Notes
-    -----
-    Nocedal and Wright, section 5.2.
-    """
-    search = StrongWolfe(curvature=0.1) if line_search is None else line_search
-    functions.required("line_search", search)
-    problem = Problem(fun, x0)
-    state: dict[str, Array] = {}
-
-    def advance(point: Point) -> Step:
-        g, beta, length = point.gradient, 0.0, min(1.0, 1 / point.norm)
-        direction = -g
-        if state:
-            beta = max(problem.dot(g, g - state["g"]) / problem.dot(state["g"], state["g"]), 0.0)
-            trial = direction + beta * state["p"]
-            slope = problem.dot(g, trial)
-            if slope < 0:
-                direction, length = trial, state["length"] * min(state["slope"] / slope, 10.0)
-            else:
-                beta = 0.0
-        found = searched(search, problem, point, direction, length)
-        if found is None:
-            return Step(point, 0.0, {}, "line search")
-        state.update(g=g, p=direction, length=found[1], slope=problem.dot(g, direction))
-        return Step(found[0], _distance(problem, found[0], point), {"length": found[1], "beta": beta})
-
-    return minimize(problem, control, advance, {"length": 0.0, "beta": 0.0})
-
-
-def newton_cg(
-    fun: Function,
-    x0: Array,
-    hessian: Hessian,
-    *,
-    line_search: LineSearch | None = None,
-    preconditioner: Preconditioner | None = None,
-    max_products: int | None = None,
-    control: Control | None = None,
-) -> Result:
-    """Minimise a function along truncated Newton directions, with a line search.
-
-    ``H p = -g`` is solved by conjugate gradients to the relative accuracy ``min(0.5, sqrt(||g||))``, or until a
-    direction of negative curvature is met.
-
-    Parameters
-    ----------
-    fun, x0, control
-        As in `steepest_descent`.
-    hessian : callable
-        ``x -> H`` with products ``H @ v``, for instance ``objective.hessian``.
-    line_search : LineSearch, optional
-        `Armijo` if not given; the first trial is 1.
-    preconditioner : callable, optional
-        ``r -> M^-1 r`` with a symmetric positive definite M like H.
-    max_products : int, optional
-        Conjugate gradient steps for one direction, at most; n if not given.
-
-    Returns
-    -------
-    Result
-        Own columns: length, cg_steps.
-
-    Notes
-    -----
-    Nocedal and Wright, algorithm 7.1.
-    """
-    search = Armijo() if line_search is None else line_search
-    functions.required("line_search", search)
-    problem = Problem(fun, x0, hessian)
-
-    def advance(point: Point) -> Step:
-        solved = steihaug(
-            problem.hessian(point.x),
-            point.gradient,
-            math.inf,
-            rtol=min(0.5, math.sqrt(point.norm)),
-            max_iterations=max_products,
-            preconditioner=preconditioner,
-        )
-        if not math.isfinite(solved.reduction):
-            return Step(point, 0.0, {}, "not finite")
-        found = searched(search, problem, point, solved.step, 1.0)
-        if found is None:
-            return Step(point, 0.0, {}, "line search")
-        return Step(found[0], _distance(problem, found[0], point), {"length": found[1], "cg_steps": solved.products})
-
-    return minimize(problem, control, advance, {"length": 0.0, "cg_steps": 0})
-
-
-def _distance(problem: Problem, new: Point, old: Point) -> float:
-    moved = new.x - old.x
-    return math.sqrt(problem.dot(moved, moved))
+def _report(result: Result, problem: Problem, control: Control, step: Step[Any], argument: str) -> None:
+    point = step.end
+    result.x, result.value, result.gradient = point.x, point.value, point.gradient
+    result.evaluations, result.products = problem.evaluations, problem.products
+    result.state = {argument: step.size} if argument else {}
+    row = {"iteration": result.iterations, "value": point.value, "gradient_norm": point.norm, "step": step.length}
+    row |= {"evaluations": problem.evaluations, "products": problem.products}
+    row |= functions.columns("columns", problem.backend, step.columns, row)
+    if control.observe is not None:
+        row |= functions.columns("observe", problem.backend, control.observe(point.x.copy()), row)
+    result.history.append(row)

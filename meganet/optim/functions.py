@@ -51,6 +51,11 @@ def vector(argument: str, backend: Backend, result: Any, like: Array, owner: str
     return result
 
 
+def inner(backend: Backend) -> Callable[[Array, Array], float]:
+    """Return the inner product of vectors, a number on the host."""
+    return lambda a, b: float(backend.to_host(backend.dot(a, b)))
+
+
 def owned(argument: str, function: Callable[[Array], Array], owner: str = "x0") -> Callable[[Array], Array]:
     """Return a map of vectors that shares no memory with the caller's function.
 

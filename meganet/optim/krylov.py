@@ -50,10 +50,7 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
     """
     dimension = _validate.integer("dimension", dimension)
     backend, product = functions.flat("start", start), functions.owned("product", product, "the start")
-
-    def dot(a: Array, b: Array) -> float:
-        return float(backend.to_host(backend.dot(a, b)))
-
+    dot = functions.inner(backend)
     norm = math.sqrt(dot(start, start))
     if not norm > 0:
         _validate.reject("start", "a vector that is not zero", "zero" if norm == 0 else "one that is not finite")
@@ -98,7 +95,7 @@ def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Ar
     product, backend = functions.owned("product", product, "b"), functions.flat("b", b)
     start = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
     r = b if x0 is None else b - product(start)
-    beta = math.sqrt(float(backend.to_host(backend.dot(r, r))))
+    beta = math.sqrt(functions.inner(backend)(r, r))
     if beta == 0:
         return start
     space = arnoldi(product, r, dimension)
@@ -134,14 +131,13 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     -----
     In the basis V the second is a problem of a few unknowns, ``min -||g|| z_1 + z' S z / 2`` with the symmetric part
     S of ``V' H V``, and solved exactly by its eigenvectors. Meganet's ``trnewton`` takes the smallest residual in the
-    ball
-    in that case, which for an indefinite H leads uphill.
+    ball in that case, which for an indefinite H leads uphill.
     """
     radius = checked_radius(radius)
     backend = functions.flat("gradient", gradient)
     dimension = min(_validate.integer("dimension", dimension), int(gradient.shape[0]))
     space = arnoldi(product, -gradient, dimension)
-    norm = math.sqrt(float(backend.to_host(backend.dot(gradient, gradient))))
+    norm = math.sqrt(functions.inner(backend)(gradient, gradient))
     m = space.matrix.shape[1]
     right = np.zeros(m + 1)
     right[0] = norm

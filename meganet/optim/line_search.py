@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim import functions
+from meganet.optim.descent import Ray, Search, Step
 from meganet.optim.problem import Point, Problem
 
 NARROW = 1e-12
@@ -23,19 +24,31 @@ class LineSearch(Protocol):
         """Return the point that is accepted and its step length, tried from `step` on; None if there is none."""
 
 
-def searched(
-    search: LineSearch, problem: Problem, start: Point, direction: Array, step: float
-) -> tuple[Point, float] | None:
-    """Return what a line search, perhaps one of the caller's, found along a direction."""
-    if isinstance(search, (Armijo, StrongWolfe)):
-        return search(problem, start, direction, step)
-    found = search(problem, start.copy(), direction.copy(), step)
-    if found is None:
-        return None
-    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
-        expected = "a Point with its step length, or None, from it"
-        _validate.reject("line_search", expected, functions.described(found))
-    return found[0].copy(), functions.number("step length of line_search", problem.backend, found[1])
+@dataclass(frozen=True)
+class Along(Search[Ray[Any]]):
+    """A line search, perhaps one of the caller's; in a feasible set ``||x - P(x - g)||`` is small at a solution."""
+
+    line_search: LineSearch
+    project: Callable[[Array], Array] | None = None
+
+    def __post_init__(self) -> None:
+        functions.required("line_search", self.line_search)
+
+    def measure(self, problem: Problem, point: Point, size: float) -> float:
+        """Return the norm of the gradient or, with a projection, of the step along it."""
+        return point.norm if self.project is None else problem.distance(point.x, self.project(point.x - point.gradient))
+
+    def __call__(self, problem: Problem, point: Point, way: Ray[Any], size: float) -> Step[Ray[Any]] | str:
+        """Return the step; its size is the length that was accepted."""
+        trial = 1 / max(point.norm, 1.0) if way.trial is None else way.trial
+        found = self.line_search(problem, point.copy(), way.direction.copy(), trial)
+        if found is None:
+            return "line search"
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
+            expected = "a Point with its step length, or None, from it"
+            _validate.reject("line_search", expected, functions.described(found))
+        end, length = found[0].copy(), functions.number("step length of line_search", problem.backend, found[1])
+        return Step(point, way, end, problem.distance(end.x, point.x), length, {"length": length, **way.columns})
 
 
 @dataclass(frozen=True)
@@ -105,8 +118,7 @@ class StrongWolfe:
     Notes
     -----
     Nocedal and Wright, algorithms 3.5 and 3.6; where the values differ by round-off only, the slopes decide, as in
-    `Armijo`. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and
-    forgets to count an evaluation; this one does neither.
+    `Armijo`. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and forgets to count an evaluation.
     """
 
     decrease: float = 1e-4
@@ -115,13 +127,9 @@ class StrongWolfe:
     max_step: float = 1e10
 
     def __post_init__(self) -> None:
-        _validate.store(
-            self,
-            decrease=_fraction("decrease", self.decrease),
-            curvature=_fraction("curvature", self.curvature),
-            max_trials=_validate.integer("max_trials", self.max_trials),
-            max_step=_validate.real("max_step", self.max_step, above=0),
-        )
+        _validate.store(self, **{name: _fraction(name, getattr(self, name)) for name in ("decrease", "curvature")})
+        _validate.store(self, max_trials=_validate.integer("max_trials", self.max_trials))
+        _validate.store(self, max_step=_validate.real("max_step", self.max_step, above=0))
         if self.curvature <= self.decrease:
             _validate.reject("curvature", f"a number above decrease = {self.decrease}", repr(self.curvature))
 
@@ -133,13 +141,13 @@ class StrongWolfe:
         step, slope = float(step), problem.dot(start.gradient, direction)
         if not slope < 0:
             return None
-        low = _End(0.0, start.value, slope, start)
+        low = _End(0.0, slope, start)
         step, high, noise = min(step, self.max_step), None, problem.noise(start)
         for _ in range(self.max_trials):
             trial = problem.at(start.x + step * direction)
-            end = _End(step, trial.value, problem.dot(trial.gradient, direction), trial)
+            end = _End(step, problem.dot(trial.gradient, direction), trial)
             enough = _decreased(problem, start, trial, self.decrease, step * slope, step * end.slope)
-            if not enough or (trial.value > low.value + noise and low.step > 0) or not trial.finite:
+            if not enough or (trial.value > low.point.value + noise and low.step > 0) or not trial.finite:
                 high = end
             elif abs(end.slope) <= -self.curvature * slope:
                 return trial, step
@@ -159,12 +167,10 @@ class StrongWolfe:
         return (low.point, low.step) if low.step > 0 else None
 
 
-@dataclass(frozen=True)
-class _End:
+class _End(NamedTuple):
     """A trial of the step length."""
 
     step: float
-    value: float
     slope: float
     point: Point
 
@@ -183,11 +189,11 @@ def _between(low: _End, high: _End, noise: float) -> float:
     """Return the minimum of the cubic through both ends, kept away from them; the middle if there is none."""
     width = high.step - low.step
     middle = low.step + 0.5 * width
-    if not (math.isfinite(high.value) and math.isfinite(high.slope)):
+    if not (math.isfinite(high.point.value) and math.isfinite(high.slope)):
         return middle
     # of values that are too close to tell the slopes say more
-    close = abs(low.value - high.value) <= noise
-    mean = 0.5 * (low.slope + high.slope) if close else (low.value - high.value) / (low.step - high.step)
+    fall = low.point.value - high.point.value
+    mean = 0.5 * (low.slope + high.slope) if abs(fall) <= noise else fall / (low.step - high.step)
     d1 = low.slope + high.slope - 3 * mean
     square = d1 * d1 - low.slope * high.slope
     if square < 0:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from meganet import _validate
 from meganet.backend import Array
 from meganet.optim import functions
-from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
+from meganet.optim.descent import Ray, Search, Step, descend
+from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result
 from meganet.optim.steihaug import Preconditioner, checked_radius
 
 DECREASE = 1e-3
@@ -80,16 +82,11 @@ def meganet_cg(
     product = functions.owned("product", product, "b")
     if preconditioner is not None:
         preconditioner = functions.owned("preconditioner", preconditioner, "b")
-
-    def dot(u: Array, v: Array) -> float:
-        return float(backend.to_host(backend.dot(u, v)))
-
+    dot = functions.inner(backend)
     x = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
     r = b if x0 is None else b - product(x)
     size = math.sqrt(dot(b, b))
-    if size == 0:
-        return MeganetSolution(x, 0, 1, 0.0, [0.0])
-    if dot(r, r) == 0:
+    if size == 0 or dot(r, r) == 0:
         return MeganetSolution(x, 0, 1, 0.0, [size])
     residuals, best, smallest, number, flag = [size], x, size, 1, 1
     z = r if preconditioner is None else preconditioner(r)
@@ -131,14 +128,33 @@ def _roots(xx: float, xp: float, pp: float, radius: float) -> list[float]:
     return [-(xp + root) / pp, (root - xp) / pp]
 
 
-Direction = Callable[[Problem, Point], tuple[Array, Mapping[str, float]]]
-"""``(problem, point) -> direction, own columns``."""
+@dataclass(frozen=True)
+class _Halving(Search[Ray[Any]]):
+    """The line search of `meganet_descent`; the size is mu."""
+
+    argument: ClassVar[str] = "mu"
+
+    def __post_init__(self) -> None:
+        _validate.store(self, size=_validate.real("mu", self.size, above=0))
+
+    def __call__(self, problem: Problem, point: Point, way: Ray[Any], size: float) -> Step[Ray[Any]] | str:
+        largest = problem.number(abs(way.direction).max())
+        s = way.direction * (1 / largest) if largest > 1 else way.direction
+        slope, mu = problem.dot(point.gradient, s), size
+        for trial in range(1, TRIALS + 1):
+            new = problem.at(point.x + mu * s)
+            if new.value < point.value + DECREASE * slope:
+                following = min(GROWTH * mu, 1.0) if trial == 1 else mu
+                columns = {**way.columns, "mu": mu, "trials": trial}
+                return Step(point, way, new, problem.distance(new.x, point.x), following, columns)
+            mu *= 0.5
+        return "line search"
 
 
 def meganet_descent(
     fun: Function,
     x0: Array,
-    direction: Direction,
+    direction: Callable[[Problem, Point], tuple[Array, Mapping[str, float]]],
     columns: Mapping[str, float],
     *,
     hessian: Hessian | None = None,
@@ -167,28 +183,18 @@ def meganet_descent(
     Result
         Own columns: those of the direction, mu, trials. ``state["mu"]`` is the next trial step.
     """
-    problem, state = Problem(fun, x0, hessian), {"mu": _validate.real("mu", mu, above=0)}
+    problem, search = Problem(fun, x0, hessian), _Halving(size=mu)
     functions.required("direction", direction)
     columns = functions.columns("columns", problem.backend, columns, ("mu", "trials"))
 
-    def advance(point: Point) -> Step:
+    def given(problem: Problem, point: Point, last: Step[Ray[None]] | None) -> Ray[None]:
         found = direction(problem, point.copy())
         if not isinstance(found, tuple) or len(found) != 2:
             _validate.reject("direction", "a vector and a dict of columns from it", functions.described(found))
-        s, own = functions.vector("direction", problem.backend, found[0], point.x).copy(), found[1]
-        largest = problem.number(abs(s).max())
-        s = s * (1 / largest) if largest > 1 else s
-        slope, mu = problem.dot(point.gradient, s), state["mu"]
-        for trial in range(1, TRIALS + 1):
-            new = problem.at(point.x + mu * s)
-            if new.value < point.value + DECREASE * slope:
-                moved = new.x - point.x
-                state["mu"] = min(GROWTH * mu, 1.0) if trial == 1 else mu
-                return Step(new, math.sqrt(problem.dot(moved, moved)), {**own, "mu": mu, "trials": trial})
-            mu *= 0.5
-        return Step(point, 0.0, {}, "line search")
+        own = functions.columns("columns", problem.backend, found[1], ("mu", "trials"))
+        return Ray(functions.vector("direction", problem.backend, found[0], point.x).copy(), columns=own)
 
-    return minimize(problem, control, advance, {**columns, "mu": state["mu"], "trials": 0}, state=state)
+    return descend(problem, given, search, {**columns, "mu": search.size, "trials": 0}, control)
 
 
 def meganet_newton(
@@ -220,11 +226,9 @@ def meganet_newton(
     """
 
     def direction(problem: Problem, point: Point) -> tuple[Array, Mapping[str, float]]:
-        product = problem.hessian(point.x)
-        solved = meganet_cg(
-            product, -point.gradient, tol=tol, max_iterations=max_products, preconditioner=preconditioner
-        )
-        s = solved.x if problem.dot(solved.x, solved.x) > 0 else point.gradient * (-1 / point.norm)
+        product, b = problem.hessian(point.x), -point.gradient
+        solved = meganet_cg(product, b, tol=tol, max_iterations=max_products, preconditioner=preconditioner)
+        s = solved.x if problem.dot(solved.x, solved.x) > 0 else b * (1 / point.norm)
         return s, {"cg_best": solved.best, "cg_relres": solved.relres}
 
     columns = {"cg_best": 0, "cg_relres": 0.0}

@@ -46,12 +46,9 @@ class Control:
     callback: Callable[[Result], bool | None] | None = None
 
     def __post_init__(self) -> None:
-        stored = {
-            "max_iterations": _validate.integer("max_iterations", self.max_iterations, minimum=0),
-            "rtol": _validate.real("rtol", self.rtol, minimum=0),
-            "atol": _validate.real("atol", self.atol, minimum=0),
-        }
-        _validate.store(self, **stored)
+        numbers = {name: _validate.real(name, getattr(self, name), minimum=0) for name in ("rtol", "atol")}
+        whole = _validate.integer("max_iterations", self.max_iterations, minimum=0)
+        _validate.store(self, **numbers, max_iterations=whole)
         functions.optional("observe", self.observe)
         functions.optional("callback", self.callback)
 
@@ -156,6 +153,11 @@ class Problem:
         """Return ``<a, b>`` as a number on the host."""
         return self.number(self.backend.dot(a, b))
 
+    def distance(self, a: Array, b: Array) -> float:
+        """Return ``||a - b||`` as a number on the host."""
+        apart = a - b
+        return math.sqrt(self.dot(apart, apart))
+
     def noise(self, point: Point) -> float:
         """Return the difference from the value at `point` that may be round-off alone."""
         return ROUND_OFF * float(np.finfo(self.x0.dtype).eps) * abs(point.value)
@@ -163,84 +165,3 @@ class Problem:
     def number(self, value: Any) -> float:
         """Return a scalar, of the backend or not, on the host."""
         return _validate.as_float(self.backend.to_host(value) if self.backend.owns(value) else value)
-
-
-class Step(NamedTuple):
-    """What an optimiser's iteration gives: the next point, how far it is, its own columns, or why it cannot go on."""
-
-    point: Point
-    length: float
-    columns: Mapping[str, float]
-    failure: str = ""
-
-
-def minimize(
-    problem: Problem,
-    control: Control | None,
-    advance: Callable[[Point], Step],
-    columns: Mapping[str, float],
-    measure: Callable[[Point], float] | None = None,
-    state: dict[str, float] | None = None,
-) -> Result:
-    """Repeat `advance` until the gradient is small, something fails, or the time is up.
-
-    Parameters
-    ----------
-    advance : callable
-        One iteration, from point to `Step`.
-    columns : mapping
-        The optimiser's own columns as they are at the start.
-    measure : callable, optional
-        What takes the place of the gradient's norm in the test of convergence.
-    state : dict, optional
-        What `advance` remembers and changes; a copy is reported.
-    """
-    control = Control() if control is None else control
-    _validate.instance("control", control, Control, "a Control or None")
-    measure = (lambda point: point.norm) if measure is None else measure
-    point = problem.at(problem.x0)
-    target = max(control.rtol * measure(point), control.atol)
-    result = Result(point.x, point.value, point.gradient)
-    state = {} if state is None else state
-    _report(result, problem, control, point, 0.0, columns, state)
-    while True:
-        called = control.callback if result.iterations else None
-        stopped = called is not None and functions.stops(called(result.copy()))
-        result.converged = point.finite and measure(point) <= target
-        if result.converged:
-            result.reason = "gradient"
-        elif not point.finite:
-            result.reason = "not finite"
-        elif result.iterations >= control.max_iterations:
-            result.reason = "max_iterations"
-        elif stopped:
-            result.reason = "callback"
-        if result.reason:
-            return result
-        step = advance(point)
-        if step.failure:
-            result.reason = step.failure
-            result.evaluations, result.products = problem.evaluations, problem.products
-            return result
-        point = step.point
-        result.iterations += 1
-        _report(result, problem, control, point, step.length, step.columns, state)
-
-
-def _report(
-    result: Result,
-    problem: Problem,
-    control: Control,
-    point: Point,
-    length: float,
-    columns: Mapping[str, float],
-    state: Mapping[str, float],
-) -> None:
-    result.x, result.value, result.gradient = point.x, point.value, point.gradient
-    result.evaluations, result.products, result.state = problem.evaluations, problem.products, dict(state)
-    row = {"iteration": result.iterations, "value": point.value, "gradient_norm": point.norm, "step": length}
-    row |= {"evaluations": problem.evaluations, "products": problem.products}
-    row |= functions.columns("columns", problem.backend, columns, row)
-    if control.observe is not None:
-        row |= functions.columns("observe", problem.backend, control.observe(point.x.copy()), row)
-    result.history.append(row)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.optim import functions
-from meganet.optim.problem import Control, Function, Point, Problem, Result, Step, minimize
+from meganet.optim.descent import Ray, Search, Step, descend
+from meganet.optim.methods import steepest
+from meganet.optim.problem import Control, Function, Point, Problem, Result
 
 Projection = Callable[[Array], Array]
+TRIALS = 60
 
 
 def bounds(lower: float, upper: float) -> Projection:
@@ -87,6 +91,42 @@ def prox_l1(alpha: float) -> Callable[[Array, float], Array]:
     return prox
 
 
+@dataclass(frozen=True)
+class _ProximalStep(Search[Ray[Any]]):
+    """Steps ``x <- prox(x + p / tau, tau)`` along a ray p; the size is tau."""
+
+    prox: Callable[[Array, float], Array]
+    penalty: Callable[[Array], Any]
+    argument: ClassVar[str] = "tau"
+
+    def __post_init__(self) -> None:
+        functions.required("prox", self.prox)
+        functions.required("penalty", self.penalty)
+        _validate.store(self, size=_validate.real("tau", self.size, above=0))
+
+    def penalised(self, problem: Problem, x: Array) -> float:
+        return functions.number("penalty", problem.backend, self.penalty(x.copy()))
+
+    def measure(self, problem: Problem, point: Point, size: float) -> float:
+        return size * self._moved(problem, point, -point.gradient, size)[1]
+
+    def __call__(self, problem: Problem, point: Point, way: Ray[Any], size: float) -> Step[Ray[Any]] | str:
+        for _ in range(TRIALS):
+            change, length = self._moved(problem, point, way.direction, size)
+            new = problem.at(point.x + change)
+            bound = point.value + problem.dot(point.gradient, change) + 0.5 * size * length * length
+            if new.finite and (new.value <= bound + problem.noise(point) or length == 0):
+                return Step(point, way, new, length, size, {"penalty": self.penalised(problem, new.x), "tau": size})
+            size *= 2
+        return "line search"
+
+    def _moved(self, problem: Problem, point: Point, direction: Array, tau: float) -> tuple[Array, float]:
+        """Return the change of the point by the proximal operator, and its length."""
+        prox = functions.owned("prox", lambda p: self.prox(p, tau))
+        change = prox(point.x + direction * (1 / tau)) - point.x
+        return change, math.sqrt(problem.dot(change, change))
+
+
 def proximal_gradient(
     fun: Function,
     x0: Array,
@@ -103,9 +143,8 @@ def proximal_gradient(
 
     Parameters
     ----------
-    fun : callable
-        ``x -> f(x), gradient``.
-    x0 : array, (n,)
+    fun, x0
+        As in `steepest_descent`.
     prox : callable
         ``(p, tau) -> argmin_x R(x) + tau/2 ||x - p||^2``, such as `prox_l1` or `prox_tikhonov`.
     penalty : callable
@@ -118,37 +157,13 @@ def proximal_gradient(
     Returns
     -------
     Result
-        Its value is f alone. Own columns: penalty, tau.
+        Its value is f alone. Own columns: penalty, tau. ``state["tau"]`` is the tau of the next step.
 
     Notes
     -----
     Beck and Teboulle (2009), ISTA with backtracking.
     """
+    search = _ProximalStep(prox, penalty, size=tau)
     problem = Problem(fun, x0)
-    functions.required("prox", prox)
-    functions.required("penalty", penalty)
-    state = {"tau": _validate.real("tau", tau, above=0)}
-
-    def moved(point: Point, tau: float) -> tuple[Array, float]:
-        x = functions.owned("prox", lambda p: prox(p, tau))(point.x - point.gradient * (1 / tau))
-        change = x - point.x
-        return change, math.sqrt(problem.dot(change, change))
-
-    def penalised(x: Array) -> float:
-        return functions.number("penalty", problem.backend, penalty(x.copy()))
-
-    def measure(point: Point) -> float:
-        return state["tau"] * moved(point, state["tau"])[1]
-
-    def advance(point: Point) -> Step:
-        for _ in range(60):
-            change, length = moved(point, state["tau"])
-            new = problem.at(point.x + change)
-            bound = point.value + problem.dot(point.gradient, change) + 0.5 * state["tau"] * length * length
-            if new.finite and (new.value <= bound + problem.noise(point) or length == 0):
-                return Step(new, length, {"penalty": penalised(new.x), "tau": state["tau"]})
-            state["tau"] *= 2
-        return Step(point, 0.0, {}, "line search")
-
-    start = {"penalty": penalised(problem.x0), "tau": state["tau"]}
-    return minimize(problem, control, advance, start, measure)
+    start = {"penalty": search.penalised(problem, problem.x0), "tau": search.size}
+    return descend(problem, steepest, search, start, control)

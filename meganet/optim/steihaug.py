@@ -43,6 +43,11 @@ class Subproblem(NamedTuple):
     reason: str
     residuals: list[float]
 
+    @property
+    def finite(self) -> bool:
+        """Whether the products, and so the step, are numbers."""
+        return math.isfinite(self.reduction)
+
 
 def steihaug(
     product: Callable[[Array], Array],
@@ -81,8 +86,8 @@ def steihaug(
     -----
     Nocedal and Wright, *Numerical Optimization* (2006), algorithm 7.2; the lengths in the norm of M by the
     recurrences of Conn, Gould and Toint, *Trust-Region Methods* (2000), section 7.5.1. Equation (3.7) of the thesis.
-    What Meganet
-    computes under this name is in `meganet_cg`.
+    What
+    Meganet computes under this name is in `meganet_cg`.
 
     Examples
     --------
@@ -98,10 +103,7 @@ def steihaug(
     if preconditioner is not None:
         preconditioner = functions.owned("preconditioner", preconditioner, "the gradient")
     limit = gradient.shape[0] if max_iterations is None else _validate.integer("max_iterations", max_iterations)
-
-    def dot(a: Array, b: Array) -> float:
-        return float(backend.to_host(backend.dot(a, b)))
-
+    dot = functions.inner(backend)
     p, hp, r = 0 * gradient, 0 * gradient, gradient
     z = r if preconditioner is None else preconditioner(r)
     d, rz = -z, _positive(dot(r, z))

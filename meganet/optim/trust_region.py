@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from meganet import _validate
 from meganet.backend import Array
+from meganet.optim.descent import Search, Step, descend
 from meganet.optim.krylov import gmres_in_ball
-from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result, Step, minimize
-from meganet.optim.steihaug import Preconditioner, Subproblem, steihaug
+from meganet.optim.methods import Model, Newton
+from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result
+from meganet.optim.steihaug import Preconditioner
 
-Solver = Callable[..., Subproblem]
 LARGEST_RADIUS = 1e3
 SMALLEST_RADIUS = 1e-14
 """Relative to the first radius."""
+
+
+@dataclass(frozen=True)
+class _Radius(Search[Model]):
+    """Steps to the minimum of a model within a radius, the size, as `trust_region` says."""
+
+    largest: float
+    accept: float
+    argument: ClassVar[str] = "radius"
+
+    def __call__(self, problem: Problem, point: Point, way: Model, size: float) -> Step[Model] | str:
+        if size < SMALLEST_RADIUS * self.size:
+            return "radius"
+        solved = way(size)
+        if not solved.finite:
+            return "not finite"
+        new, radius = problem.at(point.x + solved.step), size
+        actual, noise = point.value - new.value, problem.noise(point)
+        # the quotient of two reductions that are round-off says nothing
+        negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
+        ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
+        on_boundary = solved.length >= size * (1 - 1e-6)
+        if not (ratio >= 0.25 and new.finite):
+            radius = 0.25 * min(size, solved.length)
+        elif ratio > 0.75 and on_boundary:
+            radius = min(2 * size, self.largest)
+        accepted = ratio > self.accept and new.finite
+        columns = {"radius": size, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
+        columns |= {"boundary": int(on_boundary)}
+        return Step(point, way, new if accepted else point, solved.length if accepted else 0.0, radius, columns)
 
 
 def trust_region(
@@ -39,12 +70,8 @@ def trust_region(
 
     Parameters
     ----------
-    fun : callable
-        ``x -> value, gradient``.
-    x0 : array, (n,)
-        float32 or float64, on any backend.
-    hessian : callable
-        ``x -> H`` with products ``H @ v``, for instance ``objective.hessian``.
+    fun, x0, hessian, control
+        As in `newton_cg`.
     subproblem : {"steihaug", "gmres"}
         Conjugate gradients in the ball, to the relative accuracy ``min(0.5, sqrt(||g||))``; or the smallest residual in
         a Krylov space, for an H that is not symmetric or badly indefinite.
@@ -56,7 +83,6 @@ def trust_region(
         Products with H for one step, at most; n for "steihaug", ``min(n, 20)`` for "gmres" if not given.
     preconditioner : callable, optional
         ``r -> M^-1 r`` with a symmetric positive definite M like H, for "steihaug"; the ball is then in the norm of M.
-    control : Control, optional
 
     Returns
     -------
@@ -80,45 +106,9 @@ def trust_region(
         max_products = _validate.integer("max_products", max_products)
     largest = _validate.real("max_radius", max_radius, above=0)
     problem = Problem(fun, x0, hessian)
-    state = {"radius": min(_validate.real("radius", radius, above=0), largest)}
-    first = state["radius"]
-    last: list[tuple[Point, Solver]] = []
-
-    def solver(point: Point) -> Solver:
-        """Return the subproblem's solver at a point; after a rejected step it is the last one."""
-        if not last or last[0][0] is not point:
-            last[:] = [(point, made(problem.hessian(point.x), point))]
-        return last[0][1]
-
-    def made(product: Callable[[Array], Array], point: Point) -> Solver:
-        if subproblem == "gmres":
-            dimension = min(len(problem.x0), 20) if max_products is None else max_products
-            return partial(gmres_in_ball, product, point.gradient, dimension=dimension)
-        rtol = min(0.5, point.norm**0.5)
-        options = {"rtol": rtol, "max_iterations": max_products, "preconditioner": preconditioner}
-        return partial(steihaug, product, point.gradient, **options)
-
-    def advance(point: Point) -> Step:
-        used = state["radius"]
-        if used < SMALLEST_RADIUS * first:
-            return Step(point, 0.0, {}, "radius")
-        solved = solver(point)(radius=used)
-        if not math.isfinite(solved.reduction):
-            return Step(point, 0.0, {}, "not finite")
-        new = problem.at(point.x + solved.step)
-        actual, noise = point.value - new.value, problem.noise(point)
-        # the quotient of two reductions that are round-off says nothing
-        negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
-        ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
-        on_boundary = solved.length >= used * (1 - 1e-6)
-        if not (ratio >= 0.25 and new.finite):
-            state["radius"] = 0.25 * min(used, solved.length)
-        elif ratio > 0.75 and on_boundary:
-            state["radius"] = min(2 * used, largest)
-        accepted = ratio > accept and new.finite
-        columns = {"radius": used, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
-        columns |= {"boundary": int(on_boundary)}
-        return Step(new if accepted else point, solved.length if accepted else 0.0, columns)
-
-    start = {"radius": state["radius"], "ratio": 1.0, "accepted": 1, "cg_steps": 0, "boundary": 0}
-    return minimize(problem, control, advance, start, state=state)
+    search = _Radius(largest, accept, size=min(_validate.real("radius", radius, above=0), largest))
+    start = {"radius": search.size, "ratio": 1.0, "accepted": 1, "cg_steps": 0, "boundary": 0}
+    if subproblem == "steihaug":
+        return descend(problem, Newton(max_products, preconditioner).model, search, start, control)
+    solve = partial(gmres_in_ball, dimension=min(len(problem.x0), 20) if max_products is None else max_products)
+    return descend(problem, lambda _, p, last: partial(solve, problem.hessian(p.x), p.gradient), search, start, control)
