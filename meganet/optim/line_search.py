@@ -45,8 +45,7 @@ class Along(Search[Ray[Any]]):
         if found is None:
             return "line search"
         if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
-            expected = "a Point with its step length, or None, from it"
-            _validate.reject("line_search", expected, functions.described(found))
+            _validate.reject("line_search", "a Point with its step length, or None from it", functions.described(found))
         end, length = found[0].copy(), functions.number("step length of line_search", problem.backend, found[1])
         return Step(point, way, end, problem.distance(end.x, point.x), length, {"length": length, **way.columns})
 

@@ -231,5 +231,5 @@ def meganet_newton(
         s = solved.x if problem.dot(solved.x, solved.x) > 0 else b * (1 / point.norm)
         return s, {"cg_best": solved.best, "cg_relres": solved.relres}
 
-    columns = {"cg_best": 0, "cg_relres": 0.0}
-    return meganet_descent(fun, x0, direction, columns, hessian=hessian, mu=mu, control=control)
+    start = {"cg_best": 0, "cg_relres": 0.0}
+    return meganet_descent(fun, x0, direction, start, hessian=hessian, mu=mu, control=control)

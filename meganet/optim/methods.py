@@ -66,14 +66,13 @@ def steepest_descent(
     ('gradient', True)
     """
     search: LineSearch = Armijo() if line_search is None else line_search
+    problem = Problem(fun, x0)
     if project is not None:
         if not isinstance(search, Armijo):
             _validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
         search, project = replace(search, project=project), functions.owned("project", project)
-    along, problem = Along(search, project), Problem(fun, x0)
-    if project is not None:
         problem.x0 = project(problem.x0)
-    return descend(problem, steepest, along, {"length": 0.0}, control)
+    return descend(problem, steepest, Along(search, project), {"length": 0.0}, control)
 
 
 def conjugate(problem: Problem, point: Point, last: Step[Ray[None]] | None) -> Ray[None]:
@@ -130,9 +129,8 @@ class Newton:
 
     def model(self, problem: Problem, point: Point, last: Step[Model] | None) -> Model:
         """Return the model, for a trust region."""
-        product, rtol = problem.hessian(point.x), min(0.5, point.norm**0.5)
         solve = partial(steihaug, max_iterations=self.max_products, preconditioner=self.preconditioner)
-        return partial(solve, product, point.gradient, rtol=rtol)
+        return partial(solve, problem.hessian(point.x), point.gradient, rtol=min(0.5, point.norm**0.5))
 
 
 def newton_cg(

@@ -14,11 +14,8 @@ from meganet.optim.descent import Ray, Search, Step, descend
 from meganet.optim.methods import steepest
 from meganet.optim.problem import Control, Function, Point, Problem, Result
 
-Projection = Callable[[Array], Array]
-TRIALS = 60
 
-
-def bounds(lower: float, upper: float) -> Projection:
+def bounds(lower: float, upper: float) -> Callable[[Array], Array]:
     """Return the projection onto the box ``lower <= x <= upper``.
 
     Examples
@@ -40,7 +37,7 @@ def bounds(lower: float, upper: float) -> Projection:
     return project
 
 
-def ball(radius: float) -> Projection:
+def ball(radius: float) -> Callable[[Array], Array]:
     """Return the projection of arrays (..., n) onto vectors of length `radius` or less, along the last axis."""
     radius = _validate.real("radius", radius, above=0)
 
@@ -111,7 +108,7 @@ class _ProximalStep(Search[Ray[Any]]):
         return size * self._moved(problem, point, -point.gradient, size)[1]
 
     def __call__(self, problem: Problem, point: Point, way: Ray[Any], size: float) -> Step[Ray[Any]] | str:
-        for _ in range(TRIALS):
+        for _ in range(60):
             change, length = self._moved(problem, point, way.direction, size)
             new = problem.at(point.x + change)
             bound = point.value + problem.dot(point.gradient, change) + 0.5 * size * length * length
@@ -121,7 +118,6 @@ class _ProximalStep(Search[Ray[Any]]):
         return "line search"
 
     def _moved(self, problem: Problem, point: Point, direction: Array, tau: float) -> tuple[Array, float]:
-        """Return the change of the point by the proximal operator, and its length."""
         prox = functions.owned("prox", lambda p: self.prox(p, tau))
         change = prox(point.x + direction * (1 / tau)) - point.x
         return change, math.sqrt(problem.dot(change, change))
@@ -163,7 +159,6 @@ def proximal_gradient(
     -----
     Beck and Teboulle (2009), ISTA with backtracking.
     """
-    search = _ProximalStep(prox, penalty, size=tau)
-    problem = Problem(fun, x0)
+    problem, search = Problem(fun, x0), _ProximalStep(prox, penalty, size=tau)
     start = {"penalty": search.penalised(problem, problem.x0), "tau": search.size}
     return descend(problem, steepest, search, start, control)
