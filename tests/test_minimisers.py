@@ -37,6 +37,8 @@ from meganet.optim import (
     steihaug,
     trust_region,
 )
+from meganet.optim.line_search import Along
+from meganet.optim.methods import LimitedBFGS
 from meganet.regularizers import Tikhonov
 
 FIRST_ORDER = {"sd": steepest_descent, "nlcg": nonlinear_cg, "bfgs": bfgs, "lbfgs": lbfgs}
@@ -522,6 +524,44 @@ def test_the_original_from_the_solution():
     solved = meganet_cg(lambda v: 2 * v, np.array([2.0, 2.0]), x0=np.ones(2), radius=10.0)
     assert solved.flag == 0 and solved.relres == 0
     np.testing.assert_array_equal(solved.x, 1)
+
+
+def test_the_hessian_is_asked_for_once_at_a_point():
+    """A rejected step is followed by one from the same model."""
+    asked = []
+
+    def hessian(x):
+        asked.append(tuple(x))
+        return scipy.optimize.rosen_hess(x)
+
+    result = trust_region(rosenbrock, np.array([-1.2, 1.0]), hessian, radius=1.0)
+    accepted = result.history.column("accepted")[1:]
+    assert len(asked) == len(set(asked)) == sum(accepted) < len(accepted)
+
+
+def test_a_proximal_run_goes_on_with_its_tau():
+    q = np.linspace(1, 50, 8)
+
+    def run(x0, tau, iterations):
+        control = Control(max_iterations=iterations, rtol=0)
+        fun = lambda x: (x @ (q * x) / 2 - x.sum(), q * x - 1)  # noqa: E731
+        return proximal_gradient(fun, x0, prox_l1(0.1), lambda x: 0.1 * abs(x).sum(), tau=tau, control=control)
+
+    whole, half = run(np.zeros(8), 1.0, 6), run(np.zeros(8), 1.0, 3)
+    assert half.state["tau"] > 1
+    np.testing.assert_array_equal(run(half.x, half.state["tau"], 3).x, whole.x)
+
+
+def test_the_memory_of_lbfgs_is_bounded():
+    problem, direction = Problem(rosenbrock, np.array([-1.2, 1.0])), LimitedBFGS(pairs=3)
+    point, step, lengths = problem.at(problem.x0), None, []
+    for _ in range(8):
+        step = Along(StrongWolfe())(problem, point, direction(problem, point, step), 0.0)
+        point = step.end
+        lengths.append(len(step.way.memory or ()))
+    assert lengths == [0, 1, 2, 3, 3, 3, 3, 3]
+    last = step.way.memory[-1]
+    assert last[2] == pytest.approx(last[0] @ last[1])
 
 
 def test_trust_region_errors():

@@ -14,7 +14,15 @@ NOTED = ("objective", "loss", "accuracy", "validation_loss", "validation_accurac
 
 
 class Bar:
-    """A bar that is not shown."""
+    """A bar that is not shown.
+
+    Examples
+    --------
+    >>> from meganet.optim.bar import Bar
+    >>> bar = Bar()
+    >>> bar.update(3)
+    >>> bar.note({"loss": 0.5})
+    """
 
     def update(self, steps: int = 1) -> None:
         """Count some steps."""
@@ -41,6 +49,14 @@ def bar_of(label: str | None, total: int, done: int = 0) -> Iterator[Bar]:
     """Yield the bar with a label; without a label it is not shown.
 
     For one that is not shown tqdm is not asked: it starts a thread and takes locks, which a fork copies.
+
+    Examples
+    --------
+    >>> from meganet.optim.bar import bar_of
+    >>> with bar_of(None, total=10) as bar:
+    ...     bar.update()
+    >>> type(bar).__name__
+    'Bar'
     """
     if label is None:
         yield Bar()

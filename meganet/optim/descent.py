@@ -20,6 +20,14 @@ class Ray(NamedTuple, Generic[M]):
     """The way along one direction, (n,), with the step length to try first and the direction's columns of the history.
 
     Without such a length it is ``min(1, 1 / ||g||)``. The memory is what the next direction is made from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim.descent import Ray
+    >>> ray = Ray(np.array([-1.0, 2.0]), columns={"beta": 0.5})
+    >>> ray.direction.shape, ray.trial, ray.memory
+    ((2,), None, None)
     """
 
     direction: Array
@@ -33,6 +41,17 @@ class Step(NamedTuple, Generic[W]):
 
     Start and end are the same `Point` if it was rejected; the length is that of the history. The search goes on with
     the size: a step length, a radius, a penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> from meganet.optim.descent import Ray, Step
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> start, end = problem.at(problem.x0), problem.at(0 * problem.x0)
+    >>> step = Step(start, Ray(-start.gradient), end, problem.distance(end.x, start.x), 0.5, {"length": 0.5})
+    >>> step.end is step.start, round(step.length, 4)
+    (False, 2.2361)
     """
 
     start: Point
@@ -49,7 +68,16 @@ Direction = Callable[[Problem, Point, Step[W] | None], W | str]
 
 @dataclass(frozen=True)
 class Search(ABC, Generic[W]):
-    """How far to go along a way; at first from `size` on, which is the optimiser's `argument` of this name, if any."""
+    """How far to go along a way; at first from `size` on, which is the optimiser's `argument` of this name, if any.
+
+    Examples
+    --------
+    >>> from meganet.optim import Armijo
+    >>> from meganet.optim.line_search import Along
+    >>> search = Along(Armijo())
+    >>> search.size, search.argument
+    (0.0, '')
+    """
 
     size: float = field(default=0.0, kw_only=True)
     argument: ClassVar[str] = ""
@@ -74,6 +102,19 @@ def descend(
 
     There is no last step at the start, and the way of a rejected one is taken again. The columns of the history are
     those of direction and search as they are at the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Armijo, Problem
+    >>> from meganet.optim.descent import Ray, descend
+    >>> from meganet.optim.line_search import Along
+    >>> def by_sign(problem, point, last):
+    ...     return Ray(-np.sign(point.gradient), 1.0 if last is None else 2 * last.size)
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> result = descend(problem, by_sign, Along(Armijo()), {"length": 0.0})
+    >>> result.history.column("value")
+    [5.0, 1.0, 0.0]
     """
     control = Control() if control is None else control
     _validate.instance("control", control, Control, "a Control or None")

@@ -60,6 +60,14 @@ class SGDState:
         Time of each epoch, without `observe`; apart from the history, which the same seed repeats to the bit.
     divergence : Divergence, optional
         The epoch in which the run diverged, and where the first number arose that is not finite; None if it has not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import sgd
+    >>> state = sgd(lambda x, k: (0.5 * x @ x, x), np.ones(2), 4, epochs=3, learning_rate=0.1, batch_size=2)
+    >>> state.epoch, len(state.history), state.x.shape, state.memory
+    (3, 4, (2,), ())
     """
 
     x: Array
@@ -77,7 +85,15 @@ class SGDState:
 
 @dataclass
 class Run:
-    """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ."""
+    """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Run
+    >>> Run(lambda x, k: (0.5 * x @ x, x), np.ones(2)).order
+    0
+    """
 
     fun: Function
     x0: Array
@@ -88,7 +104,15 @@ class Run:
 
 
 class Shared:
-    """What is common to the runs, and the epoch that they make together."""
+    """What is common to the runs, and the epoch that they make together.
+
+    Examples
+    --------
+    >>> from meganet.optim.epochs import Shared
+    >>> shared = Shared(10, 2, 0.1, 4, None, None, None, "warn")
+    >>> shared.batches, shared.rate(1), shared.indices(0, epoch=1).shape
+    (2, 0.1, (2, 4))
+    """
 
     def __init__(
         self,
@@ -263,7 +287,16 @@ class _Recorded:
 
 
 def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGDState]:
-    """Make the runs; without a stack it is one."""
+    """Make the runs; without a stack it is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim.epochs import Run, Shared, train
+    >>> runs = [Run(lambda x, k: (0.5 * x @ x, x), np.ones(2))]
+    >>> train(Shared(4, 1, 0.5, 2, None, None, None, "warn"), runs, None)[0].x
+    array([0.25, 0.25])
+    """
     _validate.instance("runs", runs, Iterable, "a sequence of Run")
     runs = tuple(runs)
     for number, run in enumerate(runs):
@@ -298,13 +331,7 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     return states
 
 
-def _advance(
-    shared: Shared,
-    fun: Function,
-    group: list[tuple[Run, SGDState]],
-    epoch: int,
-    bar: Bar,
-) -> list[bool]:
+def _advance(shared: Shared, fun: Function, group: list[tuple[Run, SGDState]], epoch: int, bar: Bar) -> list[bool]:
     """Make an epoch of some runs, which stand at the same one; return which of them their callbacks stop."""
     states = [state for _, state in group]
     backend, rate = backend_of(states[0].x), shared.rate(epoch)

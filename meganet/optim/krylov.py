@@ -30,6 +30,14 @@ class Krylov(NamedTuple):
         m + 1 vectors, or m after a breakdown.
     matrix : ndarray, (m + 1, m)
         The Hessenberg matrix, on the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import arnoldi
+    >>> space = arnoldi(lambda v: np.arange(1.0, 6) * v, np.ones(5), dimension=3)
+    >>> len(space.basis), space.basis[0].shape, space.matrix.shape
+    (4, (5,), (4, 3))
     """
 
     basis: list[Array]
@@ -47,6 +55,16 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
         Not zero.
     dimension : int
         At most so many products.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import arnoldi
+    >>> a = np.arange(1.0, 6)
+    >>> space = arnoldi(lambda v: a * v, np.ones(5), dimension=3)
+    >>> v = np.stack(space.basis, axis=1)
+    >>> v.shape, bool(np.allclose(a[:, None] * v[:, :3], v @ space.matrix))
+    ((5, 4), True)
     """
     dimension = _validate.integer("dimension", dimension)
     backend, product = functions.flat("start", start), functions.owned("product", product, "the start")
@@ -90,6 +108,14 @@ def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Ar
     -------
     array, (n,)
         NaN if a product is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import gmres
+    >>> A = np.array([[2.0, 1.0], [0.0, 4.0]])
+    >>> gmres(lambda v: A @ v, np.array([4.0, 8.0]), dimension=2).round(12)
+    array([1., 2.])
     """
     dimension = _validate.integer("dimension", dimension)
     product, backend = functions.owned("product", product, "b"), functions.flat("b", b)
@@ -132,6 +158,15 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     In the basis V the second is a problem of a few unknowns, ``min -||g|| z_1 + z' S z / 2`` with the symmetric part
     S of ``V' H V``, and solved exactly by its eigenvectors. Meganet's ``trnewton`` takes the smallest residual in the
     ball in that case, which for an indefinite H leads uphill.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import gmres_in_ball
+    >>> H, g = np.diag([1.0, -2.0]), np.array([-1.0, -1.0])
+    >>> solved = gmres_in_ball(lambda v: H @ v, g, radius=2.0, dimension=2)
+    >>> solved.reason, round(solved.length, 12), solved.step.shape
+    ('negative curvature', 2.0, (2,))
     """
     radius = checked_radius(radius)
     backend = functions.flat("gradient", gradient)

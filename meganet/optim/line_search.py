@@ -18,7 +18,18 @@ NARROW = 1e-12
 
 
 class LineSearch(Protocol):
-    """How far to go along a direction."""
+    """How far to go along a direction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import steepest_descent
+    >>> def fixed(problem, start, direction, step):
+    ...     return problem.at(start.x + 0.25 * direction), 0.25
+    >>> result = steepest_descent(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]), line_search=fixed)
+    >>> result.reason, result.history.column("length")[:3]
+    ('gradient', [0.0, 0.25, 0.25])
+    """
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
         """Return the point that is accepted and its step length, tried from `step` on; None if there is none."""
@@ -26,7 +37,20 @@ class LineSearch(Protocol):
 
 @dataclass(frozen=True)
 class Along(Search[Ray[Any]]):
-    """A line search, perhaps one of the caller's; in a feasible set ``||x - P(x - g)||`` is small at a solution."""
+    """A line search, perhaps one of the caller's; in a feasible set ``||x - P(x - g)||`` is small at a solution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Armijo, Problem
+    >>> from meganet.optim.descent import Ray
+    >>> from meganet.optim.line_search import Along
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([3.0, 4.0]))
+    >>> start = problem.at(problem.x0)
+    >>> step = Along(Armijo())(problem, start, Ray(-start.gradient, trial=0.5), 0.0)
+    >>> step.end.x, step.length, step.columns
+    (array([0., 0.]), 5.0, {'length': 0.5})
+    """
 
     line_search: LineSearch
     project: Callable[[Array], Array] | None = None
@@ -71,6 +95,16 @@ class Armijo:
     values differ by round-off only, the slope at the trial point decides, which must be below ``(2 c - 1) <g, p>``, the
     same for a quadratic f: Hager and Zhang (2005), their approximate condition. In Meganet's ``Armijo`` the step length
     is missing on the right side, see `meganet.optim.meganet_descent`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Armijo, Problem
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> start = problem.at(problem.x0)
+    >>> point, length = Armijo()(problem, start, -start.gradient, 4.0)
+    >>> length, point.value
+    (0.5, 0.0)
     """
 
     decrease: float = 1e-4
@@ -118,6 +152,16 @@ class StrongWolfe:
     -----
     Nocedal and Wright, algorithms 3.5 and 3.6; where the values differ by round-off only, the slopes decide, as in
     `Armijo`. Meganet's ``Wolfe`` interpolates as if the lower end were 0 and forgets to count an evaluation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem, StrongWolfe
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> start = problem.at(problem.x0)
+    >>> point, length = StrongWolfe(curvature=0.1)(problem, start, -start.gradient, 0.1)
+    >>> round(length, 12), bool(abs(point.gradient @ start.gradient) <= 0.1 * start.norm**2)
+    (0.5, True)
     """
 
     decrease: float = 1e-4

@@ -38,6 +38,14 @@ class MeganetSolution(NamedTuple):
         Smallest residual over ``||b||``.
     residuals : list of float
         ``||b||``, then the residual of every iterate, and of the step to the boundary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import meganet_cg
+    >>> solved = meganet_cg(lambda v: np.array([1.0, 4.0]) * v, np.array([1.0, 8.0]), tol=1e-8)
+    >>> solved.x.round(12), solved.flag, solved.best, len(solved.residuals)
+    (array([1., 2.]), 0, 2, 3)
     """
 
     x: Array
@@ -76,6 +84,15 @@ def meganet_cg(
     -------
     MeganetSolution
         For ``b = 0``, where the original fails, ``x0`` or zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import meganet_cg, steihaug
+    >>> H, b = np.diag([1.0, 10.0]), np.ones(2)
+    >>> cut = meganet_cg(lambda v: H @ v, b, radius=0.1)
+    >>> cut.x, cut.flag, steihaug(lambda v: H @ v, -b, 0.1).step.round(4)
+    (array([0., 0.]), 3, array([0.0707, 0.0707]))
     """
     backend, radius = functions.flat("b", b), checked_radius(radius)
     tol, max_iterations = _validate.real("tol", tol, minimum=0), _validate.integer("max_iterations", max_iterations)
@@ -182,6 +199,16 @@ def meganet_descent(
     -------
     Result
         Own columns: those of the direction, mu, trials. ``state["mu"]`` is the next trial step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import meganet_descent
+    >>> def steepest(problem, point):
+    ...     return -point.gradient / point.norm, {"slope": point.norm}
+    >>> result = meganet_descent(lambda x: (x @ x / 2, x), np.array([3.0, 4.0]), steepest, {"slope": 0.0})
+    >>> result.history.columns[-3:], result.history.column("slope")[:3]
+    (('slope', 'mu', 'trials'), [0.0, 5.0, 4.0])
     """
     problem, search = Problem(fun, x0, hessian), _Halving(size=mu)
     functions.required("direction", direction)
@@ -223,6 +250,15 @@ def meganet_newton(
     -------
     Result
         Own columns: cg_best and cg_relres of the direction, mu, trials.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import meganet_newton
+    >>> q = np.array([1.0, 10.0])
+    >>> result = meganet_newton(lambda x: (0.5 * x @ (q * x), q * x), np.ones(2), lambda x: np.diag(q))
+    >>> result.reason, bool(abs(result.x).max() < 1e-4), result.history.columns[-4:]
+    ('gradient', True, ('cg_best', 'cg_relres', 'mu', 'trials'))
     """
 
     def direction(problem: Problem, point: Point) -> tuple[Array, Mapping[str, float]]:

@@ -25,7 +25,17 @@ Pairs = tuple[tuple[Array, Array, float], ...]
 
 
 def steepest(problem: Problem, point: Point, last: Step[Ray[None]] | None) -> Ray[None]:
-    """Return ``-g``; the first trial is twice the last step, at the beginning ``min(1, 1 / ||g||)``."""
+    """Return ``-g``; the first trial is twice the last step, at the beginning ``min(1, 1 / ||g||)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> from meganet.optim.methods import steepest
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> steepest(problem, problem.at(problem.x0), None).direction
+    array([-2., -4.])
+    """
     return Ray(-point.gradient, None if last is None else 2 * last.size)
 
 
@@ -76,7 +86,18 @@ def steepest_descent(
 
 
 def conjugate(problem: Problem, point: Point, last: Step[Ray[None]] | None) -> Ray[None]:
-    """Return the direction of `nonlinear_cg`; the first trial is expected to change f by as much as the last step."""
+    """Return the direction of `nonlinear_cg`; the first trial is expected to change f by as much as the last step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> from meganet.optim.methods import conjugate
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> ray = conjugate(problem, problem.at(problem.x0), None)
+    >>> ray.direction, ray.columns
+    (array([-2., -4.]), {'beta': 0.0})
+    """
     g = point.gradient
     if last is not None:
         old, p = last.start.gradient, last.way.direction
@@ -110,6 +131,17 @@ def nonlinear_cg(
     Notes
     -----
     Nocedal and Wright, section 5.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import nonlinear_cg
+    >>> q = np.array([1.0, 10.0, 100.0])
+    >>> result = nonlinear_cg(lambda x: (0.5 * x @ (q * x), q * x), np.ones(3))
+    >>> result.reason, result.x.shape, bool(abs(result.x).max() < 1e-3)
+    ('gradient', (3,), True)
+    >>> result.history.columns[-2:]
+    ('length', 'beta')
     """
     search = Along(StrongWolfe(curvature=0.1) if line_search is None else line_search)
     return descend(Problem(fun, x0), conjugate, search, {"length": 0.0, "beta": 0.0}, control)
@@ -117,7 +149,19 @@ def nonlinear_cg(
 
 @dataclass(frozen=True)
 class Newton:
-    """Newton directions by `steihaug` to the relative accuracy ``min(0.5, sqrt(||g||))``, and the models in a ball."""
+    """Newton directions by `steihaug` to the relative accuracy ``min(0.5, sqrt(||g||))``, and the models in a ball.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> from meganet.optim.methods import Newton
+    >>> H = np.diag([2.0, 4.0])
+    >>> problem = Problem(lambda x: (0.5 * x @ H @ x, H @ x), np.array([1.0, 0.0]), lambda x: H)
+    >>> point, newton = problem.at(problem.x0), Newton(max_products=None, preconditioner=None)
+    >>> newton(problem, point, None).direction, newton.model(problem, point, None)(0.5).step
+    (array([-1.,  0.]), array([-0.5,  0. ]))
+    """
 
     max_products: int | None
     preconditioner: Preconditioner | None
@@ -169,6 +213,16 @@ def newton_cg(
     Notes
     -----
     Nocedal and Wright, algorithm 7.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import newton_cg
+    >>> q = np.array([1.0, 10.0])
+    >>> fun = lambda x: ((q * x * x).sum() / 2 + (x**4).sum(), q * x + 4 * x**3)
+    >>> result = newton_cg(fun, np.ones(2), lambda x: np.diag(q + 12 * x * x))
+    >>> result.reason, bool(abs(result.x).max() < 1e-5), result.history.columns[-2:]
+    ('gradient', True, ('length', 'cg_steps'))
     """
     search = Along(Armijo() if line_search is None else line_search)
     direction = Newton(max_products, preconditioner)
@@ -176,7 +230,21 @@ def newton_cg(
 
 
 def full_bfgs(problem: Problem, point: Point, last: Step[Ray[Array]] | None) -> Ray[Array]:
-    """Return ``-H g``; it remembers the inverse Hessian H, (n, n), which there is from the first pair on."""
+    """Return ``-H g``; it remembers the inverse Hessian H, (n, n), which there is from the first pair on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Armijo, Problem
+    >>> from meganet.optim.line_search import Along
+    >>> from meganet.optim.methods import full_bfgs
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0]))
+    >>> point = problem.at(problem.x0)
+    >>> step = Along(Armijo())(problem, point, full_bfgs(problem, point, None), 0.0)
+    >>> full_bfgs(problem, step.end, step).memory.round(12)
+    array([[0.5, 0. ],
+           [0. , 0.5]])
+    """
     if last is None:
         return Ray(-point.gradient)
     inverse = last.way.memory
@@ -210,6 +278,15 @@ def bfgs(fun: Function, x0: Array, *, line_search: LineSearch | None = None, con
     Notes
     -----
     Nocedal and Wright, algorithm 6.1 with the first scaling (6.20).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import bfgs
+    >>> q = np.array([1.0, 10.0, 100.0])
+    >>> result = bfgs(lambda x: (0.5 * x @ (q * x), q * x), np.ones(3))
+    >>> result.reason, result.x.shape, bool(abs(result.x).max() < 1e-3)
+    ('gradient', (3,), True)
     """
     search = Along(StrongWolfe() if line_search is None else line_search)
     return descend(Problem(fun, x0), full_bfgs, search, {"length": 0.0}, control)
@@ -217,7 +294,21 @@ def bfgs(fun: Function, x0: Array, *, line_search: LineSearch | None = None, con
 
 @dataclass(frozen=True)
 class LimitedBFGS:
-    """``-H g`` with the H of the last few pairs, which are all that it remembers."""
+    """``-H g`` with the H of the last few pairs, which are all that it remembers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Armijo, Problem
+    >>> from meganet.optim.line_search import Along
+    >>> from meganet.optim.methods import LimitedBFGS
+    >>> problem, direction = Problem(lambda x: (x @ x, 2 * x), np.array([1.0, 2.0])), LimitedBFGS(pairs=5)
+    >>> point = problem.at(problem.x0)
+    >>> step = Along(Armijo())(problem, point, direction(problem, point, None), 0.0)
+    >>> ray = direction(problem, step.end, step)
+    >>> len(ray.memory), bool(np.allclose(ray.direction, -step.end.x))
+    (1, True)
+    """
 
     pairs: int
 
@@ -263,6 +354,15 @@ def lbfgs(
     Notes
     -----
     Nocedal and Wright, algorithms 7.4 and 7.5 with the initial matrix (7.20).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Control, lbfgs
+    >>> q = np.linspace(1, 100, 50, dtype="float32")
+    >>> result = lbfgs(lambda x: (0.5 * x @ (q * x), q * x), np.ones_like(q), memory=5, control=Control(rtol=1e-4))
+    >>> result.reason, result.x.shape, result.x.dtype
+    ('gradient', (50,), dtype('float32'))
     """
     direction = LimitedBFGS(_validate.integer("memory", memory))
     search = Along(StrongWolfe() if line_search is None else line_search)

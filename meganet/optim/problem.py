@@ -37,6 +37,15 @@ class Control:
         not be the optimiser's own.
     callback : callable, optional
         Called with the `Result` so far after each iteration, which stays as it is; if it returns True, the run stops.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Control, bfgs
+    >>> control = Control(max_iterations=3, observe=lambda x: {"largest": abs(x).max()})
+    >>> result = bfgs(lambda x: ((x**4).sum(), 4 * x**3), np.ones(2), control=control)
+    >>> result.reason, len(result.history.column("largest"))
+    ('max_iterations', 4)
     """
 
     max_iterations: int = 100
@@ -54,7 +63,17 @@ class Control:
 
 
 class Point(NamedTuple):
-    """A point with the function's value and gradient there, and the gradient's norm."""
+    """A point with the function's value and gradient there, and the gradient's norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([3.0, 4.0]))
+    >>> point = problem.at(problem.x0)
+    >>> point.value, point.gradient, point.norm, point.finite
+    (25.0, array([6., 8.]), 10.0, True)
+    """
 
     x: Array
     value: float
@@ -91,6 +110,14 @@ class Result:
     state : dict
         What the method goes on with, by the name of its argument: "radius" of a trust region, "mu" of Meganet's line
         search. A run from `x` with it continues this one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import trust_region
+    >>> result = trust_region(lambda x: (x @ x, 2 * x), np.array([3.0, 4.0]), lambda x: 2 * np.eye(2))
+    >>> result.x, result.iterations, result.products, result.state
+    (array([0., 0.]), 3, 3, {'radius': 4.0})
     """
 
     x: Array
@@ -115,6 +142,16 @@ class Problem:
 
     The caller's functions get copies, and what they return is checked and copied: they may change their arguments in
     place and return the same arrays each time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.array([3.0, 4.0]), lambda x: 2 * np.eye(2))
+    >>> problem.at(np.ones(2)).value, problem.hessian(problem.x0)(np.ones(2))
+    (2.0, array([2., 2.]))
+    >>> problem.evaluations, problem.products, problem.dot(problem.x0, problem.x0)
+    (1, 1, 25.0)
     """
 
     def __init__(self, fun: Function, x0: Array, hessian: Hessian | None = None) -> None:

@@ -38,7 +38,16 @@ def bounds(lower: float, upper: float) -> Callable[[Array], Array]:
 
 
 def ball(radius: float) -> Callable[[Array], Array]:
-    """Return the projection of arrays (..., n) onto vectors of length `radius` or less, along the last axis."""
+    """Return the projection of arrays (..., n) onto vectors of length `radius` or less, along the last axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import ball
+    >>> ball(1.0)(np.array([[3.0, 4.0], [0.3, 0.4]]))
+    array([[0.6, 0.8],
+           [0.3, 0.4]])
+    """
     radius = _validate.real("radius", radius, above=0)
 
     def project(x: Array) -> Array:
@@ -62,6 +71,14 @@ def prox_tikhonov(operator: Any, alpha: float, reference: Array | None = None) -
         Positive.
     reference : array, optional
         Like p; zero if not given. Copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Identity
+    >>> from meganet.optim import prox_tikhonov
+    >>> prox_tikhonov(Identity((2,)), alpha=1.0)(np.array([2.0, 4.0]), 1.0)
+    array([1., 2.])
     """
     alpha = _validate.real("alpha", alpha, above=0)
     reference = None if reference is None else reference.copy()
@@ -76,7 +93,15 @@ def prox_tikhonov(operator: Any, alpha: float, reference: Array | None = None) -
 
 
 def prox_l1(alpha: float) -> Callable[[Array, float], Array]:
-    """Return the proximal operator of ``alpha ||x||_1``, soft thresholding at ``alpha / tau``."""
+    """Return the proximal operator of ``alpha ||x||_1``, soft thresholding at ``alpha / tau``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import prox_l1
+    >>> prox_l1(0.5)(np.array([-2.0, 0.25, 1.0]), 1.0)
+    array([-1.5,  0. ,  0.5])
+    """
     alpha = _validate.real("alpha", alpha, minimum=0)
 
     def prox(p: Array, tau: float) -> Array:
@@ -158,6 +183,16 @@ def proximal_gradient(
     Notes
     -----
     Beck and Teboulle (2009), ISTA with backtracking.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import prox_l1, proximal_gradient
+    >>> b = np.array([2.0, 0.3])
+    >>> fun = lambda x: (0.5 * (x - b) @ (x - b), x - b)
+    >>> result = proximal_gradient(fun, np.zeros(2), prox_l1(0.5), lambda x: 0.5 * abs(x).sum())
+    >>> result.x, result.reason, result.state
+    (array([1.5, 0. ]), 'gradient', {'tau': 1.0})
     """
     problem, search = Problem(fun, x0), _ProximalStep(prox, penalty, size=tau)
     start = {"penalty": search.penalised(problem, problem.x0), "tau": search.size}

@@ -10,7 +10,16 @@ from meganet.backend import Array, Backend
 
 
 class Rule(Protocol):
-    """How a gradient moves the point: the state it keeps, where it looks, where it goes."""
+    """How a gradient moves the point: the state it keeps, where it looks, where it goes.
+
+    Examples
+    --------
+    >>> from meganet.optim import Momentum
+    >>> from meganet.optim.rules import Rule
+    >>> rule: Rule = Momentum(0.9)
+    >>> rule.counts_steps
+    False
+    """
 
     #: Whether a step depends on `steps`; else all steps of an epoch are alike.
     counts_steps: ClassVar[bool]
@@ -42,6 +51,16 @@ class Momentum:
     """``d <- rate g + momentum d``, ``x <- x - d``; with `nesterov` the gradient is taken at ``x - momentum d``.
 
     With ``momentum = 0`` this is equation (2.4) of the thesis; Meganet's default is Nesterov with 0.9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.optim import Momentum
+    >>> rule, backend, x = Momentum(0.5), get_backend("numpy"), np.ones(2)
+    >>> x, memory = rule.step(backend, x, x, rule.start(backend, x), rate=0.1, steps=1, epoch=1)
+    >>> x, memory
+    (array([0.9, 0.9]), (array([0.1, 0.1]),))
     """
 
     counts_steps: ClassVar[bool] = False
@@ -83,6 +102,16 @@ class Adam:
 
     ``m^ = m / (1 - b1^t)``, ``v^ = v / (1 - b2^t)``. Source: Kingma and Ba, *Adam* (2015), algorithm 1, where t counts
     steps. ``variant="meganet"`` is what Meganet computes: t counts epochs, and eps stands inside the root.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend import get_backend
+    >>> from meganet.optim import Adam
+    >>> rule, backend, x = Adam(), get_backend("numpy"), np.array([1.0, 100.0])
+    >>> x, memory = rule.step(backend, x, x, rule.start(backend, x), rate=0.1, steps=1, epoch=1)
+    >>> x.round(6), len(memory)
+    (array([ 0.9, 99.9]), 2)
     """
 
     counts_steps: ClassVar[bool] = True

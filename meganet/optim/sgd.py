@@ -83,6 +83,16 @@ def sgd(
     Notes
     -----
     Source: equations (2.4) and (2.5) of the thesis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import sgd
+    >>> data = np.random.default_rng(0).standard_normal((100, 3)) + 5
+    >>> fun = lambda x, k: (0.5 * ((x - data[k]) ** 2).sum(axis=1).mean(), x - data[k].mean(axis=0))
+    >>> state = sgd(fun, np.zeros(3), 100, epochs=20, learning_rate=lambda epoch: 0.5 / epoch, batch_size=10)
+    >>> state.x.shape, bool(abs(state.x - data.mean(axis=0)).max() < 0.1), state.history.columns
+    ((3,), True, ('epoch', 'learning_rate', 'step'))
     """
     run = Run(fun, x0, order, observe, callback, state)
     return train(
@@ -123,6 +133,17 @@ def sgd_together(
     -------
     list of SGDState
         In the order of the runs. The seconds of an epoch are its share, the time of all divided by their number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Run, sgd_together
+    >>> def stack(funs):
+    ...     return lambda x, indices: (0.5 * (x * x).sum(axis=1), x)
+    >>> runs = [Run(lambda x, k: (0.5 * x @ x, x), np.full(2, start)) for start in (1.0, 4.0)]
+    >>> states = sgd_together(runs, 4, stack=stack, epochs=1, learning_rate=0.5, batch_size=2)
+    >>> [state.x for state in states]
+    [array([0.25, 0.25]), array([1., 1.])]
     """
     return train(
         Shared(examples, epochs, learning_rate, batch_size, rule, project, stack, on_divergence), runs, progress

@@ -33,6 +33,14 @@ class Subproblem(NamedTuple):
         reduction is then NaN.
     residuals : list of float
         ``||H p + g||`` for every iterate inside, starting with ``||g||``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import steihaug
+    >>> solved = steihaug(lambda v: 2 * v, np.array([3.0, 4.0]), 1.0)
+    >>> solved.step, solved.length, solved.reduction, solved.products, solved.reason
+    (array([-0.6, -0.8]), 1.0, 4.0, 1, 'boundary')
     """
 
     step: Array
@@ -152,7 +160,14 @@ def steihaug(
 
 
 def checked_radius(radius: Any) -> float:
-    """Return the radius of a ball as a ``float``, which may be infinite."""
+    """Return the radius of a ball as a ``float``, which may be infinite.
+
+    Examples
+    --------
+    >>> from meganet.optim.steihaug import checked_radius
+    >>> checked_radius(2), checked_radius(float("inf"))
+    (2.0, inf)
+    """
     if isinstance(radius, bool) or not isinstance(radius, Real) or not _validate.as_float(radius) > 0:
         _validate.reject("radius", "a positive number", repr(radius))
     return _validate.as_float(radius)

@@ -95,6 +95,16 @@ def trust_region(
     -----
     Nocedal and Wright, *Numerical Optimization* (2006), algorithm 4.1 with 7.2: the method of the thesis' equation
     (3.7).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import trust_region
+    >>> q = np.array([1.0, 10.0])
+    >>> fun = lambda x: ((q * x * x).sum() / 2 + (x**4).sum(), q * x + 4 * x**3)
+    >>> result = trust_region(fun, np.ones(2), lambda x: np.diag(q + 12 * x * x), radius=0.5)
+    >>> result.reason, bool(abs(result.x).max() < 1e-5), result.history.column("radius")[:3]
+    ('gradient', True, [0.5, 0.5, 1.0])
     """
     _validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
     if subproblem == "gmres" and preconditioner is not None:
