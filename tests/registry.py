@@ -1,16 +1,21 @@
 """Every operator, layer, network, loss, regulariser and objective that the tests go through.
 
-A new class of the package is added here; a test fails until it is.
+Of an operator or layer that is not in a list here, the tests go through what the example of its docstring makes. A loss
+or regulariser is added here; a test fails until it is.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
+import pkgutil
+from doctest import DocTestParser
 
 import numpy as np
 
-from meganet import Objective
-from meganet.backend import get_backend
+from meganet import Objective, layers, linop, networks
+from meganet.backend import get_backend, recast, use_backend
 from meganet.layers import (
     ActivationLayer,
     AffineLayer,
@@ -19,6 +24,7 @@ from meganet.layers import (
     ConvolutionLayer,
     DenseLayer,
     FixedNormalisationLayer,
+    Layer,
     NormalisationLayer,
     PoolingLayer,
     ScalingLayer,
@@ -38,6 +44,7 @@ from meganet.linop import (
     Gradient,
     Identity,
     Kronecker,
+    LinearOperator,
     Matrix,
     RemoveMean,
     Reshape,
@@ -235,6 +242,37 @@ LAYERS = {
     ],
 }
 
+
+def concrete_subclasses(base):
+    """Return the classes of the package that are made from one, in whatever files of it."""
+    for room in (layers, linop, networks):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            importlib.import_module(module.name)
+    found, waiting = set(), [base]
+    while waiting:
+        children = waiting.pop().__subclasses__()
+        waiting += children
+        found |= {c for c in children if not inspect.isabstract(c) and c.__module__.startswith("meganet.")}
+    return found
+
+
+def documented(kind):
+    """Return what the example in the docstring of a class makes of it."""
+    found = {}
+    with use_backend("numpy"):
+        for example in DocTestParser().get_examples(kind.__doc__ or ""):
+            exec(compile(example.source, f"<example of {kind.__name__}>", "single"), found)
+    made = [value for value in found.values() if type(value) is kind]
+    assert made, f"{kind.__name__}: the example in its docstring makes none, which the tests could try"
+    return made
+
+
+def unlisted(base, listed):
+    """Return the classes that are in no list, in the order of their names."""
+    return sorted(concrete_subclasses(base) - set(listed), key=lambda kind: kind.__name__)
+
+
+LAYERS |= {kind: [lambda kind=kind: documented(kind)[0].to(get_backend())] for kind in unlisted(Layer, LAYERS)}
 LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
 
 
@@ -318,6 +356,9 @@ def reduced_hessian(backend, dtype):
 
 
 OPERATORS |= {Hessian: hessian, ReducedHessian: reduced_hessian}
+OPERATORS |= {
+    kind: lambda b, t, kind=kind: recast(documented(kind)[0], t).to(b) for kind in unlisted(LinearOperator, OPERATORS)
+}
 OBJECTIVES = {
     "softmax": lambda b: small_objective(b, "float64"),
     "logistic": lambda b: small_objective(b, "float64", LogisticLoss(), np.eye(7)[:, :3]),

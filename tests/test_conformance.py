@@ -6,7 +6,16 @@ import inspect
 
 import numpy as np
 import pytest
-from registry import LAYER_CASES, LAYERS, LOSSES, OPERATORS, REGULARIZERS, numbers
+from registry import (
+    LAYER_CASES,
+    LAYERS,
+    LOSSES,
+    OPERATORS,
+    REGULARIZERS,
+    concrete_subclasses,
+    documented,
+    numbers,
+)
 
 from meganet import losses, regularizers
 from meganet._validate import InputError
@@ -15,25 +24,28 @@ from meganet.checks import check_adjoint, check_derivative, check_layer
 from meganet.layers import ConnectorLayer, Layer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Gradient, Identity, LinearOperator
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.networks import Chain
 from meganet.objective import Hessian, ReducedHessian
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
 
-def concrete_subclasses(base):
-    found = set()
-    for child in base.__subclasses__():
-        found |= concrete_subclasses(child)
-        if not inspect.isabstract(child) and child.__module__.startswith("meganet."):
-            found.add(child)
-    return found
-
-
-def test_every_operator_layer_loss_and_regulariser_is_listed():
+def test_every_operator_layer_loss_and_regulariser_is_tried():
     assert concrete_subclasses(LinearOperator) == set(OPERATORS)
     assert concrete_subclasses(Layer) == set(LAYERS)
     for module, listed in ((losses, LOSSES), (regularizers, REGULARIZERS)):
         classes = {c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__}
         assert {c for c in classes if not inspect.isabstract(c)} == set(listed)
+
+
+def test_a_class_is_tried_on_what_the_example_in_its_docstring_makes():
+    (chain,) = documented(Chain)
+    assert len(chain.layers) == 2
+
+    class Silent(Chain):
+        """Layers without an example."""
+
+    with pytest.raises(AssertionError, match="Silent: the example in its docstring makes none"):
+        documented(Silent)
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda kind: kind.__name__)
