@@ -87,6 +87,9 @@ class Layer(metaclass=LayerType):
         self.parameters = parameters
         self.backend = get_backend(backend)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape})"
+
     #: Whether the result of one example depends on the others of its batch, which then must not be split.
     couples_examples = False
 

@@ -41,7 +41,7 @@ class PoolingLayer(ConnectorLayer):
         super().__init__(pooling)
 
     def __repr__(self) -> str:
-        return f"PoolingLayer({self.domain_shape} -> {self.range_shape})"
+        return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape})"
 
     def resized(self, domain_shape: tuple[int, ...]) -> PoolingLayer:
         """Return the same pooling for images of another resolution."""
