@@ -35,7 +35,7 @@ def left(model):
     """What a failed fit must not change."""
     weights = None if model._x is None else model._x.tobytes()
     classes = None if model.classes is None else model.classes.tolist()
-    return weights, classes, model.epochs, model.history.to_csv(), pickle.dumps(model._memory), model._seed
+    return weights, classes, model.epochs, model.history.to_csv(), pickle.dumps(model._memory), model.state().seed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

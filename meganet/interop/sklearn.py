@@ -141,7 +141,8 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         self.theta_, self.W_, self.classifier_ = self.model_.theta, self.model_.W, self.model_.classifier
         self.history_, self.n_iter_ = self.model_.history, max(self.model_.epochs, 1)
         # an example's class must not depend on the others that are asked about
-        self.network_ = self.model_._inference()
+        frozen = self.model_.state().frozen
+        self.network_ = self.model_.network if frozen is None else frozen
         return self
 
     def _training(self, examples: int) -> dict[str, Any]:

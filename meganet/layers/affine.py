@@ -131,10 +131,10 @@ class AffineLayer(Layer):
         return dz
 
     def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
-        return self._gradients(dy, record, need_x=True)
+        return self._backwards(dy, record, need_x=True)
 
     def _vjp_theta(self, dy: Array, record: Record) -> Array:
-        return self._gradients(dy, record, need_x=False)[0]
+        return self._backwards(dy, record, need_x=False)[0]
 
     def _vjp_x(self, dy: Array, record: Record) -> Array:
         return record.operator._adjoint(self._times_slope(dy, record))
@@ -166,7 +166,7 @@ class AffineLayer(Layer):
         k = len(self.range_shape)
         return u.sum(axis=(-k - 1, *range(1 - k, 0)))
 
-    def _gradients(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
+    def _backwards(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
         if record.slope is not None:
             self.backend.elementwise(imul, dy, record.slope)
         lead = dy.shape[: -len(self.range_shape) - 1]

@@ -27,6 +27,7 @@ from meganet.losses import LeastSquares, LogisticLoss, Loss, SoftmaxCrossEntropy
 from meganet.model.model import Model
 from meganet.model.outputs import Numbers, Outputs, outputs_of
 from meganet.model.training import COLUMNS
+from meganet.model.weights import State
 from meganet.networks.architecture import built, described
 from meganet.optim import History
 
@@ -61,7 +62,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     path, suffix = _named(path)
     arrays: Arrays = {name: model.backend.to_host(getattr(model, name)) for name in WEIGHTS}
     parts: dict[str, Any] = dict.fromkeys(PARTS)
-    for part, layer in zip(PARTS, (model.network, model._frozen), strict=True):
+    for part, layer in zip(PARTS, (model.network, model.state().frozen), strict=True):
         if layer is None:
             continue
         parts[part], own = described(layer)
@@ -153,15 +154,15 @@ def _named(path: str | os.PathLike[str]) -> tuple[Path, str]:
 
 def _facts(model: Model) -> dict[str, Any]:
     """Return what a header says besides the layers."""
-    outputs, loss = model._outputs, LOSSES.get(type(model.loss).__name__)
+    state, loss = model.state(), LOSSES.get(type(model.loss).__name__)
     if type(model.loss) is not loss or getattr(model.loss, "weight", None) is not None:
         _validate.reject("model", f"a loss among {', '.join(LOSSES)}, without weight", repr(model.loss))
     return {
         "loss": type(model.loss).__name__,
-        "outputs": _described_outputs(outputs),
-        "epochs": model.epochs,
-        "seed": model._seed,
-        "history": model.history.to_csv(),
+        "outputs": _described_outputs(state.outputs),
+        "epochs": state.epochs,
+        "seed": state.seed,
+        "history": state.history.to_csv(),
     }
 
 
@@ -207,12 +208,9 @@ def _model(facts: dict[str, Any], arrays: Arrays, known: Any, home: Backend, *, 
         classifier = DenseLayer(network.range_shape, outputs.count, backend=home)
         theta, w = from_matlab(network.parameters, theta, dtype), from_matlab(classifier.parameters, w, dtype)
     model = Model(network, outputs, loss=loss, theta=home.asarray(theta), W=home.asarray(w))
-    model._restore(
-        frozen,
-        _validate.integer("epochs", facts["epochs"], minimum=0),
-        _validate.integer("seed", facts["seed"], minimum=0),
-        _history(facts["history"]),
-    )
+    epochs = _validate.integer("epochs", facts["epochs"], minimum=0)
+    seed = _validate.integer("seed", facts["seed"], minimum=0)
+    model.restore(State(outputs, frozen, epochs, seed, _history(facts["history"])))
     return model
 
 

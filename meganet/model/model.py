@@ -19,7 +19,7 @@ from meganet.model.images import images_for
 from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
 from meganet.model.prediction import logits_of
 from meganet.model.training import COLUMNS, Job, Memory, Plan
-from meganet.model.weights import LARGEST_SEED, drawn, joined, penalty_of, source_of
+from meganet.model.weights import LARGEST_SEED, State, drawn, joined, penalty_of, source_of
 from meganet.multigrid import Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Chain
@@ -325,9 +325,13 @@ class Model:
 
         save(self, path)
 
-    def _restore(self, frozen: Layer | None, epochs: int, seed: int, history: History) -> None:
-        """Take over what was stored of a training."""
-        self._frozen, self.epochs, self._seed, self.history = frozen, epochs, seed, history
+    def state(self) -> State:
+        """Return what is stored besides network, loss and weights."""
+        return State(self._outputs, self._frozen, self.epochs, self._seed, self.history)
+
+    def restore(self, state: State) -> None:
+        """Take over what was stored."""
+        self._outputs, self._frozen, self.epochs, self._seed, self.history = state
 
     def __repr__(self) -> str:
         return summary.line(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,40 @@ from meganet import _validate
 from meganet.backend import Array
 from meganet.layers import Layer, he_normal, smoothed_normal
 from meganet.linop import Identity
+from meganet.model.outputs import Outputs
+from meganet.optim import History
 from meganet.regularizers import Regularizer, Tikhonov
 
 LARGEST_SEED = 2**31
+
+
+class State(NamedTuple):
+    """What is stored of a model besides network, loss and weights.
+
+    Attributes
+    ----------
+    outputs : Outputs
+        What the outputs stand for.
+    frozen : Layer, optional
+        The network for single examples, for one that normalises over them.
+    epochs : int
+    seed : int
+        That of the order of the examples.
+    history : History
+
+    Examples
+    --------
+    >>> from meganet import ConvolutionLayer, Model
+    >>> state = Model([ConvolutionLayer((1, 4, 4), 2)], 3).state()
+    >>> state.outputs.count, state.frozen, state.epochs
+    (3, None, 0)
+    """
+
+    outputs: Outputs
+    frozen: Layer | None
+    epochs: int
+    seed: int
+    history: History
 
 
 def source_of(rng: Any, usual: int) -> tuple[np.random.Generator, int | None]:
