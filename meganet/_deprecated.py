@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib import import_module
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -97,8 +98,11 @@ def renamed(old: str, function: Callable[Arguments, Value]) -> Callable[Argument
     2.0
     """
 
+    @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
         warnings.warn(f"{old} is now {function.__qualname__}", DeprecationWarning, stacklevel=2)
         return function(*args, **kwargs)
 
+    # the reference lists what is documented
+    call.__doc__ = None
     return call

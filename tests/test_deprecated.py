@@ -1,6 +1,7 @@
 """Old names keep working, and warn at the line of the user."""
 
 import importlib
+import inspect
 import sys
 import warnings
 
@@ -116,6 +117,7 @@ def test_a_method_may_be_called_by_its_old_name():
             self.side = side
 
         def area(self, times=1):
+            """The new name is the documented one."""
             return times * self.side**2
 
         surface = renamed("Shape.surface", area)
@@ -123,3 +125,4 @@ def test_a_method_may_be_called_by_its_old_name():
     with pytest.warns(DeprecationWarning, match=r"^Shape\.surface is now .*Shape\.area$") as caught:
         assert Shape(3).surface(times=2) == 18
     assert [warning.filename for warning in caught] == [__file__]
+    assert inspect.signature(Shape.surface) == inspect.signature(Shape.area) and Shape.surface.__doc__ is None
