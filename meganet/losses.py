@@ -18,6 +18,17 @@ class Loss(ABC):
 
     `value`, `value_and_gradient` and `hessian_product` take outputs (N, K), float32 or float64, and as many targets on
     the same backend, and return arrays of their dtype: of shape () and (N, K).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.losses import Loss, SoftmaxCrossEntropy
+    >>> loss, outputs = SoftmaxCrossEntropy(), np.zeros((5, 3), np.float32)
+    >>> isinstance(loss, Loss)
+    True
+    >>> value, gradient = loss.value_and_gradient(outputs, np.array([0, 1, 2, 0, 1]))
+    >>> value.shape, gradient.shape, gradient.dtype
+    ((), (5, 3), dtype('float32'))
     """
 
     def __repr__(self) -> str:
@@ -102,6 +113,16 @@ class SoftmaxCrossEntropy(Loss):
     whole floats, or a one-hot matrix, (N, K) or (K, N).
 
     Source: equation (2.3) of the thesis with the loss it uses, ``softmaxLoss`` in Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import SoftmaxCrossEntropy
+    >>> loss, logits, classes = SoftmaxCrossEntropy(), np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])
+    >>> round(float(loss.value(logits, classes)), 6)
+    0.410038
+    >>> loss.predictions(logits), loss.probabilities(logits).shape
+    (array([0, 0]), (2, 2))
     """
 
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
@@ -154,6 +175,16 @@ class LogisticLoss(Loss):
     lose small terms. The targets have the shape (N, K); K = 1 is logistic regression.
 
     Source: ``logRegressionLoss`` of Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import LogisticLoss
+    >>> value, gradient = LogisticLoss().value_and_gradient(np.zeros((4, 1)), np.array([[1.0], [0.0], [0.0], [1.0]]))
+    >>> round(float(value), 6), gradient.shape
+    (0.693147, (4, 1))
+    >>> gradient[:, 0]
+    array([-0.125,  0.125,  0.125, -0.125])
     """
 
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
@@ -198,6 +229,15 @@ class LeastSquares(Loss):
     Notes
     -----
     ``regressionLoss`` of Meganet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import LeastSquares
+    >>> outputs, targets = np.array([[3.0, 0.0], [0.0, 1.0]]), np.zeros((2, 2))
+    >>> value, gradient = LeastSquares().value_and_gradient(outputs, targets)
+    >>> float(value), gradient.shape
+    (2.5, (2, 2))
     """
 
     def __init__(self, weight: LinearOperator | None = None) -> None:

@@ -17,6 +17,19 @@ class Regularizer(ABC):
     ----------
     size : int
     backend : Backend
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import SmoothedL1, Tikhonov
+    >>> from meganet.linop import Identity
+    >>> from meganet.regularizers import Regularizer
+    >>> penalty = Tikhonov(Identity((3,)), 0.5) + SmoothedL1(Identity((3,)), 0.1)
+    >>> isinstance(penalty, Regularizer), penalty.size
+    (True, 3)
+    >>> value, gradient = penalty.value_and_gradient(np.ones(3))
+    >>> value.shape, gradient.shape, penalty.hessian_product(np.ones(3), np.ones(3)).shape
+    ((), (3,), (3,))
     """
 
     size: int
@@ -57,6 +70,18 @@ class Tikhonov(Regularizer):
     Notes
     -----
     Section 3.2.1 of the thesis: the identity for the network's weights, `linop.Gradient` for the classifier's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import Tikhonov
+    >>> from meganet.linop import Gradient
+    >>> smooth = Tikhonov(Gradient((10, 8, 28, 28)), alpha=0.1)
+    >>> value, gradient = smooth.value_and_gradient(np.ones((10, 8, 28, 28)))
+    >>> float(value), gradient.shape
+    (0.0, (10, 8, 28, 28))
+    >>> smooth.value(np.ones((5, smooth.size))).shape
+    (5,)
     """
 
     takes_stacks = True
@@ -141,6 +166,16 @@ class SmoothedL1(Regularizer):
         Like `x`; zero if not given. Copied.
     hessian : {"exact", "lagged"}
         The lagged form holds s fixed, as in lagged diffusivity, and is the larger; ``l1Reg`` of Meganet has it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import SmoothedL1
+    >>> from meganet.linop import Difference
+    >>> variation = SmoothedL1(Difference((6,), axis=0), alpha=1.0, eps=1e-12)
+    >>> value, gradient = variation.value_and_gradient(np.array([0.0, 0.0, 0.0, 3.0, 3.0, 3.0]))
+    >>> round(float(value), 3), gradient.shape
+    (3.0, (6,))
     """
 
     def __init__(
@@ -199,6 +234,17 @@ class RegularizerSum(Regularizer):
     ----------
     parts : iterable of Regularizer
         All of one size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import Tikhonov
+    >>> from meganet.linop import Difference, Identity
+    >>> penalty = Tikhonov(Identity((4,)), 1.0) + Tikhonov(Difference((4,), axis=0), 10.0)
+    >>> type(penalty).__name__, float(penalty.value(np.ones(4)))
+    ('RegularizerSum', 2.0)
+    >>> penalty.hessian_product(np.ones(4), np.ones(4)).shape
+    (4,)
     """
 
     def __init__(self, parts: Iterable[Regularizer]) -> None:
@@ -231,6 +277,16 @@ class BlockRegularizer(Regularizer):
     Notes
     -----
     ``blockReg`` of Meganet; for instance one penalty for every layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import BlockRegularizer, Tikhonov
+    >>> from meganet.linop import Identity
+    >>> penalty = BlockRegularizer([Tikhonov(Identity((3,)), 1.0), Tikhonov(Identity((2,)), 10.0)])
+    >>> value, gradient = penalty.value_and_gradient(np.ones(5))
+    >>> float(value), gradient
+    (11.5, array([ 1.,  1.,  1., 10., 10.]))
     """
 
     def __init__(self, parts: Iterable[Regularizer]) -> None:

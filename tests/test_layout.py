@@ -35,7 +35,7 @@ from meganet.networks import (
     SingleLayer,
     SymmetricLayer,
 )
-from meganet.objective.batch import Batch
+from meganet.objective.selection import Batch
 
 N, SHAPE = 11, (8, 12, 10)
 """No other axis is 11 long, so the shapes with it are those of images of a batch."""

@@ -1,7 +1,8 @@
 """The function that training minimises, ``J(theta, W)``, with its derivatives, and what is made of it.
 
-From left to right: `batch`, the mathematics of one batch of examples; `evaluation` and `finite`, of a whole data set;
-`hessian`; `objective`; and what uses objectives: `observation`, `stacked`, `varpro`, `landscape`.
+From left to right: `selection`, which examples in which batches; `batch`, the mathematics of one batch; `evaluation`
+and `finite`, of a whole data set; `hessian`; `objective`; and what uses objectives: `observation`, `stacked`, `varpro`,
+`landscape`.
 """
 
 from meganet.objective.evaluation import Metrics

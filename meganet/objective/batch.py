@@ -8,84 +8,14 @@ from functools import partial
 from operator import add
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss
+from meganet.objective.selection import Batch, Selection
 from meganet.regularizers import Regularizer
-
-
-class Batch(NamedTuple):
-    """Some examples, and what their mean counts in the mean over all that are asked for.
-
-    A stack of T batches has one more axis in front.
-
-    Attributes
-    ----------
-    images : array, (n, C, H, W)
-    labels : array, (n,) or (n, K)
-    weight : float
-        Their share of all examples; 1 if there are no others.
-    """
-
-    images: Array
-    labels: Array
-    weight: float
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """Examples of a data set and how they are worked off, batch by batch.
-
-    Attributes
-    ----------
-    images, labels : array
-        The whole data set.
-    indices : array of int or None
-        Numbers of the examples; None for all.
-    shares : tuple of slice
-        The batches, as parts of `indices` or of the data set.
-    """
-
-    images: Array
-    labels: Array
-    indices: Array | None
-    shares: tuple[slice, ...]
-
-    def batch(self, share: slice) -> Batch:
-        """Return one of the batches; it is cut out of the data set only now."""
-        chosen = share if self.indices is None else self.indices[share]
-        return Batch(self.images[chosen], self.labels[chosen], (share.stop - share.start) / self.shares[-1].stop)
-
-
-def check_indices(indices: Array | None, examples: int, backend: Backend, shape: tuple[Any, ...] = ("N",)) -> None:
-    """Refuse what does not number so many examples; on a device the numbers themselves are not looked at.
-
-    Parameters
-    ----------
-    indices : array of int or None
-        None stands for all.
-    examples : int
-    backend : Backend
-        Where they must be.
-    shape : tuple of int or str
-        As of `_validate.array_shape`.
-    """
-    if indices is None:
-        return
-    backend.require("indices", indices)
-    _validate.array_shape("indices", indices, shape)
-    _validate.not_empty("indices", indices, axis=-1)
-    if indices.dtype.kind not in "iu":
-        _validate.reject("indices", "integers", str(indices.dtype))
-    # on a device the step would wait until the host has seen them
-    if isinstance(indices, np.ndarray) and (indices.min() < 0 or indices.max() >= examples):
-        got = f"{indices.min()} to {indices.max()}"
-        _validate.reject("indices", f"numbers 0 to {examples - 1} of examples", got)
 
 
 class Pass(NamedTuple):
@@ -96,8 +26,18 @@ class Pass(NamedTuple):
     batch : Batch
     network, classifier
         The records of both, see `Layer`.
-    features : array, (n, *network.range_shape)
-    outputs : array, (n, K)
+    features : array, (N, *network.range_shape)
+    outputs : array, (N, K)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> examples = fun.select()
+    >>> at = fun.terms.forward(np.zeros(fun.parameters.size), examples.batch(examples.shares[0]))
+    >>> at.features.shape, at.outputs.shape
+    ((4, 3), (4, 2))
     """
 
     batch: Batch
@@ -108,7 +48,26 @@ class Pass(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """A regulariser and the part of the flat vector that it is of."""
+    """A regulariser and the part of the flat vector that it acts on.
+
+    Attributes
+    ----------
+    regularizer : Regularizer
+    part : slice
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import Tikhonov
+    >>> from meganet.linop import Identity
+    >>> from meganet.objective.batch import Penalty
+    >>> penalty = Penalty(Tikhonov(Identity((3,)), alpha=0.5), slice(1, 4))
+    >>> float(penalty.value(2 * np.ones(5)))
+    3.0
+    >>> value, gradient = penalty.value_and_gradient(np.ones((7, 5)))
+    >>> value.shape, gradient.shape
+    ((7,), (7, 3))
+    """
 
     regularizer: Regularizer
     part: slice
@@ -133,10 +92,10 @@ class Penalty(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What ``J(theta, W)`` is made of but for the data: it gives all that is computed of one batch.
+    """The parts of ``J(theta, W)`` without the data: everything that is computed from one batch of examples.
 
-    ``J`` at a batch is ``1/n sum_i loss(W g(theta, x_i), y_i) + R(theta) + R(W)``, equation (2.3) of the thesis. The
-    methods check nothing: `Objective` and `StackedObjective` have.
+    Over N examples ``J = 1/N sum_i loss(W g(theta, x_i), y_i) + R(theta) + R(W)``, equation (2.3) of the thesis.
+    Arguments are not checked here; `Objective` and `StackedObjective` check theirs.
 
     Attributes
     ----------
@@ -149,8 +108,20 @@ class Terms:
 
     Notes
     -----
-    Each is worked out for the flat vector ``x = [theta; W]``, (n,), and where it says so for a stack (T, n) of them, of
-    which each has its own examples.
+    The methods take the flat vector ``x = [theta; W]``, (n,); those that say so also take a stack (T, n) of them, each
+    with its own examples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, SoftmaxCrossEntropy
+    >>> from meganet.objective.batch import Terms
+    >>> from meganet.objective.selection import Batch
+    >>> terms = Terms(DenseLayer((4,), 5), DenseLayer((5,), 3), SoftmaxCrossEntropy())
+    >>> batch = Batch(np.ones((8, 4)), np.zeros(8, int), weight=1.0)
+    >>> value, in_theta, in_w = terms.mean_loss(np.zeros(terms.parameters.size), batch)
+    >>> round(float(value), 6), in_theta.shape, in_w.shape
+    (1.098612, (25,), (18,))
     """
 
     network: Layer
@@ -184,9 +155,9 @@ class Terms:
         return found
 
     def shares(self, examples: int, batch_size: int | None = None) -> tuple[slice, ...]:
-        """Return the batches that some examples are worked off in: one, if they belong together.
+        """Return the batches in which some examples are evaluated: one, if they belong together.
 
-        Those of a batch go side by side; `batch_size` bounds how many examples a batch has.
+        `batch_size` bounds the examples of a batch; on the CPU a batch is divided among the threads.
         """
         size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
         if self.network.couples_examples:
@@ -201,7 +172,7 @@ class Terms:
         )
 
     def outputs(self, x: Array, images: Array) -> Array:
-        """Return the outputs (n, K) without a record, of one point or of a stack."""
+        """Return the outputs (N, K) without a record, of one point or of a stack."""
         theta, w = self.split(x)
         return self.classifier._evaluate(w, self.network._evaluate(theta, images))
 

@@ -22,20 +22,25 @@ MEMORY_SHARE = 0.5
 
 
 class Metrics(NamedTuple):
-    """Values over a data set: objective with regularisers, mean loss, share of right predictions.
+    """Values over a data set, Python floats.
+
+    Attributes
+    ----------
+    objective : float
+        The mean loss and the regularisers.
+    loss : float
+        The mean loss.
+    accuracy : float
+        Share of right predictions; nan where the loss is not finite, or of a kind that knows no right or wrong.
 
     Examples
     --------
     >>> import numpy as np
-    >>> import meganet as mn
-    >>> network, classifier = mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3)
-    >>> images, labels = np.random.default_rng(0).standard_normal((6, 1, 4, 4)), np.arange(6) % 3
-    >>> fun = mn.Objective(network, classifier, images, labels)
-    >>> metrics = fun.evaluate(np.zeros(fun.parameters.size))
-    >>> metrics._fields
-    ('objective', 'loss', 'accuracy')
-    >>> round(metrics.loss, 4), round(metrics.accuracy, 4)
-    (1.0986, 0.3333)
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> objective, loss, accuracy = fun.evaluate(np.zeros(fun.parameters.size))
+    >>> round(loss, 6), accuracy
+    (0.693147, 0.5)
     """
 
     objective: float
@@ -62,6 +67,16 @@ def metrics(
     -------
     list of Metrics
         One for each data set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> from meganet.objective.evaluation import metrics
+    >>> data = [(np.ones((10, 2)), np.zeros(10, int)), (np.ones((10, 2)), np.ones(10, int))]
+    >>> [found.accuracy for found in metrics(fun.terms, data, np.zeros((2, fun.parameters.size)))]
+    [1.0, 0.0]
     """
     several, examples = x.ndim == 2, int(data[0][0].shape[0])
     backend = terms.backend

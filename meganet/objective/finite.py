@@ -9,7 +9,8 @@ from meganet.backend import Array, is_finite
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 from meganet.networks.chain import Chain
-from meganet.objective.batch import Selection, Terms
+from meganet.objective.batch import Terms
+from meganet.objective.selection import Selection
 
 
 def first_non_finite(terms: Terms, x: Array, examples: Selection) -> str | None:
@@ -20,12 +21,23 @@ def first_non_finite(terms: Terms, x: Array, examples: Selection) -> str | None:
     terms : Terms
     x : array, (n,)
     examples : Selection
-        Worked off batch by batch.
+        Evaluated batch by batch.
 
     Returns
     -------
     str, optional
         See `Objective.first_non_finite`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> from meganet.objective.finite import first_non_finite
+    >>> x = np.zeros(fun.parameters.size)
+    >>> x[-1] = np.inf
+    >>> first_non_finite(fun.terms, x, fun.select())
+    'layer W (DenseLayer, (3,) -> (2,)) has weights that are not finite (W.bias)'
     """
     theta, w = terms.split(x)
     layers = [*_in_order("theta", terms.network, theta), *_in_order("W", terms.classifier, w)]

@@ -12,13 +12,26 @@ import numpy as np
 from meganet import _validate
 from meganet.backend import Array, Backend, get_backend, recast
 from meganet.linop.base import LinearOperator
-from meganet.objective.batch import Pass, Selection, Terms
+from meganet.objective.batch import Pass, Terms
+from meganet.objective.selection import Selection
 
 KINDS = ("gauss-newton", "exact")
 
 
 class SymmetricOperator(LinearOperator):
-    """A symmetric operator on flat vectors that is known by its product with one vector at a time."""
+    """A symmetric operator on flat vectors that is known by its product with one vector at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> hessian = fun.hessian(np.zeros(fun.parameters.size))
+    >>> hessian.shape, (hessian @ np.ones((5, 17))).shape, hessian.tosparse().shape
+    ((17, 17), (5, 17), (17, 17))
+    >>> bool((hessian.T @ np.ones(17) == hessian @ np.ones(17)).all())
+    True
+    """
 
     stores_numbers = True
 
@@ -70,6 +83,17 @@ class Hessian(SymmetricOperator):
     A Gauss-Newton product takes one `jvp` and one `vjp` of the network, about as long as a gradient. Source:
     Pearlmutter, *Fast exact multiplication by the Hessian* (1994); Schraudolph, *Fast curvature matrix-vector products
     for second-order gradient descent* (2002).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> hessian = fun.hessian(np.zeros(fun.parameters.size), "exact")
+    >>> hessian
+    Hessian((17,) -> (17,), float64, numpy)
+    >>> (hessian @ np.ones(17)).shape
+    (17,)
     """
 
     def __init__(

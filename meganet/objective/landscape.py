@@ -34,6 +34,17 @@ class Landscape:
         The same of the loss alone.
     rise : float
         Mean of the loss over the points of the plane, minus the loss at x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> from meganet.objective.landscape import Landscape, landscape
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> x, rng = np.full(fun.parameters.size, 0.1), np.random.default_rng(0)
+    >>> plane = landscape(fun, x, rng, points=3)
+    >>> isinstance(plane, Landscape), plane.steps, bool(plane.center == plane.objective[1, 1])
+    (True, array([-1.,  0.,  1.]), True)
     """
 
     steps: np.ndarray[Any, Any]
@@ -51,7 +62,32 @@ def filter_normalized(fun: Objective, x: Array, rng: np.random.Generator) -> Arr
     A normal random vector is drawn; the part of every filter, the weights of one output channel or class, is scaled to
     the norm of these weights in `x`. Biases do not change.
 
-    Source: Li, Xu, Taylor, Studer, Goldstein, *Visualizing the loss landscape of neural nets* (2018), section 4.
+    Parameters
+    ----------
+    fun : Objective
+        It says which weights are a filter.
+    x : array, (parameters.size,)
+    rng : Generator
+
+    Returns
+    -------
+    array, (parameters.size,), the dtype of `x`, on the backend of `fun`.
+
+    Notes
+    -----
+    Li, Xu, Taylor, Studer, Goldstein, *Visualizing the loss landscape of neural nets* (2018), section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> from meganet.objective.landscape import filter_normalized
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> x, rng = np.full(fun.parameters.size, 0.1), np.random.default_rng(0)
+    >>> direction = filter_normalized(fun, x, rng)
+    >>> kernels = [fun.parameters.view(vector)["W.kernel"] for vector in (direction, x)]
+    >>> kernels[0].shape, bool(np.allclose(*(np.linalg.norm(kernel, axis=1) for kernel in kernels)))
+    ((2, 3), True)
     """
     drawn = rng.standard_normal(fun.parameters.size)
     weights = host(x).astype(np.float64)
@@ -93,6 +129,17 @@ def landscape(
     Returns
     -------
     Landscape
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> from meganet.objective.landscape import landscape
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> x, rng = np.full(fun.parameters.size, 0.1), np.random.default_rng(0)
+    >>> plane = landscape(fun, x, rng, points=5)
+    >>> plane.steps.shape, plane.objective.shape
+    ((5,), (5, 5))
     """
     if _validate.integer("points", points, minimum=3) % 2 == 0:
         _validate.reject("points", "an odd number, so that the point itself is among them", str(points))
@@ -127,6 +174,16 @@ def loss_curvature(
         As for `landscape`.
     directions : int
         How many are drawn, see `filter_normalized`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> from meganet.objective.landscape import loss_curvature
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> x, rng = np.full(fun.parameters.size, 0.1), np.random.default_rng(0)
+    >>> loss_curvature(fun, x, rng, directions=4) > 0
+    True
     """
     bare = _first(fun, min(_validate.integer("examples", examples), fun.examples), regularized=False)
     drawn = [filter_normalized(bare, x, rng) for _ in range(_validate.integer("directions", directions))]

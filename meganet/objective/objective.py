@@ -11,10 +11,11 @@ from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
 from meganet.linop._alike import alike
 from meganet.losses import Loss, SoftmaxCrossEntropy
-from meganet.objective.batch import Selection, Terms, check_indices
+from meganet.objective.batch import Terms
 from meganet.objective.evaluation import Metrics, metrics
 from meganet.objective.finite import first_non_finite
 from meganet.objective.hessian import Hessian
+from meganet.objective.selection import Selection, check_indices
 from meganet.regularizers import Regularizer
 
 PARTS = ("network", "classifier", "loss", "backend", "dtype", "theta_regularizer", "W_regularizer")
@@ -51,6 +52,23 @@ class Objective:
     An objective is called by optimisers as ``fun(x, indices) -> value, gradient``, and `hessian` gives the products for
     those of second order. The value is an array of shape ()
     on the backend, so that a step on a GPU does not wait for the host; ``float(value)`` where one is wanted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import ConvolutionLayer, DenseLayer, Objective
+    >>> network = ConvolutionLayer((1, 28, 28), 8)
+    >>> classifier = DenseLayer(network.range_shape, 10)
+    >>> rng = np.random.default_rng(0)
+    >>> fun = Objective(network, classifier, rng.standard_normal((64, 1, 28, 28)), np.arange(64) % 10)
+    >>> value, gradient = fun(np.zeros(fun.parameters.size), np.arange(32))
+    >>> round(float(value), 6), gradient.shape
+    (2.302585, (62802,))
+    >>> theta, W = fun.split(gradient)
+    >>> theta.shape, W.shape
+    ((72,), (62730,))
+    >>> fun.hessian(np.zeros(fun.parameters.size)).shape
+    (62802, 62802)
     """
 
     #: A training step may be recorded as a CUDA graph, see `optim.sgd`.
@@ -105,7 +123,7 @@ class Objective:
 
     @property
     def terms(self) -> Terms:
-        """What it is made of but for the data: the mathematics of one batch."""
+        """Its parts without the data: the mathematics of one batch."""
         return Terms(self.network, self.classifier, self.loss, self.theta_regularizer, self.W_regularizer)
 
     def split(self, x: Array) -> tuple[Array, Array]:
@@ -113,7 +131,7 @@ class Objective:
         return self.terms.split(x)
 
     def select(self, indices: Array | None = None, batch_size: int | None = None) -> Selection:
-        """Return the examples numbered `indices`, which are not checked, or all, in batches that go side by side.
+        """Return the examples numbered `indices`, or all, with the batches in which they are evaluated; not checked.
 
         Parameters
         ----------
@@ -133,7 +151,7 @@ class Objective:
         indices : array of int, optional
             Numbers of the examples of a mini-batch, on the backend; those on the host are checked.
         batch_size : int, optional
-            Work off so many examples at a time, which bounds the memory and changes the result by round-off only.
+            Evaluate so many examples at a time, which bounds the memory and changes the result by round-off only.
 
         Returns
         -------

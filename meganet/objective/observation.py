@@ -12,7 +12,24 @@ from meganet.objective.objective import Objective
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `observer` returns: a function of the point that evaluates objectives there."""
+    """What `observer` returns: a function of the point that evaluates objectives there.
+
+    Attributes
+    ----------
+    training : Objective
+    validation : Objective or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> from meganet.objective import Evaluation
+    >>> observers, points = [Evaluation(fun), Evaluation(fun, fun)], [np.zeros(fun.parameters.size)] * 2
+    >>> [sorted(row) for row in Evaluation.together(observers, points)]
+    [['accuracy', 'loss', 'objective'],
+     ['accuracy', 'loss', 'objective', 'validation_accuracy', 'validation_loss']]
+    """
 
     training: Objective
     validation: Objective | None = None
@@ -44,9 +61,19 @@ def observer(training: Objective, validation: Objective | None = None) -> Evalua
     validation : Objective, optional
         The same network and classifier over other data: columns ``validation_loss``, ``validation_accuracy``.
 
+    Returns
+    -------
+    Evaluation
+
     Examples
     --------
-    ``sgd(fun, x0, fun.examples, ..., observe=observer(fun, validation))``
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective, observer, sgd
+    >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    >>> x0 = np.zeros(fun.parameters.size)
+    >>> state = sgd(fun, x0, fun.examples, epochs=1, learning_rate=0.1, batch_size=2, observe=observer(fun))
+    >>> [round(row["accuracy"], 2) for row in state.history]
+    [0.5, 0.5]
     """
     for name, objective in (("training", training), ("validation", validation)):
         if not isinstance(objective, Objective) and not (objective is None and name == "validation"):

@@ -8,8 +8,8 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array
-from meganet.objective.batch import Batch, check_indices
 from meganet.objective.objective import Objective
+from meganet.objective.selection import Batch, check_indices
 
 
 class StackedObjective:
@@ -26,7 +26,15 @@ class StackedObjective:
 
     Examples
     --------
-    ``sgd_together(runs, examples, stack=StackedObjective, ...)``
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective, StackedObjective
+    >>> network, classifier, rng = DenseLayer((2,), 3), DenseLayer((3,), 2), np.random.default_rng(0)
+    >>> funs = [Objective(network, classifier, rng.standard_normal((4, 2)), [0, 1, 0, 1]) for _ in range(3)]
+    >>> values, gradients = StackedObjective(funs)(np.zeros((3, 17)), np.array([[0, 1], [1, 2], [2, 3]]))
+    >>> values.shape, gradients.shape
+    ((3,), (3, 17))
+
+    `sgd_together` takes the class itself, ``stack=StackedObjective``, and makes the stacks that it needs.
     """
 
     #: A training step may be recorded as a CUDA graph, see `optim.sgd`.

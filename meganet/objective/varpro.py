@@ -38,7 +38,19 @@ class VariableProjection:
 
     Examples
     --------
-    ``reduced = VariableProjection(objective); trust_region(reduced, theta0, reduced.hessian)``
+    >>> import numpy as np
+    >>> from meganet import DenseLayer, Objective, Tikhonov, VariableProjection, trust_region
+    >>> from meganet.linop import Identity
+    >>> network, classifier, rng = DenseLayer((2,), 3), DenseLayer((3,), 2), np.random.default_rng(0)
+    >>> penalty = Tikhonov(Identity(classifier.parameters.size), 0.1)
+    >>> images, labels = rng.standard_normal((4, 2)), [0, 1, 0, 1]
+    >>> reduced = VariableProjection(Objective(network, classifier, images, labels, W_regularizer=penalty))
+    >>> theta = rng.standard_normal(network.parameters.size)
+    >>> value, gradient = reduced(theta)
+    >>> gradient.shape, reduced.W.shape, reduced.hessian(theta).shape
+    ((9,), (8,), (9, 9))
+    >>> bool(trust_region(reduced, theta, reduced.hessian).value < value)
+    True
     """
 
     def __init__(self, objective: Objective, *, control: Control | None = None) -> None:
@@ -109,6 +121,16 @@ class ReducedHessian(SymmetricOperator):
         H, on ``[theta; W]``.
     block : LinearOperator
         ``H_ww``, whose products need not go through the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import Matrix
+    >>> from meganet.objective import ReducedHessian
+    >>> whole = np.array([[4.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> reduced = ReducedHessian(Matrix(whole), Matrix(whole[1:, 1:]))
+    >>> reduced.shape, reduced @ np.ones(1)
+    ((1, 1), array([3.5]))
     """
 
     def __init__(self, hessian: LinearOperator, block: LinearOperator) -> None:
