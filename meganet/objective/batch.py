@@ -26,7 +26,8 @@ class Pass(NamedTuple):
     batch : Batch
     network, classifier
         The records of both, see `Layer`.
-    features : array, (N, *network.range_shape)
+    features : array, (N, ...)
+        Of the network's range.
     outputs : array, (N, K)
 
     Examples

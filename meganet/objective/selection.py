@@ -18,7 +18,8 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    images : array, (N, *network.domain_shape)
+    images : array, (N, ...)
+        Of the network's domain, such as (N, C, H, W).
     labels : array, (N,), or targets (N, K)
     weight : float
         Their share of all examples; 1 if there are no others.
