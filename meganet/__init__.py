@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from meganet._deprecated import moved, moved_modules
 from meganet._version import __version__
 
 if TYPE_CHECKING:
@@ -148,11 +149,22 @@ _ROOMS = (
 )
 """Modules that are shown beside them, and imported likewise."""
 
+_MOVED = {
+    "hessian": "meganet.objective.hessian",
+    "stacked": "meganet.objective.stacked",
+    "varpro": "meganet.objective.varpro",
+}
+"""Modules that were elsewhere in earlier versions."""
+moved_modules(__name__, _MOVED)
+
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
         modules = (import_module(f"meganet.{module}") for module in _MODULES)
         value = next(getattr(module, name) for module in modules if hasattr(module, name))
+    elif name in _MOVED:
+        # not kept, so that each place that asks is told
+        return moved(__name__, _MOVED, name)
     elif not name.startswith("_") and find_spec(f"meganet.{name}") is not None:
         value = import_module(f"meganet.{name}")
     else:

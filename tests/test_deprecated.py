@@ -126,3 +126,17 @@ def test_a_method_may_be_called_by_its_old_name():
         assert Shape(3).surface(times=2) == 18
     assert [warning.filename for warning in caught] == [__file__]
     assert inspect.signature(Shape.surface) == inspect.signature(Shape.area) and Shape.surface.__doc__ is None
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [("hessian", "Hessian"), ("stacked", "StackedObjective"), ("varpro", "ReducedHessian")]
+)
+def test_what_is_made_of_objectives_is_found_where_it_was(room, name):
+    import meganet.objective
+
+    with pytest.warns(DeprecationWarning, match=rf"meganet\.{room}\.{name} is now meganet\.objective\.{room}\.{name}"):
+        found = getattr(importlib.import_module(f"meganet.{room}"), name)
+    assert found is getattr(meganet.objective, name)
+    with pytest.warns(DeprecationWarning, match=rf"meganet\.{room} is now meganet\.objective\.{room}"):
+        assert getattr(meganet, room) is importlib.import_module(f"meganet.objective.{room}")
+    assert room not in dir(meganet)

@@ -23,15 +23,18 @@ COVERED = (
     "checks",
     "document.py",
     "interop",
+    "losses.py",
     "model",
     "multigrid",
     "networks",
+    "objective",
     "plotting/axes.py",
     "plotting/convergence.py",
     "plotting/history.py",
     "plotting/landscape.py",
     "plotting/mosaic.py",
     "plotting/styles.py",
+    "regularizers.py",
     "stencils.py",
 )
 """Rooms and modules in which no example is missing."""
