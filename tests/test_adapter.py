@@ -70,7 +70,7 @@ SOLVERS = {
     "lsqr": lambda a: sla.lsqr(a, B, atol=1e-14, btol=1e-14)[0],
     "lsmr": lambda a: sla.lsmr(a, B, atol=1e-14, btol=1e-14)[0],
     "lsqr of integers": lambda a: sla.lsqr(a, np.arange(30), atol=1e-14, btol=1e-14)[0],
-    "lobpcg": lambda a: np.sort(sla.lobpcg(a, np.random.default_rng(0).standard_normal((30, 3)), tol=1e-7,
+    "lobpcg": lambda a: np.sort(sla.lobpcg(a, np.random.default_rng(0).standard_normal((30, 3)), tol=1e-6,
                                            maxiter=200)[0]),
     "onenormest": lambda a: sla.onenormest(a),
 }  # fmt: skip
