@@ -10,7 +10,7 @@ import meganet
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
     "_version _validate _deprecated",
-    "_files _page _text",
+    "_dropins _files _page _text",
     "document",
     "_npz _mat5",
     "_mat73",
