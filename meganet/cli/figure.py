@@ -9,7 +9,7 @@ from collections.abc import Callable
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
-from meganet.experiments.disk import refuse, write_file
+from meganet._disk import refuse, write_file
 from meganet.experiments.protocol import LARGEST_TRIALS
 from meganet.plotting import FIGURES, to_png
 

@@ -16,7 +16,7 @@ from meganet.backend import Backend, get_backend
 from meganet.cli import stored
 from meganet.datasets import ImageSet
 from meganet.experiments import TABLES, Protocol, Workers, load_data
-from meganet.experiments.disk import entries, refuse
+from meganet._disk import entries, refuse
 from meganet.experiments.study import Study
 
 SETTINGS = Protocol.__dataclass_fields__

@@ -1,4 +1,8 @@
-"""The thesis' experiments: described by data, resumable, reported beside the thesis' numbers."""
+"""The thesis' experiments, and others like them: described by data, resumable, reported.
+
+`setup` says what is run, `protocols` which stages a table is made of, `runs` carries them out and stores them,
+`questions` ask what they mean, `report` shows them.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +11,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meganet.experiments.coarse_to_fine import histories, run
-    from meganet.experiments.parallel import Workers
-    from meganet.experiments.plan import TABLES, protocol_for
-    from meganet.experiments.problems import load_data
-    from meganet.experiments.protocol import ARMS, PRESETS, Protocol, build_network
-    from meganet.experiments.store import ResultsError, ResultsFolder, read_protocol
+    from meganet._disk import ResultsError
+    from meganet._workers import Workers
+    from meganet.experiments.runs.case import Case
+    from meganet.experiments.runs.folder import ResultsFolder
+    from meganet.experiments.runs.problems import Trial, build_network, grid_shapes
+    from meganet.experiments.runs.study import Study
+    from meganet.experiments.setup.settings import PRESETS, Setup
+    from meganet.experiments.setup.stages import Stage
+    from meganet.experiments.setup.tables import Column, Table, setup_for, tables_of
+
+_PLACES = {
+    "meganet._disk": ("ResultsError",),
+    "meganet._workers": ("Workers",),
+    "meganet.experiments.setup.settings": ("PRESETS", "Setup"),
+    "meganet.experiments.setup.stages": ("Stage",),
+    "meganet.experiments.setup.tables": ("Column", "Table", "setup_for", "tables_of"),
+    "meganet.experiments.runs.problems": ("Trial", "build_network", "grid_shapes"),
+    "meganet.experiments.runs.folder": ("ResultsFolder",),
+    "meganet.experiments.runs.case": ("Case",),
+    "meganet.experiments.runs.study": ("Study",),
+}
+"""Where the names are from. As in `meganet`, the modules are imported when one is first asked for: the command line is
+read, and completed, by what `setup` and the drop-in files say, without the numerical libraries."""
 
 __all__ = [
-    "ARMS",
     "PRESETS",
-    "TABLES",
-    "Protocol",
+    "Case",
+    "Column",
     "ResultsError",
     "ResultsFolder",
+    "Setup",
+    "Stage",
+    "Study",
+    "Table",
+    "Trial",
     "Workers",
     "build_network",
-    "histories",
-    "load_data",
-    "protocol_for",
-    "read_protocol",
-    "run",
+    "grid_shapes",
+    "setup_for",
+    "tables_of",
 ]
-
-_MODULES = ("protocol", "plan", "coarse_to_fine", "parallel", "problems", "store")
-"""Where the names are from. As in `meganet`, the modules are imported when one is first asked for: the command line is
-read, and completed, by what `titles` and `protocol` say, without the numerical libraries."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    place = next((module for module, names in _PLACES.items() if name in names), None)
+    if place is None:
         # the usual error
         return object.__getattribute__(sys.modules[__name__], name)
-    modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
-    value = next(getattr(module, name) for module in modules if hasattr(module, name))
+    value = getattr(import_module(place), name)
     globals()[name] = value
     return value
 

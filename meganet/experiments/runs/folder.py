@@ -2,13 +2,13 @@
 
 ::
 
-    settings.json                the protocol and where it ran, see `settings`
+    settings.json                the settings and where it ran, see `record`
     trial-000/coarse.npz         weights after the last epoch done, with all that is needed to go on, see `states`
     trial-000/coarse.csv         one row for each epoch
-    trial-000/new.npz, ...       the same for every other run of the trial, see `plan`
+    trial-000/new.npz, ...       the same for every other stage of the trial
     trial-000/timings.csv        seconds of each epoch of all of them, see `timings`
 
-All files but ``timings.csv`` are the same, byte for byte, whenever the same protocol runs in the same environment; that
+All files but ``timings.csv`` are the same, byte for byte, whenever the same settings run in the same environment; that
 of the first run is recorded in ``settings.json``. Each trial's files are written by one process at a time, so that
 several can share the trials.
 
@@ -22,56 +22,33 @@ of a trial, to run it again, is always possible.
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from meganet._disk import ResultsError, entries, exists, locked, make_folder, make_inside, read_file, refuse, write_file
 from meganet._files import user_path
 from meganet._npz import Expected
-from meganet.backend import Backend
+from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
-from meganet.experiments.disk import (
-    ResultsError,
-    entries,
-    exists,
-    json_text,
-    locked,
-    make_folder,
-    make_inside,
-    read_file,
-    refuse,
-    write_file,
-)
-from meganet.experiments.plan import COARSE, by_newton
-from meganet.experiments.protocol import Protocol, build_network
-from meganet.experiments.settings import SETTINGS, check_same, identity_of, read_protocol, read_settings, settings_of
-from meganet.experiments.settings import to_text as settings_text
-from meganet.experiments.states import BYTES_OF_A_ROW, Origin, Stored, advice, digest_of, pack, unpack
-from meganet.experiments.timings import TIMINGS, Timings, as_lists, read_timings
-from meganet.experiments.timings import to_text as timings_text
-from meganet.layers import DenseLayer
+from meganet.experiments.runs.problems import grid_shapes, network_parts
+from meganet.experiments.runs.record import SETTINGS, check_same, identity_of, read_settings, settings_of
+from meganet.experiments.runs.record import to_text as settings_text
+from meganet.experiments.runs.states import BYTES_OF_A_ROW, Origin, Stored, advice, digest_of, pack, unpack
+from meganet.experiments.runs.timings import TIMINGS, Timings, as_lists, read_timings
+from meganet.experiments.runs.timings import to_text as timings_text
+from meganet.experiments.setup.settings import DEFAULTS, Setup
+from meganet.experiments.setup.stages import Stage
 from meganet.optim import SGDState
-
-__all__ = [
-    "ResultsError",
-    "ResultsFolder",
-    "folder_of_trial",
-    "json_text",
-    "read_protocol",
-    "refuse",
-    "trial_lock",
-    "write_file",
-]
 
 ATTEMPTS = 1000
 
 
 class ResultsFolder:
-    """The folder of one protocol's results. Inside its ``with`` block no other process may open it for work.
+    """The folder of the results of one setup. Inside its ``with`` block no other process may open it for work.
 
     Reading needs no block. A copy that was sent to another process works for the one that holds the block.
 
@@ -79,12 +56,17 @@ class ResultsFolder:
     ----------
     path : str or Path
         Made if it does not exist.
-    protocol : Protocol
-        Must be the one the folder was made with; only the number of trials may differ.
+    setup : Setup
+        Must be the one the folder was made with; only the number of trials may differ, and settings that are not among
+        the `names`.
+    stages : iterable of Stage
+        What it may hold, as `planned` returns them.
     backend : Backend
         Results of different backends are not mixed in one folder.
     data : ImageSet
         Results on different data are not mixed either: the folder holds the data's SHA-256.
+    names : collection of str
+        The settings that have an influence on the stages.
 
     Raises
     ------
@@ -93,11 +75,19 @@ class ResultsFolder:
         settings that are not as they were written, or another process works in it.
     """
 
-    def __init__(self, path: str | Path, protocol: Protocol, backend: Backend, data: ImageSet) -> None:
-        self.path, self.protocol, self.backend = user_path("out", path), protocol, backend
-        self._settings = settings_of(protocol, backend.name, data.digest)
-        self._image, self._classes = data.images.shape[2:], data.classes
-        self._after: str | None = None
+    def __init__(
+        self,
+        path: str | Path,
+        setup: Setup,
+        stages: Iterable[Stage],
+        backend: Backend,
+        data: ImageSet,
+        names: Collection[str] = DEFAULTS,
+    ) -> None:
+        self.path, self.setup, self.backend = user_path("out", path), setup, backend
+        self.stages = {stage.name: stage for stage in stages}
+        self._settings = settings_of(setup, backend.name, data.digest)
+        self._shape, self._classes, self._names = data.images.shape[1:], data.classes, names
         make_folder(self.path)
         self._adopt()
 
@@ -105,7 +95,7 @@ class ResultsFolder:
         """Take over the settings that are stored, if any, which must be the same."""
         stored = read_settings(self.path)
         if stored is not None:
-            check_same(self.path, stored, self._settings)
+            check_same(self.path, stored, self._settings, self._names)
             self._settings = stored
         elif any(not name.startswith(".") for name in entries(self.path)):
             refuse("an empty or new folder, or one with results", f"{str(self.path)!r}, without {SETTINGS}")
@@ -116,7 +106,7 @@ class ResultsFolder:
         with ExitStack() as held:
             held.enter_context(locked(self.path, wait=False))
             if not self._adopt():
-                self.write(SETTINGS, settings_text(self._settings))
+                write_file(self.path / SETTINGS, settings_text(self._settings))
             self._held = held.pop_all()
         return self
 
@@ -127,12 +117,6 @@ class ResultsFolder:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the lock to the process that has it: the others work for that one."""
         return {name: value for name, value in vars(self).items() if name != "_held"}
-
-    def following(self, after: str | None) -> ResultsFolder:
-        """Return the folder for runs that start from the state with this digest; None for fresh weights."""
-        other = copy.copy(self)
-        other._after = after
-        return other
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,12 +130,22 @@ class ResultsFolder:
         """Return the path of a file of a trial."""
         return folder_of_trial(self.path, trial) / name
 
-    def save(self, trial: int, run: str, state: SGDState) -> None:
-        """Store the state of one training run after an epoch."""
-        origin = Origin(identity_of(self._settings), trial + 1, run, self._after)
+    def save(self, trial: int, run: str, state: SGDState, after: str | None = None) -> None:
+        """Store the state of one training run after an epoch.
+
+        Parameters
+        ----------
+        trial : int
+        run : str
+            Name of its stage.
+        state : SGDState
+        after : str, optional
+            Digest of the state that the run started from; None for fresh weights.
+        """
+        origin = Origin(identity_of(self._settings), trial + 1, run, after, self.stages[run].digest())
         content = pack(state, origin, self.backend)
         # one that goes on with stored weights finds its folder, unless somebody has deleted it
-        if self._after is None:
+        if after is None:
             make_inside(folder_of_trial(self.path, trial))
         timings = self._timings(trial)
         timings[run] = dict(enumerate(state.seconds, start=1))
@@ -197,15 +191,15 @@ class ResultsFolder:
         found = self.stored(trial, run, weights=weights)
         return found.state if found else None
 
-    def resume(self, trial: int, run: str) -> SGDState | None:
+    def resume(self, trial: int, run: str, after: str | None = None) -> SGDState | None:
         """Return the same for a run that goes on, and make good what a killed process has left undone.
 
-        It must have started from the state that this folder is `following`.
+        It must have started from the state with the digest `after`.
         """
         found = self.stored(trial, run)
         if found is None:
             return None
-        if found.origin.after != self._after:
+        if found.origin.after != after:
             path = self.file(trial, f"{run}.npz")
             refuse("results that belong together", f"{str(path)!r}, which started from other weights; {advice(path)}")
         if self.behind(trial, run, found.state):
@@ -227,19 +221,22 @@ class ResultsFolder:
     def _read(self, path: Path, trial: int, run: str, weights: bool) -> Stored | None:
         if not exists(path):
             return None
-        number = self._parameters[run == COARSE]
-        dtype = self.protocol.dtype
+        stage = self.stages[run]
+        number, dtype = self._parameters(stage.grid), self.setup.model.dtype
         memory = (
-            Expected("float64", (1,), optional=True) if by_newton(run) else Expected(dtype, (number,), optional=True)
+            Expected("float64", (1,), optional=True) if stage.by_newton else Expected(dtype, (number,), optional=True)
         )
         found = unpack(path, number, dtype, memory, self._epochs, self.backend, weights=weights)
-        state, (settings, of_trial, of_run, _) = found.state, found.origin
-        if settings != identity_of(self._settings):
-            got = f"{str(path)!r}, which was made with other settings, on another backend or other data"
-            refuse("results that belong together", f"{got}; {advice(path)}")
-        if (of_trial, of_run) != (trial + 1, run):
-            got = f"{str(path)!r}, which is the run {of_run} of trial {of_trial}"
-            refuse("results that belong together", f"{got}; {advice(path)}")
+        state, origin = found.state, found.origin
+        problem = None
+        if origin.settings != identity_of(self._settings):
+            problem = "which was made with other settings, on another backend or other data"
+        elif (origin.trial, origin.run) != (trial + 1, run):
+            problem = f"which is the run {origin.run} of trial {origin.trial}"
+        elif origin.stage not in (None, stage.digest()):
+            problem = f"which was made when the stage {run} was another one"
+        if problem is not None:
+            refuse("results that belong together", f"{str(path)!r}, {problem}; {advice(path)}")
         known = self._timings(trial).get(run, {})
         state.seconds += [known.get(epoch, float("nan")) for epoch in range(1, state.epoch + 1)]
         return found
@@ -277,29 +274,20 @@ class ResultsFolder:
         """Return the seconds of each epoch of a trial's runs; nan where they are not known."""
         return as_lists(self._timings(trial))
 
-    @property
+    @cached_property
     def _epochs(self) -> int:
         """The most that a run has."""
-        return max(self.protocol.coarse_epochs, self.protocol.fine_epochs, self.protocol.classifier_epochs)
+        return max((stage.length(self.setup) for stage in self.stages.values()), default=1)
 
     @property
     def _history_bytes(self) -> int:
         return (self._epochs + 2) * BYTES_OF_A_ROW
 
-    @cached_property
-    def _parameters(self) -> tuple[int, int]:
-        """Number of weights on the fine and on the coarse grid."""
-        height, width = self._image
-        found = []
-        for size in ((height, width), (height // 2, width // 2)):
-            network = build_network(self.protocol.network, size, "numpy")
-            classifier = DenseLayer(network.range_shape, self._classes, backend="numpy")
-            found.append(network.parameters.size + classifier.parameters.size)
-        return found[0], found[1]
-
-    def write(self, name: str | Path, content: str | bytes) -> Path:
-        """Write one file of the folder in one step and return its path."""
-        return write_file(self.path / name, content)
+    def _parameters(self, grid: int) -> int:
+        """Return the number of weights on a grid."""
+        shape = grid_shapes(self.setup, self._shape)[grid]
+        network, classifier, _ = network_parts(self.setup, self._classes, get_backend("numpy"), True, shape)
+        return network.parameters.size + classifier.parameters.size
 
 
 def folder_of_trial(folder: Path, trial: int) -> Path:

@@ -13,7 +13,7 @@ import joblib
 
 from meganet import _validate
 from meganet.backend.threads import limit_for_good
-from meganet.experiments.processes import WorkersError
+from meganet._workers.processes import WorkersError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from meganet._disk import json_text, write_file, writing
 from meganet.document import Block, Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments import TABLES, report
-from meganet.experiments.disk import json_text, write_file, writing
 from meganet.experiments.report import TableResult
 from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, Figure, to_png, to_svg

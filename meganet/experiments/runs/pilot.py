@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -16,18 +15,18 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from meganet.backend import Array, Backend, use_backend
 from meganet.backend.threads import thread_count
-from meganet.datasets import ImageSet
-from meganet.experiments.parallel import Workers
-from meganet.experiments.plan import COARSE, SGD, Stage
-from meganet.experiments.problems import Level, build_levels
-from meganet.experiments.protocol import Protocol
-from meganet.experiments.remaining import roughly
-from meganet.experiments.tracked import Tracked
-from meganet.experiments.training import EXAMPLES_AT_ONCE, sgd_settings
-from meganet.objective import Objective, StackedObjective
+from meganet._workers import Workers
+from meganet.backend import Array, Backend, use_backend
 from meganet.objective.landscape import EXAMPLES, POINTS
+from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.problems import Level, Trial
+from meganet.experiments.runs.remaining import roughly
+from meganet.experiments.runs.tracked import Tracked
+from meganet.experiments.runs.training import EXAMPLES_AT_ONCE, sgd_settings
+from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
+from meganet.objective import Objective
 from meganet.optim import Run, sgd_together
 
 STEPS = 3
@@ -38,7 +37,7 @@ LOOKS, ENOUGH = 3, 0.2
 """Times that everything else is measured, and the seconds after which it is not measured again."""
 EVALUATIONS = 2
 """Of the objective with its gradient in a step of a Newton method: where it starts, and where it tries to go."""
-PRODUCTS = {"steihaug": 0.5, "meganet": 1.0}
+PRODUCTS = {STEIHAUG: 0.5, MEGANET: 1.0}
 """Part of the products that a step of a method may take that it takes on average: one stops at the trust region."""
 OF_FEATURES = ("classifier gradient", "classifier product", "classifier evaluation")
 """What is measured of the classifier alone."""
@@ -49,28 +48,25 @@ class Pilot:
 
     Parameters
     ----------
-    data : ImageSet
     backend : Backend
     workers : Workers
         As many threads as each of them has are used.
     together : int
         Trials that are trained at once, as one stack; 1 if each is made by itself.
-    landscapes : sequence of Protocol
+    landscapes : sequence of Case
         Those of the figures of landscapes that follow.
     """
 
-    def __init__(
-        self, data: ImageSet, backend: Backend, workers: Workers, together: int, landscapes: Sequence[Protocol]
-    ) -> None:
-        self.data, self.backend, self.workers, self.together = data, backend, workers, together
+    def __init__(self, backend: Backend, workers: Workers, together: int, landscapes: Sequence[Case]) -> None:
+        self.backend, self.workers, self.together = backend, workers, together
         self.landscapes = landscapes
         self._seconds: dict[Hashable, float] = {}
-        self._levels: dict[Hashable, tuple[Level, Level]] = {}
+        self._trials: dict[Hashable, Trial] = {}
 
     def measured(self, runs: Sequence[Tracked]) -> dict[Hashable, float]:
         """Return the seconds of an epoch of each run, by its kind, with what its start takes spread over all epochs."""
         with self._as_in_a_worker():
-            return {run.kind: self.together * self._epoch(run.folder.protocol, run.stage) for run in runs}
+            return {run.kind: self.together * self._epoch(run.case, run.stage) for run in runs}
 
     def estimate(self, seconds: float | None, runs: int) -> str:
         """Return a sentence about how long some runs take, and the landscapes after them."""
@@ -92,57 +88,56 @@ class Pilot:
     def _as_in_a_worker(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.workers.local else threadpool_limits(self.workers.threads)
 
-    def _epoch(self, protocol: Protocol, stage: Stage) -> float:
-        coarse = stage.arm == COARSE
-        examples = protocol.coarse_examples if coarse else protocol.fine_examples
-        seen = examples + protocol.validation_examples
-        evaluation = seen * self._once("evaluation", protocol, coarse)
+    def _epoch(self, case: Case, stage: Stage) -> float:
+        setup, once = case.setup, partial(self._once, case, stage.grid, stage.images)
+        examples = stage.examples(setup)
+        seen = examples + setup.data.validation_examples
+        evaluation = seen * once("evaluation")
         # before the first epoch the start is evaluated
-        starts = 1 + 1 / stage.epochs
+        starts = 1 + 1 / stage.length(setup)
         if stage.method == SGD:
-            return examples // protocol.batch_size * self._once("step", protocol, coarse) + starts * evaluation
-        products = PRODUCTS[stage.method] * protocol.newton_products
+            return examples // setup.descent.batch_size * once("step") + starts * evaluation
+        products = PRODUCTS[stage.method] * setup.newton.newton_products
         if not stage.classifier_only:
-            gradient = self._once("step", protocol, coarse) / protocol.batch_size
-            step = EVALUATIONS * gradient + products * self._once("product", protocol, coarse)
-            return examples * step + starts * evaluation
-        parts = ("features", *OF_FEATURES)
-        features, gradient, product, evaluation = (self._once(what, protocol, coarse) for what in parts)
+            gradient = once("step") / setup.descent.batch_size
+            return examples * (EVALUATIONS * gradient + products * once("product")) + starts * evaluation
+        features, gradient, product, evaluation = (once(what) for what in ("features", *OF_FEATURES))
         # the features are made once
-        start = features / stage.epochs + starts * evaluation
+        start = features / stage.length(setup) + starts * evaluation
         return examples * (EVALUATIONS * gradient + products * product) + seen * start
 
-    def _landscapes_of(self, protocol: Protocol) -> float:
+    def _landscapes_of(self, case: Case) -> float:
         """Return the seconds of the landscapes around one coarse point and two fine ones."""
         return sum(
-            number * POINTS**2 * EXAMPLES * self._once("evaluation", protocol, coarse)
-            for number, coarse in ((1, True), (2, False))
+            number * POINTS**2 * EXAMPLES * self._once(case, grid, images, "evaluation")
+            for number, grid, images in ((1, 0, "coarse"), (2, -1, "fine"))
         )
 
-    def _once(self, what: str, protocol: Protocol, coarse: bool) -> float:
+    def _once(self, case: Case, grid: int, images: str, what: str) -> float:
         """Return the seconds of a step, or those of anything else for an example; measured once."""
-        problem = protocol.network, protocol.dtype, protocol.batch_size, protocol.momentum
-        key = what, coarse, problem
+        setup = case.setup
+        problem = setup.model, setup.descent.batch_size, setup.descent.momentum, setup.levels.grids
+        key = what, grid, images, problem
         if key not in self._seconds:
             # of a run that diverges the steps take no longer
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"), use_backend(self.backend):
-                few = self._few(protocol)
-                if problem not in self._levels:
-                    self._levels[problem] = build_levels(few, self.data, 0, self.backend)
-                self._seconds[key] = self._measure(what, few, self._levels[problem][0 if coarse else 1])
+                if problem not in self._trials:
+                    self._trials[problem] = Trial(self._few(setup), case.data, 0, self.backend)
+                trial = self._trials[problem]
+                self._seconds[key] = self._measure(what, trial.setup, trial.level(grid, images))
         return self._seconds[key]
 
-    def _few(self, protocol: Protocol) -> Protocol:
-        """Return a protocol of few examples, but enough for all threads to have as much to do as in training."""
+    def _few(self, setup: Setup) -> Setup:
+        """Return a setup of few examples, but enough for all threads to have as much to do as in training."""
         steps = STEPS_ON_A_DEVICE if self.backend.takes_stacks else 1
-        most = max(steps * protocol.batch_size, thread_count() * EXAMPLES_AT_ONCE)
+        most = max(steps * setup.descent.batch_size, thread_count() * EXAMPLES_AT_ONCE)
         names = ("coarse_examples", "fine_examples", "validation_examples")
-        return replace(protocol, **{name: min(getattr(protocol, name), most) for name in names})
+        return setup.changed(**{name: min(getattr(setup.data, name), most) for name in names})
 
-    def _measure(self, what: str, protocol: Protocol, level: Level) -> float:
-        x = level.initial(np.random.default_rng(0), protocol)
+    def _measure(self, what: str, setup: Setup, level: Level) -> float:
+        x = level.initial(np.random.default_rng(0), setup)
         if what == "step":
-            return self._step(protocol, level.training, x)
+            return self._step(setup, level.training, x)
         if what == "features":
             clock = time.perf_counter()
             level.of_classifier(x)
@@ -162,13 +157,13 @@ class Pilot:
             action = partial(hessian.__matmul__, x)
         return self._time(action) / fun.examples
 
-    def _step(self, protocol: Protocol, fun: Objective, x: Array) -> float:
+    def _step(self, setup: Setup, fun: Objective, x: Array) -> float:
         """Return the seconds of a step of SGD, its share where several are made at once."""
         device = self.backend.takes_stacks
-        steps, epochs = (fun.examples // protocol.batch_size, 1) if device else (1, STEPS)
+        steps, epochs = (fun.examples // setup.descent.batch_size, 1) if device else (1, STEPS)
         runs = [Run(fun, x)] * self.together
-        settings = {**sgd_settings(protocol), "epochs": 1 + epochs, "on_divergence": "continue"}
-        states = sgd_together(runs, steps * protocol.batch_size, stack=StackedObjective, **settings)
+        settings = {**sgd_settings(setup), "epochs": 1 + epochs, "on_divergence": "continue"}
+        states = sgd_together(runs, steps * setup.descent.batch_size, stack=StackedObjective, **settings)
         return median(states[0].seconds[1:]) / steps
 
     def _time(self, action: Callable[[], Any]) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from meganet.experiments.plan import COARSE, SGD, Stage
-from meganet.experiments.protocol import Protocol
-from meganet.experiments.remaining import Part
-from meganet.experiments.store import ResultsFolder
+from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.folder import ResultsFolder
+from meganet.experiments.runs.problems import grid_shapes
+from meganet.experiments.runs.remaining import Part
+from meganet.experiments.setup.fields import as_text
+from meganet.experiments.setup.stages import SGD, Stage
 from meganet.optim import Divergence
 
 EVALUATION = 0.3
@@ -21,12 +22,21 @@ CLASSIFIER = 0.02
 
 
 class Tracked(NamedTuple):
-    """A training run of a trial, of `trials` trials."""
+    """A training run of a trial of a case."""
 
-    folder: ResultsFolder
+    case: Case
     trial: int
-    trials: int
     stage: Stage
+
+    @property
+    def folder(self) -> ResultsFolder:
+        """Where it is stored."""
+        return self.case.folders[self.stage.name]
+
+    @property
+    def length(self) -> int:
+        """Epochs in all."""
+        return self.stage.length(self.case.setup)
 
     @property
     def epochs(self) -> int:
@@ -41,22 +51,37 @@ class Tracked(NamedTuple):
     @property
     def kind(self) -> Hashable:
         """What the time of an epoch depends on."""
-        protocol, stage = self.folder.protocol, self.stage
-        if stage.arm == COARSE:
-            return protocol.network, protocol.coarse_examples
-        return protocol.network, protocol.fine_examples, stage.method, stage.classifier_only, protocol.newton_products
+        setup, stage = self.case.setup, self.stage
+        size = setup.model.network, stage.grid, stage.examples(setup)
+        return (*size, stage.method, stage.classifier_only, setup.newton.newton_products if stage.by_newton else 0)
 
     def part(self) -> Part:
         """Return what the time that it takes is estimated from."""
-        training, evaluation = work_of_epoch(self.stage, self.folder.protocol)
-        return Part(self.chain, self.kind, self.stage.epochs, training + evaluation)
+        return Part(self.chain, self.kind, self.length, sum(self.work_of_epoch()))
+
+    def work_of_epoch(self) -> tuple[float, float]:
+        """Estimate the work of an epoch, of training and of the evaluation after it, in steps on a finest example.
+
+        It counts until the first epochs of the kind have been measured.
+        """
+        setup, stage = self.case.setup, self.stage
+        examples = stage.examples(setup)
+        seen = examples + setup.data.validation_examples
+        shapes = grid_shapes(setup, self.case.data.images.shape[1:])
+        pixels = shapes[stage.grid][1] * shapes[stage.grid][2] / (shapes[-1][1] * shapes[-1][2])
+        if stage.method == SGD:
+            return pixels * examples, pixels * EVALUATION * seen
+        passes = 1.0 + 2 * setup.newton.newton_products
+        if stage.classifier_only:
+            return CLASSIFIER * passes * examples, CLASSIFIER * seen
+        return passes * examples, pixels * EVALUATION * seen
 
     def summary(self, settings: str = "") -> str | None:
         """Return the line of text about a run that has ended, with its own `settings`; None before the end."""
-        name = f"trial {self.trial + 1}/{self.trials} {_described(self, settings)}"
+        name = f"trial {self.trial + 1}/{self.case.setup.run.trials} {_described(self, settings)}"
         # without arrays: on a device they might come in between a recording
         state = self.folder.load(self.trial, self.stage.name, weights=False)
-        if state is None or state.epoch < self.stage.epochs:
+        if state is None or state.epoch < self.length:
             # its last state is being written
             return None
         if state.divergence is not None:
@@ -67,15 +92,14 @@ class Tracked(NamedTuple):
 
 def differences(runs: Sequence[Tracked]) -> list[str]:
     """Return for each run the settings that tell it from others on its grid, as --set takes them."""
-    sides = [run.stage.arm == COARSE for run in runs]
-    names = [field.name for field in dataclasses.fields(Protocol) if field.name != "trials"]
-    different: dict[bool, list[str]] = {}
-    for side in set(sides):
-        protocols = {run.folder.protocol for run, own in zip(runs, sides, strict=True) if own == side}
-        different[side] = [name for name in names if len({getattr(p, name) for p in protocols}) > 1]
+    values = [run.folder.setup.values() for run in runs]
+    different: dict[int, list[str]] = {}
+    for grid in {run.stage.grid for run in runs}:
+        own = {run.folder.setup: v for run, v in zip(runs, values, strict=True) if run.stage.grid == grid}.values()
+        different[grid] = [n for n in values[0] if n != "trials" and len({v[n] for v in own}) > 1]
     return [
-        ", ".join(f"{name}={getattr(run.folder.protocol, name)}" for name in different[side])
-        for run, side in zip(runs, sides, strict=True)
+        ", ".join(f"{name}={as_text(v[name])}" for name in different[run.stage.grid])
+        for run, v in zip(runs, values, strict=True)
     ]
 
 
@@ -83,13 +107,13 @@ def found(runs: Sequence[Tracked], done: Sequence[int]) -> str | None:
     """Return in words what of some runs has been done already; None if nothing has."""
     if not any(done):
         return None
-    complete = sum(epochs >= run.stage.epochs for run, epochs in zip(runs, done, strict=True))
+    complete = sum(epochs >= run.length for run, epochs in zip(runs, done, strict=True))
     if complete == len(runs):
         return f"Continues: all {complete} runs are done"
     begun = [
-        f"trial {run.trial + 1}'s {_described(run, own)} at epoch {epochs} of {run.stage.epochs}"
+        f"trial {run.trial + 1}'s {_described(run, own)} at epoch {epochs} of {run.length}"
         for run, epochs, own in zip(runs, done, differences(runs), strict=True)
-        if 0 < epochs < run.stage.epochs
+        if 0 < epochs < run.length
     ]
     more = [f"{len(begun) - NAMED} more have begun"] if len(begun) > NAMED else []
     return ", ".join([f"Continues: {complete} of {len(runs)} runs done", *begun[:NAMED], *more])
@@ -103,19 +127,3 @@ def diverged(divergence: Divergence) -> str:
     """Return in words when and where a run diverged."""
     when = f"in epoch {divergence.epoch}" if divergence.epoch else "at the start"
     return f"diverged {when}" + (f", {divergence.where}" if divergence.where else "")
-
-
-def work_of_epoch(stage: Stage, protocol: Protocol) -> tuple[float, float]:
-    """Estimate the work of an epoch, of training and of the evaluation after it, in training steps on a fine example.
-
-    It counts until the first epochs of the kind have been measured.
-    """
-    examples = protocol.coarse_examples if stage.arm == COARSE else protocol.fine_examples
-    pixels = 0.25 if stage.arm == COARSE else 1.0
-    evaluation = pixels * EVALUATION * (examples + protocol.validation_examples)
-    if stage.method == SGD:
-        return pixels * examples, evaluation
-    passes = 1.0 + 2 * protocol.newton_products
-    if stage.classifier_only:
-        return CLASSIFIER * passes * examples, CLASSIFIER * (examples + protocol.validation_examples)
-    return passes * examples, evaluation

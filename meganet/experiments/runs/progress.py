@@ -14,9 +14,9 @@ from types import TracebackType
 import numpy as np
 from tqdm import tqdm
 
-from meganet.experiments.pilot import Pilot
-from meganet.experiments.remaining import Remaining, duration
-from meganet.experiments.tracked import Tracked, differences, found, work_of_epoch
+from meganet.experiments.runs.pilot import Pilot
+from meganet.experiments.runs.remaining import Remaining, duration
+from meganet.experiments.runs.tracked import Tracked, differences, found
 
 SECONDS, ROWS = 0.5, 20
 LAYOUT = "{percentage:3.0f}%|{bar}| {desc}"
@@ -57,7 +57,7 @@ class Progress:
             known = found(runs, self._done)
             if known is not None:
                 report(known)
-            left = [run for run, epochs in zip(runs, self._done, strict=True) if epochs < run.stage.epochs]
+            left = [run for run, epochs in zip(runs, self._done, strict=True) if epochs < run.length]
             unknown = {run.kind: run for run in left if run.kind not in self.remaining.known}
             self.remaining.known |= pilot.measured(list(unknown.values()))
             if left:
@@ -92,15 +92,15 @@ class Progress:
         """See what is new in the folders and say it."""
         before = self._done
         try:
-            left = {run.chain: run for run, n in zip(self.runs, before, strict=True) if n < run.stage.epochs}
+            left = {run.chain: run for run, n in zip(self.runs, before, strict=True) if n < run.length}
             there = {chain for chain, run in left.items() if run.folder.has_trial(run.trial)}
             done = [
-                run.epochs if n < run.stage.epochs and run.chain in there else n
+                run.epochs if n < run.length and run.chain in there else n
                 for run, n in zip(self.runs, before, strict=True)
             ]
             ended = []
             for k, run in enumerate(self.runs):
-                if before[k] < run.stage.epochs <= done[k]:
+                if before[k] < run.length <= done[k]:
                     line = run.summary(self._settings[k])
                     if line is None:
                         done[k] = before[k]
@@ -116,7 +116,7 @@ class Progress:
             with self._beside_the_bar():
                 self.report(line if self._pilot is None else f"{line}; {self._times()}")
         if not self._bar.disable:
-            complete = sum(n >= run.stage.epochs for run, n in zip(self.runs, done, strict=True))
+            complete = sum(n >= run.length for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)
             self._bar.set_description_str(f"{self._times()}, {complete} of {len(done)} runs")
 
@@ -127,7 +127,7 @@ class Progress:
             if epochs and run.kind in unmeasured:
                 seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
                 if seconds:
-                    training, evaluation = work_of_epoch(run.stage, run.folder.protocol)
+                    training, evaluation = run.work_of_epoch()
                     together = 1 if self._pilot is None else self._pilot.together
                     pace = together * float(np.mean(seconds)) * (1 + evaluation / training)
                     self.remaining.known[run.kind] = pace

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from meganet._disk import exists, refuse
 from meganet._npz import SEAL, TEXT, Expected, read_sealed, write_sealed
 from meganet._validate import InputError
 from meganet.backend import Backend
-from meganet.experiments.disk import exists, refuse
 from meganet.optim import Divergence, History, SGDState
 
 BYTES_OF_A_ROW = 4 * 1024
@@ -31,12 +31,15 @@ class Origin(NamedTuple):
     run : str
     after : str or None
         SHA-256 of the state from whose weights the run started; None for fresh weights.
+    stage : str or None
+        Digest of the stage as it is described; None in folders of format 2, whose names say it.
     """
 
     settings: str
     trial: int
     run: str
     after: str | None
+    stage: str | None = None
 
 
 class Stored(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
 import platform
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +15,44 @@ import numpy as np
 import scipy
 
 from meganet import _validate
+from meganet._disk import entries, json_text, read_file, refuse
 from meganet._files import user_path
 from meganet._version import __version__
-from meganet.backend.threads import thread_count
-from meganet.experiments.disk import entries, json_text, read_file, refuse
-from meganet.experiments.protocol import LARGEST_TRIALS, Protocol
+from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
 
 SETTINGS = "settings.json"
-FORMAT = 2
-"""Of results folders. Those of format 1 had no digests, and their validation images depended on `fine_examples`."""
+FORMAT = 3
+"""Of results folders. Those of format 2, whose settings are not in sections, are read, and continued as they are.
+Those of format 1 had no digests, and their validation images depended on `fine_examples`."""
 LARGEST = 2**20
-IDENTITY = ("format", "protocol", "backend", "data")
-"""What decides on the results; the rest is for the record."""
-MAPPINGS = ("protocol", "environment")
+PART = {2: "protocol", 3: "setup"}
+"""Where each format has the settings."""
 TRIAL = re.compile(r"trial-(\d{3,9})")
 
 
-def settings_of(protocol: Protocol, backend: str, data: str) -> dict[str, Any]:
-    """Return the content of ``settings.json``."""
-    made_with = dataclasses.asdict(protocol)
-    del made_with["trials"]
+def settings_of(setup: Setup, backend: str, data: str) -> dict[str, Any]:
+    """Return the content of ``settings.json``; the number of trials is that of their folders."""
+    made_with = setup.nested()
+    del made_with["run"]["trials"]
     return {
         "format": FORMAT,
-        "protocol": made_with,
+        PART[FORMAT]: made_with,
         "backend": backend,
         "data": data,
         "environment": environment(),
     }
+
+
+def values_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in the content by their names, those that are not there by their defaults.
+
+    Results older than a setting were made with what is its default now.
+    """
+    found: dict[str, Any] = content[PART[content["format"]]]
+    if content["format"] == FORMAT:
+        found = {name: value for section in found.values() for name, value in section.items()}
+    lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+    return {name: value for name, value in {**DEFAULTS, **found, **lists}.items() if name != "trials"}
 
 
 def to_text(content: dict[str, Any]) -> str:
@@ -50,8 +61,12 @@ def to_text(content: dict[str, Any]) -> str:
 
 
 def identity_of(content: dict[str, Any]) -> str:
-    """Return a digest of what decides on the results."""
-    return _digest({name: content[name] for name in IDENTITY})
+    """Return a digest of what decides on the results; the rest is for the record."""
+    return _digest({name: content[name] for name in _identity(content["format"])})
+
+
+def _identity(version: int) -> tuple[str, ...]:
+    return "format", PART[version], "backend", "data"
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
@@ -79,28 +94,39 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     if text != json_text({**content, "sha256": digest}) or digest != _digest(content):
         got = f"{str(path)!r}, which was edited or damaged; restore it, or choose another folder"
         refuse("settings as they were written", got)
-    if version != FORMAT:
+    if not isinstance(version, int) or version not in PART:
         refuse(f"results in format {FORMAT}", f"{str(path)!r} in format {version!r}; choose another folder")
     # a version before or after this one may have written and sealed something else
-    if not (all(name in content for name in IDENTITY) and all(isinstance(content.get(k), dict) for k in MAPPINGS)):
+    mappings = (PART[version], "environment")
+    if not all(name in content for name in _identity(version)) or not all(_is_dict(content, m) for m in mappings):
         got = f"{str(path)!r}, without what this version writes into it; choose another folder"
-        refuse(f"{', '.join((*IDENTITY, MAPPINGS[-1]))}", got)
+        refuse(f"{', '.join((*_identity(version), 'environment'))}", got)
     return dict(content)
 
 
-def check_same(folder: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
-    """Check that stored results were made with the settings of now; the message names those that differ."""
-    # results older than a setting were made with what is its default now
-    defaults = {f.name: f.default for f in dataclasses.fields(Protocol) if f.name != "trials"}
-    old, new = ({**defaults, **s["protocol"], "backend": s["backend"], "data": s["data"]} for s in (stored, now))
-    different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in {**old, **new} if old.get(k) != new.get(k)]
+def _is_dict(content: dict[str, Any], name: str) -> bool:
+    found = content.get(name)
+    in_sections = name != PART[FORMAT] or (
+        isinstance(found, dict) and all(isinstance(section, dict) for section in found.values())
+    )
+    return isinstance(found, dict) and in_sections
+
+
+def check_same(folder: Path, stored: dict[str, Any], now: dict[str, Any], names: Collection[str]) -> None:
+    """Check that stored results were made with the settings of now; the message names those that differ.
+
+    Settings that are not among the `names` may.
+    """
+    old, new = ({**values_of(s), "backend": s["backend"], "data": s["data"]} for s in (stored, now))
+    compared = [name for name in {**old, **new} if name in names or name not in DEFAULTS]
+    different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in compared if old.get(k) != new.get(k)]
     if different:
         got = f"{str(folder / SETTINGS)!r} with {', '.join(different)}"
         refuse("a folder made with the same settings", got)
 
 
-def read_protocol(path: str | Path) -> Protocol:
-    """Return the protocol that a results folder was made with; `trials` counts to the last one that has begun.
+def read_setup(path: str | Path) -> Setup:
+    """Return the setup that a results folder was made with; `trials` counts to the last one that has begun.
 
     Raises
     ------
@@ -115,7 +141,7 @@ def read_protocol(path: str | Path) -> Protocol:
     # no folder of a trial of ours has a number beyond the largest
     begun = [number for number in numbers if number <= LARGEST_TRIALS]
     try:
-        return Protocol(**stored["protocol"], trials=max(begun, default=1))
+        return Setup.of(**values_of(stored), trials=max(begun, default=1))
     except (TypeError, _validate.InputError) as error:
         refuse("settings that this version knows", f"{str(folder / SETTINGS)!r} ({error})")
 

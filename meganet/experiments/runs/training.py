@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from meganet.backend import Array, random_stream
-from meganet.experiments.plan import COARSE, SGD, Stage
-from meganet.experiments.problems import COARSE_ORDER, FINE_ORDER, Level
-from meganet.experiments.protocol import Protocol
-from meganet.experiments.store import ResultsFolder
-from meganet.objective import StackedObjective, observer
+from meganet.backend import Array
+from meganet.experiments.runs.folder import ResultsFolder
+from meganet.experiments.runs.problems import Level, Trial
+from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
+from meganet.objective import observer
 from meganet.optim import (
     Control,
     Divergence,
@@ -34,9 +34,9 @@ from meganet.optim.divergence import described, row_is_finite
 
 EXAMPLES_AT_ONCE = 128
 """In gradients and products over the whole data set."""
-SOLVERS: dict[str, tuple[Callable[..., Result], str, Callable[[Protocol], float]]] = {
-    "steihaug": (trust_region, "radius", lambda protocol: protocol.trust_radius),
-    "meganet": (meganet_newton, "mu", lambda protocol: 1.0),
+SOLVERS: dict[str, tuple[Callable[..., Result], str, Callable[[Setup], float]]] = {
+    STEIHAUG: (trust_region, "radius", lambda setup: setup.newton.trust_radius),
+    MEGANET: (meganet_newton, "mu", lambda setup: 1.0),
 }
 """Newton methods with the argument that a continued run needs, radius of the trust region or first step of the search,
 and its value at the start."""
@@ -44,80 +44,100 @@ and its value at the start."""
 
 @dataclass(frozen=True)
 class Job:
-    """A stage of one trial, with the problem that it solves, and where it starts.
+    """A stage of one trial, with the problems of the trial, where it is stored, and where it starts.
 
-    `after` is the digest of the stored state that `x0` was made from; None for fresh weights.
+    `after` is the digest of the stored state that `x0` was made from; None for fresh weights. `visits` stages before
+    were trained by SGD on the same grid.
     """
 
-    trial: int
+    problems: Trial
     stage: Stage
-    level: Level
+    folder: ResultsFolder
     x0: Array
     after: str | None = None
+    visits: int = 0
+
+    @property
+    def level(self) -> Level:
+        """What it minimises."""
+        return self.problems.level_of(self.stage)
+
+    @property
+    def epochs(self) -> int:
+        """How many it has."""
+        return self.stage.length(self.problems.setup)
+
+    def save(self, state: SGDState) -> None:
+        """Store a state."""
+        self.folder.save(self.problems.number, self.stage.name, state, self.after)
+
+    def resume(self) -> SGDState | None:
+        """Return the stored state, if there is one."""
+        return self.folder.resume(self.problems.number, self.stage.name, self.after)
+
+    def order(self, epoch: int) -> np.ndarray[Any, Any]:
+        """Return the order of the examples in an epoch."""
+        return self.problems.order(self.stage, self.visits, epoch)
 
 
-def train(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
+def train(jobs: list[Job]) -> list[SGDState]:
     """Make the runs of some jobs of one stage, those of SGD together if there are several; return their ends.
 
     What the folder already holds of a run is not done again; each epoch is stored there. A run that diverges, or that
     starts from weights that are not finite, stops there: the rows of the epochs that are left hold nan.
     """
     if jobs[0].stage.method == SGD:
-        states = _train_sgd(protocol, folder, jobs)
+        states = _train_sgd(jobs)
     else:
-        states = [_train_newton(protocol, folder, job) for job in jobs]
+        states = [_train_newton(job) for job in jobs]
     for job, state in zip(jobs, states, strict=True):
-        if state.divergence is not None and state.epoch < job.stage.epochs:
-            _close(folder, job, state)
+        if state.divergence is not None and state.epoch < job.epochs:
+            _close(job, state)
     return states
 
 
-def _close(folder: ResultsFolder, job: Job, state: SGDState) -> None:
+def _close(job: Job, state: SGDState) -> None:
     """Store a run that has diverged as one that has ended."""
-    while state.epoch < job.stage.epochs:
+    while state.epoch < job.epochs:
         state.epoch += 1
         state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": state.epoch})
-    folder.following(job.after).save(job.trial, job.stage.name, state)
+    job.save(state)
 
 
-def _train_sgd(protocol: Protocol, folder: ResultsFolder, jobs: list[Job]) -> list[SGDState]:
-    stage, examples = jobs[0].stage, jobs[0].level.training.examples
-    stream = COARSE_ORDER if stage.arm == COARSE else FINE_ORDER
-
-    def order(trial: int, epoch: int) -> np.ndarray[Any, Any]:
-        return random_stream(protocol.seed, trial, stream, epoch).permutation(examples)
-
+def _train_sgd(jobs: list[Job]) -> list[SGDState]:
+    examples, setup = jobs[0].level.training.examples, jobs[0].problems.setup
     runs = [
         Run(
             job.level.training,
             job.x0,
-            order=partial(order, job.trial),
+            order=job.order,
             observe=observer(*job.level),
-            callback=partial(folder.following(job.after).save, job.trial, job.stage.name),
-            state=folder.following(job.after).resume(job.trial, job.stage.name),
+            callback=job.save,
+            state=job.resume(),
         )
         for job in jobs
     ]
-    settings = {"epochs": stage.epochs, "on_divergence": "stop", **sgd_settings(protocol)}
+    settings = {"epochs": jobs[0].epochs, "on_divergence": "stop", **sgd_settings(setup)}
     if len(runs) == 1:
         return [sgd(**vars(runs[0]), examples=examples, **settings)]
     return sgd_together(runs, examples, stack=StackedObjective, **settings)
 
 
-def sgd_settings(protocol: Protocol) -> dict[str, Any]:
+def sgd_settings(setup: Setup) -> dict[str, Any]:
     """Return how `sgd` makes its steps."""
+    descent = setup.descent
     return {
-        "learning_rate": protocol.rate,
-        "batch_size": protocol.batch_size,
-        "rule": Momentum(protocol.momentum, nesterov=protocol.momentum > 0),
+        "learning_rate": descent.rate,
+        "batch_size": descent.batch_size,
+        "rule": Momentum(descent.momentum, nesterov=descent.momentum > 0),
     }
 
 
-def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDState:
+def _train_newton(job: Job) -> SGDState:
     """Make the steps of a Newton method, each an epoch; one that can go no further stays where it is."""
-    stage, folder = job.stage, folder.following(job.after)
-    state = folder.resume(job.trial, stage.name)
-    if state is not None and state.epoch == stage.epochs:
+    stage, setup, epochs = job.stage, job.problems.setup, job.epochs
+    state = job.resume()
+    if state is not None and state.epoch == epochs:
         return state
     method, memory_name, first = SOLVERS[stage.method]
     theta, w = job.level.training.split(job.x0 if state is None else state.x)
@@ -143,25 +163,25 @@ def _train_newton(protocol: Protocol, folder: ResultsFolder, job: Job) -> SGDSta
         state.x, state.epoch = xp.concatenate([theta, x]) if stage.classifier_only else x, state.epoch + 1
         state.memory = (level.training.backend.asarray(np.array([memory])),)
         state.history.append({"epoch": state.epoch, **_columns(row), **observe(x)})
-        folder.save(job.trial, stage.name, state)
+        job.save(state)
         clock = time.perf_counter()
 
-    memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else first(protocol)
+    memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else first(setup)
     # the classifier alone keeps no more than its features, which are there anyway
     batch_size = None if stage.classifier_only else EXAMPLES_AT_ONCE
     result = method(
         partial(level.training, batch_size=batch_size),
         x,
         partial(level.training.hessian, batch_size=batch_size),
-        max_products=protocol.newton_products,
+        max_products=setup.newton.newton_products,
         control=Control(
-            stage.epochs - state.epoch,
+            epochs - state.epoch,
             rtol=0.0,
             callback=lambda result: advance(result.x, _own(result.history), result.state[memory_name]),
         ),
         **{memory_name: memory},
     )
-    while state.epoch < stage.epochs:
+    while state.epoch < epochs:
         advance(result.x, {}, result.state[memory_name])
     return state
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from meganet import _validate
-from meganet.experiments import clusters, processes
+from meganet._workers import clusters, processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,0 +1,1 @@
+"""Protocols: each file here holds some, as data; see `meganet.experiments.setup.tables`."""

@@ -1,0 +1,1 @@
+"""What is shown of stored runs: tables, figures, the page that holds them."""

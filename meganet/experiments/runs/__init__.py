@@ -1,0 +1,1 @@
+"""Training runs: made, stored after every epoch, resumed, read."""

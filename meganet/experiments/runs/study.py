@@ -1,0 +1,198 @@
+"""Everything about some cases in one folder: made, resumed, read.
+
+::
+
+    net-A/, net-B/         a results folder, see `folder`, for each case of chapter 4
+    coarse-1a2b3c4d/       or, for cases that share runs, one for what several start from,
+    fine-5e6f7a8b/         and one for the rest of each, named by a digest of its settings
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from meganet import _validate
+from meganet._disk import entries
+from meganet._files import user_path
+from meganet._workers import Workers
+from meganet.backend import Backend, get_backend
+from meganet.datasets import ImageSet
+from meganet.experiments.runs.case import Case, influences
+from meganet.experiments.runs.folder import ResultsFolder
+from meganet.experiments.runs.problems import grid_shapes, network_parts
+from meganet.experiments.runs.record import read_settings, values_of
+from meganet.experiments.runs.trials import Trials, carry_out
+from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.stages import Stage, chain, planned
+
+OWN = "fine"
+Plan = tuple[Setup, Iterable[Stage]]
+"""A setup and stages, for any number of grids."""
+
+
+class SettingsError(_validate.UserError):
+    """Settings that a user chose do not go together, or with the data."""
+
+
+class Study:
+    """Cases in one folder; its ``with`` block keeps other processes from working in it.
+
+    Parameters
+    ----------
+    path : str or Path
+    plans : mapping
+        Name of each case to its setup and stages. Names are those of the folders, unless runs are shared.
+    backend : Backend
+    data : ImageSet
+    shared : bool
+        Cases share the runs that they have in common, those that others start from also where settings differ that
+        have no influence on them.
+
+    Raises
+    ------
+    SettingsError
+        If there are not enough images, or there is no such grid or network.
+    ResultsError
+        If a folder cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_digits
+    >>> from meganet.experiments import Study, setup_for, tables_of
+    >>> (table,) = tables_of("4.1")
+    >>> plan = setup_for("4.1", "small"), table.stages()
+    >>> study = Study(tempfile.mkdtemp(), {"net-A": plan}, get_backend("numpy"), load_digits())
+    >>> [stage.name for stage in study.cases["net-A"].stages]
+    ['coarse', 'multigrid', 'new', 'transfer']
+    >>> study.cases["net-A"].missing(trial=0)
+    ['coarse', 'multigrid', 'new', 'transfer']
+    """
+
+    def __init__(
+        self, path: str | Path, plans: Mapping[str, Plan], backend: Backend, data: ImageSet, *, shared: bool = False
+    ) -> None:
+        self.path, self.backend, self.data = user_path("out", path), backend, data
+        self._folders: dict[Path, ResultsFolder] = {}
+        for name, (setup, _) in plans.items():
+            _check(name, setup, data)
+        self.cases = {name: self._case(name, *plan, shared) for name, plan in plans.items()}
+
+    def __enter__(self) -> Study:
+        with ExitStack() as entered:
+            for folder in self._folders.values():
+                entered.enter_context(folder)
+            self._entered = entered.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._entered.close()
+
+    def _case(self, name: str, setup: Setup, stages: Iterable[Stage], shared: bool) -> Case:
+        grids = len(grid_shapes(setup, self.data.images.shape[1:]))
+        plan = planned(stages, grids)
+        if not shared:
+            folder = self._folder(self.path / name, setup, plan)
+            return Case(setup, plan, {stage.name: folder for stage in plan}, self.data)
+        starts = {chain(plan, stage.name)[0].name for stage in plan if stage.after is not None}
+        folders = {}
+        for stage in plan:
+            if stage.name in starts:
+                names = influences([stage], grids)
+                alone = Setup.of(**{k: v for k, v in setup.values().items() if k in (*names, "trials")})
+                folders[stage.name] = self._folder(self._place(stage.name, alone, names), alone, [stage])
+        own = [stage for stage in plan if stage.name not in starts]
+        if own:
+            place = self._place(OWN, setup, setup.values().keys() - {"trials"})
+            folders |= dict.fromkeys((stage.name for stage in own), self._folder(place, setup, own))
+        return Case(setup, plan, folders, self.data)
+
+    def _folder(self, path: Path, setup: Setup, stages: Iterable[Stage]) -> ResultsFolder:
+        if path not in self._folders:
+            self._folders[path] = ResultsFolder(path, setup, stages, self.backend, self.data)
+        found = self._folders[path]
+        found.stages |= {stage.name: stage for stage in stages}
+        return found
+
+    def _place(self, kind: str, setup: Setup, names: Iterable[str]) -> Path:
+        """Return the folder of runs with these settings; one that an earlier version has named otherwise counts."""
+        changes = {name: value for name, value in setup.changes().items() if name != "trials"}
+        digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]
+        path = self.path / f"{kind}-{digest}"
+        if path.exists():
+            return path
+        wanted = {name: setup.values()[name] for name in names}
+        for other in (self.path / name for name in entries(self.path) if name.startswith(f"{kind}-")):
+            stored = read_settings(other)
+            if stored is not None and {name: values_of(stored).get(name) for name in wanted} == wanted:
+                return other
+        return path
+
+    def run(
+        self,
+        workers: Workers,
+        *,
+        progress: bool,
+        report: Callable[[str], None],
+        landscapes: bool = False,
+    ) -> None:
+        """Run what is missing: first what others start from, then the rest.
+
+        Parameters
+        ----------
+        workers, progress, report
+            See `trials.carry_out`.
+        landscapes : bool
+            The time that is announced includes that of the figures of landscapes.
+        """
+        first, rest = [], {}
+        for case in self.cases.values():
+            for stage in case.stages:
+                folder = case.folders[stage.name]
+                if folder.path != case.own.path:
+                    alone = Case(folder.setup, (stage,), {stage.name: folder}, self.data)
+                    first.append(alone)
+            others = rest.get(case.own.path)
+            # one job for each folder: no two processes may write a trial's files
+            rest[case.own.path] = case if others is None else _joined(others, case)
+        together = self.backend.takes_stacks and workers.local
+        once = {case.own.path: case for case in first}
+        rounds = [[Trials(case, together) for case in part.values()] for part in (once, rest)]
+        drawn = list(self.cases.values()) if landscapes else []
+        carry_out(rounds, workers, progress=progress, report=report, landscapes=drawn)
+
+    def part(self, name: str, stages: Iterable[Stage]) -> Case:
+        """Return a case with some of its stages alone, as a table has them."""
+        case = self.cases[name]
+        grids = len(grid_shapes(case.setup, self.data.images.shape[1:]))
+        return replace(case, stages=planned(stages, grids))
+
+
+def _joined(first: Case, second: Case) -> Case:
+    stages = {stage.name: stage for case in (first, second) for stage in case.stages}
+    return replace(
+        first, stages=planned(stages.values(), _grids(stages.values())), folders={**first.folders, **second.folders}
+    )
+
+
+def _grids(stages: Iterable[Stage]) -> int:
+    return 1 + max(stage.grid for stage in stages)
+
+
+def _check(name: str, setup: Setup, data: ImageSet) -> None:
+    if setup.examples > len(data):
+        sizes = "coarse_examples + fine_examples + validation_examples"
+        _validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
+    try:
+        for shape in grid_shapes(setup, data.images.shape[1:]):
+            network_parts(setup, data.classes, get_backend("numpy"), True, shape)
+    except _validate.InputError as error:
+        widths = ",".join(map(str, setup.levels.grids)) or "half the data's and the data's"
+        expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
+        _validate.reject("grids", expected, f"{widths} ({error})", SettingsError)

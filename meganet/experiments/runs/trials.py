@@ -1,0 +1,130 @@
+"""Trials are carried out: stage by stage, here, in other processes or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from meganet._workers import Workers
+from meganet.backend import use_backend
+from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.folder import trial_lock
+from meganet.experiments.runs.pilot import Pilot
+from meganet.experiments.runs.problems import Trial
+from meganet.experiments.runs.progress import Progress
+from meganet.experiments.runs.tracked import Tracked
+from meganet.experiments.runs.training import Job, train
+from meganet.experiments.setup.stages import SGD, Stage, alike, chain
+from meganet.optim import SGDState
+
+
+def carry_out(
+    rounds: Sequence[Sequence[Trials]],
+    workers: Workers,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
+    landscapes: Sequence[Case] = (),
+) -> None:
+    """Run what is missing of some jobs on one backend, all of one round before those of the next.
+
+    Parameters
+    ----------
+    rounds : sequence of sequence of Trials
+        At least one job in all.
+    workers : Workers
+    progress : bool
+        Say at the start what is there already, and how long the rest will take, measured on a few steps that are made
+        and thrown away; show the time elapsed and remaining: in the lines that `report` gets, on a terminal also in a
+        bar on standard error.
+    report : callable
+        Gets these lines of text, and one for each run that ends, on a thread of its own.
+    landscapes : sequence of Case
+        Those of the figures of landscapes that are drawn afterwards, for the time that is announced.
+    """
+    jobs = [job for part in rounds for job in part]
+    # all are looked at before anything is run, so that what does not belong together is found out first
+    waiting = [[(job, group) for job in part for group in job.groups()] for part in rounds]
+    # jobs may share runs
+    runs = list({(run.folder.path, run.trial, run.stage.name): run for job in jobs for run in job.runs()}.values())
+    first = jobs[0]
+    together = first.case.setup.run.trials if first.together else 1
+    side_by_side = together if first.together else workers.side_by_side
+    pilot = Pilot(first.case.own.backend, workers, together, landscapes) if progress else None
+    with Progress(runs, report=report, pilot=pilot, side_by_side=side_by_side) as shown:
+        for work in waiting:
+            for _ in workers.map(_call, work, shown.note):
+                pass
+
+
+def _call(item: tuple[Trials, list[int]]) -> None:
+    job, trials = item
+    job(trials)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All stages of some trials of a case, as a function that can be sent to another process.
+
+    With `together` all trials are trained at once, and the stages of one problem and method, instead of one run after
+    another: faster on a GPU. The results are the same, on a GPU up to round-off.
+    """
+
+    case: Case
+    together: bool = False
+
+    def runs(self) -> list[Tracked]:
+        """Return all runs of all trials, for a progress bar."""
+        trials = range(self.case.setup.run.trials)
+        return [Tracked(self.case, trial, stage) for trial in trials for stage in self.case.stages]
+
+    def groups(self) -> list[list[int]]:
+        """Return the trials that are not complete, those together that are made at once."""
+        waiting = [trial for trial in range(self.case.setup.run.trials) if not self.case.is_stored(trial)]
+        return [[trial] for trial in waiting] if not self.together else [waiting] if waiting else []
+
+    def __call__(self, trials: list[int]) -> None:
+        """Run the trials."""
+        folder = self.case.own
+        # a run that diverges is recorded as it is, with nan for its accuracy: no warnings of NumPy beside it
+        with (
+            np.errstate(divide="ignore", over="ignore", invalid="ignore"),
+            use_backend(folder.backend),
+            ExitStack() as held,
+        ):
+            self._hold(held, folder.path, trials)
+            problems = {trial: self.case.problems(trial) for trial in trials}
+            ends: dict[tuple[int, str], SGDState] = {}
+            for _, group in groupby(self.case.stages, key=alike):
+                jobs = [self._job(problems[trial], ends, stage) for stage in group for trial in trials]
+                for part in [jobs] if self.together else [[job] for job in jobs]:
+                    self._train(part, ends)
+
+    def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> None:
+        folder = jobs[0].folder
+        with ExitStack() as held:
+            if folder.path != self.case.own.path:
+                self._hold(held, folder.path, [job.problems.number for job in jobs])
+            for job, state in zip(jobs, train(jobs), strict=True):
+                ends[job.problems.number, job.stage.name] = state
+
+    @staticmethod
+    def _hold(held: ExitStack, path: Path, trials: list[int]) -> None:
+        """Wait for whoever writes the trials' files: a worker may outlive the process that sent it."""
+        for trial in trials:
+            held.enter_context(trial_lock(path, trial))
+
+    def _job(self, problems: Trial, ends: dict[tuple[int, str], SGDState], stage: Stage) -> Job:
+        folder, line = self.case.folders[stage.name], chain(self.case.stages, stage.name)
+        visits = sum(s.method == SGD and s.grid == stage.grid for s in line[:-1])
+        if stage.after is None:
+            return Job(problems, stage, folder, problems.start(stage), visits=visits)
+        # which state of those that are stored the run starts from is stored with it
+        after = self.case.folders[stage.after].digest(problems.number, stage.after)
+        x = ends[problems.number, stage.after].x
+        return Job(problems, stage, folder, problems.start(stage, line[-2], x), after, visits)

@@ -1,0 +1,124 @@
+"""A setting: its type, default, meaning, the source of the default and its bounds, said once, in the field itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from meganet import _validate
+
+if TYPE_CHECKING:
+    from meganet.experiments.setup.stages import Stage
+
+LARGEST_NUMBER = 10**9
+"""Of examples, epochs, products, and of a batch."""
+OURS = "our choice"
+"""Source of a default on which the thesis is silent."""
+Matters = Callable[["Stage", bool], bool]
+"""``(stage, on the finest grid)``: whether a setting has an influence on a stage."""
+
+
+def always(stage: Stage, finest: bool) -> bool:
+    """Whatever the stage."""
+    return True
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting beside its default.
+
+    Attributes
+    ----------
+    meaning : str
+        In one line, as the command line shows it.
+    source : str
+        Where the default is from.
+    choices : iterable of str or callable
+        The values that it may have, or a function that returns them; none if there are too many to name.
+    above, minimum, largest : float, optional
+        Bounds of a number.
+    matters : callable
+        Which stages it has an influence on.
+    """
+
+    meaning: str
+    source: str = OURS
+    choices: Iterable[str] | Callable[[], Iterable[str]] = ()
+    above: float | None = None
+    minimum: float | None = None
+    largest: float | None = None
+    matters: Matters = always
+
+    def allowed(self) -> tuple[str, ...]:
+        """Return the values that it may have, none if there are too many to name."""
+        return tuple(self.choices() if callable(self.choices) else self.choices)
+
+    def checked(self, name: str, value: Any, default: Any) -> Any:
+        """Return a value of the kind of the default; raise `InputError` if it is none."""
+        if isinstance(default, str):
+            return _validate.choice(name, value, self.allowed())
+        if isinstance(default, tuple):
+            return _widths(name, value)
+        if isinstance(default, int):
+            number: float = _validate.integer(name, value, minimum=1 if self.minimum is None else int(self.minimum))
+            largest, kind = LARGEST_NUMBER if self.largest is None else self.largest, "an integer of "
+        else:
+            minimum = 0.0 if self.minimum is None and self.above is None else self.minimum
+            number = _validate.real(name, value, above=self.above, minimum=minimum)
+            largest, kind = self.largest, ""
+        if largest is not None and number > largest:
+            _validate.reject(name, f"{kind}at most {largest:.15g}", str(number))
+        return number
+
+
+def setting(default: Any, meaning: str, source: str = OURS, **known: Any) -> Any:
+    """Return the field of a dataclass that is a setting; the arguments are those of `Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(meaning, source, **known)})
+
+
+def setting_of(field: dataclasses.Field[Any]) -> Setting:
+    """Return what is known of a field that `setting` made."""
+    found: Setting = field.metadata["setting"]
+    return found
+
+
+def check(section: Any) -> None:
+    """Check the settings of a section, and store them as Python's own numbers."""
+    for field in dataclasses.fields(section):
+        value = setting_of(field).checked(field.name, getattr(section, field.name), field.default)
+        _validate.store(section, **{field.name: value})
+
+
+def parsed(name: str, text: str, default: Any) -> Any:
+    """Return the value that a text, as on a command line, gives to a setting with such a default."""
+    kinds = {int: "an integer", float: "a number", tuple: "widths of images, such as 7,14,28"}
+    try:
+        if isinstance(default, tuple):
+            return tuple(int(part) for part in text.split(",")) if text else ()
+        return type(default)(text)
+    except ValueError:
+        _validate.reject(name, kinds[type(default)], repr(text))
+
+
+def as_text(value: Any) -> str:
+    """Return a value as `parsed` takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _widths(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple | list):
+        _validate.reject(name, "widths of images, such as (7, 14, 28)", _validate.shown(value))
+    found = tuple(_validate.integer(name, width, minimum=1) for width in value)
+    ratios = [(fine // coarse, fine % coarse) for coarse, fine in pairwise(found)]
+    if any(rest or ratio < 2 or ratio & (ratio - 1) for ratio, rest in ratios):
+        expected = "widths from coarse to fine, each 2, 4, 8, ... times the one before"
+        _validate.reject(name, expected, ",".join(map(str, found)))
+    return found
+
+
+def different(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not the same among the others."""
+    return {name: value for name, value in values.items() if value != others[name]}

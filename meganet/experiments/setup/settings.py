@@ -1,0 +1,308 @@
+"""What an experiment is made with: frozen, nested settings, complete enough to run it twice with the same result.
+
+Every setting says its type, default, meaning, the source of the default and its bounds in its own field. From there the
+option ``--set``, the help, ``settings.json``, the report and the documentation take them. The default of a new setting
+is what was done before there was one, so that stored results stay what they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import meganet._dropins as dropins
+from meganet import _validate
+from meganet.experiments.setup.fields import check, different, parsed, setting
+from meganet.experiments.setup.stages import STEIHAUG, Stage
+
+SETS, MODELS = "meganet.datasets.sets", "meganet.experiments.models"
+"""Where data sets and networks are registered."""
+INTERPOLATIONS = ("linear", "constant")
+SEEN = ("original", *INTERPOLATIONS)
+NEIGHBOURS = ("pixels", "vec")
+LARGEST_TRIALS = 10_000
+"""Each trial has a folder, which is looked at again and again."""
+LARGEST_RADIUS = 1000.0
+
+
+def data_sets() -> tuple[str, ...]:
+    """Return the names of the data sets."""
+    return ("digits", "mnist")
+
+
+def networks() -> tuple[str, ...]:
+    """Return the names of the networks."""
+    return tuple(dropins.titles(MODELS))
+
+
+def _of_fine_images(stage: Stage, finest: bool) -> bool:
+    return stage.images == "fine"
+
+
+def _finest(stage: Stage, finest: bool) -> bool:
+    return finest
+
+
+def _below(stage: Stage, finest: bool) -> bool:
+    return not finest
+
+
+def _transfer(stage: Stage, finest: bool) -> bool:
+    return stage.transfers
+
+
+def _sgd(stage: Stage, finest: bool) -> bool:
+    return not stage.by_newton
+
+
+def _newton(stage: Stage, finest: bool) -> bool:
+    return stage.by_newton
+
+
+def _steihaug(stage: Stage, finest: bool) -> bool:
+    return stage.method == STEIHAUG
+
+
+def _lasts(name: str) -> Any:
+    return lambda stage, finest: stage.epochs == name
+
+
+class _Section:
+    """A part of a `Setup`, which checks itself."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Data(_Section):
+    """The images of a trial: three disjoint sets, for validation, for coarse and for fine training."""
+
+    dataset: str = setting("mnist", "digits (5,000), mnist (60,000), ...", "thesis, section 4.1", choices=data_sets)
+    coarse_examples: int = setting(40_000, "Images for coarse training", "thesis, section 4.1")
+    fine_examples: int = setting(10_000, "Images for fine training", "thesis, section 4.1", matters=_of_fine_images)
+    validation_examples: int = setting(10_000, "Images for validation")
+    data_scaling: str = setting(
+        "unit", "Pixels: unit, 0 to 1, or standardize", "calibration", choices=("standardize", "unit")
+    )
+    training_images: str = setting(
+        "linear",
+        "On the finest grid: original, or P R x with this P",
+        "calibration; both are in thesis, equation (3.3)",
+        choices=SEEN,
+        matters=_finest,
+    )
+
+
+@dataclass(frozen=True)
+class Model(_Section):
+    """The network, its numbers, and the weights that it starts from."""
+
+    network: str = setting("A", "A; B has pooling between its layers", "thesis, section 3.2", choices=networks)
+    dtype: str = setting("float32", "Numbers are float32 or float64", choices=("float32", "float64"))
+    theta_init: str = setting("meganet", "First stencils: he or meganet", "calibration", choices=("he", "meganet"))
+    W_std: float = setting(0.1, "Deviation of the first W", "calibration")
+    W_clip: float = setting(0.2, "Largest number of the first W, before smoothing", "Meganet", above=0.0)
+    W_smoothing: float = setting(1.0, "Diffusion of the first W, 0 for none", "calibration")
+
+
+@dataclass(frozen=True)
+class Levels(_Section):
+    """The grids, and how weights go from one to the next."""
+
+    grids: tuple[int, ...] = setting((), "Widths, such as 7,14,28; by default half the data's, and the data's")
+    interpolation: str = setting(
+        "linear", "The choice of P: linear or constant", choices=INTERPOLATIONS, matters=_transfer
+    )
+    classifier_scaling: str = setting(
+        "logits", "Factor on W: logits, none or thesis", choices=("logits", "none", "thesis"), matters=_transfer
+    )
+
+
+@dataclass(frozen=True)
+class Penalties(_Section):
+    """The regularisers R(theta) and R(W)."""
+
+    theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1")
+    W_alpha: float = setting(2.0**-5, "Weight of R(W) on the finest grid", "thesis, section 4.1", matters=_finest)
+    W_alpha_coarse: float = setting(
+        4 * 2.0**-5, "Weight of R(W) on all other grids", "thesis, section 4.1", matters=_below
+    )
+    mesh_width: float = setting(1.0, "h of the differences in R(W)", "calibration", above=0.0)
+
+
+@dataclass(frozen=True)
+class Descent(_Section):
+    """Training by SGD."""
+
+    coarse_epochs: int = setting(
+        20, "Epochs of coarse training", "thesis, section 4.1", matters=_lasts("coarse_epochs")
+    )
+    fine_epochs: int = setting(10, "Epochs of fine training", "thesis, section 4.1", matters=_lasts("fine_epochs"))
+    learning_rate: float = setting(
+        0.003, "a, of the rate a / sqrt(epoch / 2)", "thesis, section 4.1", above=0.0, matters=_sgd
+    )
+    batch_size: int = setting(32, "Images of a step", "thesis, section 4.1", matters=_sgd)
+    momentum: float = setting(0.0, "Nesterov momentum, 0 for none", "calibration", matters=_sgd)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum >= 1:
+            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, which counts from 1."""
+        return self.learning_rate / (0.5 * epoch) ** 0.5
+
+
+@dataclass(frozen=True)
+class Newton(_Section):
+    """Training by Newton's method, in tables 4.3 and 4.4."""
+
+    classifier_epochs: int = setting(
+        5, "Steps for the classifier alone", "thesis, section 4.4", matters=_lasts("classifier_epochs")
+    )
+    newton_products: int = setting(10, "Most Hessian products in a step", "Meganet", matters=_newton)
+    trust_radius: float = setting(
+        1.0, "First trust radius, at most 1000", above=0.0, largest=LARGEST_RADIUS, matters=_steihaug
+    )
+
+
+@dataclass(frozen=True)
+class Readings(_Section):
+    """Readings of the original that only the question of the causes changes."""
+
+    validation_images: str = setting(
+        "original", "On the finest grid: original, or P R x", choices=SEEN, matters=_finest
+    )
+    W_neighbours: str = setting("pixels", "Neighbours in R(W): pixels or vec", choices=NEIGHBOURS)
+    W_transfer: str = setting("pixels", "Neighbours for P of W: pixels or vec", choices=NEIGHBOURS, matters=_transfer)
+
+
+@dataclass(frozen=True)
+class Run(_Section):
+    """How often, and from which random numbers."""
+
+    trials: int = setting(20, "Times that all is run, on new images", "thesis, section 4.1", largest=LARGEST_TRIALS)
+    seed: int = setting(0, "Seed of everything random", minimum=0, largest=2**128)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Every setting of an experiment, in sections; the names of settings are unique, so they also stand alone.
+
+    Parameters
+    ----------
+    data, model, levels, penalties, descent, newton, readings, run
+        The sections; by default the settings of the thesis.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> setup = Setup.of(grids=(7, 14, 28), momentum=0.9)
+    >>> setup.levels.grids, setup.descent.momentum, setup.data.fine_examples
+    ((7, 14, 28), 0.9, 10000)
+    >>> setup.changed(momentum=0.0) == Setup.of(grids=(7, 14, 28))
+    True
+    """
+
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    levels: Levels = field(default_factory=Levels)
+    penalties: Penalties = field(default_factory=Penalties)
+    descent: Descent = field(default_factory=Descent)
+    newton: Newton = field(default_factory=Newton)
+    readings: Readings = field(default_factory=Readings)
+    run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        fewest = min(self.data.coarse_examples, self.data.fine_examples)
+        if self.descent.batch_size > fewest:
+            expected = f"at most the {fewest} training examples of a grid"
+            _validate.reject("batch_size", expected, str(self.descent.batch_size))
+        _validate.mesh_width("mesh_width", self.penalties.mesh_width)
+
+    @classmethod
+    def of(cls, **settings: Any) -> Setup:
+        """Return the setup with these settings, all others by default."""
+        return cls().changed(**settings)
+
+    def changed(self, **settings: Any) -> Setup:
+        """Return the setup with some settings changed; `InputError` for a name or a value that there is not."""
+        sections: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            sections.setdefault(SECTIONS[_validate.choice("settings", name, SECTIONS)], {})[name] = value
+        changed = {name: dataclasses.replace(getattr(self, name), **values) for name, values in sections.items()}
+        return dataclasses.replace(self, **changed)
+
+    def parsed(self, settings: Mapping[str, str]) -> Setup:
+        """Return the setup with settings given as text, as on a command line."""
+        values = {
+            name: parsed(name, text, DEFAULTS[_validate.choice("settings", name, DEFAULTS)])
+            for name, text in settings.items()
+        }
+        return self.changed(**values)
+
+    def values(self) -> dict[str, Any]:
+        """Return every setting by its name; a new dict each time."""
+        return dict(self._values)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(getattr(self, section), name) for name, section in SECTIONS.items()}
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that are not the default."""
+        return different(self._values, DEFAULTS)
+
+    def nested(self) -> dict[str, dict[str, Any]]:
+        """Return the settings by section, as plain data."""
+        return dataclasses.asdict(self)
+
+    @property
+    def examples(self) -> int:
+        """Examples that a trial needs."""
+        return self.data.coarse_examples + self.data.fine_examples + self.data.validation_examples
+
+    def nearest_preset(self) -> tuple[str, dict[str, Any]]:
+        """Return the preset from which the fewest settings differ, and these; network, trials and seed do not count."""
+
+        def changes(preset: str) -> dict[str, Any]:
+            found = different(self._values, Setup.of(**PRESETS[preset])._values)
+            return {name: value for name, value in found.items() if name not in ("network", "trials", "seed")}
+
+        return min(((preset, changes(preset)) for preset in PRESETS), key=lambda pair: len(pair[1]))
+
+
+_SECTIONS: dict[str, Any] = {
+    "data": Data,
+    "model": Model,
+    "levels": Levels,
+    "penalties": Penalties,
+    "descent": Descent,
+    "newton": Newton,
+    "readings": Readings,
+    "run": Run,
+}
+FIELDS = {part.name: part for section in _SECTIONS.values() for part in dataclasses.fields(section)}
+"""Every setting by its name."""
+SECTIONS = {part.name: name for name, section in _SECTIONS.items() for part in dataclasses.fields(section)}
+"""In which section each is."""
+DEFAULTS = {name: part.default for name, part in FIELDS.items()}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "thesis": {},
+    "small": {
+        "dataset": "digits",
+        "coarse_examples": 3000,
+        "fine_examples": 1000,
+        "validation_examples": 1000,
+        "coarse_epochs": 8,
+        "fine_epochs": 5,
+        "trials": 3,
+    },
+}
+"""Settings of each preset that differ from the thesis'."""

@@ -1,0 +1,105 @@
+"""A protocol as data: the stages of each row of a table, and the columns that are reported of them.
+
+A protocol is a file in `meganet.experiments.protocols`: ``TITLES`` names what it holds, ``PROTOCOLS`` has the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import meganet._dropins as dropins
+from meganet import _validate
+from meganet.experiments.setup.settings import PRESETS, Setup
+from meganet.experiments.setup.stages import Stage
+
+PROTOCOLS = "meganet.experiments.protocols"
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes
+    ----------
+    title : str
+    stage : int
+        Which of the row's stages: 0 for the first, -1 for the last.
+    epoch : int
+        After which epoch: 0 for the start, -1 for the last.
+    quantity : str
+        Column of the history, which is a share, reported in percent.
+    """
+
+    title: str
+    stage: int
+    epoch: int
+    quantity: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a protocol.
+
+    Attributes
+    ----------
+    name : str
+        Of its files: "4.3-steihaug" makes "table-4.3-steihaug.md".
+    title : str
+    rows : mapping
+        Name of each row, which is also that of its style in figures, to its own stages.
+    columns : tuple of Column
+    before : tuple of Stage
+        Stages that the rows start from.
+    network : str or None
+        The network that it is about; None if any.
+    thesis : mapping
+        Row to the thesis' numbers, in percent, in the order of the columns; empty if it has none.
+    """
+
+    name: str
+    title: str
+    rows: Mapping[str, tuple[Stage, ...]]
+    columns: tuple[Column, ...]
+    before: tuple[Stage, ...] = ()
+    network: str | None = None
+    thesis: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def stages(self, rows: Iterable[str] | None = None) -> tuple[Stage, ...]:
+        """Return the stages of all rows or some, with those before that are needed."""
+        own = [stage for name in (self.rows if rows is None else rows) for stage in self.rows[name]]
+        needed = {stage.after for stage in own}
+        found: list[Stage] = []
+        for stage in reversed(self.before):
+            if stage.name in needed or rows == ():
+                found.insert(0, stage)
+                needed.add(stage.after)
+        return (*found, *own)
+
+
+def protocols() -> dict[str, str]:
+    """Return the name of every protocol with a line on what it is."""
+    return dropins.titles(PROTOCOLS)
+
+
+def tables_of(protocol: str) -> tuple[Table, ...]:
+    """Return the tables of a protocol, by its name: "4.1" to "4.4" for those of the thesis."""
+    name = _validate.choice("table", protocol, protocols())
+    found: tuple[Table, ...] = dropins.module_of(PROTOCOLS, name).PROTOCOLS[name]
+    return found
+
+
+def setup_for(protocol: str, preset: str, **settings: Any) -> Setup:
+    """Return the setup of a protocol in a preset ("small", "thesis"), with its network.
+
+    Examples
+    --------
+    >>> from meganet.experiments import setup_for
+    >>> setup = setup_for("4.2", "small", seed=3)
+    >>> setup.model.network, setup.data.dataset, setup.run.seed
+    ('B', 'digits', 3)
+    """
+    network = tables_of(protocol)[0].network
+    fixed = {} if network is None else {"network": network}
+    chosen = PRESETS[_validate.choice("preset", preset, PRESETS)]
+    return Setup.of(**{**fixed, **chosen, **settings})
