@@ -8,12 +8,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from meganet._dropins import titles
 from meganet._version import __version__
 from meganet.cli.parser import Parser, Rows
-from meganet.experiments.titles import DATA_SETS, FIGURES, PRESETS, QUESTIONS, TABLES
 
 ALL = "all"
-"""Tables, with the figures."""
+"""The thesis' tables, with the figures."""
+PROTOCOLS, QUESTIONS = "meganet.experiments.protocols", "meganet.experiments.questions"
+FIGURES, DATA_SETS = "meganet.experiments.report.figures", "meganet.datasets.sets"
+"""Where files register what can be asked for by name."""
+PRESETS = {
+    "small": "5,000 digits and few epochs, for a look: minutes",
+    "thesis": "the thesis' sizes, on MNIST: hours",
+}
+"""How large a run is."""
 BACKENDS = ("cupy", "numpy")
 RESULTS = "meganet-results"
 USUAL_DATA = "mnist"
@@ -81,11 +89,12 @@ def _reproduce(parser: Parser) -> None:
         "Rerun a table of the thesis, or 'all' of chapter 4 with its figures, and write the report. "
         "The same command continues an interrupted run."
     )
-    parser.add_argument("table", choices=[*TABLES, ALL], metavar="TABLE", help=f"{', '.join(TABLES)}, or {ALL} of them")
+    names, several = titles(PROTOCOLS), f"{ALL} of the thesis'"
+    parser.add_argument("table", choices=[*names, ALL], metavar="TABLE", help=f"{', '.join(names)}, or {several}")
     _add_preset(parser)
     parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/PRESET-seed-S...)")
     _add_work(parser)
-    parser.tables = [("tables", TABLES.items), *_SETTINGS]
+    parser.tables = [("tables", names.items), *_SETTINGS]
 
 
 def _report(parser: Parser) -> None:
@@ -98,22 +107,23 @@ def _report(parser: Parser) -> None:
 
 def _figure(parser: Parser) -> None:
     parser.description = "Draw a figure of the thesis from what 'meganet reproduce' has stored. Nothing is trained."
-    parser.add_argument("number", choices=[*FIGURES], metavar="NUMBER", help=f"one of {', '.join(FIGURES)}")
+    numbers = dict(sorted(titles(FIGURES).items()))
+    parser.add_argument("number", choices=[*numbers], metavar="NUMBER", help=f"one of {', '.join(numbers)}")
     _add_stored(parser)
     parser.add_argument("--trial", type=int, default=1, metavar="N", help="which trial is drawn (default: 1)")
     parser.add_argument("--save", metavar="FILE", help="PNG file to write (default: figure-NUMBER.png)")
-    parser.tables = [("figures", FIGURES.items)]
+    parser.tables = [("figures", numbers.items)]
 
 
 def _experiment(parser: Parser) -> None:
     parser.description = "Answer a question by runs of its own. The same command continues an interrupted one."
-    parser.add_argument("name", choices=[*QUESTIONS], metavar="NAME", help="the experiment, see below")
+    parser.add_argument("name", choices=[*titles(QUESTIONS)], metavar="NAME", help="the experiment, see below")
     _add_preset(parser)
     parser.add_argument(
         "--out", metavar="DIR", help=f"results folder (default: {RESULTS}/experiments/PRESET-seed-S...)"
     )
     _add_work(parser)
-    parser.tables = [("experiments", QUESTIONS.items), *_SETTINGS]
+    parser.tables = [("experiments", titles(QUESTIONS).items), *_SETTINGS]
 
 
 def _data(parser: Parser) -> None:
@@ -125,16 +135,16 @@ def _data(parser: Parser) -> None:
     parser.add_argument(
         "names",
         nargs="*",
-        choices=[*DATA_SETS],
+        choices=[*titles(DATA_SETS)],
         metavar="NAME",
         help=f"data sets, see below (default: all for list, else {USUAL_DATA})",
     )
     _add_data(parser)
-    parser.tables = [("data sets", DATA_SETS.items)]
+    parser.tables = [("data sets", titles(DATA_SETS).items)]
 
 
 def _settings() -> Rows:
-    from meganet.experiments.described import described
+    from meganet.experiments.setup.described import described
 
     return [
         ("name", "type", "default", "meaning"),

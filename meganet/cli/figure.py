@@ -6,21 +6,25 @@ import argparse
 import os
 from collections.abc import Callable
 
+from meganet._disk import refuse, write_file
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
-from meganet._disk import refuse, write_file
-from meganet.experiments.protocol import LARGEST_TRIALS
-from meganet.plotting import FIGURES, to_png
+from meganet.experiments.report.figure import figure_of, figures
+from meganet.experiments.report.results import case_of, has_diverged
+from meganet.experiments.setup.settings import LARGEST_TRIALS
+from meganet.experiments.setup.tables import tables_of
+from meganet.plotting.axes import to_png
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check what is given and return what draws the figure."""
-    figure, trial = FIGURES[given.number], integer("trial", given.trial) - 1
+    figure, trial = figure_of(given.number), integer("trial", given.trial) - 1
     if trial >= LARGEST_TRIALS:
         reject("trial", f"at most {LARGEST_TRIALS}", str(given.trial))
     backend = get_backend(given.backend)
-    study = options.study(given, backend, figure.networks)
+    (table,) = tables_of(figure.protocol)
+    case = case_of(options.study(given, backend, table.network), table)
     path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
     if path.suffix.lower() not in ("", ".png"):
         reject("save", "a PNG file, *.png", repr(str(path)))
@@ -30,11 +34,11 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
         reject("save", "a file", f"the folder {str(path)!r}")
 
     def job() -> None:
-        if figure.trained and study.has_diverged(figure.networks, trial):
+        if figure.trained and has_diverged(case, figure.runs, trial):
             refuse("a folder with the trial as it was trained", f"trial {trial + 1}, in which a run diverged")
         with use_backend(backend):
-            canvas, lines = figure.make(study, trial)
+            canvas, lines = figure.make(case, trial)
         write_file(path, to_png(canvas), argument="save")
-        print("\n".join([figure.title, *lines, f"Picture: {path}"]))
+        print("\n".join([figures()[given.number], *lines, f"Picture: {path}"]))
 
     return job

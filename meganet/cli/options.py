@@ -6,20 +6,22 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from meganet._disk import entries, refuse
 from meganet._files import user_path
 from meganet._validate import reject
+from meganet._workers import Workers
 from meganet.backend import Backend, get_backend
 from meganet.cli import stored
 from meganet.datasets import ImageSet
-from meganet.experiments import TABLES, Protocol, Workers, load_data
-from meganet._disk import entries, refuse
-from meganet.experiments.study import Study
+from meganet.experiments.runs.problems import load_data
+from meganet.experiments.runs.study import Study
+from meganet.experiments.setup.settings import FIELDS, Setup
+from meganet.experiments.setup.tables import protocols, tables_of
 
-SETTINGS = Protocol.__dataclass_fields__
 FEW = 8
 """Results folders that an error names."""
 
@@ -32,7 +34,7 @@ def as_typed(argument: str, given: argparse.Namespace) -> str:
         typed["out"] = typed["results"]
     if "settings" in typed:
         written = {text.partition("=")[0] for text in given.settings}
-        typed |= {name: f"--set {name}" for name in SETTINGS if name in written or name not in typed}
+        typed |= {name: f"--set {name}" for name in FIELDS if name in written or name not in typed}
     return typed.get(argument, argument)
 
 
@@ -58,8 +60,8 @@ def names(given: argparse.Namespace) -> list[str]:
     return [*numbers(given), *(text.partition("=")[0] for text in given.settings)]
 
 
-def changed(protocol: Protocol, given: argparse.Namespace, fixed: Mapping[str, Any]) -> Protocol:
-    """Return the protocol with what --set changes; `fixed` settings may not."""
+def changed(setup: Setup, given: argparse.Namespace, fixed: Mapping[str, Any]) -> Setup:
+    """Return the setup with what --set changes; `fixed` settings may not."""
     changes = {}
     for text in given.settings:
         name, equals, value = text.partition("=")
@@ -68,7 +70,7 @@ def changed(protocol: Protocol, given: argparse.Namespace, fixed: Mapping[str, A
         if name in fixed:
             reject("settings", f"a setting that the command leaves open, {name} is {fixed[name]}", repr(text))
         changes[name] = value
-    return protocol.replaced(changes)
+    return setup.parsed(changes)
 
 
 def folder_of_data(given: argparse.Namespace) -> str | None:
@@ -76,14 +78,14 @@ def folder_of_data(given: argparse.Namespace) -> str | None:
     return None if given.data is None else str(place("data", given.data))
 
 
-def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Backend, ImageSet, Workers]:
-    """Return backend, data and workers for some protocols on one data set."""
+def tools(given: argparse.Namespace, setups: Sequence[Setup]) -> tuple[Backend, ImageSet, Workers]:
+    """Return backend, data and workers for some setups on one data set."""
     workers = Workers(given.jobs, given.cluster)
     backend = get_backend(given.backend)
     if backend.takes_stacks and not workers.local:
         reject("jobs", "1 and no cluster on a GPU, where all trials run together", f"{given.jobs}, {given.cluster}")
-    data = load_data(protocols[0], folder_of_data(given), progress=not given.quiet and sys.stderr.isatty())
-    needed = max(protocol.examples for protocol in protocols)
+    data = load_data(setups[0], folder_of_data(given), progress=not given.quiet and sys.stderr.isatty())
+    needed = max(setup.examples for setup in setups)
     if needed > len(data):
         sizes = "coarse_examples + fine_examples + validation_examples"
         reject(sizes, f"at most the {len(data)} of {data.name}", str(needed))
@@ -92,28 +94,29 @@ def tools(given: argparse.Namespace, protocols: Sequence[Protocol]) -> tuple[Bac
     return backend, data, workers
 
 
-def study(given: argparse.Namespace, backend: Backend, networks: Collection[str] = ()) -> Study:
-    """Return the study that is to be read, with runs of some networks; an error says where there are runs."""
+def study(given: argparse.Namespace, backend: Backend, network: str | None = None) -> Study:
+    """Return the study that is to be read, with runs of a network; an error says where there are runs."""
     path = place("results", given.results)
     # what cannot be looked into is told first
     entries(path)
     there = stored.networks(path)
-    if not there or not set(networks) <= set(there):
-        _refuse_results(given, path, tuple(networks))
-    return Study.open(path, folder_of_data(given), backend)
+    if not there or network not in (None, *there):
+        _refuse_results(given, path, network)
+    return Study.stored(path, folder_of_data(given), backend)
 
 
-def _refuse_results(given: argparse.Namespace, path: Path, networks: tuple[str, ...]) -> NoReturn:
-    """Say what is there instead of runs of some networks, where there are such runs, and how to make them."""
+def _refuse_results(given: argparse.Namespace, path: Path, network: str | None) -> NoReturn:
+    """Say what is there instead of runs of a network, where there are such runs, and how to make them."""
     there = stored.networks(path)
     holds = _runs_of(there) if there else "no runs" if path.is_dir() else "no such folder"
-    others = [str(other) for other in stored.folders(path) if set(networks) <= set(stored.networks(other))]
+    wanted = () if network is None else (network,)
+    others = [str(other) for other in stored.folders(path) if {*wanted} <= set(stored.networks(other))]
     listed = ", ".join(map(repr, others[:FEW])) + (f" and {len(others) - FEW} more" if others[FEW:] else "")
-    words = ["meganet", "reproduce", next(name for name, plan in TABLES.items() if plan.network in (networks or "A"))]
+    words = ["meganet", "reproduce", next(n for n in protocols() if tables_of(n)[0].network in (network or "A"))]
     if given.results != given.parser.get_default("results"):
         words += ["--out", given.results]
     advice = (f"stored here: {listed}; or " if others else "") + f"make one with {shlex.join(words)!r}"
-    refuse(f"a folder with {_runs_of(networks)}", f"{given.results!r} ({holds}); {advice}", "results")
+    refuse(f"a folder with {_runs_of(wanted)}", f"{given.results!r} ({holds}); {advice}", "results")
 
 
 def _runs_of(networks: Sequence[str]) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from meganet._disk import refuse
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
-from meganet.experiments.store import refuse
-from meganet.reporting import write_report
+from meganet.experiments.report.page import write_report
+from meganet.experiments.report.results import complete, lacking_in
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check what is given and return what writes the report."""
     backend = get_backend(given.backend)
     study = options.study(given, backend)
-    tables = study.complete()
+    tables = complete(study)
     if not tables:
-        refuse("a folder with a complete trial of a table", f"{given.results!r}, where {study.lacking()}")
+        refuse("a folder with a complete trial of a table", f"{given.results!r}, where {lacking_in(study)}")
 
     def job() -> None:
         with use_backend(backend):

@@ -1,4 +1,4 @@
-"""`meganet reproduce`: tables of the thesis, or all of chapter 4 with its report."""
+"""`meganet reproduce`: a protocol's tables, or all of the thesis with its report."""
 
 from __future__ import annotations
 
@@ -8,33 +8,42 @@ from pathlib import Path
 
 from meganet.cli import options
 from meganet.cli.arguments import ALL, RESULTS
-from meganet.experiments import TABLES, protocol_for, report
-from meganet.experiments.study import Study, networks_of
-from meganet.reporting import write_report
+from meganet.experiments import Study, setup_for, tables_of
+from meganet.experiments.report import tables
+from meganet.experiments.report.page import write_report
+from meganet.experiments.report.results import results
+from meganet.experiments.setup.tables import protocols
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check everything that a user may have got wrong; what runs afterwards is ours."""
-    tables = tuple(sorted(TABLES)) if given.table == ALL else (given.table,)
-    protocols = {
-        network: options.changed(
-            protocol_for(of_network[0], given.preset, **options.numbers(given)), given, fixed={"network": network}
-        )
-        for network, of_network in networks_of(tables).items()
-    }
-    backend, data, workers = options.tools(given, list(protocols.values()))
-    name = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path(RESULTS, name) if given.out is None else options.place("out", given.out)
-    study = Study(path, protocols, backend, data)
+    names = tuple(n for n in protocols() if tables_of(n)[0].thesis) if given.table == ALL else (given.table,)
+    plans, titles = {}, {}
+    for name in names:
+        network = tables_of(name)[0].network
+        fixed = {} if network is None else {"network": network}
+        setup = options.changed(setup_for(name, given.preset, **options.numbers(given)), given, fixed=fixed)
+        case = f"net-{setup.model.network}"
+        stages = [stage for table in tables_of(name) for stage in table.stages()]
+        plans[case] = (setup, [*plans.get(case, (setup, []))[1], *stages])
+        titles[case] = [*titles.get(case, []), name]
+    backend, data, workers = options.tools(given, [setup for setup, _ in plans.values()])
+    folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
+    path = Path(RESULTS, folder) if given.out is None else options.place("out", given.out)
+    study = Study(path, plans, backend, data)
 
     def job() -> None:
         print(f"Data: {len(data)} images of {data.name} ({data.source})")
+        for case, of_case in titles.items():
+            several, trials = "s" if len(of_case) > 1 else "", study.cases[case].setup.run.trials
+            size = f"{trials} trial{'s' if trials > 1 else ''}"
+            print(f"Table{several} {', '.join(of_case)}: net {case.removeprefix('net-')}, {size}, {backend.name}")
         with study:
             all_figures = given.table == ALL
-            study.run(tables, workers=workers, progress=not given.quiet, line=print, landscapes=all_figures)
-            for result in study.results(tables):
-                print(f"\n{report.to_text(result)}", end="")
-            written = write_report(study, tables, options.command(), progress=print, landscapes=all_figures)
+            study.run(workers, progress=not given.quiet, report=print, landscapes=all_figures)
+            for result in results(study, names):
+                print(f"\n{tables.to_text(result)}", end="")
+            written = write_report(study, names, options.command(), progress=print, landscapes=all_figures)
         print(f"\nResults: {study.path}\nReport:  {written}")
 
     return job

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from meganet.cli.arguments import RESULTS
 
-NETWORK = re.compile("net-.")
+NETWORK = re.compile("net-(.+)")
 
 
 def networks(path: Path) -> list[str]:
     """Return the networks of which a folder holds runs of ``meganet reproduce``."""
     with suppress(OSError):
         names = sorted(filter(NETWORK.fullmatch, os.listdir(path)))
-        return [name[-1] for name in names if os.path.isfile(path / name / "settings.json")]
+        return [name.removeprefix("net-") for name in names if os.path.isfile(path / name / "settings.json")]
     return []
 
 

@@ -3,8 +3,6 @@
 from meganet.plotting.axes import to_png, to_svg
 from meganet.plotting.causes import gaps_figure, plot_gaps
 from meganet.plotting.convergence import plot_convergence
-from meganet.plotting.figures import FIGURES, Figure
-from meganet.plotting.findings import findings_figure
 from meganet.plotting.history import plot_history
 from meganet.plotting.landscape import plot_landscape, plot_landscapes
 from meganet.plotting.mosaic import plot_mosaic
@@ -12,11 +10,8 @@ from meganet.plotting.styles import STYLES, Style
 from meganet.plotting.worth import plot_work, work_figure
 
 __all__ = [
-    "FIGURES",
     "STYLES",
-    "Figure",
     "Style",
-    "findings_figure",
     "gaps_figure",
     "plot_convergence",
     "plot_gaps",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,16 +24,16 @@ def plot_convergence(
     ax: Axes | None = None,
     *,
     legend: bool = True,
+    after: Mapping[str, str] | None = None,
 ) -> Axes:
     """Draw a column of the histories over the epochs of coarse training and of what follows it, as figure 4.1.
 
     Parameters
     ----------
     histories : mapping
-        Names of runs to the history of one, or to those of several trials. The runs but "coarse" begin where that one
-        ends, if it is there. Lines are means over the trials that have reached the epoch, bands go from the smallest to
-        the largest; what is not finite, as after a divergence, is left out. "coarse" and the thesis' arms have lines
-        of their own, see `STYLES`.
+        Names of runs to the history of one, or to those of several trials. Lines are means over the trials that have
+        reached the epoch, bands go from the smallest to the largest; what is not finite, as after a divergence, is
+        left out. "coarse" and the thesis' arms have lines of their own, see `STYLES`.
     column : str
         A column of all histories, such as "objective", "loss", "accuracy", "validation_loss" or
         "validation_accuracy". Accuracies are drawn in percent.
@@ -41,6 +41,9 @@ def plot_convergence(
         Where to draw; a new figure of pyplot if not given.
     legend : bool
         Above the axes.
+    after : mapping, optional
+        Name of a run to that of the one before it, where it ends the run begins. If not given, all other runs begin
+        where "coarse" ends, if it is there.
 
     Returns
     -------
@@ -74,19 +77,23 @@ def plot_convergence(
             if not {"epoch", column} <= set(history.columns):
                 _validate.reject("column", f"one that the histories of {name!r} have beside epoch", repr(column))
     ax = new_axes((PAGE, 4.2)) if ax is None else ax
-    start = max((history[-1]["epoch"] for history in trials.get(_COARSE, ())), default=0)
+    before = {name: _COARSE for name in trials if name != _COARSE} if after is None else after
+    ends = {name: max(history[-1]["epoch"] for history in found) for name, found in trials.items()}
+    starts = {name: sum(ends.get(run, 0) for run in _before(name, before)) for name in trials}
     smallest = np.inf
     for name, style in styles_of(trials).items():
         epochs, values = _aligned(trials[name], column)
-        position = epochs + (0 if name == _COARSE else start)
+        position = epochs + starts[name]
         middle, low, high = _mean_and_range(values * (100 if is_accuracy(column) else 1))
         ax.plot(position, middle, **style.line(len(position)))
         if len(values) > 1:
             ax.fill_between(position, low, high, color=style.color, alpha=0.2, lw=0)
         smallest = min(smallest, np.nanmin(low, initial=np.inf))
-    if _COARSE in trials and len(trials) > 1:
+    changes = sorted({*starts.values()} - {0})
+    for start in changes:
         ax.axvline(start, color="0.7", lw=1, zorder=0)
-    label = "Epoch (coarse, then fine)" if _COARSE in trials and len(trials) > 1 else "Epoch"
+    two = _COARSE in trials and len(changes) == 1
+    label = "Epoch (coarse, then fine)" if two else "Epoch"
     ax.set(xlabel=label, ylabel=quantity(column))
     if not is_accuracy(column) and 0 < smallest < np.inf:
         logarithmic(ax)
@@ -95,6 +102,14 @@ def plot_convergence(
     if legend:
         legend_above(ax)
     return ax
+
+
+def _before(name: str, before: Mapping[str, str]) -> Iterator[str]:
+    """Yield the runs before one, the nearest first."""
+    seen = {name}
+    while (name := before.get(name, name)) not in seen:
+        seen.add(name)
+        yield name
 
 
 def _aligned(histories: Sequence[History], column: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -1,57 +1,49 @@
-"""The report of a study: tables, figures, settings, versions, machine, as Markdown and as one page of HTML."""
+"""The report of a study: tables, figures, settings, versions, machine, as Markdown and as one page of HTML.
+
+::
+
+    report.html, report.md
+    tables/table-4.1.md, .csv, .json, ...
+    figures/figure-4.1.png, .svg, ...
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from meganet._disk import json_text, write_file, writing
 from meganet.document import Block, Document, Grid, Heading, Paragraph, Picture
-from meganet.experiments import TABLES, report
-from meganet.experiments.report import TableResult
-from meganet.experiments.study import Study
-from meganet.plotting import FIGURES, Figure, to_png, to_svg
+from meganet.experiments.report import tables
+from meganet.experiments.report.figure import Figure, figure_of, figures
+from meganet.experiments.report.figures import convergence
+from meganet.experiments.report.results import TableResult, case_of, first_trial, results
+from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.study import Study
+from meganet.experiments.setup.fields import as_text
+from meganet.experiments.setup.tables import tables_of
+from meganet.plotting.axes import to_png, to_svg
 
-FIGURES_OF = {"4.1": ("3.1", "4.1", "4.2", "4.3", "4.4"), "4.2": ("2.1", "4.5", "4.6")}
-"""Figures that are drawn from the runs of a table."""
-LINES = ("4.1",)
-"""Figures of lines, which the page shows as SVG; the others are images and surfaces."""
-SEEN = {
-    "2.1": "Mosaic of gray images: a digit two, and channels of every layer of the retrained network that it passes.",
-    "3.1": "Mosaics of blocks of the classifier: random weights, and the same ones when they are smoothed.",
-    "4.1": "Curves of the objective and of the validation accuracy over the epochs: coarse training, then New, "
-    "Transfer and Multigrid.",
-    "4.2": "Mosaic of blocks of the classifier, each an image of the weights of one class and one channel.",
-    "4.3": "Contours and surfaces of the objective around the coarse minimum and around both starts of retraining.",
-    "4.4": "Mosaic of gray images: an eight and a three in the layers of the networks New, Transfer and Multigrid.",
-}
-SEEN |= {"4.5": SEEN["4.3"], "4.6": SEEN["4.4"]}
-"""What is seen in each figure, for those who do not see it."""
+TITLE = "Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun"
+Progress = Callable[[str], None]
 
 
 def write_report(
     study: Study,
-    tables: Iterable[str],
+    names: Iterable[str],
     command: str,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda line: None,
     *,
     landscapes: bool = False,
 ) -> Path:
     """Write tables and figures of a study, and the report that holds them; return the page's path.
 
-    ::
-
-        report.html, report.md
-        tables/table-4.1.md, .csv, .json, ...
-        figures/figure-4.1.png, .svg, ...
-
     Parameters
     ----------
     study : Study
-        With at least one complete trial of each table.
-    tables : iterable of str
-        The report has the figures that are drawn from their runs.
+        Of ``meganet reproduce``, with at least one complete trial of each table.
+    names : iterable of str
+        Of the protocols; the report has the figures that are drawn from their runs.
     command : str
         The command line that made it, for the record.
     progress : callable
@@ -59,65 +51,70 @@ def write_report(
     landscapes : bool
         Draw also the figures that take minutes, as the objective is evaluated again and again.
     """
-    tables = tuple(tables)
+    names = tuple(names)
     # looked at first: nothing is written of results that do not belong together
-    results = study.results(tables)
+    found = results(study, names)
     with writing(study.path, "tables", "figures"):
-        return _write(study, tables, results, command, progress, landscapes)
+        page = Document([Heading(TITLE, 1), Paragraph("Made by:"), Paragraph(command, code=True), Heading("Tables")])
+        for result in found:
+            for line in tables.incomplete(result):
+                progress(f"{result.table.title}: {line}")
+            page.add(Heading(result.table.title, 3), *_table(study.path, result))
+        page.add(Heading("Figures"))
+        for number, title in figures().items():
+            figure = figure_of(number)
+            if figure.protocol in names and (figure.quick or landscapes):
+                case = case_of(study, tables_of(figure.protocol)[0])
+                page.add(Heading(title, 3), *_figure(study.path, case, f"figure-{number}", title, figure, progress))
+        drawn = {figure_of(number).protocol for number in figures()}
+        for result in found:
+            # those of net B that are trained by Newton are not drawn in the thesis either
+            if result.protocol not in drawn and not result.table.thesis:
+                title, case = f"Convergence: {result.table.title}", case_of(study, result.table)
+                name = f"convergence-{result.table.name}"
+                page.add(Heading(title, 3), *_figure(study.path, case, name, title, convergence.FIGURE, progress))
+        page.add(Heading("Settings"))
+        for network in sorted({case_of(study, result.table).setup.model.network for result in found}):
+            page.add(Heading(f"Net {network}", 3), *_settings(study.cases[f"net-{network}"]))
+        write_file(study.path / "report.md", page.to_markdown())
+        return write_file(study.path / "report.html", page.to_html())
 
 
-def _write(
-    study: Study,
-    tables: tuple[str, ...],
-    results: list[TableResult],
-    command: str,
-    progress: Callable[[str], None],
-    landscapes: bool,
-) -> Path:
-    page = Document([Heading("Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun", 1)])
-    page.add(Paragraph("Made by:"), Paragraph(command, code=True))
-    page.add(Heading("Tables"))
-    for result in results:
-        for line in report.incomplete(result):
-            progress(f"{result.title}: {line}")
-        blocks = report.to_document(result)
-        page.add(Heading(result.title, 3), *blocks)
-        base = f"tables/{result.name}"
-        write_file(study.path / f"{base}.md", Document(blocks).to_markdown())
-        write_file(study.path / f"{base}.csv", report.to_csv(result))
-        write_file(study.path / f"{base}.json", json_text(report.to_json(result)))
-    page.add(Heading("Figures"))
-    for number in sorted(number for table in tables for number in FIGURES_OF.get(table, ())):
-        figure = FIGURES[number]
-        if figure.quick or landscapes:
-            page.add(Heading(figure.title, 3), *_figure(study, number, figure, progress))
-    page.add(Heading("Settings"))
-    for network in sorted({TABLES[table].network for table in tables}):
-        settings = dataclasses.asdict(study.folders[network].protocol)
-        where = {"data": study.data.name, "backend": study.folders[network].backend.name}
-        where |= study.folders[network].environment
-        page.add(Heading(f"Net {network}", 3))
-        rows = [(name, str(value)) for name, value in settings.items()]
-        page.add(Grid([("setting", "value"), *rows], caption="Settings of its runs:"))
-        page.add(Grid([("what", "value"), *where.items()], caption="Where its first run was made:"))
-    write_file(study.path / "report.md", page.to_markdown())
-    return write_file(study.path / "report.html", page.to_html())
+def _table(path: Path, result: TableResult) -> list[Block]:
+    """Write a table's files and return what the report says of it."""
+    blocks, base = tables.to_document(result), f"tables/{result.name}"
+    write_file(path / f"{base}.md", Document(blocks).to_markdown())
+    write_file(path / f"{base}.csv", tables.to_csv(result))
+    write_file(path / f"{base}.json", json_text(tables.to_json(result)))
+    return blocks
 
 
-def _figure(study: Study, number: str, figure: Figure, progress: Callable[[str], None]) -> list[Block]:
+def _figure(path: Path, case: Case, name: str, title: str, figure: Figure, progress: Progress) -> list[Block]:
     """Write a figure's files and return what the report says of it."""
-    trial = study.first_trial(figure.networks, trained=figure.trained)
+    trial = first_trial(case, figure.runs, trained=figure.trained)
     if trial is None:
         return [Paragraph("Not drawn: in every trial a run that it shows diverged.")]
-    progress(f"{figure.title} ...")
-    canvas, lines = figure.make(study, trial)
-    base = f"figures/figure-{number}"
+    progress(f"{title} ...")
+    canvas, lines = figure.make(case, trial)
+    base = f"figures/{name}"
     content = to_png(canvas)
-    write_file(study.path / f"{base}.png", content)
-    if number in LINES:
+    write_file(path / f"{base}.png", content)
+    if figure.lines:
         content = to_svg(canvas)
-        write_file(study.path / f"{base}.svg", content)
-    sizes = report.sizes_label(study.folders[figure.networks[0]].protocol)
-    caption = figure.title + (f" ({sizes})" if sizes else "")
-    picture = Picture(f"{base}.png", content, caption, SEEN[number], canvas.get_figwidth())
-    return [picture, *map(Paragraph, lines)]
+        write_file(path / f"{base}.svg", content)
+    sizes = tables.sizes_label(case.setup)
+    caption = title + (f" ({sizes})" if sizes else "")
+    return [
+        Picture(f"{base}.png", content, caption, figure.seen, canvas.get_figwidth()),
+        *map(Paragraph, lines),
+    ]
+
+
+def _settings(case: Case) -> list[Block]:
+    """Return what the runs of a case were made with, and where."""
+    rows = [(name, as_text(value)) for name, value in case.setup.values().items()]
+    where = {"data": case.data.name, "backend": case.own.backend.name, **case.own.environment}
+    return [
+        Grid([("setting", "value"), *rows], caption="Settings of its runs:"),
+        Grid([("what", "value"), *where.items()], caption="Where its first run was made:"),
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 import meganet._dropins as dropins
 from meganet import _validate
 from meganet.backend import Array, Backend, is_finite, random_stream
-from meganet.datasets import ImageSet, scale_images
+from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images
 from meganet.experiments.runs import vec_order
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
@@ -115,6 +115,15 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
         expected = f"widths that images of {image_shape[1]}x{image_shape[2]} have when they are halved again and again"
         _validate.reject("grids", expected, ",".join(map(str, widths)))
     return tuple(known[width] for width in widths)
+
+
+def load_data(setup: Setup, folder: str | None = None, progress: bool = True) -> ImageSet:
+    """Return the data set of a setup; `folder` is where to look first for its files."""
+    if setup.data.dataset == "mnist":
+        return load_mnist(folder, progress=progress)
+    if folder is not None:
+        _validate.reject("data", "no folder, since the embedded digits are used (dataset=digits)", repr(folder))
+    return load_digits()
 
 
 class Trial:

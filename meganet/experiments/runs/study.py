@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from meganet import _validate
-from meganet._disk import entries
+from meganet._disk import entries, refuse
 from meganet._files import user_path
 from meganet._workers import Workers
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
 from meganet.experiments.runs.folder import ResultsFolder
-from meganet.experiments.runs.problems import grid_shapes, network_parts
-from meganet.experiments.runs.record import read_settings, values_of
+from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
+from meganet.experiments.runs.record import read_settings, read_setup, values_of
 from meganet.experiments.runs.trials import Trials, carry_out
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
+from meganet.experiments.setup.tables import stages_of
 
 OWN = "fine"
 Plan = tuple[Setup, Iterable[Stage]]
@@ -133,6 +135,29 @@ class Study:
             if stored is not None and {name: values_of(stored).get(name) for name in wanted} == wanted:
                 return other
         return path
+
+    @classmethod
+    def stored(cls, path: str | Path, data_folder: str | None, backend: Backend) -> Study:
+        """Return what a folder of ``meganet reproduce`` holds, for reading; `data_folder` is where to look for data.
+
+        Raises
+        ------
+        ResultsError
+            If there are no results.
+        """
+        root = user_path("out", path)
+        names = [name for name in entries(root) if re.fullmatch("net-.+", name)]
+        if not names:
+            refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
+        setups = {name: read_setup(root / name) for name in names}
+        for name, setup in setups.items():
+            if name != f"net-{setup.model.network}":
+                got = f"{str(root / name)!r} with those of net {setup.model.network}"
+                refuse(f"results of net {name.removeprefix('net-')}", got)
+        data = load_data(next(iter(setups.values())), data_folder, progress=False)
+        return cls(
+            path, {name: (setup, stages_of(setup.model.network)) for name, setup in setups.items()}, backend, data
+        )
 
     def run(
         self,

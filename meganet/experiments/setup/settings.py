@@ -81,7 +81,7 @@ class _Section:
 class Data(_Section):
     """The images of a trial: three disjoint sets, for validation, for coarse and for fine training."""
 
-    dataset: str = setting("mnist", "digits (5,000), mnist (60,000), ...", "thesis, section 4.1", choices=data_sets)
+    dataset: str = setting("mnist", "The images, see 'meganet data list'", "thesis, section 4.1", choices=data_sets)
     coarse_examples: int = setting(40_000, "Images for coarse training", "thesis, section 4.1")
     fine_examples: int = setting(10_000, "Images for fine training", "thesis, section 4.1", matters=_of_fine_images)
     validation_examples: int = setting(10_000, "Images for validation")
@@ -90,7 +90,7 @@ class Data(_Section):
     )
     training_images: str = setting(
         "linear",
-        "On the finest grid: original, or P R x with this P",
+        "original, or P R x: linear, constant",
         "calibration; both are in thesis, equation (3.3)",
         choices=SEEN,
         matters=_finest,
@@ -105,7 +105,7 @@ class Model(_Section):
     dtype: str = setting("float32", "Numbers are float32 or float64", choices=("float32", "float64"))
     theta_init: str = setting("meganet", "First stencils: he or meganet", "calibration", choices=("he", "meganet"))
     W_std: float = setting(0.1, "Deviation of the first W", "calibration")
-    W_clip: float = setting(0.2, "Largest number of the first W, before smoothing", "Meganet", above=0.0)
+    W_clip: float = setting(0.2, "Largest number of the first W", "Meganet", above=0.0)
     W_smoothing: float = setting(1.0, "Diffusion of the first W, 0 for none", "calibration")
 
 
@@ -113,7 +113,7 @@ class Model(_Section):
 class Levels(_Section):
     """The grids, and how weights go from one to the next."""
 
-    grids: tuple[int, ...] = setting((), "Widths, such as 7,14,28; by default half the data's, and the data's")
+    grids: tuple[int, ...] = setting((), "Widths of images, such as 7,14,28")
     interpolation: str = setting(
         "linear", "The choice of P: linear or constant", choices=INTERPOLATIONS, matters=_transfer
     )
@@ -175,9 +175,7 @@ class Newton(_Section):
 class Readings(_Section):
     """Readings of the original that only the question of the causes changes."""
 
-    validation_images: str = setting(
-        "original", "On the finest grid: original, or P R x", choices=SEEN, matters=_finest
-    )
+    validation_images: str = setting("original", "original, or P R x: linear, constant", choices=SEEN, matters=_finest)
     W_neighbours: str = setting("pixels", "Neighbours in R(W): pixels or vec", choices=NEIGHBOURS)
     W_transfer: str = setting("pixels", "Neighbours for P of W: pixels or vec", choices=NEIGHBOURS, matters=_transfer)
 

@@ -89,6 +89,12 @@ def tables_of(protocol: str) -> tuple[Table, ...]:
     return found
 
 
+def stages_of(network: str) -> tuple[Stage, ...]:
+    """Return the stages of all tables that a network may have, each once."""
+    tables = (table for name in protocols() for table in tables_of(name) if table.network in (None, network))
+    return tuple(dict.fromkeys(stage for table in tables for stage in table.stages()))
+
+
 def setup_for(protocol: str, preset: str, **settings: Any) -> Setup:
     """Return the setup of a protocol in a preset ("small", "thesis"), with its network.
 

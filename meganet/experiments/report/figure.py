@@ -1,0 +1,81 @@
+"""A figure drawn from the stored runs of a case. Each file in `report.figures` holds some, found by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import meganet._dropins as dropins
+from meganet.experiments.runs.case import Case
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+FIGURES = "meganet.experiments.report.figures"
+ROWS = ("new", "transfer", "multigrid")
+"""The rows of the thesis' tables, which are the arms of its figures."""
+OWN_SCALES = "Each image from its smallest value (black) to its largest (white)"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure.
+
+    Attributes
+    ----------
+    protocol : str
+        The protocol from whose runs it is drawn, with which the report shows it.
+    draw : callable
+        ``(case, trial, canvas) -> lines``: draws on a matplotlib figure and returns what it has to say in numbers.
+    size : tuple of float
+        In inches.
+    seen : str
+        What is seen, for those who do not see it.
+    runs : tuple of str
+        Those that must be complete.
+    quick : bool
+        It takes no longer than a second; the others evaluate objectives again and again.
+    trained : bool
+        It shows trained weights, of a trial in which no run diverged.
+    lines : bool
+        It is of lines, which the page shows as SVG; the others are images and surfaces.
+    """
+
+    protocol: str
+    draw: Callable[[Case, int, Any], list[str]]
+    size: tuple[float, float]
+    seen: str
+    runs: tuple[str, ...] = ("coarse", *ROWS)
+    quick: bool = True
+    trained: bool = True
+    lines: bool = False
+
+    def make(self, case: Case, trial: int) -> tuple[Canvas, list[str]]:
+        """Return the figure, drawn from a trial of a case, and its lines of text."""
+        from matplotlib.figure import Figure as Canvas
+
+        canvas = Canvas(figsize=self.size, layout="constrained")
+        # numbers of a run that diverges are large, and then none
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return canvas, self.draw(case, trial, canvas)
+
+
+def figures() -> dict[str, str]:
+    """Return the number of every figure with its title, in their order."""
+    return {number: f"Figure {number}: {line}" for number, line in sorted(dropins.titles(FIGURES).items())}
+
+
+def figure_of(number: str) -> Figure:
+    """Return a figure by its number."""
+    found: Figure = dropins.module_of(FIGURES, number).FIGURES[number]
+    return found
+
+
+def say_scales(ax: Axes) -> None:
+    """Say below a mosaic how its grey levels are meant."""
+    ax.xaxis.set_label_position("bottom")
+    ax.set_xlabel(f"{OWN_SCALES}.")

@@ -1,0 +1,1 @@
+"""Figures: each file here holds some; see `meganet.experiments.report.figure`."""

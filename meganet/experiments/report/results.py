@@ -1,0 +1,235 @@
+"""Tables from stored runs: means over the trials that are complete, beside the thesis' numbers."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from meganet._disk import refuse
+from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.study import Study
+from meganet.experiments.setup.fields import as_text
+from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.stages import chain
+from meganet.experiments.setup.tables import Table, protocols, tables_of
+from meganet.optim import History
+
+DETAILS = ("objective", "loss", "validation_loss")
+"""Columns of the history that are reported beside the accuracies."""
+
+
+class Cell(NamedTuple):
+    """Mean and standard deviation over trials (None for a single one) and the thesis' value, if any, in percent.
+
+    Trials that have diverged by then do not count; `diverged` says how many these are. Without any other the mean is
+    nan.
+    """
+
+    mean: float
+    std: float | None
+    thesis: float | None
+    diverged: int = 0
+
+
+class Diverged(NamedTuple):
+    """A run that diverged: number of the trial from 1, and what `optim.Divergence` says."""
+
+    trial: int
+    run: str
+    epoch: int
+    where: str
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """A table as it came out.
+
+    Attributes
+    ----------
+    protocol : str
+        What it was asked for by: "4.1".
+    table : Table
+    setup : Setup
+    trials : int
+        Those that are complete.
+    cells : dict
+        Row to its cells.
+    details : dict
+        Row to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch.
+    seconds : float
+        Of all training steps that the table is made of, evaluations not; nan if not all are known.
+    diverged : tuple of Diverged
+        Its runs that diverged.
+    lacking : tuple of str
+        Parts of a sentence, one for each trial that has begun and is not complete, with the runs that it lacks.
+    """
+
+    protocol: str
+    table: Table
+    setup: Setup
+    trials: int
+    cells: dict[str, list[Cell]]
+    details: dict[str, dict[str, float]]
+    seconds: float
+    diverged: tuple[Diverged, ...] = ()
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name for files: "table-4.3-steihaug"."""
+        return f"table-{self.table.name}"
+
+    @property
+    def command(self) -> str:
+        """The command that makes it."""
+        preset, changes = self.setup.nearest_preset()
+        if self.table.network is None and self.setup.model.network != "A":
+            changes = {"network": self.setup.model.network, **changes}
+        words = [f"meganet reproduce {self.protocol} --preset {preset} --trials {self.trials}"]
+        words += [f"--seed {self.setup.run.seed}"]
+        return " ".join([*words, *(f"--set {shlex.quote(f'{name}={as_text(v)}')}" for name, v in changes.items())])
+
+
+def case_of(study: Study, table: Table) -> Case:
+    """Return the case of a table in a study of ``meganet reproduce``, with its stages alone.
+
+    Raises
+    ------
+    ResultsError
+        If the study holds nothing of its network.
+    """
+    name = next((n for n in study.cases if table.network is None or n == f"net-{table.network}"), None)
+    if name is None:
+        refuse(f"a folder with results of net {table.network}", repr(str(study.path)))
+    return study.part(name, table.stages())
+
+
+def complete(study: Study) -> tuple[str, ...]:
+    """Return the names of the protocols of which every table has a trial that is complete."""
+    return tuple(name for name in protocols() if all(_has_trial(study, table) for table in tables_of(name)))
+
+
+def _has_trial(study: Study, table: Table) -> bool:
+    if table.network is not None and f"net-{table.network}" not in study.cases:
+        return False
+    return next(case_of(study, table).complete(), None) is not None
+
+
+def results(study: Study, names: Iterable[str]) -> list[TableResult]:
+    """Return tables from what is stored, over the trials that are complete; they name those that are not.
+
+    Parameters
+    ----------
+    study : Study
+        Of ``meganet reproduce``.
+    names : iterable of str
+        Of the protocols.
+
+    Raises
+    ------
+    ResultsError
+        If there is no trial that is complete.
+    """
+    return [result_of(case_of(study, table), table, name) for name in names for table in tables_of(name)]
+
+
+def result_of(case: Case, table: Table, protocol: str) -> TableResult:
+    """Return one table from its case."""
+    runs: dict[str, list[History]] = defaultdict(list)
+    seconds: dict[str, list[list[float]]] = defaultdict(list)
+    diverged, lacking = [], []
+    for trial in range(case.setup.run.trials):
+        ends = case.ends(trial)
+        if len(ends) < len(case.stages):
+            lacking.append(_lack(trial, case))
+            continue
+        for name, state in ends.items():
+            runs[name].append(state.history)
+            seconds[name].append(state.seconds)
+            if state.divergence is not None:
+                diverged.append(Diverged(trial + 1, name, *state.divergence))
+    if not runs:
+        refuse_incomplete(case, protocol)
+    cells, details = {}, {}
+    for row, stages in table.rows.items():
+        thesis = table.thesis.get(row, (None,) * len(table.columns))
+        cells[row] = [
+            _cell([100 * history[column.epoch][column.quantity] for history in runs[stages[column.stage].name]], value)
+            for column, value in zip(table.columns, thesis, strict=True)
+        ]
+        last = stages[-1].name
+        spent = [s for trial in seconds[last] for s in trial if math.isfinite(s)]
+        details[row] = {name: _mean([history[-1][name] for history in runs[last]]) for name in DETAILS}
+        details[row]["seconds"] = float(np.median(spent)) if spent else float("nan")
+    total = float(sum(sum(trial) for of_run in seconds.values() for trial in of_run))
+    trials = len(runs[case.stages[0].name])
+    return TableResult(protocol, table, case.setup, trials, cells, details, total, tuple(diverged), tuple(lacking))
+
+
+def refuse_incomplete(case: Case, protocol: str) -> NoReturn:
+    """Raise `ResultsError` about a table without a complete trial."""
+    refuse(
+        f"a folder with a complete trial of table {protocol}", f"{str(case.own.path.parent)!r}, where {lacking(case)}"
+    )
+
+
+def lacking(case: Case) -> str:
+    """Return in words which runs the trials of a case lack."""
+    return "; ".join(_lack(trial, case) for trial in range(case.setup.run.trials) if case.missing(trial))
+
+
+def lacking_in(study: Study) -> str:
+    """Return in words which runs the trials of a study lack, for the first table of each network."""
+    known = (tables_of(name)[0] for name in protocols())
+    firsts = {table.network: table for table in reversed([t for t in known if f"net-{t.network}" in study.cases])}
+    texts = [f"for table {table.name} {lacking(case_of(study, table))}" for table in firsts.values()]
+    return "; ".join(sorted(texts))
+
+
+def _lack(trial: int, case: Case) -> str:
+    return f"trial {trial + 1} lacks {', '.join(case.missing(trial))}"
+
+
+def first_trial(case: Case, runs: Sequence[str], *, trained: bool = True) -> int | None:
+    """Return the first trial in which some runs are complete.
+
+    With `trained`, for what shows their weights, one in which none of them diverged; None if all did.
+
+    Raises
+    ------
+    ResultsError
+        If there is no complete one.
+    """
+    found = False
+    for trial in range(case.setup.run.trials):
+        if all(run in case.ends(trial, chain(case.stages, run)) for run in runs):
+            found = True
+            if not (trained and has_diverged(case, runs, trial)):
+                return trial
+    if not found:
+        refuse("a folder with a trial that is complete", repr(str(case.own.path.parent)))
+    return None
+
+
+def has_diverged(case: Case, runs: Sequence[str], trial: int) -> bool:
+    """Whether some run of a trial diverged."""
+    states = [case.folders[run].load(trial, run, weights=False) for run in runs]
+    return any(state is not None and state.divergence is not None for state in states)
+
+
+def _cell(values: Sequence[float], thesis: float | None) -> Cell:
+    known = [value for value in values if math.isfinite(value)]
+    std = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return Cell(_mean(values), std, thesis, len(values) - len(known))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are finite; nan if there are none."""
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
