@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import joblib
 
 from meganet import _validate
-from meganet.backend.threads import limit_for_good
 from meganet._workers.processes import WorkersError
+from meganet.backend.threads import limit_for_good
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from meganet.backend.threads import thread_count
 from meganet._workers import Workers
 from meganet.backend import Array, Backend, use_backend
-from meganet.objective.landscape import EXAMPLES, POINTS
+from meganet.backend.threads import thread_count
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.problems import Level, Trial
 from meganet.experiments.runs.remaining import roughly
@@ -26,7 +25,8 @@ from meganet.experiments.runs.tracked import Tracked
 from meganet.experiments.runs.training import EXAMPLES_AT_ONCE, sgd_settings
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
-from meganet.objective import Objective
+from meganet.objective import Objective, StackedObjective
+from meganet.objective.landscape import EXAMPLES, POINTS
 from meganet.optim import Run, sgd_together
 
 STEPS = 3

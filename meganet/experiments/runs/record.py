@@ -18,6 +18,7 @@ from meganet import _validate
 from meganet._disk import entries, json_text, read_file, refuse
 from meganet._files import user_path
 from meganet._version import __version__
+from meganet.backend.threads import thread_count
 from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
 
 SETTINGS = "settings.json"

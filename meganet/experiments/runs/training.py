@@ -16,7 +16,7 @@ from meganet.experiments.runs.folder import ResultsFolder
 from meganet.experiments.runs.problems import Level, Trial
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
-from meganet.objective import observer
+from meganet.objective import StackedObjective, observer
 from meganet.optim import (
     Control,
     Divergence,

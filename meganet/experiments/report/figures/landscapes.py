@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend import random_stream
-from meganet.objective.landscape import landscape
 from meganet.experiments.report.figure import Figure
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.setup.stages import chain
+from meganet.objective.landscape import landscape
 from meganet.plotting.axes import PAGE
 from meganet.plotting.landscape import plot_landscapes
 from meganet.plotting.styles import STYLES
