@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 
 def titles(package: str) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _is_line(text: Any) -> bool:
     return isinstance(text, str) and text.isprintable() and bool(text.strip())
 
 
-def _refuse(path: Path, expected: str, got: str) -> None:
+def _refuse(path: Path, expected: str, got: str) -> NoReturn:
     # the numerical libraries take their time, and as a rule nothing is wrong
     from meganet._validate import reject_file
 

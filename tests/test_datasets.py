@@ -20,7 +20,6 @@ from meganet.datasets import (
     MNIST,
     DataNotFoundError,
     circle,
-    colour,
     load_cdr,
     load_cifar10,
     load_cifar100,
@@ -34,7 +33,7 @@ from meganet.datasets import (
     split,
     swiss_roll,
 )
-from meganet.datasets import mnist as mnist_module
+from meganet.datasets.sets import cifar10, fashion_mnist, mnist
 
 
 def idx(array, kind=8):
@@ -107,10 +106,10 @@ def test_missing_file_and_folder(tmp_path, monkeypatch):
         read_idx(tmp_path / "none", 3)
     with pytest.raises(InputError, match="data: expected an existing folder, got '/nowhere'"):
         load_mnist("/nowhere")
-    assert mnist_module.MNIST.find(tmp_path) is None
+    assert MNIST.find(tmp_path) is None
     monkeypatch.setenv("MEGANET_DATA", "/nowhere")
     with pytest.raises(InputError, match="MEGANET_DATA: expected an existing folder, got '/nowhere'"):
-        mnist_module.MNIST.find()
+        MNIST.find()
 
 
 def test_some_files_missing_and_the_order_of_the_folders(folder, tmp_path_factory, monkeypatch):
@@ -118,23 +117,22 @@ def test_some_files_missing_and_the_order_of_the_folders(folder, tmp_path_factor
     for path in folder.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     monkeypatch.setenv("MEGANET_DATA", str(other))
-    assert mnist_module.MNIST.find(folder)["train-labels-idx1-ubyte"].parent == folder
+    assert MNIST.find(folder)["train-labels-idx1-ubyte"].parent == folder
     (folder / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(InputError, match="data: expected all four MNIST files in .*got no train-labels-idx1-ubyte"):
-        mnist_module.MNIST.find(folder)
-    assert mnist_module.MNIST.find()["train-labels-idx1-ubyte"].parent == other
+        MNIST.find(folder)
+    assert MNIST.find()["train-labels-idx1-ubyte"].parent == other
 
 
 def test_verify(folder, monkeypatch):
     with pytest.raises(InputError, match="expected content with SHA-256 ba89"):
-        mnist_module.MNIST.verify(mnist_module.MNIST.find(folder))
+        MNIST.verify(MNIST.find(folder))
     digests = {}
-    for name, path in mnist_module.MNIST.find(folder).items():
+    for name, path in MNIST.find(folder).items():
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         digests[name] = "sha256:" + hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(mnist_module, "MNIST", replace(MNIST, files=digests))
-    mnist_module.MNIST.verify(mnist_module.MNIST.find(folder))
+    replace(MNIST, files=digests).verify(MNIST.find(folder))
 
 
 class FakePooch:
@@ -168,16 +166,17 @@ def test_fetch_tries_the_mirrors_checks_the_content_and_stores_it(tmp_path, monk
         (served / f"{name}.gz").write_bytes(gzip.compress(content))
     fake = FakePooch(served, broken=MNIST.mirrors[:1])
     monkeypatch.setitem(sys.modules, "pooch", fake)
-    monkeypatch.setattr(mnist_module, "MNIST", replace(MNIST, files=digests))
+    collection = replace(MNIST, files=digests)
+    monkeypatch.setattr(mnist, "SET", replace(mnist.SET, collection=collection))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert len(load_mnist(progress=False)) == 4
-    assert len(fake.asked) == 8 and mnist_module.MNIST.find() is not None
+    assert len(fake.asked) == 8 and collection.find() is not None
     fake.asked.clear()
     assert len(load_mnist()) == 4 and not fake.asked
     (cache_folder() / "mnist" / next(iter(MNIST.files))).unlink()
     (served / f"{next(iter(MNIST.files))}.gz").write_bytes(gzip.compress(b"something else"))
     with pytest.raises(DataNotFoundError, match="got no download"):
-        mnist_module.MNIST.fetch(progress=False)
+        collection.fetch(progress=False)
     assert not (cache_folder() / "mnist" / next(iter(MNIST.files))).exists()
 
 
@@ -395,7 +394,7 @@ class TestColour:
             load_cifar10(progress=False)
         digest = "md5:" + hashlib.md5(path.read_bytes()).hexdigest()
         right = replace(CIFAR10, files={path.name: digest})
-        monkeypatch.setattr(colour, "CIFAR10", right)
+        monkeypatch.setattr(cifar10, "SET", replace(cifar10.SET, collection=right))
         assert load_cifar10(progress=False).labels.tolist() == [3] * 5
         right.verify(right.find())
         assert [p.name for p in (cache_folder() / "cifar-10").iterdir()] == [path.name]
@@ -409,7 +408,9 @@ def test_fashion_mnist_is_told_from_mnist(folder, monkeypatch):
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         files[name] = "md5:" + hashlib.md5(content).hexdigest()
-    monkeypatch.setattr(mnist_module, "FASHION_MNIST", replace(FASHION_MNIST, files=files))
+    monkeypatch.setattr(
+        fashion_mnist, "SET", replace(fashion_mnist.SET, collection=replace(FASHION_MNIST, files=files))
+    )
     data = load_fashion_mnist(folder, train=False)
     assert data.name == "Fashion-MNIST" and len(data) == 7
 

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from meganet._validate import InputError
-from meganet.datasets import DataNotFoundError, load_cifar10, load_fashion_mnist, load_mnist, load_stl10
-from meganet.datasets.mnist import FASHION_MNIST, MNIST
+from meganet.datasets import (
+    FASHION_MNIST,
+    MNIST,
+    DataNotFoundError,
+    load_cifar10,
+    load_fashion_mnist,
+    load_mnist,
+    load_stl10,
+)
 
 
 def idx(array):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from meganet._text import Screen
 from meganet._validate import InputError, UserError, reject
 from meganet.cli import options
 from meganet.cli.arguments import USUAL_DATA
-from meganet.datasets.catalogue import CATALOGUE, DataSet
+from meganet.datasets import CATALOGUE, DataSet
 from meganet.datasets.collection import named_folders
 
 
@@ -44,8 +44,13 @@ def listing(names: Iterable[str], folder: str | None) -> str:
     for name in names:
         data = CATALOGUE[name]
         where = _where(data, folder) if not problem else "unknown"
-        rows.append((name, data.examples, "x".join(map(str, data.shape)), data.classes, where))
+        classes = () if data.classes is None else (data.classes,)
+        rows.append((name, _count(data.examples), "x".join(map(str, data.shape)), _count(classes), where))
     return f"{problem}{Screen().table(rows)}\n\n'meganet data fetch NAME' gets what is not here."
+
+
+def _count(numbers: Sequence[int]) -> str:
+    return " + ".join(f"{number:,}" for number in numbers) or "any number"
 
 
 def _where(data: DataSet, folder: str | None) -> str:

@@ -14,7 +14,7 @@ from meganet.backend import available_backends, get_backend
 from meganet.backend.threads import thread_count
 from meganet.cli.data import listing
 from meganet.cli.parser import Rows, columns
-from meganet.datasets.catalogue import CATALOGUE
+from meganet.datasets import CATALOGUE
 
 PACKAGES = {
     "numpy": "",

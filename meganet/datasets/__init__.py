@@ -1,15 +1,25 @@
-"""Data sets: found, fetched, verified, read, and prepared for training."""
+"""Data sets: known by name, found, fetched, verified, read, and prepared for training."""
 
+from meganet.datasets.catalogue import CATALOGUE, load
+from meganet.datasets.cdr import load_cdr
 from meganet.datasets.collection import Collection, DataNotFoundError
-from meganet.datasets.colour import CIFAR10, CIFAR100, STL10, load_cifar10, load_cifar100, load_stl10
-from meganet.datasets.digits import load_digits
+from meganet.datasets.data_set import DataSet, Points, Published
 from meganet.datasets.idx import read_idx
 from meganet.datasets.images import ImageSet
-from meganet.datasets.mnist import FASHION_MNIST, MNIST, load_fashion_mnist, load_mnist
 from meganet.datasets.prepare import scale_images, split
-from meganet.datasets.synthetic import Samples, circle, load_cdr, peaks, swiss_roll
+from meganet.datasets.samples import Samples
+from meganet.datasets.sets.cifar10 import CIFAR10, load_cifar10
+from meganet.datasets.sets.cifar100 import CIFAR100, load_cifar100
+from meganet.datasets.sets.circle import circle
+from meganet.datasets.sets.digits import load_digits
+from meganet.datasets.sets.fashion_mnist import FASHION_MNIST, load_fashion_mnist
+from meganet.datasets.sets.mnist import MNIST, load_mnist
+from meganet.datasets.sets.peaks import peaks
+from meganet.datasets.sets.stl10 import STL10, load_stl10
+from meganet.datasets.sets.swiss_roll import swiss_roll
 
 __all__ = [
+    "CATALOGUE",
     "CIFAR10",
     "CIFAR100",
     "FASHION_MNIST",
@@ -17,9 +27,13 @@ __all__ = [
     "STL10",
     "Collection",
     "DataNotFoundError",
+    "DataSet",
     "ImageSet",
+    "Points",
+    "Published",
     "Samples",
     "circle",
+    "load",
     "load_cdr",
     "load_cifar10",
     "load_cifar100",

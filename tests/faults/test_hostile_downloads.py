@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from meganet._files import cache_folder
-from meganet.datasets import CIFAR10, MNIST, DataNotFoundError, load_mnist, mnist
+from meganet.datasets import CIFAR10, MNIST, DataNotFoundError, load_mnist
 from meganet.datasets.download import Patience
+from meganet.datasets.sets import mnist
 
 pytest.importorskip("pooch", reason="needs the extra data")
 pytest.importorskip("requests")  # beforehand, since importing it takes longer than some waits below
@@ -139,7 +140,7 @@ def collection(address, tmp_path, monkeypatch):
         addresses = tuple(f"{address}{mirror}/" for mirror in mirrors)
         found = replace(MNIST, files=files, mirrors=addresses, largest=10**5)
         found = replace(found, **changes)
-        monkeypatch.setattr(mnist, "MNIST", found)
+        monkeypatch.setattr(mnist, "SET", replace(mnist.SET, collection=found))
         return found
 
     return at

