@@ -295,6 +295,35 @@ def test_data_fetch(mnist, capsys):
     assert "did you mean 'mnist'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fetch --data FOLDER mnist circle",
+        "--data FOLDER fetch mnist circle",
+        "fetch mnist --data FOLDER circle",
+        "fetch mnist --data=FOLDER -- circle",
+    ],
+)
+def test_names_stand_on_both_sides_of_options(mnist, capsys, line):
+    assert cli.main(["data", *line.replace("FOLDER", str(mnist)).split()]) == 0
+    assert capsys.readouterr().out == f"MNIST: {mnist}, but other files of these names\nCircle: built in\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data fetch mnist --data", "--data: expected one argument"),
+        ("data fetch mnist circle --data", "--data: expected one argument"),
+        ("data fetch --data . mnist cirle", "got 'cirle'; did you mean 'circle'?"),
+        ("data --data .", "the following arguments are required: action"),
+    ],
+)
+def test_options_without_a_value_and_names_behind_them(capsys, line, message):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(line.split())
+    assert message in capsys.readouterr().err
+
+
 def test_data_verify(mnist, capsys):
     assert cli.main(["data", "verify", "digits"]) == 0
     assert "ok" in capsys.readouterr().out

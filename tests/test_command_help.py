@@ -151,6 +151,8 @@ def completed(folder, line):
         ("meganet report --backend ", ["cupy", "numpy"]),
         ("meganet report --results ", ["meganet-results/here"]),
         ("meganet reproduce --trails 3 4.1 --pre", ["--preset "]),
+        ("meganet reproduce 4.1 --set dataset=ci", ["dataset=cifar-10", "dataset=cifar-100"]),
+        ("meganet data fetch --data . mni", ["mnist "]),
     ],
 )
 def test_the_shell_completes(line, expected, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shutil
 import textwrap
@@ -58,6 +59,28 @@ class Parser(argparse.ArgumentParser):
                 name = word.partition("=")[0]
                 if name not in known and (word.startswith("--") or word[:2] not in known):
                     self._one_of("option", name, [option for option in known if option.startswith("--")])
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse words; names may stand on both sides of an option, while argparse takes a list of them in one piece."""
+        return super().parse_known_args(args if args is None or self.commands else self._sorted(args), namespace)
+
+    def _sorted(self, words: Sequence[str]) -> list[str]:
+        """Return the options and then the names among words, each in their order."""
+        options: list[str] = []
+        names: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            action = self._option_string_actions.get(word)
+            takes_value = action is not None and action.nargs is None
+            value = [*itertools.islice(rest, takes_value)]
+            if word == "--" or len(value) < takes_value:
+                # nothing is an option behind it, or its value is missing
+                names += [word, *rest]
+            elif word.startswith("-"):
+                options += [word, *value]
+            else:
+                names.append(word)
+        return options + names
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of the choices, as everything else is refused; argparse asks here."""
