@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from meganet._version import __version__
+from meganet._workers.remaining import duration
 from meganet.document import Block, Document, Grid, Note, Paragraph
 from meganet.experiments.report.results import Cell, Diverged, TableResult
-from meganet.experiments.runs.remaining import duration
 from meganet.experiments.setup.fields import as_text, different
 from meganet.experiments.setup.settings import PRESETS, Setup
 from meganet.optim import Divergence

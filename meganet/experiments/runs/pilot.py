@@ -16,11 +16,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from meganet._workers import Workers
+from meganet._workers.remaining import roughly
 from meganet.backend import Array, Backend, use_backend
 from meganet.backend.threads import thread_count
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.problems import Level, Trial
-from meganet.experiments.runs.remaining import roughly
 from meganet.experiments.runs.tracked import Tracked
 from meganet.experiments.runs.training import EXAMPLES_AT_ONCE, sgd_settings
 from meganet.experiments.setup.settings import Setup
@@ -66,9 +66,10 @@ class Pilot:
     def measured(self, runs: Sequence[Tracked]) -> dict[Hashable, float]:
         """Return the seconds of an epoch of each run, by its kind, with what its start takes spread over all epochs."""
         with self._as_in_a_worker():
-            return {run.kind: self.together * self._epoch(run.case, run.stage) for run in runs}
+            kinds = {run.kind: run for run in runs}
+            return {kind: self.together * self._epoch(run.case, run.stage) for kind, run in kinds.items()}
 
-    def estimate(self, seconds: float | None, runs: int) -> str:
+    def estimate(self, seconds: float, runs: int) -> str:
         """Return a sentence about how long some runs take, and the landscapes after them."""
         several, threads = "s" if runs > 1 else "", self.workers.threads if not self.workers.local else thread_count()
         each = f"{threads} thread{'s' if threads > 1 else ''}"
@@ -82,8 +83,7 @@ class Pilot:
         with self._as_in_a_worker():
             drawing = sum(map(self._landscapes_of, self.landscapes))
         after = f", then {roughly(drawing)} for the landscapes" if self.landscapes else ""
-        time_of_runs = "an unknown time" if seconds is None else roughly(seconds)
-        return f"About {time_of_runs} for {runs} run{several}{where}{after} (measured on a few steps)"
+        return f"About {roughly(seconds)} for {runs} run{several}{where}{after} (measured on a few steps)"
 
     def _as_in_a_worker(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.workers.local else threadpool_limits(self.workers.threads)

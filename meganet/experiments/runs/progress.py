@@ -11,11 +11,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
-import numpy as np
 from tqdm import tqdm
 
+from meganet._workers.remaining import Part, Remaining, duration
 from meganet.experiments.runs.pilot import Pilot
-from meganet.experiments.runs.remaining import Remaining, duration
 from meganet.experiments.runs.tracked import Tracked, differences, found
 
 SECONDS, ROWS = 0.5, 20
@@ -49,17 +48,15 @@ class Progress:
     ) -> None:
         self.runs, self.report = runs, report
         self._settings = differences(runs)
-        self._pilot = pilot
         self._done = [run.epochs for run in runs]
-        self.remaining = Remaining([run.part() for run in runs], self._done, side_by_side)
-        self._take_timings()
+        self.remaining: Remaining | None = None
         if pilot is not None:
             known = found(runs, self._done)
             if known is not None:
                 report(known)
             left = [run for run, epochs in zip(runs, self._done, strict=True) if epochs < run.length]
-            unknown = {run.kind: run for run in left if run.kind not in self.remaining.known}
-            self.remaining.known |= pilot.measured(list(unknown.values()))
+            parts = [Part(run.chain, run.kind, run.length) for run in runs]
+            self.remaining = Remaining(parts, self._done, pilot.measured(left), side_by_side)
             if left:
                 report(pilot.estimate(self.remaining.seconds(), len(left)))
         # of a terminal that does not know its size tqdm would think that it has no line for the bar
@@ -110,38 +107,21 @@ class Progress:
             # the folder is being moved or deleted; whoever writes there reports it
             return
         self._done = done
-        self.remaining.see(done, time.monotonic())
-        self._take_timings()
+        if self.remaining is not None:
+            self.remaining.see(done, time.monotonic())
         for line in ended:
             with self._beside_the_bar():
-                self.report(line if self._pilot is None else f"{line}; {self._times()}")
-        if not self._bar.disable:
+                self.report(line if self.remaining is None else f"{line}; {self._times(self.remaining)}")
+        if self.remaining is not None and not self._bar.disable:
             complete = sum(n >= run.length for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)
-            self._bar.set_description_str(f"{self._times()}, {complete} of {len(done)} runs")
-
-    def _take_timings(self) -> None:
-        """Let the runs' own timings count until their kind has been measured."""
-        unmeasured = self.remaining.unmeasured()
-        for run, epochs in zip(self.runs, self._done, strict=True):
-            if epochs and run.kind in unmeasured:
-                seconds = run.folder.seconds(run.trial).get(run.stage.name, [])
-                if seconds:
-                    training, evaluation = run.work_of_epoch()
-                    together = 1 if self._pilot is None else self._pilot.together
-                    pace = together * float(np.mean(seconds)) * (1 + evaluation / training)
-                    self.remaining.known[run.kind] = pace
-                    unmeasured.remove(run.kind)
+            self._bar.set_description_str(f"{self._times(self.remaining)}, {complete} of {len(done)} runs")
 
     def _beside_the_bar(self) -> AbstractContextManager[None]:
         return nullcontext() if self._bar.disable else tqdm.external_write_mode(file=sys.stdout)
 
-    def _times(self) -> str:
-        return f"{duration(time.monotonic() - self._start)} elapsed, {self._left()}"
-
-    def _left(self) -> str:
-        seconds = self.remaining.seconds()
-        return "time left unknown" if seconds is None else f"{duration(seconds)} left"
+    def _times(self, remaining: Remaining) -> str:
+        return f"{duration(time.monotonic() - self._start)} elapsed, {duration(remaining.seconds())} left"
 
     def __enter__(self) -> Progress:
         self._thread.start()

@@ -7,18 +7,12 @@ from typing import NamedTuple
 
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.folder import ResultsFolder
-from meganet.experiments.runs.problems import grid_shapes
-from meganet.experiments.runs.remaining import Part
 from meganet.experiments.setup.fields import as_text
-from meganet.experiments.setup.stages import SGD, Stage
+from meganet.experiments.setup.stages import Stage
 from meganet.optim import Divergence
 
-EVALUATION = 0.3
-"""Forward pass over an example, in units of a training step on it."""
 NAMED = 2
 """Runs in the middle of which a continued command says where they stand."""
-CLASSIFIER = 0.02
-"""A product with the classifier's features of an example and back, in the same unit."""
 
 
 class Tracked(NamedTuple):
@@ -54,27 +48,6 @@ class Tracked(NamedTuple):
         setup, stage = self.case.setup, self.stage
         size = setup.model.network, stage.grid, stage.examples(setup)
         return (*size, stage.method, stage.classifier_only, setup.newton.newton_products if stage.by_newton else 0)
-
-    def part(self) -> Part:
-        """Return what the time that it takes is estimated from."""
-        return Part(self.chain, self.kind, self.length, sum(self.work_of_epoch()))
-
-    def work_of_epoch(self) -> tuple[float, float]:
-        """Estimate the work of an epoch, of training and of the evaluation after it, in steps on a finest example.
-
-        It counts until the first epochs of the kind have been measured.
-        """
-        setup, stage = self.case.setup, self.stage
-        examples = stage.examples(setup)
-        seen = examples + setup.data.validation_examples
-        shapes = grid_shapes(setup, self.case.data.images.shape[1:])
-        pixels = shapes[stage.grid][1] * shapes[stage.grid][2] / (shapes[-1][1] * shapes[-1][2])
-        if stage.method == SGD:
-            return pixels * examples, pixels * EVALUATION * seen
-        passes = 1.0 + 2 * setup.newton.newton_products
-        if stage.classifier_only:
-            return CLASSIFIER * passes * examples, CLASSIFIER * seen
-        return passes * examples, pixels * EVALUATION * seen
 
     def summary(self, settings: str = "") -> str | None:
         """Return the line of text about a run that has ended, with its own `settings`; None before the end."""
