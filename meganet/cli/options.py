@@ -100,7 +100,7 @@ def study(given: argparse.Namespace, backend: Backend, network: str | None = Non
     # what cannot be looked into is told first
     entries(path)
     there = stored.networks(path)
-    if not there or network not in (None, *there):
+    if not there or (network is not None and network not in there):
         _refuse_results(given, path, network)
     return Study.stored(path, folder_of_data(given), backend)
 
@@ -112,7 +112,7 @@ def _refuse_results(given: argparse.Namespace, path: Path, network: str | None) 
     wanted = () if network is None else (network,)
     others = [str(other) for other in stored.folders(path) if {*wanted} <= set(stored.networks(other))]
     listed = ", ".join(map(repr, others[:FEW])) + (f" and {len(others) - FEW} more" if others[FEW:] else "")
-    words = ["meganet", "reproduce", next(n for n in protocols() if tables_of(n)[0].network in (network or "A"))]
+    words = ["meganet", "reproduce", next(n for n in protocols() if tables_of(n)[0].network == (network or "A"))]
     if given.results != given.parser.get_default("results"):
         words += ["--out", given.results]
     advice = (f"stored here: {listed}; or " if others else "") + f"make one with {shlex.join(words)!r}"

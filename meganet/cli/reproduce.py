@@ -12,13 +12,15 @@ from meganet.experiments import Study, setup_for, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import results
+from meganet.experiments.runs.study import Plan
 from meganet.experiments.setup.tables import protocols
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check everything that a user may have got wrong; what runs afterwards is ours."""
     names = tuple(n for n in protocols() if tables_of(n)[0].thesis) if given.table == ALL else (given.table,)
-    plans, titles = {}, {}
+    plans: dict[str, Plan] = {}
+    titles: dict[str, list[str]] = {}
     for name in names:
         network = tables_of(name)[0].network
         fixed = {} if network is None else {"network": network}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from meganet.experiments.setup.stages import COARSEST, COPY, GALERKIN, MEGANET, SAME, SGD, STEIHAUG, Stage
 from meganet.experiments.setup.tables import Column, Table
 
@@ -14,7 +16,7 @@ TITLES = {
 ORDER = 0
 
 COARSE = Stage("coarse", COARSEST, epochs="coarse_epochs", images="coarse")
-STARTS = {
+STARTS: dict[str, dict[str, Any]] = {
     "new": {},
     "transfer": {"start": COPY, "after": "coarse"},
     "multigrid": {"start": GALERKIN, "after": "coarse"},

@@ -176,7 +176,8 @@ class Study:
         landscapes : bool
             The time that is announced includes that of the figures of landscapes.
         """
-        first, rest = [], {}
+        first: list[Case] = []
+        rest: dict[Path, Case] = {}
         for case in self.cases.values():
             for stage in case.stages:
                 folder = case.folders[stage.name]

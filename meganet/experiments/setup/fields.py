@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,12 +65,13 @@ class Setting:
             return _widths(name, value)
         if isinstance(default, int):
             number: float = _validate.integer(name, value, minimum=1 if self.minimum is None else int(self.minimum))
-            largest, kind = LARGEST_NUMBER if self.largest is None else self.largest, "an integer of "
+            largest = LARGEST_NUMBER if self.largest is None else self.largest
         else:
             minimum = 0.0 if self.minimum is None and self.above is None else self.minimum
             number = _validate.real(name, value, above=self.above, minimum=minimum)
-            largest, kind = self.largest, ""
-        if largest is not None and number > largest:
+            largest = math.inf if self.largest is None else self.largest
+        if number > largest:
+            kind = "an integer of " if isinstance(default, int) else ""
             _validate.reject(name, f"{kind}at most {largest:.15g}", str(number))
         return number
 

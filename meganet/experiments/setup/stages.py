@@ -128,10 +128,10 @@ def _through(stage: Stage, known: Mapping[str, Stage]) -> list[Stage]:
     if (before.grid == stage.grid) != (stage.start == SAME):
         _validate.reject("start", "'same' on the same grid, 'copy' or 'galerkin' to another", f"{stage.name!r}")
     step = 1 if before.grid < stage.grid else -1
-    result = []
+    result: list[Stage] = []
     for grid in range(before.grid + step, stage.grid, step):
         name = f"{stage.name}-grid-{grid + 1}"
-        made = {"method": before.method, "epochs": before.epochs, "images": before.images}
+        made: dict[str, Any] = {"method": before.method, "epochs": before.epochs, "images": before.images}
         result.append(Stage(name, grid, stage.start, result[-1].name if result else before.name, **made))
     return [*result, dataclasses.replace(stage, after=result[-1].name) if result else stage]
 
