@@ -172,8 +172,9 @@ class Published(DataSet):
     @property
     def effort(self) -> str:
         """What fetching takes."""
-        amount = self.size / 10**6
-        return f"{amount:,.0f} MB to fetch" if amount < 1000 else f"{amount / 1000:.1f} GB to fetch"
+        if self.size < 10**6:
+            return f"{self.size / 10**3:.0f} kB to fetch"
+        return f"{self.size / 10**6:.0f} MB to fetch" if self.size < 10**9 else f"{self.size / 10**9:.1f} GB to fetch"
 
     def where(self, folder: str | Path | None = None) -> str | None:
         """Return the folder, or None; of large files damage is not looked for."""
