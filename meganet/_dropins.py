@@ -44,8 +44,8 @@ def titles(package: str) -> dict[str, str]:
     Examples
     --------
     >>> from meganet._dropins import titles
-    >>> titles("meganet.checks")
-    {}
+    >>> titles("meganet.datasets.sets")["mnist"]
+    '70,000 handwritten digits'
     """
     return {name: title for name, (title, _) in _registered(_folders(package)).items()}
 
@@ -57,6 +57,12 @@ def module_of(package: str, name: str) -> ModuleType:
     ------
     InputError
         If no file registers it; the message lists the names, and says which may be meant.
+
+    Examples
+    --------
+    >>> from meganet._dropins import module_of
+    >>> module_of("meganet.datasets.sets", "mnist").SET.shape
+    (1, 28, 28)
     """
     from meganet._validate import choice
 

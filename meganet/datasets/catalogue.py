@@ -49,7 +49,14 @@ CATALOGUE = Catalogue()
 
 
 def image_sets() -> tuple[str, ...]:
-    """Return the names of the data sets that hold images."""
+    """Return the names of the data sets that hold images.
+
+    Examples
+    --------
+    >>> from meganet.datasets.catalogue import image_sets
+    >>> image_sets()[:3]
+    ('digits', 'mnist', 'fashion-mnist')
+    """
     return tuple(name for name, data in CATALOGUE.items() if data.of_images)
 
 
@@ -98,7 +105,7 @@ def load(name: str, folder: str | Path | None = None, *, train: bool = True, pro
     ...     data = datasets.load("mnist", folder)
     >>> data.name, data.images.shape, data.labels.shape
     ('MNIST', (2, 1, 28, 28), (2,))
-    >>> datasets.load("minst")
+    >>> datasets.load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     meganet._validate.InputError: name: expected one of 'cifar-10', ..., got 'minst'; did you mean 'mnist'?

@@ -32,6 +32,20 @@ def load_cdr(path: str | Path) -> Samples:
     ------
     InputError
         If there is no such file, or not with matrices Y and C of one column for each example.
+
+    Examples
+    --------
+    A file of ten examples in the form of the one that was published.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from scipy.io import savemat
+    >>> from meganet.datasets import load_cdr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     savemat(f"{folder}/CDR_Data.mat", {"Y": np.ones((55, 10)), "C": np.ones((72, 10))})
+    ...     samples = load_cdr(f"{folder}/CDR_Data.mat")
+    >>> samples.features.shape, samples.targets.shape
+    ((10, 55), (10, 72))
     """
     path = _validate.path("path", path)
     if not os.path.isfile(path):

@@ -26,11 +26,25 @@ PREFIX = ".download-"
 
 
 class DataNotFoundError(_validate.UserError):
-    """A data set is neither on this machine nor to be had from the network."""
+    """A data set is neither on this machine nor to be had from the network.
+
+    Examples
+    --------
+    >>> from meganet.datasets import DataNotFoundError
+    >>> issubclass(DataNotFoundError, ValueError)
+    True
+    """
 
 
 class FileState(NamedTuple):
-    """What a file is, "ok", "damaged" or "missing", and where it lies."""
+    """What a file is, "ok", "damaged" or "missing", and where it lies.
+
+    Examples
+    --------
+    >>> from meganet.datasets.collection import FileState
+    >>> FileState("missing")
+    FileState(state='missing', path=None)
+    """
 
     state: str
     path: Path | None = None
@@ -58,6 +72,19 @@ class Collection:
         Most bytes of a file, served or unpacked.
     patience : Patience
         How long a mirror is waited for.
+
+    Examples
+    --------
+    >>> import hashlib, tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets import Collection
+    >>> digest = "sha256:" + hashlib.sha256(b"content").hexdigest()
+    >>> tiny = Collection("tiny", "Tiny", {"a.bin": digest, "b.bin": digest}, ("https://example.org/",))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.bin").write_bytes(b"content")
+    ...     _ = (Path(folder) / "b.bin").write_bytes(b"something else")
+    ...     {name: file.state for name, file in tiny.states(folder).items()}
+    {'a.bin': 'ok', 'b.bin': 'damaged'}
     """
 
     name: str
@@ -260,7 +287,14 @@ def _named(folder: str | Path | None) -> dict[str, Path]:
 
 
 def named_folders(folder: str | Path | None = None) -> dict[str, Path]:
-    """Return the folders that a user has named, once it is clear that there are such folders."""
+    """Return the folders that a user has named, once it is clear that there are such folders.
+
+    Examples
+    --------
+    >>> from meganet.datasets.collection import named_folders
+    >>> str(named_folders(".")["data"])
+    '.'
+    """
     named = _named(folder)
     for argument, given in named.items():
         if not os.path.isdir(given):

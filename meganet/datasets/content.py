@@ -28,6 +28,18 @@ class Content:
         The content has so many bytes, or at most so many if it is compressed.
     packed : bool
         Whether the file is compressed.
+
+    Examples
+    --------
+    >>> import gzip, tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets.content import opened
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "numbers"
+    ...     _ = path.write_bytes(gzip.compress(bytes(range(10))))
+    ...     with opened(path, largest=10) as content:
+    ...         content.packed, [*content.read(2)], content.array(100)
+    (True, [0, 1], array([2, 3, 4, 5, 6, 7, 8, 9], dtype=uint8))
     """
 
     def __init__(self, path: Path, file: IO[bytes], largest: int) -> None:
@@ -69,6 +81,18 @@ def opened(path: Path, largest: int) -> Iterator[Content]:
     ------
     InputError
         If it cannot be read, or more of it is asked for; with the path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets.content import opened
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "text"
+    ...     _ = path.write_bytes(b"plain")
+    ...     with opened(path, largest=10) as content:
+    ...         b"".join(content.blocks())
+    b'plain'
     """
     with _files.opened(path, "a readable plain or gzip file") as file:
         yield Content(path, file, largest)
@@ -104,6 +128,21 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
     ------
     InputError
         If the archive is damaged, or a file is missing, there twice or too large.
+
+    Examples
+    --------
+    >>> import io, tarfile, tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets.content import read_members
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "archive.tar.gz"
+    ...     with tarfile.open(path, "w:gz") as archive:
+    ...         for name in ("inside/a.bin", "inside/b.bin"):
+    ...             member = tarfile.TarInfo(name)
+    ...             member.size = 3
+    ...             archive.addfile(member, io.BytesIO(bytes([1, 2, 3])))
+    ...     read_members(path, "inside", {"b.bin": 10})
+    {'b.bin': array([1, 2, 3], dtype=uint8)}
     """
 
     def refuse(what: str) -> NoReturn:

@@ -29,6 +29,12 @@ class Patience:
         Bytes per second that must come in every window.
     average : float
         Bytes per second that must come on the whole.
+
+    Examples
+    --------
+    >>> from meganet.datasets.download import Patience
+    >>> Patience(window=60.0)
+    Patience(window=60.0, rate=1000.0, average=50000.0)
     """
 
     window: float = 20.0
@@ -72,6 +78,21 @@ def download(
         If the transfer stalls, takes too long or does not stop at `largest` bytes.
     OSError, ValueError
         What pooch raises for other faults of the connection or the server.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets.download import download
+    >>> class Local:
+    ...     @staticmethod
+    ...     def retrieve(url, known_hash, path, progressbar):
+    ...         target = Path(path) / url.rpartition("/")[2]
+    ...         _ = target.write_bytes(b"content")
+    ...         return target
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     download(Local, "https://example.org/a.bin", Path(folder), largest=100, progress=False).name
+    'a.bin'
     """
     patience = patience or Patience()
     bar = _Bar(total=largest, disable=not progress, unit="B", unit_scale=True, leave=False)

@@ -39,6 +39,18 @@ def read_idx(path: str | Path, ndim: int, largest: int = LARGEST) -> np.ndarray[
     InputError
         If the file cannot be read, a field of the header is not as it should be, or the data are shorter or longer
         than it says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from meganet.datasets import read_idx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "images"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 4]) + bytes(5 * 2 * 4))
+    ...     images = read_idx(path, 3)
+    >>> images.shape, images.dtype
+    ((5, 2, 4), dtype('uint8'))
     """
     path, length = _validate.path("path", path), 4 + 4 * ndim
     name = str(path)

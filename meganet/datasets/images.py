@@ -24,6 +24,19 @@ class ImageSet:
     labels : ndarray of int64, (N,)
     source : str
         Where they came from.
+
+    Raises
+    ------
+    InputError
+        For images or labels of another form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets import ImageSet
+    >>> tiles = ImageSet("tiles", np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 1, 2, 1]), "drawn")
+    >>> len(tiles), tiles.classes, tiles.images.shape
+    (4, 3, (4, 3, 8, 8))
     """
 
     name: str

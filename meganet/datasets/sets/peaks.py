@@ -27,6 +27,14 @@ def peaks(count: int, classes: int, rng: np.random.Generator) -> Samples:
         Points in all, rounded up to a multiple of `classes`; ordered by class.
     classes : int
     rng : Generator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets import peaks
+    >>> points = peaks(1000, 5, np.random.default_rng(0))
+    >>> points.features.shape, np.bincount(points.targets)
+    ((1000, 2), array([200, 200, 200, 200, 200]))
     """
     count, classes = _validate.integer("count", count), _validate.integer("classes", classes)
     _validate.generator("rng", rng, "choice")

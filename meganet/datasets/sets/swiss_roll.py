@@ -22,6 +22,13 @@ def swiss_roll(n: int = 256) -> tuple[Samples, Samples]:
     ----------
     n : int
         ``2 n + 1`` points on each spiral.
+
+    Examples
+    --------
+    >>> from meganet.datasets import swiss_roll
+    >>> training, validation = swiss_roll(100)
+    >>> training.features.shape, validation.features.shape, training.targets.shape
+    ((201, 2), (201, 2), (201,))
     """
     n = _validate.integer("n", n)
     angle = np.linspace(0, 4 * np.pi, 2 * n + 1)
