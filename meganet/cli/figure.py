@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Callable
 
-from meganet._disk import refuse, write_file
 from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
@@ -15,6 +14,7 @@ from meganet.experiments.report.results import case_of, has_diverged
 from meganet.experiments.setup.settings import LARGEST_TRIALS
 from meganet.experiments.setup.tables import tables_of
 from meganet.plotting.axes import to_png
+from meganet.store.disk import refuse, write_file
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:

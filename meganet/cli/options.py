@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meganet._disk import entries, refuse
 from meganet._files import user_path
 from meganet._validate import reject
 from meganet._workers import Workers
@@ -21,6 +20,7 @@ from meganet.experiments.runs.problems import load_data
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.tables import protocols, tables_of
+from meganet.store.disk import entries, refuse
 
 FEW = 8
 """Results folders that an error names."""

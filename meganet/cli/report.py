@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from meganet._disk import refuse
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import complete, lacking_in
+from meganet.store.disk import refuse
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:

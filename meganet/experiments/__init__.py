@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meganet._disk import ResultsError
     from meganet._workers import Workers
     from meganet.experiments.runs.case import Case
     from meganet.experiments.runs.folder import ResultsFolder
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
     from meganet.experiments.setup.settings import PRESETS, Setup
     from meganet.experiments.setup.stages import Stage
     from meganet.experiments.setup.tables import Column, Table, setup_for, tables_of
+    from meganet.store.disk import ResultsError
 
 _PLACES = {
-    "meganet._disk": ("ResultsError",),
+    "meganet.store.disk": ("ResultsError",),
     "meganet._workers": ("Workers",),
     "meganet.experiments.setup.settings": ("PRESETS", "Setup"),
     "meganet.experiments.setup.stages": ("Stage",),

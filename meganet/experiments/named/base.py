@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from meganet._disk import write_file, writing
 from meganet._version import __version__
 from meganet._workers import Workers
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
 from meganet.experiments.variants import Variant, Variants
+from meganet.store.disk import write_file, writing
 
 
 @dataclass(frozen=True)

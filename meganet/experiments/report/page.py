@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from meganet._disk import json_text, write_file, writing
 from meganet.document import Block, Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments.report import tables
 from meganet.experiments.report.figure import Figure, figure_of, figures
@@ -23,6 +22,7 @@ from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.tables import tables_of
 from meganet.plotting.axes import to_png, to_svg
+from meganet.store.disk import json_text, write_file, writing
 
 TITLE = "Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun"
 Progress = Callable[[str], None]

@@ -11,7 +11,6 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from meganet._disk import refuse
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
@@ -19,6 +18,7 @@ from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import chain
 from meganet.experiments.setup.tables import Table, protocols, tables_of
 from meganet.optim import History
+from meganet.store.disk import refuse
 
 DETAILS = ("objective", "loss", "validation_loss")
 """Columns of the history that are reported beside the accuracies."""

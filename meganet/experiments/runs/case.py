@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meganet._disk import refuse
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.folder import ResultsFolder
 from meganet.experiments.runs.problems import Trial
-from meganet.experiments.runs.states import Stored, advice
 from meganet.experiments.setup.fields import setting_of
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.stages import Stage, chain
 from meganet.optim import History, SGDState
+from meganet.store.disk import refuse
+from meganet.store.states import Stored, advice
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import re
@@ -15,19 +13,13 @@ import numpy as np
 import scipy
 
 from meganet import _validate
-from meganet._disk import entries, json_text, read_file, refuse
 from meganet._files import user_path
 from meganet._version import __version__
 from meganet.backend.threads import thread_count
 from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
+from meganet.store.disk import entries, refuse
+from meganet.store.settings import FORMAT, PART, SETTINGS, read_settings
 
-SETTINGS = "settings.json"
-FORMAT = 3
-"""Of results folders. Those of format 2, whose settings are not in sections, are read, and continued as they are.
-Those of format 1 had no digests, and their validation images depended on `fine_examples`."""
-LARGEST = 2**20
-PART = {2: "protocol", 3: "setup"}
-"""Where each format has the settings."""
 TRIAL = re.compile(r"trial-(\d{3,9})")
 
 
@@ -54,63 +46,6 @@ def values_of(content: dict[str, Any]) -> dict[str, Any]:
         found = {name: value for section in found.values() for name, value in section.items()}
     lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
     return {name: value for name, value in {**DEFAULTS, **found, **lists}.items() if name != "trials"}
-
-
-def to_text(content: dict[str, Any]) -> str:
-    """Return the text of the file, which holds its own SHA-256."""
-    return json_text({**content, "sha256": _digest(content)})
-
-
-def identity_of(content: dict[str, Any]) -> str:
-    """Return a digest of what decides on the results; the rest is for the record."""
-    return _digest({name: content[name] for name in _identity(content["format"])})
-
-
-def _identity(version: int) -> tuple[str, ...]:
-    return "format", PART[version], "backend", "data"
-
-
-def read_settings(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a folder's ``settings.json``, or None if there is none.
-
-    Raises
-    ------
-    ResultsError
-        If it is not as it was written, or in another format than this version writes.
-    """
-    path = folder / SETTINGS
-    stored = read_file(path, LARGEST)
-    if stored is None:
-        return None
-    try:
-        text = stored.decode()
-        content = json.loads(text)
-        version = content.get("format", 1)
-        digest = content.pop("sha256", None)
-    except (ValueError, AttributeError, RecursionError):
-        refuse("a results folder", f"{str(path)!r}, which cannot be read; restore it, or choose another folder")
-    if digest is None and version == 1 and "protocol" in content:
-        got = f"{str(path)!r} in format 1, of runs that validated on images drawn in another way"
-        refuse(f"results in format {FORMAT}", f"{got}; choose another folder to run them again")
-    if text != json_text({**content, "sha256": digest}) or digest != _digest(content):
-        got = f"{str(path)!r}, which was edited or damaged; restore it, or choose another folder"
-        refuse("settings as they were written", got)
-    if not isinstance(version, int) or version not in PART:
-        refuse(f"results in format {FORMAT}", f"{str(path)!r} in format {version!r}; choose another folder")
-    # a version before or after this one may have written and sealed something else
-    mappings = (PART[version], "environment")
-    if not all(name in content for name in _identity(version)) or not all(_is_dict(content, m) for m in mappings):
-        got = f"{str(path)!r}, without what this version writes into it; choose another folder"
-        refuse(f"{', '.join((*_identity(version), 'environment'))}", got)
-    return dict(content)
-
-
-def _is_dict(content: dict[str, Any], name: str) -> bool:
-    found = content.get(name)
-    in_sections = name != PART[FORMAT] or (
-        isinstance(found, dict) and all(isinstance(section, dict) for section in found.values())
-    )
-    return isinstance(found, dict) and in_sections
 
 
 def check_same(folder: Path, stored: dict[str, Any], now: dict[str, Any], names: Collection[str]) -> None:
@@ -158,7 +93,3 @@ def environment() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(thread_count()),
     }
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json_text(content).encode()).hexdigest()

@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from meganet import _validate
-from meganet._disk import entries, refuse
 from meganet._files import user_path
 from meganet._workers import Workers
 from meganet.backend import Backend, get_backend
@@ -26,11 +25,13 @@ from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
 from meganet.experiments.runs.folder import ResultsFolder
 from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
-from meganet.experiments.runs.record import read_settings, read_setup, values_of
+from meganet.experiments.runs.record import read_setup, values_of
 from meganet.experiments.runs.trials import Trials, carry_out
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
+from meganet.store.disk import entries, refuse
+from meganet.store.settings import read_settings
 
 OWN = "fine"
 Plan = tuple[Setup, Iterable[Stage]]

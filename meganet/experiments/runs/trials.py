@@ -13,7 +13,6 @@ import numpy as np
 from meganet._workers import Workers
 from meganet.backend import use_backend
 from meganet.experiments.runs.case import Case
-from meganet.experiments.runs.folder import trial_lock
 from meganet.experiments.runs.pilot import Pilot
 from meganet.experiments.runs.problems import Trial
 from meganet.experiments.runs.progress import Progress
@@ -21,6 +20,7 @@ from meganet.experiments.runs.tracked import Tracked
 from meganet.experiments.runs.training import Job, train
 from meganet.experiments.setup.stages import SGD, Stage, alike, chain
 from meganet.optim import SGDState
+from meganet.store.folder import trial_lock
 
 
 def carry_out(

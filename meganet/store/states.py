@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from meganet._disk import exists, refuse
 from meganet._npz import SEAL, TEXT, Expected, read_sealed, write_sealed
 from meganet._validate import InputError
 from meganet.backend import Backend
 from meganet.optim import Divergence, History, SGDState
+from meganet.store.disk import exists, refuse
 
 BYTES_OF_A_ROW = 4 * 1024
 """Of a history, as text of four bytes a character; hardly a quarter is used."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from meganet._disk import read_file, refuse
+from meganet.store.disk import read_file, refuse
 
 TIMINGS = "timings.csv"
 LARGEST = 2**24

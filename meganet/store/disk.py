@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from filelock import Timeout
 
-from meganet import _locks as locks
 from meganet import _validate
 from meganet._files import TEMPORARY, write_atomic
+from meganet.store import locks
 
 LEFT_OVER = re.compile(rf"\..+\.[a-z0-9_]+{re.escape(TEMPORARY)}")
 """Names of the files that `write_atomic` moves to their place when they are complete."""
