@@ -16,11 +16,12 @@ NAMED = 2
 
 
 class Tracked(NamedTuple):
-    """A training run of a trial of a case."""
+    """A training run of a trial of a case; `settings` are its own, which tell it from others, as --set takes them."""
 
     case: Case
     trial: int
     stage: Stage
+    settings: str = ""
 
     @property
     def folder(self) -> ResultsFolder:
@@ -49,9 +50,18 @@ class Tracked(NamedTuple):
         size = setup.model.network, stage.grid, stage.examples(setup)
         return (*size, stage.method, stage.classifier_only, setup.newton.newton_products if stage.by_newton else 0)
 
-    def summary(self, settings: str = "") -> str | None:
-        """Return the line of text about a run that has ended, with its own `settings`; None before the end."""
-        name = f"trial {self.trial + 1}/{self.case.setup.run.trials} {_described(self, settings)}"
+    @property
+    def name(self) -> str:
+        """Its stage, with its own settings."""
+        return self.stage.name + (f" ({self.settings})" if self.settings else "")
+
+    def has_begun(self) -> bool:
+        """Whether anything of the trial may be stored."""
+        return self.folder.has_trial(self.trial)
+
+    def summary(self) -> str | None:
+        """Return the line of text about a run that has ended; None before the end."""
+        name = f"trial {self.trial + 1}/{self.case.setup.run.trials} {self.name}"
         # without arrays: on a device they might come in between a recording
         state = self.folder.load(self.trial, self.stage.name, weights=False)
         if state is None or state.epoch < self.length:
@@ -63,15 +73,15 @@ class Tracked(NamedTuple):
         return f"{name}: train {100 * last['accuracy']:.1f} %, val. {100 * last['validation_accuracy']:.1f} %"
 
 
-def differences(runs: Sequence[Tracked]) -> list[str]:
-    """Return for each run the settings that tell it from others on its grid, as --set takes them."""
+def told_apart(runs: Sequence[Tracked]) -> list[Tracked]:
+    """Return runs with the settings that tell them from others on their grid."""
     values = [run.folder.setup.values() for run in runs]
     different: dict[int, list[str]] = {}
     for grid in {run.stage.grid for run in runs}:
         own = {run.folder.setup: v for run, v in zip(runs, values, strict=True) if run.stage.grid == grid}.values()
         different[grid] = [n for n in values[0] if n != "trials" and len({v[n] for v in own}) > 1]
     return [
-        ", ".join(f"{name}={as_text(v[name])}" for name in different[run.stage.grid])
+        run._replace(settings=", ".join(f"{name}={as_text(v[name])}" for name in different[run.stage.grid]))
         for run, v in zip(runs, values, strict=True)
     ]
 
@@ -84,16 +94,12 @@ def found(runs: Sequence[Tracked], done: Sequence[int]) -> str | None:
     if complete == len(runs):
         return f"Continues: all {complete} runs are done"
     begun = [
-        f"trial {run.trial + 1}'s {_described(run, own)} at epoch {epochs} of {run.length}"
-        for run, epochs, own in zip(runs, done, differences(runs), strict=True)
+        f"trial {run.trial + 1}'s {run.name} at epoch {epochs} of {run.length}"
+        for run, epochs in zip(runs, done, strict=True)
         if 0 < epochs < run.length
     ]
     more = [f"{len(begun) - NAMED} more have begun"] if len(begun) > NAMED else []
     return ", ".join([f"Continues: {complete} of {len(runs)} runs done", *begun[:NAMED], *more])
-
-
-def _described(run: Tracked, settings: str) -> str:
-    return run.stage.name + (f" ({settings})" if settings else "")
 
 
 def diverged(divergence: Divergence) -> str:

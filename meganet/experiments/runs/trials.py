@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from meganet._workers import Workers
+from meganet._workers.progress import Progress
+from meganet._workers.remaining import Part, Remaining
 from meganet.backend import use_backend
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.pilot import Pilot
 from meganet.experiments.runs.problems import Trial
-from meganet.experiments.runs.progress import Progress
-from meganet.experiments.runs.tracked import Tracked
+from meganet.experiments.runs.tracked import Tracked, found, told_apart
 from meganet.experiments.runs.training import Job, train
 from meganet.experiments.setup.stages import SGD, Stage, alike, chain
 from meganet.optim import SGDState
@@ -52,11 +53,21 @@ def carry_out(
     waiting = [[(job, group) for job in part for group in job.groups()] for part in rounds]
     # jobs may share runs
     runs = list({(run.folder.path, run.trial, run.stage.name): run for job in jobs for run in job.runs()}.values())
-    first = jobs[0]
-    together = first.case.setup.run.trials if first.together else 1
-    side_by_side = together if first.together else workers.side_by_side
-    pilot = Pilot(first.case.own.backend, workers, together, landscapes) if progress else None
-    with Progress(runs, report=report, pilot=pilot, side_by_side=side_by_side) as shown:
+    runs = told_apart(runs)
+    done, remaining = [run.epochs for run in runs], None
+    if progress:
+        first = jobs[0]
+        together = first.case.setup.run.trials if first.together else 1
+        known = found(runs, done)
+        if known is not None:
+            report(known)
+        left = [run for run, epochs in zip(runs, done, strict=True) if epochs < run.length]
+        pilot = Pilot(first.case.own.backend, workers, together, landscapes)
+        parts = [Part(run.chain, run.kind, run.length) for run in runs]
+        remaining = Remaining(parts, done, pilot.measured(left), together if first.together else workers.side_by_side)
+        if left:
+            report(pilot.estimate(remaining.seconds(), len(left)))
+    with Progress(runs, done, report=report, remaining=remaining) as shown:
         for work in waiting:
             for _ in workers.map(_call, work, shown.note):
                 pass

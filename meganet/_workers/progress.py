@@ -1,4 +1,4 @@
-"""How far all trials are, read from the results folders: the same whoever works on them."""
+"""How far some runs are, by what is stored of them: the same whoever works on them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,40 @@ import _thread
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
+from typing import Protocol
 
 from tqdm import tqdm
 
-from meganet._workers.remaining import Part, Remaining, duration
-from meganet.experiments.runs.pilot import Pilot
-from meganet.experiments.runs.tracked import Tracked, differences, found
+from meganet._workers.remaining import Remaining, duration
 
 SECONDS, ROWS = 0.5, 20
 LAYOUT = "{percentage:3.0f}%|{bar}| {desc}"
+
+
+class Watched(Protocol):
+    """A run that somebody makes."""
+
+    @property
+    def length(self) -> int:
+        """Epochs in all."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs stored."""
+
+    @property
+    def chain(self) -> Hashable:
+        """The runs that are made one after another."""
+
+    def has_begun(self) -> bool:
+        """Whether anything of its chain may be stored."""
+
+    def summary(self) -> str | None:
+        """Return a line of text about a run that has ended; None before the end."""
 
 
 class Progress:
@@ -26,41 +47,28 @@ class Progress:
 
     Parameters
     ----------
-    runs : sequence of Tracked
+    runs : sequence of Watched
+    done : sequence of int
+        Epochs of each that are stored at the start.
     report : callable
         Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block, at once where
         that is the main thread's.
-    pilot : Pilot or None
-        Report at the start what has been done already and, from the pilot's measurements, how long the rest will take;
-        show the time elapsed and remaining in each line, and on a terminal in a bar on standard error. Without it there
+    remaining : Remaining or None
+        Show the time elapsed and remaining in each line, and on a terminal in a bar on standard error. Without it there
         are the lines alone.
-    side_by_side : int or None
-        How many trials go on at a time, if that is known.
     """
 
     def __init__(
         self,
-        runs: Sequence[Tracked],
+        runs: Sequence[Watched],
+        done: Sequence[int],
         *,
         report: Callable[[str], None],
-        pilot: Pilot | None,
-        side_by_side: int | None = None,
+        remaining: Remaining | None,
     ) -> None:
-        self.runs, self.report = runs, report
-        self._settings = differences(runs)
-        self._done = [run.epochs for run in runs]
-        self.remaining: Remaining | None = None
-        if pilot is not None:
-            known = found(runs, self._done)
-            if known is not None:
-                report(known)
-            left = [run for run, epochs in zip(runs, self._done, strict=True) if epochs < run.length]
-            parts = [Part(run.chain, run.kind, run.length) for run in runs]
-            self.remaining = Remaining(parts, self._done, pilot.measured(left), side_by_side)
-            if left:
-                report(pilot.estimate(self.remaining.seconds(), len(left)))
+        self.runs, self.report, self.remaining, self._done = runs, report, remaining, list(done)
         # of a terminal that does not know its size tqdm would think that it has no line for the bar
-        bar = pilot is not None and sys.stderr.isatty()
+        bar = remaining is not None and sys.stderr.isatty()
         self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not bar, nrows=ROWS)
         self._start = time.monotonic()
         self._stop, self._failure = threading.Event(), Future[None]()
@@ -90,7 +98,7 @@ class Progress:
         before = self._done
         try:
             left = {run.chain: run for run, n in zip(self.runs, before, strict=True) if n < run.length}
-            there = {chain for chain, run in left.items() if run.folder.has_trial(run.trial)}
+            there = {chain for chain, run in left.items() if run.has_begun()}
             done = [
                 run.epochs if n < run.length and run.chain in there else n
                 for run, n in zip(self.runs, before, strict=True)
@@ -98,7 +106,7 @@ class Progress:
             ended = []
             for k, run in enumerate(self.runs):
                 if before[k] < run.length <= done[k]:
-                    line = run.summary(self._settings[k])
+                    line = run.summary()
                     if line is None:
                         done[k] = before[k]
                     else:
