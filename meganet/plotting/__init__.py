@@ -1,16 +1,18 @@
-"""Training curves, landscapes, mosaics and figures of the thesis: functions that draw on given or new axes."""
+"""Training curves, landscapes, mosaics, gaps, accuracy against work: functions that draw on given or new axes."""
 
 from meganet.plotting.axes import to_png, to_svg
-from meganet.plotting.causes import gaps_figure, plot_gaps
+from meganet.plotting.causes import Gap, gaps_figure, plot_gaps
 from meganet.plotting.convergence import plot_convergence
 from meganet.plotting.history import plot_history
 from meganet.plotting.landscape import plot_landscape, plot_landscapes
 from meganet.plotting.mosaic import plot_mosaic
 from meganet.plotting.styles import STYLES, Style
-from meganet.plotting.worth import plot_work, work_figure
+from meganet.plotting.worth import Curve, plot_work, work_figure
 
 __all__ = [
     "STYLES",
+    "Curve",
+    "Gap",
     "Style",
     "gaps_figure",
     "plot_convergence",

@@ -3,78 +3,122 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from meganet import _validate
-from meganet.experiments.named.gaps import CARRIED, SGD_TABLES, Gap, thesis_gap
-from meganet.experiments.plan import TABLES
 from meganet.plotting.axes import LEGEND, PAGE, new_axes
-from meganet.plotting.styles import STYLES
+from meganet.plotting.styles import styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 0.36
+WIDTH = 0.72
+"""Of all bars of a variant."""
+LABEL = "Training − validation accuracy, points"
+_NONE: Mapping[tuple[str, str], float] = {}
 
 
-def plot_gaps(gaps: Sequence[Gap], table: str, ax: Axes | None = None) -> Axes:
-    """Draw the gap of Transfer and of Multigrid for each variant, and the thesis' gaps as lines.
+class Gap(NamedTuple):
+    """Training minus validation accuracy at the end, in percent points.
+
+    Attributes
+    ----------
+    variant : str
+        What was changed.
+    net : str
+        On which network.
+    row : str
+        How it was trained, which is the name of its style: "transfer", "multigrid".
+    values : ndarray, (trials,)
+    """
+
+    variant: str
+    net: str
+    row: str
+    values: np.ndarray[Any, Any]
+
+
+def plot_gaps(
+    gaps: Sequence[Gap], net: str, ax: Axes | None = None, *, thesis: Mapping[tuple[str, str], float] = _NONE
+) -> Axes:
+    """Draw the gaps of a network, a bar for each variant and row.
 
     Parameters
     ----------
     gaps : sequence of Gap
-        Variants, and which of the two arms, may differ from table to table.
-    table : {"4.1", "4.2"}
+        Variants and rows may differ from network to network.
+    net : str
         Which of them.
     ax : matplotlib Axes, optional
         Where to draw; a new figure of pyplot if not given. Bars are means over the trials, points the trials.
+    thesis : mapping, optional
+        Network and row to a gap to compare with, which is a line.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        If there is no gap of the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import Gap, plot_gaps
+    >>> values = {"transfer": np.array([4.0, 5.0]), "multigrid": np.array([9.0])}
+    >>> gaps = [Gap("linear P", "A", row, of_trials) for row, of_trials in values.items()]
+    >>> ax = plot_gaps(gaps, "A", Figure().subplots(), thesis={("A", "multigrid"): 36.3})
+    >>> [bar.get_width() for bar in ax.patches]
+    [4.5, 9.0]
     """
-    _validate.choice("table", table, SGD_TABLES)
+    _validate.choice("net", net, dict.fromkeys(gap.net for gap in gaps))
     ax = new_axes((PAGE, 3)) if ax is None else ax
     variants = list(dict.fromkeys(gap.variant for gap in gaps))
-    for arm, side in zip(CARRIED, (-0.5, 0.5), strict=True):
-        style = STYLES[arm]
-        chosen = {gap.variant: gap.values for gap in gaps if (gap.table, gap.arm) == (table, arm)}
-        places = [place + side * WIDTH for place, variant in enumerate(variants) if variant in chosen]
-        values = [chosen[variant] for variant in variants if variant in chosen]
-        ax.barh(places, [v.mean() for v in values], WIDTH, **style.bar())
+    styles = styles_of(dict.fromkeys(gap.row for gap in gaps))
+    width = WIDTH / len(styles)
+    for number, (row, style) in enumerate(styles.items()):
+        side = number - 0.5 * (len(styles) - 1)
+        found = {gap.variant: gap.values for gap in gaps if (gap.net, gap.row) == (net, row)}
+        places = [place + side * width for place, variant in enumerate(variants) if variant in found]
+        values = [found[variant] for variant in variants if variant in found]
+        ax.barh(places, [v.mean() for v in values], width, **style.bar())
         for place, trials in zip(places, values, strict=True):
             ax.plot(trials, np.full(len(trials), place), ".", color="k", markersize=4)
-        thesis: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle, "label": f"{style.label}, thesis"}
-        ax.axvline(thesis_gap(table, arm), lw=1.2, **thesis)
+        if (net, row) in thesis:
+            line: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle}
+            ax.axvline(thesis[net, row], lw=1.2, label=f"{style.label}, thesis", **line)
     ax.set(
         yticks=range(len(variants)),
         yticklabels=[textwrap.fill(variant, 24) for variant in variants],
         ylim=(len(variants) - 0.4, -0.6),
-        xlabel="Training − validation accuracy, points",
-        title=f"net {TABLES[table].network}",
+        xlabel=LABEL,
+        title=f"net {net}",
     )
     ax.grid(alpha=0.3, axis="x")
     ax.set_axisbelow(True)
     return ax
 
 
-def gaps_figure(gaps: Sequence[Gap]) -> Figure:
-    """Return the figure of a cause: the nets side by side."""
+def gaps_figure(gaps: Sequence[Gap], thesis: Mapping[tuple[str, str], float] = _NONE) -> Figure:
+    """Return the figure of gaps: the networks side by side."""
     from matplotlib.figure import Figure
 
-    tables = list(dict.fromkeys(gap.table for gap in gaps))
-    if not tables:
+    nets = list(dict.fromkeys(gap.net for gap in gaps))
+    if not nets:
         _validate.reject("gaps", "at least one gap", "none")
     height = 1.6 + 0.42 * len({gap.variant for gap in gaps})
     canvas = Figure(figsize=(PAGE, height), layout="constrained")
-    axes = canvas.subplots(1, len(tables), sharex=True, sharey=True, squeeze=False)[0]
-    for ax, table in zip(axes, tables, strict=True):
-        plot_gaps(gaps, table, ax).set_xlabel("")
-    canvas.supxlabel("Training − validation accuracy, points", fontsize="medium")
+    axes = canvas.subplots(1, len(nets), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, net in zip(axes, nets, strict=True):
+        plot_gaps(gaps, net, ax, thesis=thesis).set_xlabel("")
+    canvas.supxlabel(LABEL, fontsize="medium")
     found = sorted(zip(*axes[0].get_legend_handles_labels(), strict=True), key=lambda pair: "thesis" in pair[1])
     canvas.legend(*zip(*found, strict=True), loc="outside upper center", ncols=2, **LEGEND)
     return canvas

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meganet import _validate
-from meganet.experiments.named.worth import Curve
 from meganet.plotting.axes import LEGEND, PAGE, new_axes
 from meganet.plotting.styles import styles_of
 
@@ -26,6 +26,30 @@ LINES = {
 """Which style the lines have; others have one of their own."""
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A line of `plot_work`: means over the trials, by epoch.
+
+    Attributes
+    ----------
+    line : str
+        What the legend calls it.
+    examples : int
+        Fine examples, for which one picture stands; 0 for the coarse network, which is in all.
+    tflop, seconds : ndarray, (epochs + 1,)
+        Work in all.
+    accuracy, std : ndarray, (epochs + 1,)
+        Validation accuracy in percent, and its standard deviation over the trials; nan where there is none.
+    """
+
+    line: str
+    examples: int
+    tflop: np.ndarray[Any, Any]
+    seconds: np.ndarray[Any, Any]
+    accuracy: np.ndarray[Any, Any]
+    std: np.ndarray[Any, Any]
+
+
 def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *, against: str = "tflop") -> Axes:
     """Draw the validation accuracy over the total work, with one number of fine examples.
 
@@ -41,12 +65,21 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import Curve, plot_work
+    >>> steps = np.arange(3.0)
+    >>> curve = Curve("New", 1000, 0.5 * steps, 2 * steps, 10 + 40 * steps, 0 * steps)
+    >>> plot_work([curve], 1000, Figure().subplots()).get_xlabel()
+    'Work in all, TFLOP'
     """
     _validate.choice("against", against, ("tflop", "seconds"))
     ax = new_axes((PAGE, 4)) if ax is None else ax
     styles = styles_of(LINES.get(curve.line, curve.line) for curve in curves)
-    drawn = [curve for curve in curves if curve.examples in (0, examples)]
-    for curve in drawn:
+    for curve in (curve for curve in curves if curve.examples in (0, examples)):
         work, style = getattr(curve, against), styles[LINES.get(curve.line, curve.line)]
         ax.plot(work, curve.accuracy, **(style.line(len(work)) | {"label": curve.line}))
         if np.isfinite(curve.std).all():
@@ -59,7 +92,7 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
 
 
 def work_figure(curves: Sequence[Curve]) -> Figure:
-    """Return the figure of the experiment: a row for each number of fine examples, work beside seconds."""
+    """Return the figure of curves: a row for each number of fine examples, work beside seconds."""
     from matplotlib.figure import Figure
 
     numbers = sorted({curve.examples for curve in curves if curve.examples}, reverse=True)

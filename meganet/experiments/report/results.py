@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.diverged import Diverged
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.settings import Setup
@@ -35,15 +36,6 @@ class Cell(NamedTuple):
     std: float | None
     thesis: float | None
     diverged: int = 0
-
-
-class Diverged(NamedTuple):
-    """A run that diverged: number of the trial from 1, and what `optim.Divergence` says."""
-
-    trial: int
-    run: str
-    epoch: int
-    where: str
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from meganet._version import __version__
 from meganet._workers.remaining import duration
 from meganet.document import Block, Document, Grid, Note, Paragraph
-from meganet.experiments.report.results import Cell, Diverged, TableResult
+from meganet.experiments.report.results import Cell, TableResult
+from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
 from meganet.experiments.setup.settings import PRESETS, Setup
-from meganet.optim import Divergence
 
 SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
 SIZED = ("dataset", *SIZES)
@@ -48,17 +46,6 @@ def _numbers(result: TableResult) -> list[Block]:
 def to_text(result: TableResult, width: int | None = None) -> str:
     """Return what `to_document` does for a screen, as `Document.to_text` does, without how it was made."""
     return Document(_numbers(result)).to_text(width)
-
-
-def divergences(diverged: Sequence[Diverged], trials: int) -> list[str]:
-    """Return a sentence for each run that diverged, about the first of its trials."""
-    counts = Counter(item.run for item in diverged)
-    firsts = {item.run: item for item in reversed(diverged)}
-    return [
-        f"Diverged: {run} in {count} of {trials}, first in trial {firsts[run].trial}, "
-        f"{Divergence(firsts[run].epoch, firsts[run].where)}."
-        for run, count in counts.items()
-    ]
 
 
 def to_csv(result: TableResult) -> str:

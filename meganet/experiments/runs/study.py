@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from meganet.experiments.runs.folder import ResultsFolder
 from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
 from meganet.experiments.runs.record import read_setup, values_of
 from meganet.experiments.runs.trials import Trials, carry_out
-from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
 from meganet.store.disk import entries, refuse
@@ -101,24 +101,18 @@ class Study:
         grids = len(grid_shapes(setup, self.data.images.shape[1:]))
         plan = planned(stages, grids)
         if not shared:
-            folder = self._folder(self.path / name, setup, plan)
+            folder = self._folder(self.path / name, setup, plan, DEFAULTS)
             return Case(setup, plan, {stage.name: folder for stage in plan}, self.data)
-        starts = {chain(plan, stage.name)[0].name for stage in plan if stage.after is not None}
         folders = {}
         for stage in plan:
-            if stage.name in starts:
-                names = influences([stage], grids)
-                alone = Setup.of(**{k: v for k, v in setup.values().items() if k in (*names, "trials")})
-                folders[stage.name] = self._folder(self._place(stage.name, alone, names), alone, [stage])
-        own = [stage for stage in plan if stage.name not in starts]
-        if own:
-            place = self._place(OWN, setup, setup.values().keys() - {"trials"})
-            folders |= dict.fromkeys((stage.name for stage in own), self._folder(place, setup, own))
+            kind, names = shared_by(stage, plan, grids)
+            own = Setup.of(**{k: v for k, v in setup.values().items() if k in (*names, "trials")})
+            folders[stage.name] = self._folder(self._place(kind, own, names), own, [stage], names)
         return Case(setup, plan, folders, self.data)
 
-    def _folder(self, path: Path, setup: Setup, stages: Iterable[Stage]) -> ResultsFolder:
+    def _folder(self, path: Path, setup: Setup, stages: Iterable[Stage], names: Collection[str]) -> ResultsFolder:
         if path not in self._folders:
-            self._folders[path] = ResultsFolder(path, setup, stages, self.backend, self.data)
+            self._folders[path] = ResultsFolder(path, setup, stages, self.backend, self.data, names)
         found = self._folders[path]
         found.stages |= {stage.name: stage for stage in stages}
         return found
@@ -199,6 +193,18 @@ class Study:
         case = self.cases[name]
         grids = len(grid_shapes(case.setup, self.data.images.shape[1:]))
         return replace(case, stages=planned(stages, grids))
+
+
+def shared_by(stage: Stage, plan: Sequence[Stage], grids: int) -> tuple[str, set[str]]:
+    """Return the kind of folder of a stage where runs are shared, and the settings that tell it from others.
+
+    What others start from on another grid, and coarse training alone, is told by the settings that have an influence
+    on it; the rest by all.
+    """
+    carried = {chain(plan, other.name)[0] for other in plan if other.transfers}
+    if stage in carried or all(other.after is None and other.grid < grids - 1 for other in plan):
+        return stage.name, influences([stage], grids)
+    return OWN, DEFAULTS.keys() - {"trials"}
 
 
 def _joined(first: Case, second: Case) -> Case:
