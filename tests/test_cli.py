@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from meganet.experiments.study import Study
 from test_datasets import idx
 
 from meganet import cli
 from meganet.datasets import CATALOGUE
 from meganet.experiments import PRESETS, Protocol
-from meganet.experiments.study import Study
 from meganet.plotting import figures as drawing
 
 FAST = [

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from meganet.experiments.named import EXPERIMENTS
 
 from meganet import cli
 from meganet.backend import available_backends
 from meganet.cli import arguments
 from meganet.experiments import Protocol
-from meganet.experiments.named import EXPERIMENTS
 
 
 def said(capsys, *words):

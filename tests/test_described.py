@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
-
-from meganet._validate import InputError
-from meganet.experiments import PRESETS, TABLES, Protocol, titles
 from meganet.experiments.described import described
 from meganet.experiments.named import EXPERIMENTS
 from meganet.experiments.plan import protocol_for
+
+from meganet._validate import InputError
+from meganet.experiments import PRESETS, TABLES, Protocol, titles
 from meganet.plotting import FIGURES
 
 SETTINGS = {setting.name: setting for setting in described()}

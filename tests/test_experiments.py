@@ -10,6 +10,10 @@ import time
 
 import numpy as np
 import pytest
+from meganet.experiments.plan import stages
+from meganet.experiments.problems import build_levels, coarse_start, starting_point
+from meganet.experiments.protocol import PRESETS
+from meganet.experiments.store import json_text
 from tiny import TINY, quadrants, results
 
 from meganet._validate import InputError
@@ -31,10 +35,6 @@ from meganet.experiments import (
     settings,
     training,
 )
-from meganet.experiments.plan import stages
-from meganet.experiments.problems import build_levels, coarse_start, starting_point
-from meganet.experiments.protocol import PRESETS
-from meganet.experiments.store import json_text
 from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
 from meganet.objective import observer
 from meganet.optim import History, Momentum

@@ -9,11 +9,6 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import TINY, quadrants
-
-from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
-from meganet.backend import get_backend, random_stream
-from meganet.experiments import Protocol, ResultsError, Workers
 from meganet.experiments.named import (
     EXPERIMENTS,
     Findings,
@@ -30,6 +25,11 @@ from meganet.experiments.problems import DIRECTIONS, build_levels, starting_poin
 from meganet.experiments.titles import QUESTIONS
 from meganet.experiments.variants import SettingsError, Variant
 from meganet.experiments.work import epoch_flop, step_flop
+from tiny import TINY, quadrants
+
+from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
+from meganet.backend import get_backend, random_stream
+from meganet.experiments import Protocol, ResultsError, Workers
 from meganet.objective.landscape import filter_normalized
 from meganet.optim import History
 from meganet.plotting import findings_figure

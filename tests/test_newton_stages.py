@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from meganet.experiments.plan import TABLES, stages
+from meganet.experiments.problems import build_levels
+from meganet.experiments.training import Job, train
 from tiny import TINY, quadrants, results
 
 from meganet.backend import get_backend, host
 from meganet.experiments import ARMS, ResultsFolder, histories, report, run
-from meganet.experiments.plan import TABLES, stages
-from meganet.experiments.problems import build_levels
-from meganet.experiments.training import Job, train
 
 PROTOCOL = dataclasses.replace(TINY, network="B", trials=1)
 BOTH = ("4.3", "4.4")

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from meganet.experiments.store import trial_lock
 from threadpoolctl import threadpool_limits
 from tiny import TINY, quadrants, results
 
@@ -16,7 +17,6 @@ from meganet._files import TEMPORARY
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, Workers, run
-from meganet.experiments.store import trial_lock
 
 PROTOCOL = dataclasses.replace(TINY, trials=4, coarse_epochs=30)
 

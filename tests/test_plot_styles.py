@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-
 from meganet.experiments.plan import COARSE
 from meganet.experiments.protocol import ARMS
+
 from meganet.plotting import STYLES
 from meganet.plotting.styles import styles_of
 

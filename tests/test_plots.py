@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
-from meganet._validate import InputError
 from meganet.experiments.named.gaps import Gap
 from meganet.experiments.named.worth import Curve
+
+from meganet._validate import InputError
 from meganet.objective.landscape import Landscape
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic

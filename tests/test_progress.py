@@ -8,13 +8,13 @@ import sys
 import threading
 
 import pytest
+from meganet.experiments.pilot import Pilot
+from meganet.experiments.plan import stages
+from meganet.experiments.tracked import Tracked, found
 from tiny import TINY, quadrants, results
 
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, Workers, run
-from meganet.experiments.pilot import Pilot
-from meganet.experiments.plan import stages
-from meganet.experiments.tracked import Tracked, found
 
 pty = pytest.importorskip("pty", reason="needs terminals as Unix has them")
 

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from meganet.experiments.parallel import Workers
+from meganet.experiments.protocol import Protocol
 from registry import LAYERS, LOSSES, OPERATORS, REGULARIZERS, dense, small_objective
 
 import meganet
@@ -29,8 +31,6 @@ from meganet import (
     sgd,
     smoothed_normal,
 )
-from meganet.experiments.parallel import Workers
-from meganet.experiments.protocol import Protocol
 from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU
 from meganet.linop import (
     AveragePooling,

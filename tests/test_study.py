@@ -7,6 +7,8 @@ import shutil
 import matplotlib.image
 import numpy as np
 import pytest
+from meganet.experiments.study import Study
+from meganet.reporting import write_report
 from tiny import TINY, quadrants, results
 
 from meganet import cli
@@ -14,10 +16,8 @@ from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import TABLES, ResultsError, ResultsFolder, Workers, problems, report
 from meganet.experiments import study as module
-from meganet.experiments.study import Study
 from meganet.plotting import FIGURES, plot_convergence, plot_landscape, plot_mosaic
 from meganet.plotting import figures as drawing
-from meganet.reporting import write_report
 
 
 @pytest.fixture(scope="module")

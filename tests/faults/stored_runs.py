@@ -3,12 +3,12 @@
 import dataclasses
 import shutil
 
+from meganet.experiments.coarse_to_fine import ends_of
+from meganet.experiments.plan import stages
 from tiny import TINY, quadrants, results
 
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, run
-from meganet.experiments.coarse_to_fine import ends_of
-from meganet.experiments.plan import stages
 
 PROTOCOL = dataclasses.replace(TINY, trials=2)
 RUNS = ("coarse", "new", "transfer", "multigrid")

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from meganet.experiments.named import EXPERIMENTS
 
 from meganet import cli
 from meganet._validate import UserError, reject
@@ -12,7 +13,6 @@ from meganet.cli import experiment, options, reproduce
 from meganet.datasets import ImageSet
 from meganet.datasets.collection import Collection
 from meganet.experiments import Protocol, study
-from meganet.experiments.named import EXPERIMENTS
 from meganet.plotting import FIGURES
 
 WORDS = [

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from meganet.experiments.settings import read_protocol
 
 from meganet import cli
 from meganet._validate import InputError
 from meganet.datasets import load_cdr, load_cifar10, load_mnist, load_stl10
 from meganet.datasets.idx import read_idx
-from meganet.experiments.settings import read_protocol
 from meganet.interop import load_mat, save_mat
 from meganet.layers import DenseLayer
 

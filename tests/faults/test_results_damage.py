@@ -9,14 +9,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from meganet.experiments.coarse_to_fine import ends_of
+from meganet.experiments.plan import stages
 from stored_runs import PROTOCOL, RUNS, assert_continues, copied, data, execute, read
 from tiny import results
 
 from meganet._npz import write_npz, write_sealed
 from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder, settings
-from meganet.experiments.coarse_to_fine import ends_of
-from meganet.experiments.plan import stages
 from meganet.optim import SGDState
 
 ONE = dataclasses.replace(PROTOCOL, trials=1)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from meganet.experiments.disk import read_file, write_file
 from stored_runs import PROTOCOL, assert_continues, copied, execute, read
 from tiny import quadrants, results
 
@@ -21,7 +22,6 @@ from meganet import _files, cli
 from meganet._validate import InputError, UserError
 from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder, study
-from meganet.experiments.disk import read_file, write_file
 from meganet.plotting import figures as drawing
 
 ONE = dataclasses.replace(PROTOCOL, trials=1)

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from meganet.experiments.locks import HOLDER
+from meganet.experiments.processes import ATTEMPTS, WorkersError
 from test_parallel import cluster
 from tiny import TINY, quadrants, results
 
 from meganet import cli
 from meganet.backend import get_backend
 from meganet.experiments import ResultsFolder, Workers, clusters, run
-from meganet.experiments.locks import HOLDER
-from meganet.experiments.processes import ATTEMPTS, WorkersError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 PATIENCE = 60

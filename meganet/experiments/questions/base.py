@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import meganet._dropins as dropins
 from meganet import _validate
-from meganet._disk import write_file, writing
 from meganet._version import __version__
 from meganet._workers import Workers
 from meganet.backend import Backend
@@ -28,6 +27,7 @@ from meganet.experiments.runs.work import epoch_flop
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import Stage, planned
 from meganet.experiments.setup.tables import setup_for, tables_of
+from meganet.store.disk import write_file, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

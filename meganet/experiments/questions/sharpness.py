@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from meganet.backend import random_stream
-from meganet.experiments.landscape import loss_curvature
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.questions.comparing import CARRIED, accuracies_at, carried
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.setup.settings import Setup
+from meganet.objective.landscape import loss_curvature
 
 TITLES = {"sharpness": "Is Multigrid's minimum sharper than Transfer's?"}
 ORDER = 30
