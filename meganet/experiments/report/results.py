@@ -110,7 +110,9 @@ def complete(study: Study) -> tuple[str, ...]:
 def _has_trial(study: Study, table: Table) -> bool:
     if table.network is not None and f"net-{table.network}" not in study.cases:
         return False
-    return next(case_of(study, table).complete(), None) is not None
+    case = case_of(study, table)
+    known = all(stage.name in case.folders for stage in case.stages)
+    return known and next(case.complete(), None) is not None
 
 
 def results(study: Study, names: Iterable[str]) -> list[TableResult]:
