@@ -1,63 +1,83 @@
 """A study: its report, its figures, the commands on it."""
 
-import dataclasses
 import json
 import shutil
 
 import matplotlib.image
 import numpy as np
 import pytest
-from meganet.experiments.study import Study
-from meganet.reporting import write_report
 from tiny import TINY, quadrants, results
 
 from meganet import cli
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.experiments import TABLES, ResultsError, ResultsFolder, Workers, problems, report
-from meganet.experiments import study as module
-from meganet.plotting import FIGURES, plot_convergence, plot_landscape, plot_mosaic
-from meganet.plotting import figures as drawing
+from meganet.experiments import ResultsError, ResultsFolder, Study, Workers, tables_of
+from meganet.experiments.report import results as found
+from meganet.experiments.report import tables
+from meganet.experiments.report.figure import figure_of, figures
+from meganet.experiments.report.figures import landscapes
+from meganet.experiments.report.page import write_report
+from meganet.experiments.report.results import case_of, complete, first_trial
+from meganet.experiments.runs import study as module
+from meganet.objective.landscape import landscape
+from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
+
+THESIS = ("4.1", "4.2", "4.3", "4.4")
+
+
+def plans(*names, **settings):
+    """Return what `Study` takes for some protocols of the thesis."""
+    made = {}
+    for name in names:
+        for table in tables_of(name):
+            setup = TINY.changed(network=table.network, **settings)
+            _, stages = made.get(f"net-{table.network}", (setup, ()))
+            made[f"net-{table.network}"] = setup, (*stages, *table.stages())
+    return made
+
+
+def carried_out(study, line=lambda text: None):
+    with study:
+        study.run(Workers(), progress=False, report=line)
+    return study
+
+
+def first_of(study):
+    """Return the case of table 4.1."""
+    return case_of(study, tables_of("4.1")[0])
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Every table of tiny networks on images of 12x12 pixels."""
-    protocols = {network: dataclasses.replace(TINY, network=network) for network in "AB"}
-    made = Study(tmp_path_factory.mktemp("study"), protocols, get_backend(), quadrants(count=120))
-    with made:
-        lines: list[str] = []
-        made.run(sorted(TABLES), workers=Workers(), progress=False, line=lines.append)
-    assert "Table 4.1: net A, 2 trials, numpy" in lines
-    return made
+    return carried_out(Study(tmp_path_factory.mktemp("study"), plans(*THESIS), get_backend(), quadrants(count=120)))
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Landscapes of few points."""
-    usual = drawing.landscape
-    monkeypatch.setattr(drawing, "landscape", lambda *arguments: usual(*arguments, points=3, examples=4))
+    monkeypatch.setattr(landscapes, "landscape", lambda *arguments: landscape(*arguments, points=3, examples=4))
 
 
 def test_the_report_has_every_table_and_figure(study, quick):
     lines = []
-    page = write_report(study, sorted(TABLES), "meganet reproduce all", lines.append, landscapes=True)
+    page = write_report(study, THESIS, "meganet reproduce all", lines.append, landscapes=True)
     html, text = page.read_text(), (study.path / "report.md").read_text()
-    for title in (*(f"Table {table}" for table in TABLES), *(figure.title for figure in FIGURES.values())):
+    for title in (*(f"Table {table}" for table in THESIS), *figures().values()):
         assert title in html and title in text
     assert (
-        html.count("<img") == html.count("<figcaption") == text.count("![Figure") == len(FIGURES) == len(lines)
+        html.count("<img") == html.count("<figcaption") == text.count("![Figure") == len(figures()) == len(lines)
         and "://" not in html
     )
     assert "meganet reproduce all" in text and "batch_size | 8" in text and "numpy" in text
-    for number in FIGURES:
+    for number in figures():
         picture = matplotlib.image.imread(study.path / "figures" / f"figure-{number}.png")
         assert picture.std() > 0.02
     lines = [path.stem for path in (study.path / "figures").glob("*.svg")]
     assert lines == ["figure-4.1"] and html.count("data:image/svg+xml") == 1
-    assert html.count("(own sizes)</figcaption>") == len(FIGURES)
+    assert html.count("(own sizes)</figcaption>") == len(figures())
     plain = json.loads((study.path / "tables" / "table-4.4-meganet.json").read_text())
-    assert plain["protocol"]["trials"] == 2 and plain["solver"] == "meganet" and len(plain["percent"]["new"]) == 6
+    assert plain["settings"]["trials"] == 2 and plain["table"] == "4.4-meganet" and len(plain["percent"]["new"]) == 6
 
 
 def test_figures_of_many_evaluations_are_drawn_where_they_are_wanted(study):
@@ -65,36 +85,44 @@ def test_figures_of_many_evaluations_are_drawn_where_they_are_wanted(study):
     assert "Figure 4.1" in text and "Figure 4.3" not in text and "Figure 4.5" not in text and "Table 4.2" not in text
 
 
-def test_a_study_is_opened_from_its_folder(study, monkeypatch):
+@pytest.fixture
+def without_files(study, monkeypatch):
+    """The data of a study is that of this test's."""
     monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
-    again = Study.open(study.path, None, get_backend())
-    assert again.folders["B"].protocol == study.folders["B"].protocol
-    np.testing.assert_array_equal(again.weights("A", 1, "new"), study.weights("A", 1, "new"))
-    (table,) = again.results(["4.1"])
-    assert table.cells == study.results(["4.1"])[0].cells
-    spent = [again.folders["A"].seconds(trial) for trial in range(2)]
+
+
+def test_a_study_is_opened_from_its_folder(study, without_files):
+    again = Study.stored(study.path, None, get_backend())
+    assert {name: case.setup for name, case in again.cases.items()} == {
+        name: case.setup for name, case in study.cases.items()
+    }
+    np.testing.assert_array_equal(again.cases["net-A"].weights(1, "new"), study.cases["net-A"].weights(1, "new"))
+    (table,) = found.results(again, ["4.1"])
+    assert table.cells == found.results(study, ["4.1"])[0].cells
+    spent = [again.cases["net-A"].own.seconds(trial) for trial in range(2)]
     assert table.seconds == pytest.approx(sum(sum(sum(s) for s in runs.values()) for runs in spent))
 
 
 def test_a_table_counts_from_its_first_complete_trial(study, tmp_path):
-    assert study.complete() == tuple(sorted(TABLES))
-    few = Study(tmp_path, {"B": dataclasses.replace(TINY, network="B")}, get_backend(), study.data)
-    assert few.complete() == ()
-    (tmp_path / "net-B" / "trial-000").mkdir()
-    for file in (study.path / "net-B" / "trial-000").glob("*"):
-        if "classifier" not in file.name and file.name != "timings.csv":
-            (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
-    assert few.complete() == ("4.2",) and few.results(["4.2"])[0].protocol.trials == 1
+    assert complete(study) == THESIS
+    few = Study(tmp_path, plans("4.2", "4.3", "4.4"), get_backend(), study.data)
+    assert complete(few) == ()
+    with few:
+        (tmp_path / "net-B" / "trial-000").mkdir()
+        for file in (study.path / "net-B" / "trial-000").glob("*"):
+            if "classifier" not in file.name and file.name != "timings.csv":
+                (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
+    assert complete(few) == ("4.2",) and found.results(few, ["4.2"])[0].trials == 1
 
 
 def test_what_is_not_there_is_named(study, tmp_path):
     with pytest.raises(ResultsError, match="expected a folder with the run new of trial 6, net A"):
-        study.weights("A", 5, "new")
+        study.cases["net-A"].weights(5, "new")
     with pytest.raises(ResultsError, match="expected a folder with results of 'meganet reproduce'"):
-        Study.open(tmp_path, None, get_backend())
-    alone = Study(tmp_path / "alone", {"A": TINY}, get_backend(), study.data)
+        Study.stored(tmp_path, None, get_backend())
+    alone = Study(tmp_path / "alone", plans("4.1"), get_backend(), study.data)
     with pytest.raises(ResultsError, match="expected a folder with results of net B"):
-        alone.levels("B", 0)
+        case_of(alone, tables_of("4.2")[0])
 
 
 class Stop(Exception):
@@ -104,50 +132,49 @@ class Stop(Exception):
 @pytest.fixture
 def interrupted(study, tmp_path, monkeypatch):
     """A study of net A whose second trial is complete, and the first stopped after an epoch of New."""
-    made = Study(tmp_path, {"A": TINY}, get_backend(), study.data)
+    made = Study(tmp_path, plans("4.1"), get_backend(), study.data)
     usual = ResultsFolder.save
 
-    def save_and_stop(self, trial, run, state):
-        usual(self, trial, run, state)
+    def save_and_stop(self, trial, run, state, after=None):
+        usual(self, trial, run, state, after)
         if run == "new":
             raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop), made:
         patch.setattr(ResultsFolder, "save", save_and_stop)
-        made.run(["4.1"], workers=Workers(), progress=False, line=lambda text: None)
+        made.run(Workers(), progress=False, report=lambda text: None)
     shutil.copytree(study.path / "net-A" / "trial-001", tmp_path / "net-A" / "trial-001")
     return made
 
 
 def test_weights_are_those_of_the_end(study, interrupted):
     """An interrupted run has none yet, and the report draws the first trial that has all of them."""
-    assert interrupted.first_trial("A") == 1
-    np.testing.assert_array_equal(interrupted.weights("A", 0, "coarse"), study.weights("A", 0, "coarse"))
+    case, runs = first_of(interrupted), figure_of("4.2").runs
+    assert first_trial(case, runs) == 1
+    np.testing.assert_array_equal(case.weights(0, "coarse"), first_of(study).weights(0, "coarse"))
     with pytest.raises(ResultsError, match="expected a folder with the run new of trial 1, net A, at its end"):
-        interrupted.weights("A", 0, "new")
+        case.weights(0, "new")
     shutil.rmtree(interrupted.path / "net-A" / "trial-001")
     with pytest.raises(ResultsError, match="expected a folder with a trial that is complete"):
-        interrupted.first_trial("A")
+        first_trial(case, runs)
 
 
-def test_trials_that_are_not_complete_are_named(study, interrupted, monkeypatch, capsys):
+def test_trials_that_are_not_complete_are_named(study, interrupted, without_files, capsys):
     sentence = "1 of 2 trials are complete: trial 1 lacks new, transfer, multigrid."
     lines = []
     page = write_report(interrupted, ["4.1"], "meganet report", lines.append)
     assert lines[0] == f"Table 4.1: {sentence}" and sentence in page.read_text()
     assert sentence in (interrupted.path / "tables" / "table-4.1.md").read_text()
-    assert sentence in report.to_text(interrupted.results(["4.1"])[0])
+    assert sentence in tables.to_text(found.results(interrupted, ["4.1"])[0])
     plain = json.loads((interrupted.path / "tables" / "table-4.1.json").read_text())
     assert plain["lacking"] == ["trial 1 lacks new, transfer, multigrid"]
-    assert not any("complete:" in report.to_text(result) for result in study.results(["4.1", "4.3"]))
+    assert not any("complete:" in tables.to_text(result) for result in found.results(study, ["4.1", "4.3"]))
 
     shutil.rmtree(interrupted.path / "net-A" / "trial-001")
-    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
     where = "where trial 1 lacks new, transfer, multigrid; trial 2 lacks coarse, new, transfer, multigrid"
     for use in (
-        lambda: interrupted.results(["4.1"]),
-        lambda: interrupted.histories("4.1"),
-        lambda: FIGURES["4.1"].make(interrupted, 0),
+        lambda: found.results(interrupted, ["4.1"]),
+        lambda: figure_of("4.1").make(first_of(interrupted), 0),
         lambda: write_report(interrupted, ["4.1"], "meganet report"),
     ):
         with pytest.raises(ResultsError, match=f"out: expected a folder with a complete trial of table 4.1.*{where}"):
@@ -158,36 +185,34 @@ def test_trials_that_are_not_complete_are_named(study, interrupted, monkeypatch,
         assert text.count("\n") == 1 and "trial 1 lacks new, transfer, multigrid" in text
 
 
-def test_a_trial_in_the_middle_that_was_deleted_is_named(study, tmp_path, monkeypatch):
+def test_a_trial_in_the_middle_that_was_deleted_is_named(study, tmp_path, without_files):
     """And those after it are not lost."""
     shutil.copytree(study.path / "net-A", tmp_path / "net-A")
     shutil.rmtree(tmp_path / "net-A" / "trial-000")
-    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
-    (result,) = Study.open(tmp_path, None, get_backend()).results(["4.1"])
-    assert result.lacking == ("trial 1 lacks coarse, new, transfer, multigrid",) and result.protocol.trials == 1
+    (result,) = found.results(Study.stored(tmp_path, None, get_backend()), ["4.1"])
+    assert result.lacking == ("trial 1 lacks coarse, new, transfer, multigrid",) and result.trials == 1
 
 
-def test_a_time_that_is_not_known_is_not_taken_for_none(study, tmp_path, monkeypatch):
+def test_a_time_that_is_not_known_is_not_taken_for_none(study, tmp_path, without_files):
     shutil.copytree(study.path / "net-A", tmp_path / "net-A")
     (tmp_path / "net-A" / "trial-000" / "timings.csv").unlink()
-    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: study.data)
-    copy = Study.open(tmp_path, None, get_backend())
-    (result,) = copy.results(["4.1"])
-    assert np.isnan(result.seconds) and result.cells == study.results(["4.1"])[0].cells
+    copy = Study.stored(tmp_path, None, get_backend())
+    (result,) = found.results(copy, ["4.1"])
+    assert np.isnan(result.seconds) and result.cells == found.results(study, ["4.1"])[0].cells
     assert "a time that is not known" in write_report(copy, ["4.1"], "meganet report").read_text()
 
 
 def test_networks_that_changed_places_are_named(study, tmp_path):
     shutil.copytree(study.path / "net-A", tmp_path / "net-B")
     with pytest.raises(ResultsError, match="out: expected results of net B, got .*net-B' with those of net A"):
-        Study.open(tmp_path, None, get_backend())
+        Study.stored(tmp_path, None, get_backend())
 
 
 def test_figure_3_1_shows_the_classifier_that_training_starts_from(study):
-    _, (line,) = FIGURES["3.1"].make(study, 1)
-    coarse, _ = study.levels("A", 1)
-    x = problems.coarse_start(study.folders["A"].protocol, coarse, 1)
-    kernel = coarse.training.parameters.view(x)["W.kernel"].reshape(4, 64, -1)[:, :2]
+    case = first_of(study)
+    _, (line,) = figure_of("3.1").make(case, 1)
+    x = case.start(1, "coarse")
+    kernel = case.problems(1).level(0, "coarse").training.parameters.view(x)["W.kernel"].reshape(4, 64, -1)[:, :2]
     assert line.endswith(f"{kernel.std():.3g} after")
 
 
@@ -200,7 +225,7 @@ def test_plots_draw_on_axes_that_are_given(study):
     assert len(plot_mosaic([[np.eye(3)]] * 2, common_scale=True).images) == 2
     with pytest.raises(InputError, match="rows: expected rows of the same number of images"):
         plot_mosaic([[np.eye(3)], []])
-    histories = study.histories("4.1")
+    histories = first_of(study).histories()
     ax = plot_convergence(histories, "validation_accuracy")
     assert [line.get_label() for line in ax.lines[:4]] == ["Coarse training", "New", "Transfer", "Multigrid"]
     assert ax.lines[1].get_xdata().tolist() == [2, 3, 4] and plot_convergence(histories, ax=ax) is ax
@@ -208,21 +233,20 @@ def test_plots_draw_on_axes_that_are_given(study):
 
 @pytest.mark.parametrize("kind", ["contour", "surface"])
 def test_landscapes_are_drawn(study, kind):
-    fine = study.levels("A", 0)[1]
-    found = drawing.landscape(fine.training, study.weights("A", 0, "new"), np.random.default_rng(0), points=5)
-    ax = plot_landscape(found, kind=kind, quantity="loss")
+    case = first_of(study)
+    fine = case.problems(0).level(-1, "fine").training
+    plane = landscape(fine, case.weights(0, "new"), np.random.default_rng(0), points=5)
+    ax = plot_landscape(plane, kind=kind, quantity="loss")
     assert "first direction" in ax.get_xlabel() and ax.collections
     with pytest.raises(InputError, match="kind: expected one of 'contour', 'surface', got 'map'"):
-        plot_landscape(found, kind="map")
+        plot_landscape(plane, kind="map")
 
 
 def test_a_study_that_diverged_is_reported(tmp_path, monkeypatch, quick, capsys):
     """Its figures of trained weights are not drawn; of a trial that did not diverge they are."""
-    protocols = {network: dataclasses.replace(TINY, network=network, learning_rate=1e6) for network in "AB"}
-    bad = Study(tmp_path, protocols, get_backend(), quadrants(count=120))
+    bad = Study(tmp_path, plans("4.1", "4.3", learning_rate=1e6), get_backend(), quadrants(count=120))
     lines = []
-    with bad:
-        bad.run(["4.1", "4.3"], workers=Workers(), progress=False, line=lines.append)
+    carried_out(bad, lines.append)
     assert any("trial 2/2 new (network=A): diverged in epoch 1, " in line for line in lines)
     monkeypatch.setattr(module, "load_data", lambda *arguments, **options: bad.data)
     before = results(tmp_path)
@@ -239,4 +263,5 @@ def test_a_study_that_diverged_is_reported(tmp_path, monkeypatch, quick, capsys)
     for number in ("4.2", "4.3"):
         assert cli.main(["figure", number, "--results", str(tmp_path), "--save", str(tmp_path / "a.png")]) == 2
         assert "got trial 1, in which a run diverged" in capsys.readouterr().err
-    assert bad.first_trial("A") is None and bad.first_trial("A", trained=False) == 0
+    case, runs = first_of(bad), figure_of("4.2").runs
+    assert first_trial(case, runs) is None and first_trial(case, runs, trained=False) == 0

@@ -1,11 +1,11 @@
-"""A protocol and data so small that a whole experiment takes a second."""
+"""A setup and data so small that a whole experiment takes a second."""
 
 import numpy as np
 
 from meganet.datasets import ImageSet
-from meganet.experiments import Protocol
+from meganet.experiments import Setup
 
-TINY = Protocol(
+TINY = Setup.of(
     coarse_examples=24,
     fine_examples=16,
     validation_examples=10,
