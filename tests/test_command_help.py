@@ -9,9 +9,10 @@ import pytest
 from meganet.experiments.named import EXPERIMENTS
 
 from meganet import cli
+from meganet._dropins import titles
 from meganet.backend import available_backends
 from meganet.cli import arguments
-from meganet.experiments import Protocol
+from meganet.experiments.setup.settings import FIELDS
 
 
 def said(capsys, *words):
@@ -39,11 +40,11 @@ def test_help_is_a_line_for_each_name(command, width, capsys, monkeypatch):
     assert out.startswith(f"usage: meganet {command} ") and max(map(len, lines)) <= width
     if command in ("reproduce", "experiment"):
         (start,) = (k for k, line in enumerate(lines) if line.startswith("settings for --set"))
-        assert [line.split()[0] for line in lines[start + 2 :]] == [*Protocol.__dataclass_fields__]
+        assert [line.split()[0] for line in lines[start + 2 :]] == [*FIELDS]
         assert "  trials               int    3/20          Times that all is run, on new images" in lines
     if command == "experiment":
-        start = lines.index("experiments:") + 1
-        assert [line.split()[0] for line in lines[start : start + len(EXPERIMENTS)]] == [*EXPERIMENTS]
+        start, questions = lines.index("experiments:") + 1, titles(arguments.QUESTIONS)
+        assert [line.split()[0] for line in lines[start : start + len(questions)]] == [*questions]
 
 
 def test_a_narrow_terminal_wraps_the_last_column(capsys, monkeypatch):
@@ -142,7 +143,7 @@ def completed(folder, line):
     ("line", "expected"),
     [
         ("meganet re", ["reproduce", "report"]),
-        ("meganet reproduce ", ["4.1", "4.2", "4.3", "4.4", "all"]),
+        ("meganet reproduce ", ["4.1", "4.2", "4.3", "4.4", "fine-to-coarse", "in-turn", "all"]),
         ("meganet reproduce --tr", ["--trials "]),
         ("meganet figure 4.", [f"4.{k}" for k in range(1, 7)]),
         ("meganet experiment cal", ["calibration", "calibration-theta-alpha"]),

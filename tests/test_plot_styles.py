@@ -5,11 +5,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from meganet.experiments.plan import COARSE
-from meganet.experiments.protocol import ARMS
 
+from meganet.experiments import tables_of
 from meganet.plotting import STYLES
 from meganet.plotting.styles import styles_of
+
+COARSE = "coarse"
+ARMS = tuple(tables_of("4.1")[0].rows)
 
 SEEN = {
     "all": np.eye(3),
@@ -39,6 +41,10 @@ def test_lines_of_a_figure_differ_in_colour_for_the_colour_blind(seen):
         for one, other in combinations(figure, 2):
             difference = np.linalg.norm(lab(STYLES[one].color, SEEN[seen]) - lab(STYLES[other].color, SEEN[seen]))
             assert difference > 15, f"{one} and {other}: {difference:.0f}"
+
+
+def test_rows_are_those_of_every_table_of_the_thesis():
+    assert {tuple(table.rows) for name in ("4.1", "4.2", "4.3", "4.4") for table in tables_of(name)} == {ARMS}
 
 
 def test_lines_differ_without_colour():
