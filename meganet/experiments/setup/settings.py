@@ -116,7 +116,7 @@ class Model(_Section):
 class Levels(_Section):
     """The grids, and how weights go from one to the next."""
 
-    grids: tuple[int, ...] = setting((), "Widths of images, such as 7,14,28")
+    grids: tuple[int, ...] = setting((), "Widths as 7,14,28; none: half, full")
     interpolation: str = setting(
         "linear", "The choice of P: linear or constant", choices=INTERPOLATIONS, matters=_transfer
     )

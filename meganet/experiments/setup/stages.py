@@ -111,20 +111,22 @@ def planned(stages: Iterable[Stage], grids: int) -> tuple[Stage, ...]:
         grid = stage.grid % grids if -grids <= stage.grid < grids else None
         if grid is None:
             _validate.reject("grids", f"enough of them for the stage {stage.name!r}", str(grids))
-        for part in _through(dataclasses.replace(stage, grid=grid), found):
+        for part in _through(dataclasses.replace(stage, grid=grid), found, grids):
             if found.setdefault(part.name, part) != part:
                 _validate.reject("stages", "one stage of each name", f"two different ones named {part.name!r}")
     depths = _depths(found)
     return tuple(sorted(found.values(), key=lambda stage: (depths[stage.name], alike(stage))))
 
 
-def _through(stage: Stage, known: Mapping[str, Stage]) -> list[Stage]:
-    """Return a stage behind those on the grids that its weights pass."""
+def _through(stage: Stage, known: Mapping[str, Stage], grids: int) -> list[Stage]:
+    """Return a stage behind those on the grids, of so many, that its weights pass."""
     if stage.after is None:
         return [stage]
     if stage.after not in known:
         _validate.reject("after", "a stage that stands before", f"{stage.after!r} of {stage.name!r}")
     before = known[stage.after]
+    if stage.transfers and grids == 1:
+        _validate.reject("grids", f"two or more, between which the stage {stage.name!r} carries weights", "one")
     if (before.grid == stage.grid) != (stage.start == SAME):
         _validate.reject("start", "'same' on the same grid, 'copy' or 'galerkin' to another", f"{stage.name!r}")
     step = 1 if before.grid < stage.grid else -1
