@@ -12,8 +12,7 @@ from meganet.experiments import Study, setup_for, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import results
-from meganet.experiments.runs.study import Plan
-from meganet.experiments.setup.tables import protocols
+from meganet.experiments.setup.tables import protocols, stages_of
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
@@ -26,6 +25,8 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
         fixed = {} if network is None else {"network": network}
         setup = options.changed(setup_for(name, given.preset, **options.numbers(given)), given, fixed=fixed)
         case = f"net-{setup.model.network}"
+        # the report finds runs by the names of their stages
+        stages_of(setup.model.network)
         stages = [stage for table in tables_of(name) for stage in table.stages()]
         plans[case] = (setup, [*plans.get(case, (setup, []))[1], *stages])
         titles[case] = [*titles.get(case, []), name]

@@ -90,9 +90,22 @@ def tables_of(protocol: str) -> tuple[Table, ...]:
 
 
 def stages_of(network: str) -> tuple[Stage, ...]:
-    """Return the stages of all tables that a network may have, each once."""
-    tables = (table for name in protocols() for table in tables_of(name) if table.network in (None, network))
-    return tuple(dict.fromkeys(stage for table in tables for stage in table.stages()))
+    """Return the stages of all tables that a network may have, each once.
+
+    Raises
+    ------
+    InputError
+        If two protocols have different stages of one name, which a results folder could not tell apart.
+    """
+    found: dict[str, tuple[Stage, str]] = {}
+    for protocol in protocols():
+        for table in tables_of(protocol):
+            for stage in table.stages() if table.network in (None, network) else ():
+                known, other = found.setdefault(stage.name, (stage, protocol))
+                if known != stage:
+                    got = f"two different ones named {stage.name!r}, in {other} and {protocol}"
+                    _validate.reject("protocols", "one stage of each name", got)
+    return tuple(stage for stage, _ in found.values())
 
 
 def setup_for(protocol: str, preset: str, **settings: Any) -> Setup:
