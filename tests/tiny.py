@@ -1,9 +1,14 @@
 """A setup and data so small that a whole experiment takes a second."""
 
+from pathlib import Path
+
 import numpy as np
 
+from meganet._workers import Workers
+from meganet.backend import get_backend
 from meganet.datasets import ImageSet
-from meganet.experiments import Setup
+from meganet.experiments import Setup, Study, tables_of
+from meganet.experiments.runs.trials import Trials, carry_out
 
 TINY = Setup.of(
     coarse_examples=24,
@@ -18,16 +23,52 @@ TINY = Setup.of(
 )
 
 
-def quadrants(count=60, size=12):
-    """Images whose class is the bright quadrant."""
+def quadrants(count=60, size=12, channels=1, height=None):
+    """Images whose class is the bright quadrant; of one row, or any other height that is not the width, the half."""
+    height = size if height is None else height
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, count)
-    images = rng.integers(0, 60, (count, 1, size, size))
-    half = size // 2
+    images = rng.integers(0, 60, (count, channels, height, size))
+    rows, half = max(height // 2, 1), size // 2
     for image, label in zip(images, labels, strict=True):
         row, column = divmod(int(label), 2)
-        image[0, half * row : half * (row + 1), half * column : half * (column + 1)] += 150
+        row %= height // rows
+        image[:, rows * row : rows * (row + 1), half * column : half * (column + 1)] += 150
     return ImageSet("quadrants", images.astype(np.uint8), labels, "drawn")
+
+
+def stages_of(names):
+    """Return the stages of the tables of some protocols."""
+    return [stage for name in names for table in tables_of(name) for stage in table.stages()]
+
+
+def study_of(path, setup=TINY, data=None, names=("4.1",), stages=None):
+    """Return a study of one case, whose folder is `path`: the stages of some protocols, or those that are given."""
+    plan = setup, stages_of(names) if stages is None else stages
+    return Study(Path(path).parent, {Path(path).name: plan}, get_backend(), quadrants() if data is None else data)
+
+
+def execute(
+    path,
+    setup=TINY,
+    data=None,
+    names=("4.1",),
+    *,
+    stages=None,
+    workers=None,
+    progress=False,
+    report=lambda line: None,
+    together=None,
+):
+    """Run what is missing of such a study and return its case; with `together` all trials at once, or one by one."""
+    workers = Workers() if workers is None else workers
+    with study_of(path, setup, data, names, stages) as study:
+        (case,) = study.cases.values()
+        if together is None:
+            study.run(workers, progress=progress, report=report)
+        else:
+            carry_out([[Trials(case, together)]], workers, progress=progress, report=report)
+    return case
 
 
 def results(folder):
