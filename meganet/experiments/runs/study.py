@@ -73,9 +73,9 @@ class Study:
     >>> plan = setup_for("4.1", "small"), table.stages()
     >>> study = Study(tempfile.mkdtemp(), {"net-A": plan}, get_backend("numpy"), load_digits())
     >>> [stage.name for stage in study.cases["net-A"].stages]
-    ['coarse', 'multigrid', 'new', 'transfer']
+    ['coarse', 'new', 'transfer', 'multigrid']
     >>> study.cases["net-A"].missing(trial=0)
-    ['coarse', 'multigrid', 'new', 'transfer']
+    ['coarse', 'new', 'transfer', 'multigrid']
     """
 
     def __init__(
