@@ -281,7 +281,7 @@ def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data)
     del older["setup"]["newton"]["trust_radius"], older["setup"]["readings"]
     path = tmp_path / "run"
     path.mkdir()
-    (path / "settings.json").write_text(record.to_text(older))
+    (path / "settings.json").write_text(stored_settings.to_text(older))
     execute(path, TINY, data)
     before = results(path)
     lines = []
@@ -304,7 +304,7 @@ def test_results_of_another_format_are_refused(tmp_path, data, version, message)
         stored["protocol"] = stored.pop("setup")
         (path / "settings.json").write_text(json.dumps(stored, indent=1) + "\n")
     else:
-        (path / "settings.json").write_text(record.to_text({**stored, "format": version}))
+        (path / "settings.json").write_text(stored_settings.to_text({**stored, "format": version}))
     before = results(tmp_path)
     for use in (lambda: execute(path, TINY, data), lambda: record.read_setup(path)):
         with pytest.raises(ResultsError, match=f"out: expected results in format 3, got .*{message}.*choose another"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny import TINY, execute, quadrants
 
-from meganet._disk import json_text
+from meganet.store.disk import json_text
 from meganet.document import Document
 from meganet.experiments import PRESETS, Setup, Stage, tables_of
 from meganet.experiments.report import tables

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from meganet.experiments.named import EXPERIMENTS
+from meganet.experiments.questions.base import questions
 
 from meganet import cli
 from meganet._validate import UserError, reject
