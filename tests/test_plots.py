@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
-from meganet.experiments.named.gaps import Gap
-from meganet.experiments.named.worth import Curve
 
 from meganet._validate import InputError
-from meganet.objective.landscape import Landscape
+from meganet.experiments.landscape import Landscape
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic
-from meganet.plotting.causes import gaps_figure, plot_gaps
+from meganet.plotting.causes import Gap, gaps_figure, plot_gaps
 from meganet.plotting.mosaic import share_scale
-from meganet.plotting.worth import plot_work, work_figure
+from meganet.plotting.worth import Curve, plot_work, work_figure
 
 
 def history(*losses):
@@ -66,11 +64,15 @@ def test_a_column_that_is_not_there_is_refused():
 
 
 def test_gaps_are_drawn_for_the_arms_and_variants_that_are_there():
-    def gap(table, variant, arm):
-        return Gap(variant, table, arm, np.array([1.0, 2.0]))
+    def gap(net, variant, row):
+        return Gap(variant, net, row, np.array([1.0, 2.0]))
 
-    canvas = gaps_figure([gap("4.1", "a", "transfer"), gap("4.1", "b", "multigrid"), gap("4.2", "a", "multigrid")])
+    some = [gap("A", "a", "transfer"), gap("A", "b", "multigrid"), gap("B", "a", "multigrid"), gap("B", "b", "mine")]
+    canvas = gaps_figure(some[:3])
     assert [len(ax.patches) for ax in canvas.axes] == [2, 1]
+    ax = plot_gaps(some, "B", thesis={("A", "transfer"): 3.0, ("B", "mine"): 4.0})
+    assert [bar.get_height() for bar in ax.patches] == [pytest.approx(0.24)] * 2, "as wide as three rows allow"
+    assert [label for label in ax.get_legend_handles_labels()[1] if "thesis" in label] == ["mine, thesis"]
 
 
 def test_work_is_drawn_for_lines_of_any_name():
@@ -183,7 +185,10 @@ def test_work_with_one_number_of_fine_examples():
     [
         (lambda: work_figure([]), "curves: expected at least one of fine training, got none"),
         (lambda: gaps_figure([]), "gaps: expected at least one gap, got none"),
-        (lambda: plot_gaps([], "4.3"), "table: expected one of '4.1', '4.2', got '4.3'"),
+        (
+            lambda: plot_gaps([Gap("a", "A", "new", np.ones(1)), Gap("a", "B", "new", np.ones(1))], "C"),
+            "net: expected one of 'A', 'B', got 'C'",
+        ),
     ],
 )
 def test_figures_of_nothing_are_one_line(draw, message):
