@@ -12,10 +12,11 @@ import pytest
 from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
+from meganet._validate import InputError
 from meganet.backend import get_backend, random_stream
 from meganet.experiments import ResultsError, Setup, Trial, Workers, build_network, grid_shapes, tables_of
 from meganet.experiments.landscape import filter_normalized
-from meganet.experiments.questions import amplification, calibration, causes, comparing, new_classifier
+from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, costs, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
@@ -128,12 +129,12 @@ def test_gaps_are_compared_by_hand():
 
 def test_causes_share_the_runs_that_they_have_in_common(asked):
     context, lines = asked
-    base = question_of("interpolation").ask(context).rows[0]
+    usual = question_of("interpolation").ask(context).rows[0]
     lines.clear()
     # two variants that the settings make the same are one run, and the one of the other question
     again = dataclasses.replace(context, settings={**SIZES, "momentum": 0.0})
     rows = comparing.Comparison({"0": {"momentum": 0.0}, "as set": {}}).ask(again).rows
-    assert not lines and measured(rows[0]) == measured(rows[1]) == measured(base)
+    assert not lines and measured(rows[0]) == measured(rows[1]) == measured(usual)
     two = comparing.Comparison({"as set": {}, "0.5": {"momentum": 0.5}, "same": {}})
     rows = two.ask(dataclasses.replace(again, path=context.path / "fresh", workers=Workers(2))).rows
     assert measured(rows[0]) == measured(rows[2]) and len(lines) == 2 * 4 + 2 * 2 * 2 * 2
@@ -161,6 +162,36 @@ def test_settings_that_do_not_go_with_a_variant_are_named(asked):
         SettingsError, match=r"settings: expected some that go with {'fine_examples': 300}, got \(batch_size"
     ):
         comparing.Comparison({"300": {"fine_examples": 300}}).ask(context)
+
+
+def test_a_question_is_one_file(asked, tmp_path, monkeypatch):
+    text = """from meganet.experiments.questions.comparing import Comparison
+
+TITLES = {"batches": "Are batches too large?"}
+QUESTIONS = {"batches": Comparison({"as set": {}, "4": {"batch_size": 4}})}
+"""
+    (tmp_path / "questions_of_mine").mkdir()
+    (tmp_path / "questions_of_mine" / "batches.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(base, "PLACE", "questions_of_mine")
+    assert questions() == {"batches": "Are batches too large?"} and costs("small")["batches"].runs == 3 * 2 * (2 + 4)
+    context, _ = asked
+    assert len(question_of("batches").ask(dataclasses.replace(context, path=tmp_path / "out")).rows) == 4
+    with pytest.raises(InputError, match="name: expected one of 'batches', got 'worth'"):
+        question_of("worth")
+
+
+def test_runs_that_diverge_are_said_once(asked):
+    context = dataclasses.replace(asked[0], settings={**SIZES, "learning_rate": 1e30})
+    with np.errstate(all="ignore"):
+        first = question_of("momentum").ask(context)
+        said = list(context.diverged)
+        question_of("momentum").ask(context)
+    assert all(np.isnan(row["gap Multigrid"]) for row in first.rows)
+    assert any(
+        text.startswith("Diverged: coarse of 0.9-table-4.1 in 2 of 2, first in trial 1, epoch 1") for text in said
+    )
+    assert context.diverged == said and len(set(said)) == len(said) == 2 * 2 * 3
 
 
 def test_a_csv_reads_back_whatever_the_names():

@@ -75,7 +75,7 @@ def plot_gaps(
     >>> values = {"transfer": np.array([4.0, 5.0]), "multigrid": np.array([9.0])}
     >>> gaps = [Gap("linear P", "A", row, of_trials) for row, of_trials in values.items()]
     >>> ax = plot_gaps(gaps, "A", Figure().subplots(), thesis={("A", "multigrid"): 36.3})
-    >>> [bar.get_width() for bar in ax.patches]
+    >>> [float(bar.get_width()) for bar in ax.patches]
     [4.5, 9.0]
     """
     _validate.choice("net", net, dict.fromkeys(gap.net for gap in gaps))
