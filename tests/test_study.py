@@ -11,10 +11,11 @@ from tiny import TINY, quadrants, results
 from meganet import cli
 from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.cli import figure as command
 from meganet.experiments import ResultsError, ResultsFolder, Study, Workers, tables_of
 from meganet.experiments.report import results as found
 from meganet.experiments.report import tables
-from meganet.experiments.report.figure import figure_of, figures
+from meganet.experiments.report.figure import Figure, figure_of, figures
 from meganet.experiments.report.figures import landscapes
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import case_of, complete, first_trial
@@ -113,6 +114,29 @@ def test_a_table_counts_from_its_first_complete_trial(study, tmp_path):
             if "classifier" not in file.name and file.name != "timings.csv":
                 (tmp_path / "net-B" / "trial-000" / file.name).write_bytes(file.read_bytes())
     assert complete(few) == ("4.2",) and found.results(few, ["4.2"])[0].trials == 1
+
+
+def test_a_protocol_of_any_network_is_found_where_it_is_complete(study, tmp_path):
+    made = {f"net-{network}": (TINY.changed(network=network, trials=1), ()) for network in "AB"}
+    (few,) = tables_of("fine-to-coarse")
+    both = Study(
+        tmp_path, {name: (setup, few.stages()) for name, (setup, _) in made.items()}, get_backend(), study.data
+    )
+    assert case_of(both, few).setup.model.network == "A" and complete(both) == ()
+    carried_out(Study(tmp_path, {"net-B": (made["net-B"][0], few.stages())}, get_backend(), study.data))
+    assert complete(both) == ("fine-to-coarse",)
+    assert found.results(both, ["fine-to-coarse"])[0].setup.model.network == "B"
+
+
+def test_a_figure_may_show_all_tables_of_its_protocol(study, without_files, monkeypatch, tmp_path, capsys):
+    def draw(case, trial, canvas):
+        canvas.subplots().plot(range(len(case.stages)))
+        return [f"{len(case.stages)} stages"]
+
+    several = Figure("4.3", draw, (4, 3), "A line.", runs=("new-classifier-steihaug", "new-classifier-meganet"))
+    monkeypatch.setattr(command, "figure_of", lambda number: several)
+    given = ["figure", "4.1", "--results", str(study.path), "--save", str(tmp_path / "a.png")]
+    assert cli.main(given) == 0 and "\n13 stages\n" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_named(study, tmp_path):

@@ -23,8 +23,8 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
     if trial >= LARGEST_TRIALS:
         reject("trial", f"at most {LARGEST_TRIALS}", str(given.trial))
     backend = get_backend(given.backend)
-    (table,) = tables_of(figure.protocol)
-    case = case_of(options.study(given, backend, table.network), table)
+    tables = tables_of(figure.protocol)
+    case = case_of(options.study(given, backend, tables[0].network), *tables)
     path = options.place("save", f"figure-{given.number}.png" if given.save is None else given.save)
     if path.suffix.lower() not in ("", ".png"):
         reject("save", "a PNG file, *.png", repr(str(path)))

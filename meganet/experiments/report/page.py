@@ -64,7 +64,7 @@ def write_report(
         for number, title in figures().items():
             figure = figure_of(number)
             if figure.protocol in names and (figure.quick or landscapes):
-                case = case_of(study, tables_of(figure.protocol)[0])
+                case = case_of(study, *tables_of(figure.protocol))
                 page.add(Heading(title, 3), *_figure(study.path, case, f"figure-{number}", title, figure, progress))
         drawn = {figure_of(number).protocol for number in figures()}
         for result in found:

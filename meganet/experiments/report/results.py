@@ -88,29 +88,36 @@ class TableResult:
         return " ".join([*words, *(f"--set {shlex.quote(f'{name}={as_text(v)}')}" for name, v in changes.items())])
 
 
-def case_of(study: Study, table: Table) -> Case:
-    """Return the case of a table in a study of ``meganet reproduce``, with its stages alone.
+def case_of(study: Study, *tables: Table) -> Case:
+    """Return the case of the tables of a protocol in a study of ``meganet reproduce``, with their stages alone.
+
+    Of several networks that the protocol may have, it is the first with a complete trial.
 
     Raises
     ------
     ResultsError
         If the study holds nothing of its network.
     """
-    name = next((n for n in study.cases if table.network is None or n == f"net-{table.network}"), None)
-    if name is None:
-        refuse(f"a folder with results of net {table.network}", repr(str(study.path)))
-    return study.part(name, table.stages())
+    network = tables[0].network
+    names = [name for name in study.cases if network is None or name == f"net-{network}"]
+    if not names:
+        refuse(f"a folder with results of net {network}", repr(str(study.path)))
+    cases = [study.part(name, [stage for table in tables for stage in table.stages()]) for name in names]
+    return next((case for case in cases[1:] if _has_trial(case) and not _has_trial(cases[0])), cases[0])
 
 
 def complete(study: Study) -> tuple[str, ...]:
     """Return the names of the protocols of which every table has a trial that is complete."""
-    return tuple(name for name in protocols() if all(_has_trial(study, table) for table in tables_of(name)))
+    return tuple(name for name in protocols() if all(_is_complete(study, table) for table in tables_of(name)))
 
 
-def _has_trial(study: Study, table: Table) -> bool:
+def _is_complete(study: Study, table: Table) -> bool:
     if table.network is not None and f"net-{table.network}" not in study.cases:
         return False
-    case = case_of(study, table)
+    return _has_trial(case_of(study, table))
+
+
+def _has_trial(case: Case) -> bool:
     known = all(stage.name in case.folders for stage in case.stages)
     return known and next(case.complete(), None) is not None
 
