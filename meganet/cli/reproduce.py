@@ -12,6 +12,7 @@ from meganet.experiments import Study, setup_for, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import results
+from meganet.experiments.runs.study import Plan
 from meganet.experiments.setup.tables import protocols, stages_of
 
 

@@ -83,9 +83,9 @@ class Study:
     ) -> None:
         self.path, self.backend, self.data = user_path("out", path), backend, data
         self._folders: dict[Path, ResultsFolder] = {}
-        for name, (setup, _) in plans.items():
-            _check(name, setup, data)
-        self.cases = {name: self._case(name, *plan, shared) for name, plan in plans.items()}
+        # of all cases, before any folder is made
+        checked = {name: (setup, _planned(name, setup, stages, data)) for name, (setup, stages) in plans.items()}
+        self.cases = {name: self._case(name, *plan, shared) for name, plan in checked.items()}
 
     def __enter__(self) -> Study:
         with ExitStack() as entered:
@@ -97,13 +97,11 @@ class Study:
     def __exit__(self, *exception: object) -> None:
         self._entered.close()
 
-    def _case(self, name: str, setup: Setup, stages: Iterable[Stage], shared: bool) -> Case:
-        grids = len(grid_shapes(setup, self.data.images.shape[1:]))
-        plan = planned(stages, grids)
+    def _case(self, name: str, setup: Setup, plan: tuple[Stage, ...], shared: bool) -> Case:
         if not shared:
             folder = self._folder(self.path / name, setup, plan, DEFAULTS)
             return Case(setup, plan, {stage.name: folder for stage in plan}, self.data)
-        folders = {}
+        folders, grids = {}, len(grid_shapes(setup, self.data.images.shape[1:]))
         for stage in plan:
             kind, names = shared_by(stage, plan, grids)
             own = Setup.of(**{k: v for k, v in setup.values().items() if k in (*names, "trials")})
@@ -218,14 +216,20 @@ def _grids(stages: Iterable[Stage]) -> int:
     return 1 + max(stage.grid for stage in stages)
 
 
-def _check(name: str, setup: Setup, data: ImageSet) -> None:
+def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -> tuple[Stage, ...]:
+    """Return the stages of a case for its grids, once it is clear that data and networks are there for them."""
     if setup.examples > len(data):
         sizes = "coarse_examples + fine_examples + validation_examples"
         _validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
     try:
-        for shape in grid_shapes(setup, data.images.shape[1:]):
+        shapes = grid_shapes(setup, data.images.shape[1:])
+        for shape in shapes:
             network_parts(setup, data.classes, get_backend("numpy"), True, shape)
     except _validate.InputError as error:
         widths = ",".join(map(str, setup.levels.grids)) or "half the data's and the data's"
         expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
         _validate.reject("grids", expected, f"{widths} ({error})", SettingsError)
+    try:
+        return planned(stages, len(shapes))
+    except _validate.InputError as error:
+        raise SettingsError(str(error)) from error
