@@ -7,9 +7,10 @@ from pathlib import Path
 PAGE = Path(__file__).parent.parent / "docs" / "extend.md"
 FILES = dict(re.findall(r"^```python\n# (meganet/\S+\.py)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 """Path of each to what is in it."""
-SIZES = "coarse_examples=48 fine_examples=32 validation_examples=30 coarse_epochs=2 fine_epochs=2 batch_size=16".split()
-"""What the data set of them has images for."""
-STRIPES = ["--quiet", "--set=dataset=stripes", *(f"--set={size}" for size in SIZES)]
+SIZES = {"coarse_examples": 48, "fine_examples": 32, "validation_examples": 30, "batch_size": 16}
+EPOCHS = {"coarse_epochs": 2, "fine_epochs": 2}
+STRIPES = ["--quiet", "--set=dataset=stripes", *(f"--set={name}={value}" for name, value in (SIZES | EPOCHS).items())]
+"""What runs on the data set of them, which has 120 images."""
 
 
 def drop(folder, files):
