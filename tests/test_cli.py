@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from meganet.experiments.study import Study
 from test_datasets import idx
 
 from meganet import cli
 from meganet.datasets import CATALOGUE
-from meganet.experiments import PRESETS, Protocol
-from meganet.plotting import figures as drawing
+from meganet.experiments import PRESETS, Setup, Study
+from meganet.experiments.report.figures import landscapes
+from meganet.objective.landscape import landscape
 
 FAST = [
     "--quiet",
@@ -47,6 +47,7 @@ def test_reproduce(table, mnist, tmp_path, capsys):
     arguments = ["reproduce", table, "--set", "dataset=mnist", "--trials", "2", "--data", str(mnist), *FAST]
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
+    assert f"Table {table}: net {'B' if table == '4.2' else 'A'}, 2 trials, numpy\n" in text
     # lines are broken where the screen ends
     assert f"Table {table}: accuracy in percent, mean ± standard deviation of 2 trials" in " ".join(text.split())
     assert "s/epoch" in text and str(tmp_path / "out") in text
@@ -62,7 +63,7 @@ def test_a_table_names_the_command_that_makes_it(mnist, tmp_path, capsys):
     capsys.readouterr()
     again = [*shlex.split(command)[1:], "--quiet", "--data", str(mnist), "--out", str(tmp_path / "out")]
     assert cli.main(again) == 0 and "trial 1/1" not in capsys.readouterr().out
-    assert Protocol(**PRESETS["small"], network="B", seed=7).nearest_preset() == ("small", {})
+    assert Setup.of(**PRESETS["small"], network="B", seed=7).nearest_preset() == ("small", {})
 
 
 def test_the_default_folder_names_the_run(mnist, tmp_path, capsys, monkeypatch):
@@ -216,8 +217,7 @@ def test_a_figure_of_stored_runs(mnist, tmp_path, capsys):
 def test_a_report_of_stored_runs(mnist, tmp_path, capsys, monkeypatch):
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
     (tmp_path / "out" / "report.html").unlink()
-    usual = drawing.landscape
-    monkeypatch.setattr(drawing, "landscape", lambda *given: usual(*given, points=3, examples=4))
+    monkeypatch.setattr(landscapes, "landscape", lambda *given: landscape(*given, points=3, examples=4))
     arguments = ["report", "--results", str(tmp_path / "out"), "--data", str(mnist)]
     monkeypatch.setattr(sys, "argv", ["meganet", *arguments])
     capsys.readouterr()

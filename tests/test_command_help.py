@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from meganet.experiments.questions.base import questions
 
 from meganet import cli
 from meganet._dropins import titles

@@ -203,8 +203,8 @@ def test_trials_that_are_not_complete_are_named(study, interrupted, without_file
     ):
         with pytest.raises(ResultsError, match=f"out: expected a folder with a complete trial of table 4.1.*{where}"):
             use()
-    for command in (["figure", "4.1"], ["report"]):
-        assert cli.main([*command, "--results", str(interrupted.path)]) == 2
+    for words in (["figure", "4.1"], ["report"]):
+        assert cli.main([*words, "--results", str(interrupted.path)]) == 2
         text = capsys.readouterr().err
         assert text.count("\n") == 1 and "trial 1 lacks new, transfer, multigrid" in text
 

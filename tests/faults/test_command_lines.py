@@ -5,15 +5,20 @@ import sys
 
 import numpy as np
 import pytest
-from meganet.experiments.questions.base import questions
 
 from meganet import cli
+from meganet._dropins import titles
 from meganet._validate import UserError, reject
-from meganet.cli import experiment, options, reproduce
+from meganet._workers import clusters
+from meganet.cli import options
+from meganet.cli.arguments import QUESTIONS
 from meganet.datasets import ImageSet
 from meganet.datasets.collection import Collection
-from meganet.experiments import Protocol, study
-from meganet.plotting import FIGURES
+from meganet.experiments import Study
+from meganet.experiments.report.figure import figures
+from meganet.experiments.runs import study
+from meganet.experiments.setup.settings import FIELDS
+from meganet.experiments.setup.tables import protocols
 
 WORDS = [
     *(
@@ -95,13 +100,18 @@ WORDS = [
         "mnist",
         "A",
         "C",
+        "7,14,28",
+        "14,28,7",
+        "-7,14",
+        ",",
     ),
 ]
 OPTIONS = ["--preset", "--trials", "--seed", "--set", "--out", "--backend", "--data", "--jobs", "--cluster", "--quiet"]
 OPTIONS += ["--results", "--trial", "--save", "--help", "--version", "-h", "--nonsense"]
-SETTINGS = [*Protocol.__dataclass_fields__, "nonsense", ""]
+SETTINGS = [*FIELDS, "nonsense", ""]
 COMMANDS = ["reproduce", "report", "figure", "experiment", "info", "data", "nonsense"]
-FIRST = ["4.1", "4.2", "4.3", "4.4", "all", "list", "fetch", "verify", *FIGURES, *EXPERIMENTS]
+EXPERIMENTS = [*titles(QUESTIONS)]
+FIRST = [*protocols(), "all", "list", "fetch", "verify", *figures(), *EXPERIMENTS]
 
 
 class Begun(UserError):
@@ -119,13 +129,15 @@ RIGHT = {
         "coarse_epochs=1000000000",
         "coarse_examples=64",
         "dtype=float64",
+        "grids=2,4,8",
+        "grids=",
     ],
     "--out": ["here", "a/b", "ä", "\udcff"],
     "--backend": ["numpy"],
     "--jobs": ["1", "2", "1000"],
     "--quiet": [],
 }
-RIGHT_FIRST = {"reproduce": ["4.1", "4.2", "4.3", "4.4", "all"], "experiment": [*EXPERIMENTS]}
+RIGHT_FIRST = {"reproduce": [*protocols(), "all"], "experiment": EXPERIMENTS}
 
 
 def words(rng):
@@ -163,17 +175,15 @@ def stopped(monkeypatch, tmp_path):
     data = ImageSet("black", np.zeros((6000, 1, 8, 8), np.uint8), np.arange(6000) % 10, "drawn")
     usual = options.load_data
 
-    def load(protocol, folder, progress):
-        return data if folder is None else usual(protocol, folder, progress)
+    def load(setup, folder, progress):
+        return data if folder is None else usual(setup, folder, progress)
 
     monkeypatch.setattr(options, "load_data", load)
     monkeypatch.setattr(study, "load_data", load)
     monkeypatch.setattr(Collection, "fetch", begin)
-    monkeypatch.setattr("meganet.experiments.clusters.check_cluster", begin)
-    monkeypatch.setattr(reproduce.Study, "__enter__", begin)
-    for name in EXPERIMENTS:
-        monkeypatch.setattr(type(EXPERIMENTS[name]), "run", begin)
-    monkeypatch.setattr(experiment, "to_png", begin)
+    monkeypatch.setattr(clusters, "check_cluster", begin)
+    # whatever a command runs, it opens a study for it
+    monkeypatch.setattr(Study, "__enter__", begin)
 
 
 def test_random_command_lines(trials, stopped, capsys, tmp_path):
