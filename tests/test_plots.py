@@ -41,6 +41,18 @@ def test_a_history_stands_for_a_list_of_one():
     assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
 
 
+def test_each_run_is_drawn_from_where_the_one_before_it_ends():
+    names = ("new", "down", "again", "beside")
+    after = {"down": "new", "again": "down", "beside": "not drawn"}
+    ax = plot_convergence({name: history(3.0, 2.0, 1.0) for name in names}, "loss", after=after)
+    starts = {line.get_label(): line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 3}
+    assert starts == {"New": 0, "down": 2, "again": 4, "beside": 0} and ax.get_xlabel() == "Epoch"
+    assert sorted(line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2) == [2, 4]
+    # of runs in a circle none is counted twice
+    circle = plot_convergence({name: history(2.0, 1.0) for name in "ab"}, "loss", after={"a": "b", "b": "a"})
+    assert {line.get_xdata()[0] for line in circle.lines} == {1}
+
+
 def test_trials_of_different_lengths_and_numbers_that_are_not_finite():
     trials = [history(4.0, 2.0, 1.0), history(2.0, np.nan), history(3.0, np.inf)]
     ax = plot_convergence({"new": trials, "transfer": [history(np.nan, np.nan)], "multigrid": []}, "loss")
