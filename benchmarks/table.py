@@ -20,7 +20,8 @@ from peer import FORMATS, Peer
 from suite.cases import Case, Training
 from threadpoolctl import threadpool_limits
 
-from meganet.experiments import ARMS, Protocol
+from meganet.experiments import Setup, tables_of
+from meganet.experiments.setup.stages import planned
 
 TABLES = {"4.1": (Case("A", 14), Case("A", 28)), "4.2": (Case("B", 14), Case("B", 28))}
 EXAMPLES = 10_000
@@ -41,7 +42,7 @@ def main() -> None:
             if None not in memory.values():
                 rows.append(line(f"{case}: peak memory", memory, "MiB"))
     for number, cases in TABLES.items():
-        ours, theirs = (hours(record, cases, side) for side in ("meganet", "PyTorch"))
+        ours, theirs = (hours(record, number, cases, side) for side in ("meganet", "PyTorch"))
         record["tables"][number] = {"meganet_hours": ours, "pytorch_hours": theirs}
         rows.append(line(f"**table {number}, 20 trials**", {"meganet": ours, "PyTorch": theirs}, "h"))
     text = common.table(["32 images a step, 10,000 an evaluation", "meganet", "PyTorch", "PyTorch / meganet"], rows)
@@ -69,20 +70,17 @@ def best(values: dict[str, Any]) -> dict[str, Any]:
     return {"meganet": values["meganet"], "PyTorch": None if None in theirs else min(theirs)}
 
 
-def hours(record: dict[str, Any], cases: tuple[Case, ...], side: str) -> float:
+def hours(record: dict[str, Any], number: str, cases: tuple[Case, ...], side: str) -> float:
     """Return how long a table takes."""
-    thesis = Protocol()
+    thesis, (table,) = Setup(), tables_of(number)
     coarse, fine = (next(c["ms"] for c in record["cases"] if Case(**key(c)) == case) for case in cases)
-    plan = (
-        (coarse, thesis.coarse_epochs, thesis.coarse_examples, 1),
-        (fine, thesis.fine_epochs, thesis.fine_examples, len(ARMS)),
-    )
     total = 0.0
-    for ms, epochs, examples, runs in plan:
-        evaluated = (epochs + 1) * (examples + thesis.validation_examples) / EXAMPLES
-        steps = epochs * (examples // thesis.batch_size)
-        total += runs * (steps * ms["step"][side] + evaluated * ms["evaluation"][side])
-    return thesis.trials * total / 3.6e6
+    for stage in planned(table.stages(), 2):
+        ms, epochs, examples = coarse if stage.grid == 0 else fine, stage.length(thesis), stage.examples(thesis)
+        evaluated = (epochs + 1) * (examples + thesis.data.validation_examples) / EXAMPLES
+        steps = epochs * (examples // thesis.descent.batch_size)
+        total += steps * ms["step"][side] + evaluated * ms["evaluation"][side]
+    return thesis.run.trials * total / 3.6e6
 
 
 def key(case: dict[str, Any]) -> dict[str, Any]:
