@@ -18,6 +18,7 @@ from meganet.experiments.report.results import result_of
 from meganet.experiments.report.tables import description
 from meganet.experiments.runs import record, training
 from meganet.optim import Momentum
+from meganet.store import settings as stored_settings
 
 ROWS = ("new", "transfer", "multigrid")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meganet._validate import InputError
-from meganet.experiments.landscape import Landscape
+from meganet.objective.landscape import Landscape
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic
 from meganet.plotting.causes import Gap, gaps_figure, plot_gaps

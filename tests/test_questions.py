@@ -9,13 +9,13 @@ import shutil
 
 import numpy as np
 import pytest
+from meganet.experiments.landscape import filter_normalized
 from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
 from meganet._validate import InputError
 from meganet.backend import get_backend, random_stream
 from meganet.experiments import ResultsError, Setup, Trial, Workers, build_network, grid_shapes, tables_of
-from meganet.experiments.landscape import filter_normalized
 from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, costs, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS

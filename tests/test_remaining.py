@@ -1,7 +1,6 @@
 """The time left of a plan of mixed stages, from synthetic timings."""
 
 import pytest
-
 from meganet.experiments.runs.remaining import Part, Remaining, roughly
 
 #: Kind to true seconds of an epoch, and to what was measured beforehand, which is off by large factors.

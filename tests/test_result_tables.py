@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from tiny import TINY, execute, quadrants
 
-from meganet.store.disk import json_text
 from meganet.document import Document
 from meganet.experiments import PRESETS, Setup, Stage, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
 from meganet.experiments.setup.stages import planned
 from meganet.optim import Divergence, History, SGDState
+from meganet.store.disk import json_text
 
 ROWS = ("new", "transfer", "multigrid")
 QUANTITIES = ("accuracy", "validation_accuracy", "objective", "loss", "validation_loss")

@@ -31,8 +31,6 @@ from meganet import (
     sgd,
     smoothed_normal,
 )
-from meganet._workers import Workers
-from meganet.experiments import Setup
 from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU
 from meganet.linop import (
     AveragePooling,
@@ -176,7 +174,7 @@ MADE = {
     "antisymmetric": (antisymmetric, {"n": 4, "damping": 0.0625}),
     Tikhonov: (lambda alpha: Tikhonov(Gradient((2, 3, 4), 0.5), alpha), {"alpha": 0.375}),
     SmoothedL1: (lambda **k: SmoothedL1(Gradient((2, 3, 4), 0.5), **k), {"alpha": 0.375, "eps": 0.25}),
-    Setup: (Setup.of, {"trials": 3, "seed": 5, "learning_rate": 0.125, "momentum": 0.5, "trust_radius": 2.0}),
+    Protocol: (Protocol, {"trials": 3, "seed": 5, "learning_rate": 0.125, "momentum": 0.5, "trust_radius": 2.0}),
     Workers: (Workers, {"jobs": 2}),
 }
 """How things are made that keep numbers, with the numbers."""

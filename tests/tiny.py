@@ -7,7 +7,8 @@ import numpy as np
 from meganet._workers import Workers
 from meganet.backend import get_backend
 from meganet.datasets import ImageSet
-from meganet.experiments import Setup
+from meganet.experiments import Setup, Study, tables_of
+from meganet.experiments.runs.trials import Trials, carry_out
 
 TINY = Setup.of(
     coarse_examples=24,

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-from meganet.experiments.disk import read_file, write_file
 from stored_runs import PROTOCOL, assert_continues, copied, execute, read
 from tiny import quadrants, results
 
@@ -23,6 +22,7 @@ from meganet._validate import InputError, UserError
 from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder, study
 from meganet.plotting import figures as drawing
+from meganet.store.disk import read_file, write_file
 
 ONE = dataclasses.replace(PROTOCOL, trials=1)
 
