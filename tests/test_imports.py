@@ -26,17 +26,17 @@ ORDER = [
     "multigrid",
     "optim",
     "objective",
-    "checks",
+    "checks plotting _workers store",
     "model",
     "interop",
     "experiments",
-    "plotting",
-    "reporting",
     "cli",
     "__main__",
 ]
 METHODS = {"optim/history.py": {"plotting"}}
 """What a method of a file calls that stands to its right; imported when it is called, not before."""
+EXPERIMENTS = ["setup", "protocols", "models", "runs", "questions", "report"]
+"""Within the experiments: what, as data; how it is run; what it means; how it is shown."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 
 
@@ -65,6 +65,17 @@ def test_modules_import_only_from_their_left():
     for path in paths:
         own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         wrong = {room for room in rooms(path) - {own} if RANK[room] >= RANK[own]}
+        assert not wrong, f"{path}: imports {sorted(wrong)} from its right"
+
+
+def test_experiments_go_from_what_is_run_to_how_it_is_shown():
+    place = PACKAGE / "experiments"
+    for path in place.glob("*/**/*.py"):
+        own = path.relative_to(place).parts[0]
+        text = path.read_text()
+        imported = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
+        inner = {name.split(".")[2] for name in imported if name and name.startswith("meganet.experiments.")}
+        wrong = {room for room in inner - {own} if EXPERIMENTS.index(room) >= EXPERIMENTS.index(own)}
         assert not wrong, f"{path}: imports {sorted(wrong)} from its right"
 
 

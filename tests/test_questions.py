@@ -9,7 +9,6 @@ import shutil
 
 import numpy as np
 import pytest
-from meganet.experiments.landscape import filter_normalized
 from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
@@ -21,6 +20,7 @@ from meganet.experiments.questions.base import Answer, Context, Variant, cost, c
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop, products, step_flop
+from meganet.objective.landscape import filter_normalized
 from meganet.optim import History
 
 SIZES = {
