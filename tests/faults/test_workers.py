@@ -1,6 +1,5 @@
 """Workers that are killed, parents that are killed, clusters that are lost, interrupts at any moment."""
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -13,11 +12,12 @@ import pytest
 from meganet.experiments.locks import HOLDER
 from meganet.experiments.processes import ATTEMPTS, WorkersError
 from test_parallel import cluster
-from tiny import TINY, quadrants, results
+from tiny import TINY, execute, quadrants, results
 
 from meganet import cli
-from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, Workers, clusters, run
+from meganet._locks import HOLDER
+from meganet._workers import Workers, clusters
+from meganet._workers.processes import ATTEMPTS, WorkersError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 PATIENCE = 60
@@ -81,13 +81,7 @@ def test_no_more_processes_than_items():
 
 
 def test_a_killed_worker_of_a_run_changes_no_result(tmp_path):
-    protocol = dataclasses.replace(TINY, coarse_epochs=40)
-    data = quadrants()
-
-    def execute(path, workers):
-        with ResultsFolder(path, protocol, get_backend(), data) as folder:
-            run(protocol, data, folder, ("4.1",), workers=workers, progress=False)
-
+    setup, data = TINY.changed(coarse_epochs=40), quadrants()
     killed = []
 
     def kill():
@@ -98,10 +92,10 @@ def test_a_killed_worker_of_a_run_changes_no_result(tmp_path):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    execute(tmp_path / "killed", Workers(2))
+    execute(tmp_path / "killed", setup, data, workers=Workers(2))
     thread.join()
     assert killed and killed[0] != os.getpid()
-    execute(tmp_path / "whole", Workers(2))
+    execute(tmp_path / "whole", setup, data, workers=Workers(2))
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
 
 
