@@ -250,7 +250,7 @@ def test_an_experiment(mnist, tmp_path, capsys, monkeypatch):
     assert (made / "interpolation.csv").read_text().count("\n") == 5
     arguments[1] = "fine-examples"
     assert cli.main([*arguments, "--out", str(tmp_path / "other")]) == 2
-    assert "examples: expected at most the 220 of MNIST, got 1146 in the variant" in capsys.readouterr().err
+    assert "examples: expected at most the 220 of MNIST, got 1146 in 1000" in capsys.readouterr().err
     assert cli.main([*arguments, "--set", "network=B"]) == 2
     assert "--set: expected a setting that the command leaves open" in capsys.readouterr().err
 
