@@ -11,6 +11,7 @@ from meganet import cli
 from meganet._dropins import titles
 from meganet.backend import available_backends
 from meganet.cli import arguments
+from meganet.experiments.setup.described import described
 from meganet.experiments.setup.settings import FIELDS
 
 
@@ -44,6 +45,16 @@ def test_help_is_a_line_for_each_name(command, width, capsys, monkeypatch):
     if command == "experiment":
         start, questions = lines.index("experiments:") + 1, titles(arguments.QUESTIONS)
         assert [line.split()[0] for line in lines[start : start + len(questions)]] == [*questions]
+
+
+def test_each_setting_says_its_kind_its_default_and_what_it_means(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ("reproduce", "experiment"):
+        lines = said(capsys, command, "--help")[1].splitlines()
+        for setting in described():
+            cells = (setting.name, setting.kind, setting.default, setting.meaning)
+            (line,) = (line for line in lines if line.split()[:1] == [setting.name] and setting.kind in line.split())
+            assert line.split() == " ".join(cells).split() and len(line) <= 80
 
 
 def test_a_narrow_terminal_wraps_the_last_column(capsys, monkeypatch):
