@@ -1,4 +1,4 @@
-"""Put the results in docs/results, and the list of settings, into the pages of the documentation, between their marks.
+"""Put results, settings and questions into the pages of the documentation, between their marks.
 
 python benchmarks/document.py
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from meganet.experiments.questions.base import costs, questions
 from meganet.experiments.setup.described import described
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -15,7 +16,7 @@ PAGES = ("performance.md", "running.md", "thesis.md")
 
 
 def filled(page: str, results: Path) -> str:
-    """Return the page with the text of ``<results>/<name>.md``, without its title, or the settings after each mark."""
+    """Return the page with the text of ``<results>/<name>.md``, without its title, or a list, after each mark."""
 
     def block(match: re.Match[str]) -> str:
         file = results / f"{match[1]}.md"
@@ -24,14 +25,32 @@ def filled(page: str, results: Path) -> str:
         return f"<!-- results: {match[1]} -->\n{text}\n<!-- end -->"
 
     page = re.sub(r"<!-- results: ([\w./-]+) -->\n.*?<!-- end -->", block, page, flags=re.S)
-    return re.sub(r"(<!-- settings -->\n).*?(<!-- end -->)", lambda m: m[1] + settings() + m[2], page, flags=re.S)
+    for name, made in (("settings", settings), ("questions", asked)):
+        if f"<!-- {name} -->" in page:
+            rows = made()
+            text = "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ("---",) * len(rows[0]), *rows[1:]])
+            page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m, t=text: m[1] + t + m[2], page, flags=re.S)
+    return page
 
 
-def settings() -> str:
+def settings() -> list[tuple[str, ...]]:
     """Return the table of all settings."""
-    rows = [("setting", "type", "default", "meaning", "source"), ("---",) * 5]
-    rows += [(f"`{one.name}`", one.kind, one.default, one.meaning, one.source) for one in described()]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [(f"`{one.name}`", one.kind, one.default, one.meaning, one.source) for one in described()]
+    return [("setting", "type", "default", "meaning", "source"), *rows]
+
+
+def asked() -> list[tuple[str, ...]]:
+    """Return the table of all questions, with what each costs in a folder without runs."""
+    small, thesis = costs("small"), costs("thesis")
+    rows = [
+        (f"`{name}`", words, *(f"{cost[name].runs}, {_digits(cost[name].tflop)}" for cost in (small, thesis)))
+        for name, words in questions().items()
+    ]
+    return [("name", "question", "small: runs, TFLOP", "thesis: runs, TFLOP"), *rows]
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def main() -> None:

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from meganet._disk import read_file, write_file
 from stored_runs import assert_continues, copied, execute, read
 from tiny import TINY, quadrants, results
 
 from meganet import _files, cli
-from meganet._disk import read_file, write_file
 from meganet._validate import InputError, UserError
 from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder
