@@ -21,6 +21,7 @@ import scipy.sparse
 from cuda_emulation import COMPILER, RawModule
 from graph_emulation import CUDA, USUAL, allocated, call, change, no_capture
 
+from meganet.backend import Backend
 from meganet.backend.cuda import Kernels
 from meganet.backend.device import CupyBackend
 from meganet.backend.products import Products
@@ -254,6 +255,7 @@ class _GuardBackend(CupyBackend):
 
     if COMPILER is None:
         vars().update({name: value for name, value in vars(Products).items() if not name.startswith("_")})
+        rows_matrix, rows_product = Backend.rows_matrix, Backend.rows_product
 
     @cached_property
     def kernels(self):
