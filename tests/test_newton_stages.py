@@ -1,18 +1,18 @@
 """Tables 4.3 and 4.4: the classifier alone, then the network, by two Newton methods."""
 
-import dataclasses
-
 import numpy as np
 import pytest
-from meganet.experiments.plan import TABLES, stages
-from meganet.experiments.problems import build_levels
-from meganet.experiments.training import Job, train
-from tiny import TINY, quadrants, results
+from tiny import TINY, execute, quadrants, results, stages_of, study_of
 
-from meganet.backend import get_backend, host
-from meganet.experiments import ARMS, ResultsFolder, histories, report, run
+from meganet.backend import host
+from meganet.experiments import ResultsFolder, Trial, tables_of
+from meganet.experiments.protocols.chapter4 import SOLVERS, STARTS
+from meganet.experiments.report import tables
+from meganet.experiments.report.results import result_of
+from meganet.experiments.runs.training import Job, train
+from meganet.experiments.setup.stages import planned
 
-PROTOCOL = dataclasses.replace(TINY, network="B", trials=1)
+SETUP = TINY.changed(network="B", trials=1)
 BOTH = ("4.3", "4.4")
 
 
@@ -21,39 +21,45 @@ def data():
     return quadrants()
 
 
-def execute(path, data, tables=BOTH, protocol=PROTOCOL):
-    with ResultsFolder(path, protocol, get_backend(), data) as folder:
-        run(protocol, data, folder, tables, progress=False)
-        return folder, histories(protocol, folder, tables)
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A case of both tables."""
+    return execute(tmp_path_factory.mktemp("whole") / "net-B", SETUP, data, BOTH)
+
+
+def fine_level(setup, data):
+    return Trial(setup, data, 0, study_of("x", setup, data).backend).level(-1, "fine")
 
 
 def test_tables_share_their_runs():
-    names = [stage.name for stage in stages(BOTH, PROTOCOL)]
+    plan = planned(stages_of(BOTH), 2)
+    names = [stage.name for stage in plan]
     assert len(names) == len(set(names)) == 1 + 3 * 2 * 3
     assert names[0] == "coarse" and names.index("new-classifier-meganet") < names.index("new-classifier-meganet-newton")
-    assert {stage.after for stage in stages(("4.3",), PROTOCOL)} == {
-        None,
-        *(f"{arm}-classifier-{solver}" for arm in ARMS for solver in TABLES["4.3"].solvers),
-    }
-    assert [stage.name for stage in stages(("4.2",), PROTOCOL, ("new",))] == ["new"]
-    assert [stage.name for stage in stages(("4.2",), PROTOCOL, ())] == ["coarse"]
+    classifiers = {f"{row}-classifier-{solver}" for row in STARTS for solver in SOLVERS}
+    after = {stage.after for stage in plan if stage.name.endswith("-sgd")}
+    assert after == classifiers and {stage.name for stage in plan if stage.classifier_only} == classifiers
+    (table,) = tables_of("4.2")
+    assert [stage.name for stage in table.stages(("new",))] == ["new"]
+    assert [stage.name for stage in table.stages(())] == ["coarse"]
 
 
 def test_the_classifier_alone_leaves_the_network_as_it_is(tmp_path, data, backend):
-    folder, found = execute(tmp_path, data, ("4.3",))
-    size = build_levels(PROTOCOL, data, 0, get_backend())[1].training.network.parameters.size
-    for solver in TABLES["4.3"].solvers:
-        first = host(folder.load(0, f"transfer-classifier-{solver}").x)
-        np.testing.assert_array_equal(first[:size], host(folder.load(0, "coarse").x)[:size])
+    case = execute(tmp_path / "net-B", SETUP, data, ("4.3",))
+    found = case.histories()
+    size = case.problems(0).level(-1, "fine").training.network.parameters.size
+    for solver in SOLVERS:
+        first = host(case.weights(0, f"transfer-classifier-{solver}"))
+        np.testing.assert_array_equal(first[:size], host(case.weights(0, "coarse"))[:size])
         history = found[f"transfer-classifier-{solver}"][0]
         assert history[-1]["objective"] < history[0]["objective"] and history.column("products")[-1] > 0
-        last = host(folder.load(0, f"transfer-classifier-{solver}-sgd").x)
+        last = host(case.weights(0, f"transfer-classifier-{solver}-sgd"))
         assert not np.array_equal(last[:size], first[:size])
 
 
 def test_the_network_problem_of_the_classifier_is_that_of_the_whole(data):
-    level = build_levels(PROTOCOL, data, 0, get_backend())[1]
-    x = level.initial(np.random.default_rng(0), PROTOCOL)
+    level = fine_level(SETUP, data)
+    x = level.initial(np.random.default_rng(0), SETUP)
     theta, w = level.training.split(x)
     alone = level.of_classifier(x)
     assert float(alone.training(w)[0]) == pytest.approx(
@@ -63,11 +69,10 @@ def test_the_network_problem_of_the_classifier_is_that_of_the_whole(data):
     assert alone.validation.evaluate(w).accuracy == level.validation.evaluate(x).accuracy
 
 
-def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, monkeypatch):
+def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, whole, monkeypatch):
     class Stop(Exception):
         pass
 
-    execute(tmp_path / "whole", data)
     usual = ResultsFolder.save
 
     def save_and_stop(self, *arguments):
@@ -78,61 +83,58 @@ def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, monkeypa
     stops = 0
     while True:
         try:
-            execute(tmp_path / "parts", data)
+            execute(tmp_path / "parts", SETUP, data, BOTH)
             break
         except Stop:
             stops += 1
     assert stops == 2 + 3 * 2 * (2 + 2 + 2)
-    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+    assert results(tmp_path / "parts") == results(whole.own.path)
 
 
 def test_a_method_that_can_go_no_further_stays(tmp_path, data):
     """At a minimum the line search finds nothing; the epochs that are left repeat where it stands."""
-    protocol = dataclasses.replace(PROTOCOL, classifier_epochs=300, dtype="float64")
-    (stage,) = [s for s in stages(("4.3",), protocol) if s.name == "new-classifier-meganet"]
-    level = build_levels(protocol, data, 0, get_backend())[1]
-    x = level.initial(np.random.default_rng(0), protocol)
-    with ResultsFolder(tmp_path, protocol, get_backend(), data) as folder:
-        (state,) = train(protocol, folder, [Job(0, stage, level, x)])
+    setup = SETUP.changed(classifier_epochs=300, dtype="float64")
+    (case,) = study_of(tmp_path / "net-B", setup, data, ("4.3",)).cases.values()
+    (stage,) = [stage for stage in case.stages if stage.name == "new-classifier-meganet"]
+    problems = case.problems(0)
+    x = problems.level_of(stage).initial(np.random.default_rng(0), setup)
+    with case.own as folder:
+        (state,) = train([Job(problems, stage, folder, x)])
     steps = state.history.column("step")
     assert state.epoch == 300 and steps[-1] == 0 and max(steps) > 0
     assert state.history[-1]["objective"] == state.history[-2]["objective"] < state.history[0]["objective"]
 
 
-def test_a_table_for_each_solver(tmp_path, data):
-    folder, found = execute(tmp_path, data)
-    for table in BOTH:
-        made = report.results(table, PROTOCOL, found, [folder.seconds(0)])
-        assert [result.solver for result in made] == ["steihaug", "meganet"]
-        assert [result.name for result in made] == [f"table-{table}-steihaug", f"table-{table}-meganet"]
+def test_a_table_for_each_solver(whole):
+    found = whole.histories()
+    for name in BOTH:
+        made = [result_of(whole, table, name) for table in tables_of(name)]
+        assert [result.name for result in made] == [f"table-{name}-steihaug", f"table-{name}-meganet"]
         cells = made[0].cells["multigrid"]
-        ending = {"4.3": "sgd", "4.4": "newton"}[table]
+        ending = {"4.3": "sgd", "4.4": "newton"}[name]
         first, last = (found[f"multigrid-classifier-steihaug{end}"][0] for end in ("", f"-{ending}"))
         values = [first[1]["accuracy"], first[1]["validation_accuracy"], first[-1]["validation_accuracy"]]
         values += [last[1]["accuracy"], last[1]["validation_accuracy"], last[-1]["validation_accuracy"]]
         assert [cell.mean for cell in cells] == pytest.approx([100 * value for value in values])
-        assert "original's variant" in report.to_text(made[1])
+        assert "original's variant" in tables.to_text(made[1])
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 1e6}, {"learning_rate": 1e30}, {"W_std": 1e30, "W_clip": 1e38}])
 def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, data, change):
     """Newton stages that would start from weights or features that are not finite are recorded as such."""
-    protocol = dataclasses.replace(PROTOCOL, **change)
+    setup = SETUP.changed(**change)
     lines = []
-    with ResultsFolder(tmp_path, protocol, get_backend(), data) as folder:
-        run(protocol, data, folder, BOTH, progress=False, report=lines.append)
-    names = [stage.name for stage in stages(BOTH, protocol)]
-    states = {name: folder.load(0, name) for name in names}
-    assert len(lines) == len(names) and all(state.epoch == 2 for state in states.values())
+    case = execute(tmp_path / "net-B", setup, data, BOTH, report=lines.append)
+    states = {stage.name: case.own.load(0, stage.name) for stage in case.stages}
+    assert len(lines) == len(states) and all(state.epoch == 2 for state in states.values())
     said = {line.split(": ")[0].split()[-1] for line in lines if ": diverged " in line}
     assert said == {name for name, state in states.items() if state.divergence is not None} and "coarse" in said
-    for arm in ("transfer", "multigrid"):
-        assert states[f"{arm}-classifier-steihaug-newton"].divergence.epoch == 0
+    for row in ("transfer", "multigrid"):
+        assert states[f"{row}-classifier-steihaug-newton"].divergence.epoch == 0
     if "learning_rate" in change:
         assert not any(
             f"new-classifier-{solver}{end}" in said for solver in ("steihaug", "meganet") for end in ("", "-newton")
         )
     before, again = results(tmp_path), []
-    with folder:
-        run(protocol, data, folder, BOTH, progress=False, report=again.append)
+    execute(tmp_path / "net-B", setup, data, BOTH, report=again.append)
     assert not again and results(tmp_path) == before

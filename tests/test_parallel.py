@@ -9,16 +9,15 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from meganet.experiments.store import trial_lock
 from threadpoolctl import threadpool_limits
-from tiny import TINY, quadrants, results
+from tiny import TINY, execute, quadrants, results, study_of
 
 from meganet._files import TEMPORARY
 from meganet._validate import InputError
-from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, Workers, run
+from meganet.experiments import Workers
+from meganet.store.folder import trial_lock
 
-PROTOCOL = dataclasses.replace(TINY, trials=4, coarse_epochs=30)
+SETUP = TINY.changed(trials=4, coarse_epochs=30)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +25,9 @@ def data():
     return quadrants()
 
 
-def execute(path, data, workers, progress=False):
+def lines_of(path, data, workers, progress=False):
     lines = []
-    with ResultsFolder(path, PROTOCOL, get_backend(), data) as folder:
-        run(PROTOCOL, data, folder, ("4.1",), workers=workers, progress=progress, report=lines.append)
+    execute(path, SETUP, data, workers=workers, progress=progress, report=lines.append)
     return lines
 
 
@@ -43,13 +41,13 @@ def alone(tmp_path_factory, data):
     """The results of one thread for each trial."""
     path = tmp_path_factory.mktemp("alone")
     with threadpool_limits(1):
-        execute(path, data, Workers())
+        lines_of(path, data, Workers())
     return numbers(path)
 
 
 def test_processes_make_the_same_files(tmp_path, data, alone, capfd):
     workers = Workers(2)
-    lines = execute(tmp_path, data, dataclasses.replace(workers), progress=True)
+    lines = lines_of(tmp_path, data, dataclasses.replace(workers), progress=True)
     several = "s" if workers.threads > 1 else ""
     assert f" for 16 runs, 2 trials at a time on {workers.threads} thread{several} each" in lines.pop(0)
     assert sorted(line.split(":")[0] for line in lines)[:2] == ["trial 1/4 coarse", "trial 1/4 multigrid"]
@@ -94,9 +92,9 @@ def test_a_worker_of_several_threads_keeps_to_the_limit(tmp_path):
 
 def test_a_trial_has_one_writer(tmp_path, data, capfd):
     """A worker that outlived its command still holds its trial: the same command waits for it."""
-    with ResultsFolder(tmp_path, PROTOCOL, get_backend(), data):
+    with study_of(tmp_path, SETUP, data):
         pass
-    thread = threading.Thread(target=execute, args=(tmp_path, data, Workers()))
+    thread = threading.Thread(target=lines_of, args=(tmp_path, data, Workers()))
     half = tmp_path / "trial-001" / f".new.npz.0123{TEMPORARY}"
     with trial_lock(tmp_path, 1):
         half.write_bytes(b"")
@@ -120,7 +118,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_files(tmp_path, data, alon
 
         def work():
             try:
-                execute(tmp_path / "out", data, Workers(cluster=address))
+                lines_of(tmp_path / "out", data, Workers(cluster=address))
             except BaseException as error:
                 failures.append(error)
 
@@ -156,4 +154,4 @@ def test_errors(options, message):
 def test_a_cluster_that_is_not_there(tmp_path, data):
     pytest.importorskip("distributed", reason="needs the extra cluster")
     with pytest.raises(InputError, match="cluster: expected the address of a running scheduler"):
-        execute(tmp_path, data, Workers(cluster="tcp://127.0.0.1:9"))
+        lines_of(tmp_path, data, Workers(cluster="tcp://127.0.0.1:9"))

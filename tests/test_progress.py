@@ -1,28 +1,19 @@
 """Progress on a terminal and off it."""
 
 import contextlib
-import dataclasses
 import os
 import re
 import sys
 import threading
 
 import pytest
-from meganet.experiments.pilot import Pilot
-from meganet.experiments.plan import stages
-from meganet.experiments.tracked import Tracked, found
-from tiny import TINY, quadrants, results
+from tiny import TINY, execute, quadrants, results, study_of
 
-from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, Workers, run
+from meganet.experiments import Workers
+from meganet.experiments.runs.pilot import Pilot
+from meganet.experiments.runs.tracked import Tracked, found
 
 pty = pytest.importorskip("pty", reason="needs terminals as Unix has them")
-
-
-def execute(path, **options):
-    data = quadrants()
-    with ResultsFolder(path, TINY, get_backend(), data) as folder:
-        run(TINY, data, folder, ("4.1",), **options)
 
 
 @contextlib.contextmanager
@@ -73,7 +64,7 @@ def screen(text):
 
 def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
     with terminal(monkeypatch) as written:
-        execute(tmp_path, report=print)
+        execute(tmp_path, progress=True, report=print)
         text = written()
     assert " elapsed, " in text and " left, " in text and " of 8 runs" in text and "\x1b[A" not in text
     lines = [line for line in screen(text) if line]
@@ -84,17 +75,17 @@ def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
 
 def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(tmp_path, monkeypatch):
     with terminal(monkeypatch, rows=0, columns=0) as written:
-        execute(tmp_path, report=print)
+        execute(tmp_path, progress=True, report=print)
         assert " elapsed, " in written()
 
 
 def test_off_a_terminal_there_is_no_bar(tmp_path, capsys):
     lines = []
-    execute(tmp_path / "shown", report=lines.append)
+    execute(tmp_path / "shown", progress=True, report=lines.append)
     assert lines.pop(0).startswith("About ")
     assert len(lines) == 8 and all(re.search(r"; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left$", line) for line in lines)
     lines.clear()
-    execute(tmp_path / "quiet", report=lines.append, progress=False)
+    execute(tmp_path / "quiet", report=lines.append)
     assert len(lines) == 8 and not any("elapsed" in line for line in lines)
     assert capsys.readouterr() == ("", "")
 
@@ -106,12 +97,12 @@ def test_what_the_report_raises_ends_the_run(tmp_path):
         (tmp_path / "nowhere" / "file").read_text()
 
     with pytest.raises(FileNotFoundError):
-        execute(tmp_path / "out", report=broken)
+        execute(tmp_path / "out", progress=True, report=broken)
 
 
 def test_a_run_of_many_trials_starts_at_once(tmp_path):
     """And stops at once where it is stopped."""
-    data, protocol = quadrants(), dataclasses.replace(TINY, trials=10_000)
+    setup = TINY.changed(trials=10_000)
 
     class Stop(Exception):
         pass
@@ -119,8 +110,8 @@ def test_a_run_of_many_trials_starts_at_once(tmp_path):
     def stop(line):
         raise Stop
 
-    with pytest.raises(Stop), ResultsFolder(tmp_path, protocol, get_backend(), data) as folder:
-        run(protocol, data, folder, ("4.1",), report=stop)
+    with pytest.raises(Stop):
+        execute(tmp_path, setup, progress=True, report=stop)
     assert len(list(tmp_path.glob("trial-*"))) < 1000
 
 
@@ -133,23 +124,20 @@ def test_a_continued_run_says_what_it_found(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        execute(tmp_path, report=stop, progress=False)
+        execute(tmp_path, report=stop)
     after = [len(list(tmp_path.glob(f"trial-*/{name}.csv"))) for name in ("coarse", "new", "transfer")]
     (tmp_path / "trial-001").mkdir(exist_ok=True)
     lines = []
-    execute(tmp_path, report=lines.append)
+    execute(tmp_path, progress=True, report=lines.append)
     assert after[2] and re.match(r"Continues: [3-8] (of 8 )?runs", lines[0].replace("all ", "")), lines
     lines.clear()
-    execute(tmp_path, report=lines.append)
+    execute(tmp_path, progress=True, report=lines.append)
     assert lines == ["Continues: all 8 runs are done"]
 
 
-def test_what_was_found_is_named():
-    class Folder:
-        protocol = TINY
-
-    plan = stages(("4.1",), TINY)
-    runs = [Tracked(Folder(), trial, 2, stage) for trial in range(2) for stage in plan]
+def test_what_was_found_is_named(tmp_path):
+    (case,) = study_of(tmp_path, TINY).cases.values()
+    runs = [Tracked(case, trial, stage) for trial in range(2) for stage in case.stages]
     assert found(runs, [0] * 8) is None
     assert found(runs, [2, 2, 2, 1, 0, 0, 0, 0]) == ("Continues: 3 of 8 runs done, trial 1's multigrid at epoch 1 of 2")
     assert found(runs, [1] * 8).endswith("trial 1's new at epoch 1 of 2, 6 more have begun")
@@ -164,13 +152,12 @@ def test_the_pilot_changes_nothing(together, tmp_path):
     assert results(tmp_path / "with") == results(tmp_path / "without")
 
 
-def test_the_pilot_knows_every_kind_of_run(tmp_path):
-    protocol, data, backend = dataclasses.replace(TINY, network="B"), quadrants(), get_backend()
-    runs = [
-        Tracked(ResultsFolder(tmp_path, protocol, backend, data), 0, 1, stage)
-        for stage in stages(("4.2", "4.3", "4.4"), protocol)
-    ]
-    pilot = Pilot(data, backend, Workers(), 1, [protocol])
+@pytest.mark.parametrize("grids", [(6, 12), (6, 12, 24)])
+def test_the_pilot_knows_every_kind_of_run(tmp_path, grids):
+    setup, names = TINY.changed(network="B", grids=grids), ("4.2", "4.3", "4.4")
+    (case,) = study_of(tmp_path, setup, quadrants(size=grids[-1]), names).cases.values()
+    runs = [Tracked(case, 0, stage) for stage in case.stages]
+    pilot = Pilot(case.own.backend, Workers(), 1, [case])
     known = pilot.measured(runs)
     assert set(known) == {run.kind for run in runs} and all(0 < seconds < 10 for seconds in known.values())
     assert pilot.measured(runs) == known, "measured once"

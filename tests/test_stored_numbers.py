@@ -4,8 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from meganet.experiments.parallel import Workers
-from meganet.experiments.protocol import Protocol
 from registry import LAYERS, LOSSES, OPERATORS, REGULARIZERS, dense, small_objective
 
 import meganet
@@ -31,6 +29,8 @@ from meganet import (
     sgd,
     smoothed_normal,
 )
+from meganet._workers import Workers
+from meganet.experiments import Setup
 from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU
 from meganet.linop import (
     AveragePooling,
@@ -174,7 +174,7 @@ MADE = {
     "antisymmetric": (antisymmetric, {"n": 4, "damping": 0.0625}),
     Tikhonov: (lambda alpha: Tikhonov(Gradient((2, 3, 4), 0.5), alpha), {"alpha": 0.375}),
     SmoothedL1: (lambda **k: SmoothedL1(Gradient((2, 3, 4), 0.5), **k), {"alpha": 0.375, "eps": 0.25}),
-    Protocol: (Protocol, {"trials": 3, "seed": 5, "learning_rate": 0.125, "momentum": 0.5, "trust_radius": 2.0}),
+    Setup: (Setup.of, {"trials": 3, "seed": 5, "learning_rate": 0.125, "momentum": 0.5, "trust_radius": 2.0}),
     Workers: (Workers, {"jobs": 2}),
 }
 """How things are made that keep numbers, with the numbers."""

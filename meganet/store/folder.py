@@ -44,7 +44,7 @@ from meganet.store.disk import (
     refuse,
     write_file,
 )
-from meganet.store.settings import SETTINGS, identity_of, read_settings, to_text
+from meganet.store.settings import FORMAT, SETTINGS, identity_of, read_settings, to_text
 from meganet.store.states import BYTES_OF_A_ROW, Origin, Stored, advice, digest_of, pack, unpack
 from meganet.store.timings import TIMINGS, Timings, as_lists, read_timings
 from meganet.store.timings import to_text as timings_text
@@ -66,7 +66,7 @@ class Kind(NamedTuple):
     scalar : bool
         Its optimiser remembers a number; else, if anything, vectors like the weights.
     digest : str
-        Of all that is said of the run; None in states of format 2, whose names say it.
+        Of all that is said of the run.
     """
 
     parameters: int
@@ -159,7 +159,7 @@ class StateFolder(ABC):
         after : str, optional
             Digest of the state that the run started from; None for fresh weights.
         """
-        origin = Origin(identity_of(self._settings), trial + 1, run, after, self.kind(run).digest)
+        origin = Origin(identity_of(self._settings), trial + 1, run, after, self._described(run))
         content = pack(state, origin, self.backend)
         # one that goes on with stored weights finds its folder, unless somebody has deleted it
         if after is None:
@@ -170,6 +170,10 @@ class StateFolder(ABC):
         write_file(self.file(trial, TIMINGS), timings_text(timings))
         write_file(self.file(trial, f"{run}.npz"), content)
         write_file(self.file(trial, f"{run}.csv"), state.history.to_csv())
+
+    def _described(self, run: str) -> str | None:
+        """Return the digest of a stage that its states hold; those of format 2 have none."""
+        return self.kind(run).digest if self._settings["format"] == FORMAT else None
 
     def epochs(self, trial: int, run: str) -> int:
         """Return about how many epochs of a training run are stored, at little cost; whoever needs them checks them."""
@@ -248,7 +252,7 @@ class StateFolder(ABC):
             problem = "which was made with other settings, on another backend or other data"
         elif (origin.trial, origin.run) != (trial + 1, run):
             problem = f"which is the run {origin.run} of trial {origin.trial}"
-        elif origin.stage not in (None, kind.digest):
+        elif origin.stage != self._described(run):
             problem = f"which was made when the stage {run} was another one"
         if problem is not None:
             refuse("results that belong together", f"{str(path)!r}, {problem}; {advice(path)}")

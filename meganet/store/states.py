@@ -57,7 +57,8 @@ def pack(state: SGDState, origin: Origin, backend: Backend) -> bytes:
     if state.divergence is not None:
         stored |= {"divergence_epoch": np.array(state.divergence.epoch, np.int64)}
         stored |= {"divergence_where": np.array(state.divergence.where)}
-    texts = {"history": state.history.to_csv(), "origin": json.dumps(origin._asdict())}
+    said = {name: value for name, value in origin._asdict().items() if (name, value) != ("stage", None)}
+    texts = {"history": state.history.to_csv(), "origin": json.dumps(said)}
     return write_sealed({**stored, "epoch": np.array(state.epoch, np.int64), **texts})
 
 

@@ -1,16 +1,10 @@
 """Runs so small that their files can be damaged many times over, and what the tests of that have in common."""
 
-import dataclasses
 import shutil
 
-from meganet.experiments.coarse_to_fine import ends_of
-from meganet.experiments.plan import stages
-from tiny import TINY, quadrants, results
+import tiny
+from tiny import TINY, quadrants, results, study_of
 
-from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, run
-
-PROTOCOL = dataclasses.replace(TINY, trials=2)
 RUNS = ("coarse", "new", "transfer", "multigrid")
 
 
@@ -18,23 +12,25 @@ def data():
     return quadrants(size=8)
 
 
-def execute(path, protocol=PROTOCOL, images=None):
+def case_of(path, setup=TINY, images=None):
+    """Return the case of table 4.1 in a folder."""
+    (case,) = study_of(path, setup, data() if images is None else images).cases.values()
+    return case
+
+
+def execute(path, setup=TINY, images=None):
     """Run what is missing of table 4.1."""
-    images = data() if images is None else images
-    with ResultsFolder(path, protocol, get_backend(), images) as folder:
-        run(protocol, images, folder, ("4.1",), progress=False)
-    return folder
+    return tiny.execute(path, setup, data() if images is None else images).own
 
 
-def read(path, protocol=PROTOCOL, images=None):
+def read(path, setup=TINY, images=None):
     """Return everything that a report is made from, as plain data."""
-    folder = ResultsFolder(path, protocol, get_backend(), data() if images is None else images)
-    plan = stages(("4.1",), protocol)
-    found = [ends_of(trial, plan, folder, folder) for trial in range(protocol.trials)]
+    case = case_of(path, setup, images)
+    found = [case.ends(trial, weights=True) for trial in range(setup.run.trials)]
     return [
         {name: (state.x.tobytes(), state.epoch, state.history.to_csv(), state.seconds) for name, state in ends.items()}
         for ends in found
-    ] + [folder.environment]
+    ] + [case.own.environment]
 
 
 def copied(folder, place):

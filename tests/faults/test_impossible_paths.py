@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from meganet.experiments.settings import read_protocol
 
 from meganet import cli
 from meganet._validate import InputError
 from meganet.datasets import load_cdr, load_cifar10, load_mnist, load_stl10
 from meganet.datasets.idx import read_idx
+from meganet.experiments.runs.record import read_setup
 from meganet.interop import load_mat, save_mat
 from meganet.layers import DenseLayer
 
@@ -20,7 +20,7 @@ READERS = {
     "idx": lambda path: read_idx(path, 3),
     "load_mat": lambda path: load_mat(path, {"W": WEIGHTS}),
     "save_mat": lambda path: save_mat(path, {"W": (WEIGHTS, np.zeros(WEIGHTS.size))}),
-    "protocol": read_protocol,
+    "setup": read_setup,
 }
 PATHS = ["n" * 300, "n/" * 3000, "null\0", "loop/x", "file/x", "~nosuchuser/x"]
 

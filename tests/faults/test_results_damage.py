@@ -1,6 +1,5 @@
 """Damaged, edited, exchanged and deleted files of a results folder are named, and never believed."""
 
-import dataclasses
 import itertools
 import json
 import random
@@ -9,17 +8,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from meganet.experiments.coarse_to_fine import ends_of
-from meganet.experiments.plan import stages
-from stored_runs import PROTOCOL, RUNS, assert_continues, copied, data, execute, read
-from tiny import results
+from stored_runs import RUNS, assert_continues, case_of, copied, data, execute, read
+from tiny import TINY, results
 
 from meganet._npz import write_npz, write_sealed
 from meganet.backend import get_backend
-from meganet.experiments import ResultsError, ResultsFolder, settings
+from meganet.experiments import ResultsError, ResultsFolder
 from meganet.optim import SGDState
+from meganet.store import settings as stored_settings
 
-ONE = dataclasses.replace(PROTOCOL, trials=1)
+ONE = TINY.changed(trials=1)
 
 
 @pytest.fixture
@@ -67,10 +65,8 @@ def test_every_small_fault_of_a_file_is_noticed(whole, tmp_path, trials, name):
     shutil.copytree(whole, place)
     path, rng = place / name, random.Random(name)
     content, images = path.read_bytes(), data()
-    folder = ResultsFolder(place, ONE, get_backend(), images)
-    plan = (
-        stages(("4.1",), ONE) if name.endswith("coarse.npz") else [s for s in stages(("4.1",), ONE) if s.arm == "new"]
-    )
+    case = case_of(place, ONE, images)
+    plan = [stage for stage in case.stages if name.endswith("coarse.npz") or stage.name == "new"]
     behind = content[: content.rindex(b"\n", 0, -1) + 1]
     for _ in range(trials(200)):
         fault = damaged(content, rng)
@@ -78,7 +74,7 @@ def test_every_small_fault_of_a_file_is_noticed(whole, tmp_path, trials, name):
             continue
         path.write_bytes(fault)
         with pytest.raises(ResultsError) as caught:
-            (ResultsFolder(place, ONE, get_backend(), images) if name == FILES[0] else ends_of(0, plan, folder, folder))
+            case_of(place, ONE, images) if name == FILES[0] else case.ends(0, plan, weights=True)
         assert path.name in str(caught.value) and "\n" not in str(caught.value)
     path.write_bytes(content)
     assert read(place) == read(whole)
@@ -94,16 +90,16 @@ def replaced(path, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda s: s["protocol"].update(seed=7),
-        lambda s: s["protocol"].update(learning_rate=0.3),
-        lambda s: s["protocol"].pop("momentum"),
-        lambda s: s["protocol"].update(speed=1),
+        lambda s: s["setup"]["run"].update(seed=7),
+        lambda s: s["setup"]["descent"].update(learning_rate=0.3),
+        lambda s: s["setup"]["descent"].pop("momentum"),
+        lambda s: s["setup"]["run"].update(speed=1),
         lambda s: s["environment"].update(numpy="9.9"),
         lambda s: s.update(data="0" * 64),
         lambda s: s.update(backend="cupy"),
-        lambda s: s.update(format=3),
+        lambda s: s.update(format=2),
         lambda s: s.pop("sha256"),
-        lambda s: s.pop("protocol"),
+        lambda s: s.pop("setup"),
         lambda s: s.update(sha256=None),
     ],
 )
@@ -115,8 +111,8 @@ def test_edited_settings_are_not_believed(place, change):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, None) for name in (*settings.IDENTITY, "environment")),
-        *((name, value) for name in ("format", "protocol", "environment") for value in ([1], "text")),
+        *((name, None) for name in ("format", "setup", "backend", "data", "environment")),
+        *((name, value) for name in ("format", "setup", "environment") for value in ([1], "text")),
     ],
 )
 def test_settings_that_another_version_has_sealed(place, name, value):
@@ -124,11 +120,11 @@ def test_settings_that_another_version_has_sealed(place, name, value):
     path = place / "settings.json"
     content = json.loads(path.read_text())
     del content["sha256"], content[name]
-    path.write_text(settings.to_text(content if value is None else {**content, name: value}))
+    path.write_text(stored_settings.to_text(content if value is None else {**content, name: value}))
     refused(place, "settings.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000, "\ud800", '{"protocol": NaN}', "1" * 5000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000, "\ud800", '{"setup": NaN}', "1" * 5000])
 def test_settings_that_are_something_else(place, text):
     (place / "settings.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     refused(place, "settings.json")
@@ -136,12 +132,12 @@ def test_settings_that_are_something_else(place, text):
 
 def test_settings_of_other_runs(place, tmp_path):
     """They are whole, but the states were made with others."""
-    execute(tmp_path / "other", dataclasses.replace(PROTOCOL, seed=1))
+    execute(tmp_path / "other", TINY.changed(seed=1))
     shutil.copy(tmp_path / "other" / "settings.json", place / "settings.json")
     with pytest.raises(ResultsError, match=r"seed = 1 \(now 0\)"):
         execute(place)
     with pytest.raises(ResultsError, match=r"npz', which was made with other settings"):
-        read(place, dataclasses.replace(PROTOCOL, seed=1))
+        read(place, TINY.changed(seed=1))
 
 
 def test_a_missing_settings_file(place):
@@ -149,7 +145,7 @@ def test_a_missing_settings_file(place):
     with pytest.raises(ResultsError, match=r"without settings.json"):
         execute(place)
     with pytest.raises(ResultsError, match=r"without settings.json"):
-        settings.read_protocol(place)
+        record.read_setup(place)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv"])
@@ -203,7 +199,7 @@ def test_exchanged_files_are_named(place, first, second):
 @pytest.mark.parametrize("run", RUNS)
 def test_a_state_of_another_seed_is_named(place, tmp_path, run):
     other = tmp_path / "other"
-    execute(other, dataclasses.replace(PROTOCOL, seed=1, trials=1))
+    execute(other, TINY.changed(seed=1, trials=1))
     for suffix in ("npz", "csv"):
         shutil.copy(other / "trial-000" / f"{run}.{suffix}", place / "trial-000")
     assert "which was made with other settings" in refused(place, f"{run}.npz")
@@ -270,7 +266,7 @@ def test_no_more_weights_are_taken_than_the_network_has(place, sealed):
     arrays["x"] = np.broadcast_to(np.float32(0), 4 * 10**7)
     path.write_bytes(write_sealed(arrays) if sealed else write_npz(arrays, compressed=True))
     del arrays
-    folder = ResultsFolder(place, PROTOCOL, get_backend(), data())
+    folder = case_of(place).own
     tracemalloc.start()
     try:
         with pytest.raises(ResultsError, match=r"states that can be read, got .*new.npz"):
@@ -297,7 +293,7 @@ def test_a_file_that_is_too_large_is_not_read(place):
 
 def test_states_and_timings_of_an_earlier_moment(place):
     """The history in the state is the copy's, but the timings know more epochs."""
-    folder = ResultsFolder(place, PROTOCOL, get_backend(), data())
+    folder = case_of(place).own
     state = folder.load(0, "new")
     state.history = type(state.history)(list(state.history)[:1])
     path = place / "trial-000" / "new.npz"
@@ -307,23 +303,24 @@ def test_states_and_timings_of_an_earlier_moment(place):
 
 
 def test_histories_that_are_not_finite_are_tied_too(tmp_path):
-    protocol = dataclasses.replace(ONE, learning_rate=1e30)
-    execute(tmp_path, protocol)
+    setup = ONE.changed(learning_rate=1e30)
+    execute(tmp_path, setup)
     assert "nan" in (tmp_path / "trial-000" / "new.csv").read_text()
     before = results(tmp_path)
-    found = read(tmp_path, protocol)
+    found = read(tmp_path, setup)
     assert len(found[0]) == 4
-    execute(tmp_path, protocol)
+    execute(tmp_path, setup)
     assert results(tmp_path) == before
     path = tmp_path / "trial-000" / "new.csv"
     path.write_text(path.read_text().replace("nan", "inf", 1))
     with pytest.raises(ResultsError, match="which is not the history in"):
-        read(tmp_path, protocol)
+        read(tmp_path, setup)
 
 
 def test_a_run_that_goes_on_while_it_is_read(place):
     """What a reader sees between two writes of a living run is not taken for damage."""
-    writer = ResultsFolder(place, PROTOCOL, get_backend(), data())
+    case = case_of(place)
+    writer = case.own
     usual, state = writer._copy, writer.load(0, "new")
     epochs = iter(range(3, 6))
 
@@ -335,5 +332,5 @@ def test_a_run_that_goes_on_while_it_is_read(place):
                 writer.save(0, "new", SGDState(state.x, state.memory, epoch, state.history, [0.1] * epoch))
             return usual(trial, run)
 
-    found = Reader(place, PROTOCOL, get_backend(), data()).load(0, "new")
+    found = Reader(place, TINY, case.stages, get_backend(), data()).load(0, "new")
     assert found.epoch == len(found.history) - 1 >= 4

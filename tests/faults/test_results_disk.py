@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from meganet._disk import read_file, write_file
 from stored_runs import assert_continues, copied, execute, read
 from tiny import TINY, quadrants, results
 
@@ -23,6 +22,7 @@ from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder
 from meganet.experiments.report.figures import landscapes
 from meganet.experiments.runs import study
+from meganet.store.disk import read_file, write_file
 
 ONE = TINY.changed(trials=1)
 

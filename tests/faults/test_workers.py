@@ -9,15 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from meganet._locks import HOLDER
-from meganet.experiments.locks import HOLDER
-from meganet.experiments.processes import ATTEMPTS, WorkersError
 from test_parallel import cluster
 from tiny import TINY, execute, quadrants, results
 
 from meganet import cli
 from meganet._workers import Workers, clusters
 from meganet._workers.processes import ATTEMPTS, WorkersError
+from meganet.store.locks import HOLDER
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 PATIENCE = 60
