@@ -14,6 +14,7 @@ from tiny import TINY, results
 from meganet._npz import write_npz, write_sealed
 from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder
+from meganet.experiments.runs import record
 from meganet.optim import SGDState
 from meganet.store import settings as stored_settings
 
