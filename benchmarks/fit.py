@@ -18,7 +18,8 @@ import numpy as np
 from suite.cases import RATE, STEP_CASES, Training
 from threadpoolctl import threadpool_limits
 
-from meganet import Model, observer, sgd
+from meganet import Model, sgd
+from meganet.objective import observer
 
 STEPS = 30
 COLUMNS = ["batch 32, float32", "sgd ms a step", "fit ms a step", "**fit / sgd**", "in single turns"]

@@ -23,7 +23,8 @@ from peer import FORMATS, Peer
 from suite.cases import RATE, Case, Training
 from threadpoolctl import threadpool_limits
 
-from meganet import StackedObjective, prolongate
+from meganet import prolongate
+from meganet.objective import StackedObjective
 
 USUAL = Case("A", 28)
 GROWTH: dict[str, tuple[Case, Sequence[int]]] = {

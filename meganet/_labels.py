@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import host
+from meganet.backend import to_host
 
 
 def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
@@ -21,7 +21,7 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
     InputError
         For labels that are none of these, or name a class outside of the range.
     """
-    array = _validate.read(argument, host(labels), "a vector of integers")
+    array = _validate.read(argument, to_host(labels), "a vector of integers")
     kind = array.dtype.kind
     if kind in "USO":
         advice = "text is numbered by np.unique(labels, return_inverse=True)[1]"

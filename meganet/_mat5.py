@@ -91,14 +91,14 @@ class _Level5:
         header = file.read(HEADER)
         order = byte_order(header)
         if order is None:
-            self.refuse("a MAT-file of level 5", f"{header[:16]!r} at its start")
+            self.reject("a MAT-file of level 5", f"{header[:16]!r} at its start")
         self.order = order
 
-    def refuse(self, expected: str, got: str) -> NoReturn:
+    def reject(self, expected: str, got: str) -> NoReturn:
         _validate.reject("path", expected, f"{got} ({self.path})")
 
     def damaged(self, got: str) -> NoReturn:
-        self.refuse("a MAT-file that is whole", got)
+        self.reject("a MAT-file that is whole", got)
 
     def read(self, names: Collection[str], check: Check) -> dict[str, np.ndarray[Any, Any]]:
         found: dict[str, np.ndarray[Any, Any]] = {}
@@ -110,7 +110,7 @@ class _Level5:
             variable = _Variable(self, length, kind == COMPRESSED)
             if variable.name in names:
                 if variable.name in found:
-                    self.refuse(f"one variable {variable.name!r}", "two")
+                    self.reject(f"one variable {variable.name!r}", "two")
                 check(variable.name, variable.kind, variable.shape)
                 found[variable.name] = variable.data()
             self.file.seek(after)
@@ -176,7 +176,7 @@ class _Variable:
         smaller = stored.itemsize < number.itemsize and (whole or np.can_cast(stored, number))
         if not (smaller or stored == number) or length != count * stored.itemsize:
             what = f"{length:,} bytes of type {kind}"
-            self.level.refuse(f"{count:,} numbers of the variable {self.name!r} of class {self.stored}", what)
+            self.level.reject(f"{count:,} numbers of the variable {self.name!r} of class {self.stored}", what)
         array = np.empty(count, stored.newbyteorder(self.level.order))
         into = array.view(np.uint8)
         for place in range(0, length, BLOCK):

@@ -57,10 +57,10 @@ class _Dataset:
     def __init__(self, h5py: Any, path: Path, order: Literal["<", ">"], file: Any, name: str) -> None:
         self.h5py, self.path, self.order, self.name = h5py, path, order, name
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            self.refuse("in the file itself", "a link to somewhere else")
+            self.reject("in the file itself", "a link to somewhere else")
         self.id: Any = h5py.h5o.open(file.id, name.encode())
 
-    def refuse(self, expected: str, got: str) -> NoReturn:
+    def reject(self, expected: str, got: str) -> NoReturn:
         _validate.reject("path", f"the variable {self.name!r} {expected}", f"{got} ({self.path})")
 
     def read(self, check: Check) -> np.ndarray[Any, Any]:
@@ -68,7 +68,7 @@ class _Dataset:
         h5py = self.h5py
         if not isinstance(self.id, h5py.h5d.DatasetID):
             check(self.name, "sparse" if h5py.h5a.exists(self.id, b"MATLAB_sparse") else "struct", ())
-            self.refuse("as numbers", "something else")
+            self.reject("as numbers", "something else")
         shape, dtype = self.id.shape, self.dtype()
         stored = next((k for k, number in NUMBERS.items() if dtype and number == dtype.newbyteorder("=")), None)
         kind = self.attribute("MATLAB_class", "S", stored or str(self.id.dtype))
@@ -94,7 +94,7 @@ class _Dataset:
             return default
         stored = self.h5py.h5a.open(self.id, name.encode())
         if stored.shape not in ((), (1,)) or stored.dtype.kind not in kinds or stored.dtype.itemsize > 64:
-            self.refuse(f"with {name} as MATLAB writes it", f"{stored.dtype} of shape {stored.shape}")
+            self.reject(f"with {name} as MATLAB writes it", f"{stored.dtype} of shape {stored.shape}")
         value = np.empty(stored.shape, stored.dtype)
         stored.read(value)
         item = value.item()
@@ -105,11 +105,11 @@ class _Dataset:
         h5d, plist = self.h5py.h5d, self.id.get_create_plist()
         layout = plist.get_layout()
         if plist.get_external_count() or layout not in (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED):
-            self.refuse("in the file itself", "data in other files")
+            self.reject("in the file itself", "data in other files")
         if layout == h5d.CHUNKED:
             self.fill_chunks(array, plist)
         elif self.id.get_storage_size() != array.nbytes:
-            self.refuse(f"with {array.nbytes:,} bytes of data", f"{self.id.get_storage_size():,}")
+            self.reject(f"with {array.nbytes:,} bytes of data", f"{self.id.get_storage_size():,}")
         else:
             self.id.read(self.h5py.h5s.ALL, self.h5py.h5s.ALL, array)
 
@@ -117,12 +117,12 @@ class _Dataset:
         sizes, filters = plist.get_chunk(), [plist.get_filter(k) for k in range(plist.get_nfilters())]
         other = [f"filter {code} ({name!r})" for code, _, _, name in filters if code not in (DEFLATE, SHUFFLE)]
         if other:
-            self.refuse("uncompressed or with deflate", ", ".join(other))
+            self.reject("uncompressed or with deflate", ", ".join(other))
         whole = math.prod(sizes) * array.itemsize
         grid = [range(0, n, size) for n, size in zip(array.shape, sizes, strict=True)]
         count = math.prod(map(len, grid))
         if whole > max(array.nbytes, SMALL) or self.id.get_num_chunks() != count:
-            self.refuse(f"in {count:,} chunks", f"{self.id.get_num_chunks():,} of {whole:,} bytes")
+            self.reject(f"in {count:,} chunks", f"{self.id.get_num_chunks():,} of {whole:,} bytes")
         for corner in itertools.product(*grid):
             chunk = self.chunk(corner, whole, [code for code, *_ in filters], array.itemsize)
             inside = tuple(slice(c, c + size) for c, size in zip(corner, sizes, strict=True))
@@ -135,10 +135,10 @@ class _Dataset:
         # a byte in 1,000 is more than deflate adds to what it cannot compress
         fits = 0 < stored.size <= whole + whole // 1000 + 64 if filters else stored.size == whole
         if stored.byte_offset is None or not fits:
-            self.refuse(f"in chunks of {whole:,} bytes", f"{stored.size:,}")
+            self.reject(f"in chunks of {whole:,} bytes", f"{stored.size:,}")
         # MATLAB leaves none out, and one bit of the mask would give other numbers
         if stored.filter_mask:
-            self.refuse("in chunks with all filters", f"one without some of them (mask {stored.filter_mask:#x})")
+            self.reject("in chunks with all filters", f"one without some of them (mask {stored.filter_mask:#x})")
         _, packed = self.id.read_direct_chunk(corner)
         data = np.frombuffer(packed, np.uint8)
         del packed
@@ -147,7 +147,7 @@ class _Dataset:
             if data.size == whole and code == SHUFFLE:
                 data = data.reshape(itemsize, -1).T.ravel()
         if data.size != whole:
-            self.refuse(f"in chunks of {whole:,} bytes", f"{data.size:,}")
+            self.reject(f"in chunks of {whole:,} bytes", f"{data.size:,}")
         return data
 
     def inflated(self, packed: np.ndarray[Any, Any], whole: int) -> np.ndarray[Any, Any]:
@@ -162,5 +162,5 @@ class _Dataset:
             data[done : done + len(block)] = np.frombuffer(block, np.uint8)
             done += len(block)
         if not inflate.eof or done != whole or inflate.unused_data:
-            self.refuse(f"in chunks of {whole:,} bytes", "compressed data of another size")
+            self.reject(f"in chunks of {whole:,} bytes", "compressed data of another size")
         return data

@@ -18,7 +18,7 @@ from meganet._files import write_named
 from meganet._mat5 import HEADER as HEADER_BYTES
 from meganet._mat5 import NUMBERS, Check, byte_order, read_mat5
 from meganet._mat73 import read_mat73, require_h5py
-from meganet.backend import Array, backend_of, host
+from meganet.backend import Array, backend_of, to_host
 from meganet.layers.parameters import Parameter, Parameters
 
 FORMATS = ("5", "7.3")
@@ -142,7 +142,7 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     [1. 2. 3. 4. 5. 6. 7. 8. 9.]
     """
     _check_parameters("parameters", parameters)
-    numbers = _validate.numbers("vector", host(vector), "real numbers", REAL)
+    numbers = _validate.numbers("vector", to_host(vector), "real numbers", REAL)
     flat = numbers.ravel(order="F")
     if flat.size != parameters.size:
         _validate.reject("vector", f"{parameters.size} weights", str(flat.size))

@@ -9,7 +9,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet._labels import class_numbers
-from meganet.backend import Array, backend_of, host, recast
+from meganet.backend import Array, backend_of, to_dtype, to_host
 from meganet.linop.base import LinearOperator
 
 
@@ -57,7 +57,7 @@ class Loss(ABC):
 
     def _astype(self, dtype: Any) -> Any:
         """Return the same loss with its operators in another dtype."""
-        return recast(self, dtype)
+        return to_dtype(self, dtype)
 
     def value(self, outputs: Array, targets: Array) -> Array:
         """Return the mean loss.
@@ -90,10 +90,10 @@ class Loss(ABC):
     def _checked(self, outputs: Array, targets: Array) -> Array:
         """Return the targets in the form that the loss computes with."""
         backend = backend_of(outputs)
-        backend.require("logits", outputs)
-        _validate.array_shape("logits", outputs, ("N", "K"))
-        _validate.float_dtype("dtype of logits", outputs.dtype)
-        _validate.not_empty("logits", outputs)
+        backend.require("outputs", outputs)
+        _validate.array_shape("outputs", outputs, ("N", "K"))
+        _validate.float_dtype("dtype of outputs", outputs.dtype)
+        _validate.not_empty("outputs", outputs)
         backend.require("labels", targets)
         examples = int(outputs.shape[0])
         found = self.targets("labels", backend.to_host(targets), outputs.shape[1])
@@ -156,7 +156,7 @@ class SoftmaxCrossEntropy(Loss):
 
 def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
     """Return targets (N, outputs) as a finite host array."""
-    array = _validate.read(argument, host(targets), f"numbers of shape (N, {outputs})")
+    array = _validate.read(argument, to_host(targets), f"numbers of shape (N, {outputs})")
     if array.ndim != 2 or array.shape[1] != outputs or array.dtype.kind not in "fiub":
         columns = array.ndim == 2 and array.shape[0] == outputs
         advice = "; examples in columns, as in MATLAB, are targets.T here" if columns else ""
@@ -179,7 +179,7 @@ class LogisticLoss(Loss):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import LogisticLoss
+    >>> from meganet.losses import LogisticLoss
     >>> value, gradient = LogisticLoss().value_and_gradient(np.zeros((4, 1)), np.array([[1.0], [0.0], [0.0], [1.0]]))
     >>> round(float(value), 6), gradient.shape
     (0.693147, (4, 1))
@@ -233,7 +233,7 @@ class LeastSquares(Loss):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import LeastSquares
+    >>> from meganet.losses import LeastSquares
     >>> outputs, targets = np.array([[3.0, 0.0], [0.0, 1.0]]), np.zeros((2, 2))
     >>> value, gradient = LeastSquares().value_and_gradient(outputs, targets)
     >>> float(value), gradient.shape

@@ -21,9 +21,9 @@ class Regularizer(ABC):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import SmoothedL1, Tikhonov
+    >>> from meganet import Tikhonov
     >>> from meganet.linop import Identity
-    >>> from meganet.regularizers import Regularizer
+    >>> from meganet.regularizers import Regularizer, SmoothedL1
     >>> penalty = Tikhonov(Identity((3,)), 0.5) + SmoothedL1(Identity((3,)), 0.1)
     >>> isinstance(penalty, Regularizer), penalty.size
     (True, 3)
@@ -170,8 +170,8 @@ class SmoothedL1(Regularizer):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import SmoothedL1
     >>> from meganet.linop import Difference
+    >>> from meganet.regularizers import SmoothedL1
     >>> variation = SmoothedL1(Difference((6,), axis=0), alpha=1.0, eps=1e-12)
     >>> value, gradient = variation.value_and_gradient(np.array([0.0, 0.0, 0.0, 3.0, 3.0, 3.0]))
     >>> round(float(value), 3), gradient.shape
@@ -281,8 +281,9 @@ class BlockRegularizer(Regularizer):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import BlockRegularizer, Tikhonov
+    >>> from meganet import Tikhonov
     >>> from meganet.linop import Identity
+    >>> from meganet.regularizers import BlockRegularizer
     >>> penalty = BlockRegularizer([Tikhonov(Identity((3,)), 1.0), Tikhonov(Identity((2,)), 10.0)])
     >>> value, gradient = penalty.value_and_gradient(np.ones(5))
     >>> float(value), gradient

@@ -15,7 +15,7 @@ from doctest import DocTestParser
 import numpy as np
 
 from meganet import Objective, layers, linop, networks
-from meganet.backend import get_backend, recast, use_backend
+from meganet.backend import get_backend, to_dtype, use_backend
 from meganet.layers import (
     ActivationLayer,
     AffineLayer,
@@ -357,7 +357,7 @@ def reduced_hessian(backend, dtype):
 
 OPERATORS |= {Hessian: hessian, ReducedHessian: reduced_hessian}
 OPERATORS |= {
-    kind: lambda b, t, kind=kind: recast(documented(kind)[0], t).to(b) for kind in unlisted(LinearOperator, OPERATORS)
+    kind: lambda b, t, kind=kind: to_dtype(documented(kind)[0], t).to(b) for kind in unlisted(LinearOperator, OPERATORS)
 }
 OBJECTIVES = {
     "softmax": lambda b: small_objective(b, "float64"),

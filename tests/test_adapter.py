@@ -7,10 +7,10 @@ import pytest
 import scipy.sparse.linalg as sla
 from registry import OPERATORS, small_objective
 
-from meganet import LeastSquares, get_backend
+from meganet import get_backend
 from meganet._validate import InputError
 from meganet.linop import CirculantConvolution, Dense, Diagonal, Gradient, Identity
-from meganet.losses import SoftmaxCrossEntropy
+from meganet.losses import LeastSquares, SoftmaxCrossEntropy
 
 NUMPY = get_backend("numpy")
 SENT = ["float64", "int64", "complex64", "float32", "float16", "uint8", "bool", "complex128"]

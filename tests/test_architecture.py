@@ -12,20 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry import LAYER_CASES, LAYERS
 
-from meganet import (
-    ActivationLayer,
-    Chain,
-    ConvolutionLayer,
-    DenseLayer,
-    Hamiltonian,
-    NormalisationLayer,
-    ScalingLayer,
-)
+from meganet import ActivationLayer, Chain, ConvolutionLayer, DenseLayer, NormalisationLayer
 from meganet._validate import InputError
-from meganet.backend import host
-from meganet.layers import Activation, AffineLayer
+from meganet.backend import to_host
+from meganet.layers import Activation, AffineLayer, ScalingLayer
 from meganet.linop import CirculantConvolution
-from meganet.networks import SingleLayer
+from meganet.networks import Hamiltonian, SingleLayer
 from meganet.networks.architecture import built, described
 
 
@@ -56,9 +48,9 @@ def test_every_layer_is_built_again(kind, number, backend, rng):
         theta = backend.asarray(rng.standard_normal(layer.parameters.size), dtype)
         x = backend.asarray(rng.standard_normal((3, *layer.domain_shape)), dtype)
         (y, tape), (again, tape_again) = layer.forward(theta, x), other.forward(theta, x)
-        assert (host(y) == host(again)).all()
+        assert (to_host(y) == to_host(again)).all()
         for a, b in zip(layer.vjp(y, tape), other.vjp(y, tape_again), strict=True):
-            assert (host(a) == host(b)).all()
+            assert (to_host(a) == to_host(b)).all()
 
 
 CASES = {"-".join((kind.__name__, str(number))): (kind, number) for kind, number in LAYER_CASES}

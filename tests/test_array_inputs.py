@@ -12,7 +12,6 @@ from meganet import (
     Control,
     DenseLayer,
     ResidualNetwork,
-    SymmetricLayer,
     datasets,
     interop,
     lbfgs,
@@ -35,6 +34,7 @@ from meganet.linop import (
     Matrix,
     Sparse,
 )
+from meganet.networks import SymmetricLayer
 from meganet.optim import arnoldi, gmres, gmres_in_ball, meganet_cg, steihaug
 from meganet.plotting import plot_mosaic
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
@@ -73,17 +73,17 @@ CALLS = [
     ("x", OBJECTIVE.evaluate, X),
     ("x", OBJECTIVE.hessian, X),
     ("x", lambda a: OBJECTIVE.hessian(X) @ a, X),
-    ("x", lambda a: meganet.StackedObjective([OBJECTIVE])(a, np.array([[0, 1]])), X[None]),
-    ("indices", lambda a: meganet.StackedObjective([OBJECTIVE])(X[None], a), np.array([[0, 1]])),
-    ("theta", lambda a: meganet.VariableProjection(REGULAR)(a), THETA),
+    ("x", lambda a: meganet.objective.StackedObjective([OBJECTIVE])(a, np.array([[0, 1]])), X[None]),
+    ("indices", lambda a: meganet.objective.StackedObjective([OBJECTIVE])(X[None], a), np.array([[0, 1]])),
+    ("theta", lambda a: meganet.objective.VariableProjection(REGULAR)(a), THETA),
     ("theta", lambda a: NETWORK(a, IMAGES), THETA),
     ("x", lambda a: NETWORK(THETA, a), IMAGES),
     ("x0", lambda a: meganet.sgd(OBJECTIVE, a, 6, epochs=1, learning_rate=0.1, batch_size=2), X),
     ("x0", lambda a: meganet.lbfgs(OBJECTIVE, a, control=meganet.Control(max_iterations=1)), X),
-    ("logits", lambda a: SOFTMAX.value(a, LABELS), OUTPUTS),
+    ("outputs", lambda a: SOFTMAX.value(a, LABELS), OUTPUTS),
     ("labels", lambda a: SOFTMAX.value(OUTPUTS, a), LABELS),
     ("v", lambda a: SOFTMAX.hessian_product(OUTPUTS, LABELS, a), OUTPUTS),
-    ("logits", lambda a: LOGISTIC.value_and_gradient(a, TARGETS), OUTPUTS),
+    ("outputs", lambda a: LOGISTIC.value_and_gradient(a, TARGETS), OUTPUTS),
     ("labels", lambda a: SQUARES.value_and_gradient(OUTPUTS, a), TARGETS),
     ("x", TIKHONOV.value, X),
     ("x", TIKHONOV.value_and_gradient, X),
@@ -94,8 +94,8 @@ CALLS = [
     ("x", BlockRegularizer([TIKHONOV]).value_and_gradient, X),
     ("x", lambda a: Gradient((2, 4, 4)) @ a, np.ones((2, 4, 4))),
     ("x", lambda a: Gradient((2, 4, 4)).T @ a, np.ones(Gradient((2, 4, 4)).range_shape)),
-    ("offset", lambda a: meganet.ConnectorLayer(Identity(4), a), np.ones(4)),
-    ("offset", lambda a: meganet.Reparametrised(LAYER, Identity(18), a), np.ones(18)),
+    ("offset", lambda a: meganet.layers.ConnectorLayer(Identity(4), a), np.ones(4)),
+    ("offset", lambda a: meganet.networks.Reparametrised(LAYER, Identity(18), a), np.ones(18)),
     ("kernel", Dense, np.ones((3, 2, 4, 4))),
     ("kernel", lambda a: DepthwiseConvolution(a, (4, 4)), np.ones((2, 3, 3))),
     ("diagonal", Diagonal, np.ones(4)),
@@ -168,6 +168,22 @@ def test_a_backend_refuses_what_it_would_strip():
 
 
 TAKE_NO_ARRAY = {
+    "Activation",
+    "AffineLayer",
+    "Evaluation",
+    "InputError",
+    "Layer",
+    "Loss",
+    "Metrics",
+    "Parameter",
+    "Parameters",
+    "Regularizer",
+    "RegularizerSum",
+    "SmoothReLU",
+    "Stage",
+    "Unshaped",
+    "antisymmetric",
+    "clipped_normal",
     "load",
     "DataSet",
     "Points",
@@ -241,6 +257,11 @@ TAKE_NO_ARRAY = {
     "swiss_roll",
 }
 ELSEWHERE = {
+    "FixedNormalisationLayer": "of the statistics that a layer found",
+    "Statistics": "what a layer found",
+    "Hessian": "as Objective.hessian",
+    "Integrator": "as ResidualNetwork",
+    "ReducedHessian": "made of operators",
     "backend_of": "asks whose an array is, whatever it is",
     "bfgs": "as lbfgs",
     "newton_cg": "as lbfgs",
@@ -256,7 +277,8 @@ def test_every_public_name_that_takes_arrays_is_tried():
     """A new one belongs into CALLS, or among the names that take none."""
     source = Path(__file__).read_text().split("CALLS = [")[1].split("NAMES =")[0]
     header = Path(__file__).read_text().split("CALLS = [")[0]
-    for module in (meganet, linop, multigrid, stencils, interop, datasets):
+    rooms = (meganet.layers, meganet.losses, meganet.networks, meganet.objective, meganet.regularizers)
+    for module in (meganet, linop, multigrid, stencils, interop, datasets, *rooms):
         public = getattr(module, "__all__", None) or [
             name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
         ]
@@ -272,9 +294,15 @@ def test_every_public_name_that_takes_arrays_is_tried():
 
 
 def test_solvers_refuse_starts_that_are_no_plain_arrays():
-    solvers = (meganet.bfgs, meganet.newton_cg, meganet.nonlinear_cg, meganet.steepest_descent, meganet.trust_region)
+    solvers = (
+        meganet.optim.bfgs,
+        meganet.optim.newton_cg,
+        meganet.optim.nonlinear_cg,
+        meganet.optim.steepest_descent,
+        meganet.trust_region,
+    )
     for solver in solvers:
-        extra = (OBJECTIVE.hessian,) if solver in (meganet.newton_cg, meganet.trust_region) else ()
+        extra = (OBJECTIVE.hessian,) if solver in (meganet.optim.newton_cg, meganet.trust_region) else ()
         with pytest.raises(InputError, match="x0: expected a plain array"):
             solver(OBJECTIVE, np.ma.masked_array(X), *extra)
 
@@ -297,7 +325,7 @@ def test_numbers_of_examples(indices, message):
             call()
     if indices.ndim == 1:
         with pytest.raises(InputError, match=message):
-            meganet.StackedObjective([OBJECTIVE])(X[None], indices[None])
+            meganet.objective.StackedObjective([OBJECTIVE])(X[None], indices[None])
 
 
 def test_weights_for_matlab(tmp_path):

@@ -12,10 +12,10 @@ import pytest
 from guard_array import GUARD
 
 import meganet
-from meganet import ConvolutionLayer, he_normal, smoothed_normal
+from meganet import ConvolutionLayer, he_normal
 from meganet._validate import InputError
 from meganet.backend import BackendError, backend_of, get_backend, random_stream, use_backend
-from meganet.layers import DenseLayer
+from meganet.layers import DenseLayer, smoothed_normal
 
 
 def test_numpy_is_the_default_and_the_environment_variable_is_read(monkeypatch):
@@ -193,9 +193,9 @@ def test_smoothed_weights(smoothing):
 def test_he_normal_deviation_and_normal():
     layer = ConvolutionLayer((16, 8, 8), 64)
     assert he_normal(layer, random_stream(0)).std() == pytest.approx((2 / 144) ** 0.5, rel=0.03)
-    assert meganet.normal(layer, random_stream(0), 0.3).std() == pytest.approx(0.3, rel=0.03)
+    assert meganet.layers.normal(layer, random_stream(0), 0.3).std() == pytest.approx(0.3, rel=0.03)
     with pytest.raises(InputError, match="std: expected a finite number of at least 0, got nan"):
-        meganet.normal(layer, random_stream(0), float("nan"))
+        meganet.layers.normal(layer, random_stream(0), float("nan"))
 
 
 def test_operators_and_layers_can_be_pickled():

@@ -10,7 +10,7 @@ from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.layers import ConvolutionLayer
 from meganet.linop import CirculantConvolution
-from meganet.linop._engines import NAMES, chosen
+from meganet.linop._engines import NAMES, choose_engine
 
 SHAPES = st.tuples(
     st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 3, 5]), st.sampled_from([1, 3, 5])
@@ -26,7 +26,7 @@ def problem(shapes, dtype="float64", seed=0):
 
 
 def serving(kernel):
-    return [name for name in NAMES if chosen(name, get_backend("numpy"), kernel.shape)]
+    return [name for name in NAMES if choose_engine(name, get_backend("numpy"), kernel.shape)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,6 @@ from meganet import (
     Momentum,
     PoolingLayer,
     SoftmaxCrossEntropy,
-    StackedObjective,
     Tikhonov,
     sgd,
     use_backend,
@@ -37,8 +36,9 @@ from meganet.linop import (
     Identity,
     Matrix,
 )
-from meganet.linop._engines import chosen
-from meganet.optim import Run, sgd_together
+from meganet.linop._engines import choose_engine
+from meganet.objective import StackedObjective
+from meganet.optim import Run, sgd_stacked
 
 NVCC = shutil.which("nvcc")
 emulated = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
@@ -82,7 +82,7 @@ def check(shape, image, n, stack, engine, dtype):
         one = kernels[0] if stack else kernels
         operators.append(CirculantConvolution(one, image, name, backend).with_kernel(kernels))
     device, exact = operators
-    assert chosen(engine, GUARD, shape).__module__.endswith("device")
+    assert choose_engine(engine, GUARD, shape).__module__.endswith("device")
     dx, dy = GUARD.asarray(x, dtype), GUARD.asarray(y, dtype)
     results = [device @ dx, device.T @ dy, device.kernel_adjoint(dx, dy)]
     out = GUARD.asarray(np.zeros(kernel.shape), dtype)
@@ -115,7 +115,7 @@ def test_gradients_of_direct_sums_in_any_number_of_strips(shape, threads, dtype,
     """However many image rows a thread takes; a stack gives the sums of each network alone, to the bit."""
     monkeypatch.setattr("meganet.linop._engines.device.THREADS", threads)
     check(shape, (7, 6), 2, (3,), "direct", dtype)
-    rng, engine = np.random.default_rng(0), chosen("direct", GUARD, shape)
+    rng, engine = np.random.default_rng(0), choose_engine("direct", GUARD, shape)
     x, y = (GUARD.asarray(rng.standard_normal((3, 2, c, 7, 6)), dtype) for c in (shape[1], shape[0]))
     together = engine.kernel_gradient(GUARD, x, y, shape)
     for t in range(3):
@@ -266,7 +266,7 @@ def training(backend, rule, stacked):
     starts = [0.2 * rng.standard_normal(functions[0].parameters.size) for _ in functions]
     runs = [Run(f, f.backend.asarray(x), order=k) for k, (f, x) in enumerate(zip(functions, starts, strict=True))]
     if stacked:
-        states = sgd_together(runs, 12, stack=StackedObjective, **settings)
+        states = sgd_stacked(runs, 12, stack=StackedObjective, **settings)
     else:
         states = [sgd(**vars(runs[0]), examples=12, **settings)]
     return [meganet.get_backend(backend).to_host(state.x) for state in states]

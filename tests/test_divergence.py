@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from registry import OBJECTIVES, small_objective
 
-from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, StackedObjective, sgd
+from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, sgd
 from meganet._validate import InputError
-from meganet.optim import Divergence, DivergenceWarning, Run, SGDState, lbfgs, sgd_together
+from meganet.objective import StackedObjective
+from meganet.optim import Divergence, DivergenceWarning, Run, SGDState, lbfgs, sgd_stacked
 
 SETTINGS = {"epochs": 5, "learning_rate": 1.0, "batch_size": 2}
 
@@ -91,11 +92,11 @@ def test_the_others_of_several_runs_go_on():
     def made():
         return [Run(diverging(epoch), np.zeros(2)) for epoch in (2, 9, 4)]
 
-    states = sgd_together(made(), 4, stack=stack, on_divergence="stop", **SETTINGS)
+    states = sgd_stacked(made(), 4, stack=stack, on_divergence="stop", **SETTINGS)
     assert [s.epoch for s in states] == [2, 5, 4]
     assert [s.divergence and s.divergence.epoch for s in states] == [2, None, 4]
     with pytest.warns(DivergenceWarning) as caught:
-        states = sgd_together(made(), 4, stack=stack, **SETTINGS)
+        states = sgd_stacked(made(), 4, stack=stack, **SETTINGS)
     assert [s.epoch for s in states] == [5, 5, 5] and len(caught) == 2
     alone = sgd(diverging(9), np.zeros(2), 4, **SETTINGS)
     np.testing.assert_array_equal(states[1].x, alone.x)
@@ -164,7 +165,7 @@ class TestLayers:
                 fun, x0, 8, epochs=3, learning_rate=rate, batch_size=2, rule=rule, on_divergence="stop", order=1
             )
             runs = [Run(fun, x0, order=1), Run(fun, x0, order=2)]
-            states = sgd_together(
+            states = sgd_stacked(
                 runs, 8, stack=StackedObjective, epochs=3, learning_rate=rate, batch_size=2, rule=rule,
                 on_divergence="continue",
             )  # fmt: skip

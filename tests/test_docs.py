@@ -62,7 +62,7 @@ def test_links_and_paths_exist(page):
 
 
 def test_the_names_in_the_tables_from_matlab_exist():
-    rooms = "checks|datasets|interop|layers|linop|multigrid|networks|optim|stencils"
+    rooms = "checks|datasets|interop|layers|linop|losses|multigrid|networks|optim|regularizers|stencils"
     text = (ROOT / "docs" / "matlab-to-python.md").read_text()
     found = re.findall(rf"`({rooms})\.(\w+)", text)
     assert len(found) > 30

@@ -7,10 +7,10 @@ from guard_array import GUARD
 from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
-from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, StackedObjective, observer, sgd
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, sgd
 from meganet.losses import LeastSquares, LogisticLoss
-from meganet.objective import Evaluation
-from meganet.optim import Run, sgd_together
+from meganet.objective import Evaluation, StackedObjective, observer
+from meganet.optim import Run, sgd_stacked
 
 
 class Counting(DenseLayer):
@@ -49,7 +49,7 @@ def test_together_is_what_each_is_alone(backend, name):
     parts = {what: getattr(first, what) for what in ("loss", "theta_regularizer", "W_regularizer")}
     other = Objective(first.network, first.classifier, first.images * 2, first.labels, **parts)
     group, points = [other, first, other], [x, 0.5 * x, -x]
-    for got, one, point in zip(Objective.evaluate_together(group, points), group, points, strict=True):
+    for got, one, point in zip(Objective.evaluate_stacked(group, points), group, points, strict=True):
         expected = one.evaluate(point)
         if backend.name == "numpy":
             np.testing.assert_equal(got, expected)
@@ -65,7 +65,7 @@ def test_other_losses_together(backend, loss):
         for images in rng.standard_normal((3, 9, 4))
     ]
     points = [backend.asarray(rng.standard_normal(group[0].parameters.size)) for _ in group]
-    for got, one, point in zip(Objective.evaluate_together(group, points), group, points, strict=True):
+    for got, one, point in zip(Objective.evaluate_stacked(group, points), group, points, strict=True):
         np.testing.assert_allclose(got, one.evaluate(point), rtol=1e-12)
         assert np.isnan(got.accuracy) == isinstance(loss, LeastSquares)
 
@@ -80,10 +80,10 @@ def test_on_the_cpu_nothing_has_changed():
         losses = []
         for start in range(0, 300, 128):
             part = slice(start, min(start + 128, 300))
-            logits = one.logits(x, one.images[part])
+            logits = one.outputs(x, one.images[part])
             losses.append(float(one.loss._value(logits, one.labels[part]) * (part.stop - part.start)))
         assert metrics.loss == np.sum(np.array(losses)) / 300
-    assert Objective.evaluate_together(group, points) == alone
+    assert Objective.evaluate_stacked(group, points) == alone
 
 
 def test_a_device_takes_all_networks_and_as_many_examples_as_its_memory_allows(guard, monkeypatch):
@@ -91,14 +91,14 @@ def test_a_device_takes_all_networks_and_as_many_examples_as_its_memory_allows(g
     group, points = objectives(GUARD, layer, 6)
     expected = [one.evaluate(x, batch_size=7) for one, x in zip(group, points, strict=True)]
     layer.shapes.clear()
-    np.testing.assert_allclose(Objective.evaluate_together(group, points), expected, rtol=1e-12)
+    np.testing.assert_allclose(Objective.evaluate_stacked(group, points), expected, rtol=1e-12)
     assert layer.shapes == [(6, 300, 4)]
     batches = []
     for free in (10**6, 10**5, 10**4, 1):
         monkeypatch.setattr(Device, "FREE", free)
         USUAL.free_all_blocks()
         layer.shapes.clear()
-        np.testing.assert_allclose(Objective.evaluate_together(group, points), expected, rtol=1e-12)
+        np.testing.assert_allclose(Objective.evaluate_stacked(group, points), expected, rtol=1e-12)
         sizes = [shape[1] for shape in layer.shapes]
         assert sum(sizes) == 300 and max(sizes) * 6 * 5 * 8 <= max(free, 6 * 5 * 8)
         batches.append(len(sizes))
@@ -108,7 +108,7 @@ def test_a_device_takes_all_networks_and_as_many_examples_as_its_memory_allows(g
 def test_an_evaluation_that_does_not_fit_takes_fewer_examples(guard):
     layer = Counting((4,), 5, backend=GUARD, room=40)
     group, points = objectives(GUARD, layer, 2)
-    metrics = Objective.evaluate_together(group, points)
+    metrics = Objective.evaluate_stacked(group, points)
     assert max(shape[1] for shape in layer.shapes[-8:]) <= 40
     np.testing.assert_allclose(metrics[1], group[1].evaluate(points[1], batch_size=10), rtol=1e-12)
     with pytest.raises(MemoryError, match="no room for 50 examples"):
@@ -128,9 +128,9 @@ def test_what_differs_in_more_than_examples_is_evaluated_one_by_one(backend):
     fewer = Objective(*parts[:2], first.images[:3], backend.to_host(first.labels)[:3])
     coupled, y = small_objective(backend, "float64", network=coupled_network())
     group, points = [first, other, fewer, coupled], [x, x, x, y]
-    for got, one, point in zip(Objective.evaluate_together(group, points), group, points, strict=True):
+    for got, one, point in zip(Objective.evaluate_stacked(group, points), group, points, strict=True):
         np.testing.assert_allclose(got, one.evaluate(point), rtol=1e-12)
-    for got in Objective.evaluate_together([coupled, coupled], [y, y]):
+    for got in Objective.evaluate_stacked([coupled, coupled], [y, y]):
         np.testing.assert_allclose(got, coupled.evaluate(y), rtol=1e-12)
 
 
@@ -143,7 +143,7 @@ def histories(backend):
         for k, (one, held, x) in enumerate(zip(group[:3], group[3:], points[:3], strict=True))
     ]
     settings = {"epochs": 2, "learning_rate": 0.1, "batch_size": 5}
-    together = sgd_together(runs, 20, stack=StackedObjective, **settings)
+    together = sgd_stacked(runs, 20, stack=StackedObjective, **settings)
     return together, [sgd(**vars(run), examples=20, **settings) for run in runs]
 
 
@@ -161,18 +161,18 @@ def test_histories_of_runs_made_together():
 
 def test_observers_are_asked_once_for_all_runs(monkeypatch):
     asked = []
-    usual = Evaluation.together
+    usual = Evaluation.stacked
     monkeypatch.setattr(
-        Evaluation, "together", staticmethod(lambda o, points: asked.append(len(points)) or usual(o, points))
+        Evaluation, "stacked", staticmethod(lambda o, points: asked.append(len(points)) or usual(o, points))
     )
     group, points = objectives("numpy", DenseLayer((4,), 5, backend="numpy"), 3, n=8)
     runs = [Run(one, x, observe=observer(one)) for one, x in zip(group, points, strict=True)]
-    sgd_together(runs, 8, stack=StackedObjective, epochs=2, learning_rate=0.1, batch_size=4)
+    sgd_stacked(runs, 8, stack=StackedObjective, epochs=2, learning_rate=0.1, batch_size=4)
     assert asked == [3, 3, 3]
     # one that is of another kind goes by itself, as do all then
     runs[1].observe = lambda x: {"mine": 1.0}
     asked.clear()
-    states = sgd_together(runs, 8, stack=StackedObjective, epochs=1, learning_rate=0.1, batch_size=4)
+    states = sgd_stacked(runs, 8, stack=StackedObjective, epochs=1, learning_rate=0.1, batch_size=4)
     assert asked == [1] * 4 and states[1].history[-1]["mine"] == 1.0
 
 

@@ -10,21 +10,13 @@ from graph_emulation import USUAL, Graph, MemoryPool, OutOfMemoryError, Stream
 from guard_array import GUARD
 
 import meganet
-from meganet import (
-    Chain,
-    ConvolutionLayer,
-    DenseLayer,
-    Objective,
-    StackedObjective,
-    sgd,
-    stencils,
-    use_backend,
-)
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, sgd, stencils, use_backend
 from meganet.backend.cuda import graph as recorder
 from meganet.layers import ActivationLayer, AffineLayer, BiasLayer, ConnectorLayer, ScalingLayer
 from meganet.linop import CirculantConvolution, DepthwiseConvolution, Diagonal, Sparse, Transposed
 from meganet.networks import DoubleHamiltonian, DoubleLayer, Reparametrised, ResidualNetwork, SingleLayer
-from meganet.optim import Run, sgd_together
+from meganet.objective import StackedObjective
+from meganet.optim import Run, sgd_stacked
 from meganet.regularizers import BlockRegularizer, SmoothedL1, Tikhonov
 
 emulated = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
@@ -278,7 +270,7 @@ def trained(backend, make, stacked):
         if not stacked:
             return [home.to_host(sgd(first, starts[0], 12, **settings).x)]
         runs = [Run(f, x, order=k) for k, (f, x) in enumerate(zip(functions, starts, strict=True))]
-        return [home.to_host(state.x) for state in sgd_together(runs, 12, stack=StackedObjective, **settings)]
+        return [home.to_host(state.x) for state in sgd_stacked(runs, 12, stack=StackedObjective, **settings)]
 
 
 @emulated

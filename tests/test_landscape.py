@@ -5,7 +5,7 @@ import pytest
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov
 from meganet._validate import InputError
-from meganet.backend import host
+from meganet.backend import to_host
 from meganet.linop import Identity
 from meganet.objective.landscape import filter_normalized, landscape
 
@@ -24,13 +24,13 @@ def problem(backend, rng):
 def test_every_filter_of_a_direction_is_as_long_as_that_of_the_weights(problem, rng):
     fun, x = problem
     direction = filter_normalized(fun, x, rng)
-    views = [fun.parameters.view(host(vector)) for vector in (direction, x)]
+    views = [fun.parameters.view(to_host(vector)) for vector in (direction, x)]
     for name in ("theta.0.kernel", "W.kernel"):
         lengths = [np.linalg.norm(view[name].reshape(len(view[name]), -1), axis=1) for view in views]
         np.testing.assert_allclose(*lengths)
     assert not views[0]["theta.0.bias"].any() and not views[0]["W.bias"].any()
-    assert abs(float(np.vdot(*map(host, (direction, filter_normalized(fun, x, rng)))))) < 0.9 * np.vdot(
-        host(x), host(x)
+    assert abs(float(np.vdot(*map(to_host, (direction, filter_normalized(fun, x, rng)))))) < 0.9 * np.vdot(
+        to_host(x), to_host(x)
     )
 
 
@@ -43,9 +43,9 @@ def test_values_are_those_of_the_objective_on_the_plane(problem):
     assert found.objective[0, 3] == pytest.approx(metrics.objective) and found.loss[0, 3] == pytest.approx(metrics.loss)
     assert found.center == pytest.approx(fun.evaluate(x).objective) == found.objective[2, 2]
     assert found.rise == pytest.approx(found.loss.mean() - found.loss[2, 2])
-    products = [float(host((d * (fun.hessian(x) @ d)).sum())) for d in (first, second)]
+    products = [float(to_host((d * (fun.hessian(x) @ d)).sum())) for d in (first, second)]
     assert found.curvature == pytest.approx(np.mean(products))
-    penalty = [0.1 * float(host((d[:20] * d[:20]).sum())) for d in (first, second)]
+    penalty = [0.1 * float(to_host((d[:20] * d[:20]).sum())) for d in (first, second)]
     assert found.curvature - found.loss_curvature == pytest.approx(np.mean(penalty))
 
 

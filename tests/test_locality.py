@@ -9,7 +9,7 @@ from meganet import ConvolutionLayer
 from meganet.backend import get_backend
 from meganet.backend.layout import from_memory, to_memory
 from meganet.linop import CirculantConvolution, DepthwiseConvolution, Transposed
-from meganet.linop._engines import NAMES, chosen
+from meganet.linop._engines import NAMES, choose_engine
 
 NUMPY = get_backend("numpy")
 SIZES = [(12, 12), (7, 9), (28, 28), (5, 6)]
@@ -227,5 +227,5 @@ def test_other_stencils_are_local():
 
 
 def test_the_default_engine_is_guarded_on_the_cpu():
-    assert chosen("auto", NUMPY, (8, 8, 3, 3)) is not chosen("winograd", NUMPY, (8, 8, 3, 3))
-    assert chosen("auto", NUMPY, (8, 7, 3, 3)) is chosen("direct", NUMPY, (8, 7, 3, 3))
+    assert choose_engine("auto", NUMPY, (8, 8, 3, 3)) is not choose_engine("winograd", NUMPY, (8, 8, 3, 3))
+    assert choose_engine("auto", NUMPY, (8, 7, 3, 3)) is choose_engine("direct", NUMPY, (8, 7, 3, 3))

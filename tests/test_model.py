@@ -62,7 +62,7 @@ def test_fit_is_sgd_on_an_objective(dtype):
         for name, part, alpha in (("theta", network, 1e-2), ("W", classifier, 1e-3))
     }
     fun = mn.Objective(network, classifier, images, labels, **penalties)
-    observe = mn.observer(fun, mn.Objective(network, classifier, *held_out))
+    observe = mn.objective.observer(fun, mn.Objective(network, classifier, *held_out))
     state = mn.sgd(
         fun,
         np.concatenate([start.theta, start.W]),
@@ -89,7 +89,7 @@ def test_fit_is_sgd_on_an_objective(dtype):
         {"rule": mn.Adam(), "batch_size": 5},
         {"rule": mn.Adam(variant="meganet")},
         {"learning_rate": lambda epoch: 0.1 / epoch, "rng": 3},
-        {"optimizer": mn.newton_cg},
+        {"optimizer": mn.optim.newton_cg},
         {"optimizer": mn.trust_region},
         {"optimizer": "partial"},
     ],
@@ -130,8 +130,8 @@ def test_a_rule_begins_anew_after_another_one():
     images, labels = data()
     model = mn.Model(layers(), 3).fit(images, labels, epochs=1, rule=mn.Adam())
     again = mn.Model(layers(), 3, theta=model.theta, W=model.W)
-    model.fit(images, labels, epochs=1, optimizer=mn.newton_cg)
-    again.fit(images, labels, epochs=1, optimizer=mn.newton_cg)
+    model.fit(images, labels, epochs=1, optimizer=mn.optim.newton_cg)
+    again.fit(images, labels, epochs=1, optimizer=mn.optim.newton_cg)
     np.testing.assert_array_equal(model.theta, again.theta)
 
 

@@ -28,7 +28,7 @@ def plain(**arguments):
 
 def residual():
     kernel = CirculantConvolution(np.zeros((2, 2, 3, 3)), (4, 4))
-    steps = mn.ResidualNetwork(mn.SymmetricLayer(kernel, bias_in=True), 3, 0.3)
+    steps = mn.ResidualNetwork(mn.networks.SymmetricLayer(kernel, bias_in=True), 3, 0.3)
     return mn.Model([mn.ConvolutionLayer((1, 4, 4), 2), steps], classes=2)
 
 
@@ -45,7 +45,7 @@ MODELS = {
     "normalising": (normalising, [True, False] * 6),
     "regression": (plain, np.linspace(0, 1, 12)),
     "column": (plain, np.linspace(0, 1, 12)[:, None]),
-    "answers": (lambda: plain(outputs=2, loss=mn.LogisticLoss()), np.eye(2)[[0, 1] * 6]),
+    "answers": (lambda: plain(outputs=2, loss=mn.losses.LogisticLoss()), np.eye(2)[[0, 1] * 6]),
 }
 
 
@@ -233,7 +233,7 @@ def test_layers_of_ones_own_are_named_when_the_file_is_read(tmp_path, kind):
 def test_what_cannot_be_saved_is_said_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "net.npz"
     path.write_bytes(b"old")
-    weighted = plain(outputs=2, loss=mn.LeastSquares(mn.linop.Identity((2,))))
+    weighted = plain(outputs=2, loss=mn.losses.LeastSquares(mn.linop.Identity((2,))))
     weighted.fit(images(), np.ones((12, 2)), epochs=1)
     for model in (plain(classes=3), weighted):
         with pytest.raises(InputError):

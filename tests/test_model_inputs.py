@@ -167,7 +167,10 @@ def test_statistics_are_those_of_the_training():
 
 def residual():
     kernel = mn.linop.CirculantConvolution(np.zeros((2, 2, 3, 3)), (4, 4))
-    return [mn.ConvolutionLayer((1, 4, 4), 2), mn.ResidualNetwork(mn.SymmetricLayer(kernel, bias_in=True), 2, 0.5)]
+    return [
+        mn.ConvolutionLayer((1, 4, 4), 2),
+        mn.ResidualNetwork(mn.networks.SymmetricLayer(kernel, bias_in=True), 2, 0.5),
+    ]
 
 
 NETWORKS = {
@@ -189,7 +192,7 @@ def test_networks_of_all_kinds(kind, dtype):
     found = mn.Model(layers(), 3).fit(images, LABELS, validation=(images, LABELS), epochs=3, theta_regularizer=0.1)
     assert found.history[-1]["objective"] < found.history[0]["objective"]
     assert found.predict_proba(images).dtype == found.theta.dtype == dtype
-    found.fit(images, LABELS, epochs=2, optimizer=mn.newton_cg)
+    found.fit(images, LABELS, epochs=2, optimizer=mn.optim.newton_cg)
     assert max(map(len, str(found).splitlines())) <= 80
     if len(shape) == 3:
         fine = found.prolongate()

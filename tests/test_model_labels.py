@@ -176,7 +176,7 @@ def test_regression(shape):
     assert found.classes is None and found.predict(IMAGES).shape == shape
     np.testing.assert_allclose(found.score(IMAGES, targets), r2_score(targets, found.predict(IMAGES)), rtol=1e-12)
     assert np.isnan(found.history[-1]["accuracy"])
-    fun = mn.Objective(found.network, found.classifier, IMAGES, targets.reshape(12, -1), loss=mn.LeastSquares())
+    fun = mn.Objective(found.network, found.classifier, IMAGES, targets.reshape(12, -1), loss=mn.losses.LeastSquares())
     assert found.history[-1]["loss"] == fun.evaluate(np.concatenate([found.theta, found.W])).loss
     with pytest.raises(InputError, match="probabilities"):
         found.predict_proba(IMAGES)
@@ -202,7 +202,7 @@ def test_wrong_targets(targets):
 
 def test_several_yes_or_no_answers():
     answers = np.stack([NUMBERS > 0, NUMBERS > 1], axis=1)
-    found = model(None, outputs=2, loss=mn.LogisticLoss()).fit(IMAGES, answers, epochs=30, learning_rate=0.1)
+    found = model(None, outputs=2, loss=mn.losses.LogisticLoss()).fit(IMAGES, answers, epochs=30, learning_rate=0.1)
     assert found.predict(IMAGES).dtype == bool and found.predict(IMAGES).shape == (12, 2)
     right = (found.predict(IMAGES) == answers).all(axis=1).mean()
     assert found.score(IMAGES, answers) == found.history[-1]["accuracy"] == right > 0.5
@@ -210,7 +210,7 @@ def test_several_yes_or_no_answers():
 
 def test_losses_and_outputs_that_do_not_fit():
     with pytest.raises(InputError, match="loss: expected a SoftmaxCrossEntropy"):
-        model(3, loss=mn.LeastSquares())
+        model(3, loss=mn.losses.LeastSquares())
     with pytest.raises(InputError, match="outputs"):
         model(3, outputs=2)
     with pytest.raises(InputError, match="loss: expected a Loss"):

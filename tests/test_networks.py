@@ -8,30 +8,19 @@ from scipy.integrate import solve_ivp
 
 from meganet import (
     ActivationLayer,
-    BiasLayer,
     Chain,
-    ConnectorLayer,
     ConvolutionLayer,
     DenseLayer,
-    DoubleHamiltonian,
-    DoubleLayer,
-    Hamiltonian,
-    Leapfrog,
-    LeastSquares,
     NormalisationLayer,
-    Reparametrised,
     ResidualNetwork,
-    RungeKutta4,
-    ScalingLayer,
-    SingleLayer,
-    SymmetricLayer,
     he_normal,
     prolongate,
     restrict,
 )
 from meganet._validate import InputError
-from meganet.backend import host, use_backend
+from meganet.backend import to_host, use_backend
 from meganet.checks import check_adjoint, check_layer
+from meganet.layers import BiasLayer, ConnectorLayer, ScalingLayer
 from meganet.linop import (
     Broadcast,
     CirculantConvolution,
@@ -45,7 +34,18 @@ from meganet.linop import (
     Sparse,
     Transposed,
 )
+from meganet.losses import LeastSquares
 from meganet.multigrid import prolongate_kernels
+from meganet.networks import (
+    DoubleHamiltonian,
+    DoubleLayer,
+    Hamiltonian,
+    Leapfrog,
+    Reparametrised,
+    RungeKutta4,
+    SingleLayer,
+    SymmetricLayer,
+)
 from meganet.stencils import derivative_basis
 
 RNG = np.random.default_rng(0)
@@ -338,7 +338,7 @@ def test_outputs_are_those_of_every_layer(backend, dtype, rng):
     net = Chain([ConvolutionLayer((1, 6, 4), 2), ConvolutionLayer((2, 6, 4), 3)])
     theta, x = he_normal(net, rng, dtype), backend.asarray(rng.standard_normal((2, 1, 6, 4)), dtype)
     first, second = net.outputs(theta, x)
-    np.testing.assert_array_equal(host(first), host(net.layers[0](theta[:18], x)))
-    np.testing.assert_array_equal(host(second), host(net(theta, x)))
+    np.testing.assert_array_equal(to_host(first), to_host(net.layers[0](theta[:18], x)))
+    np.testing.assert_array_equal(to_host(second), to_host(net(theta, x)))
     (same,) = net.layers[0].outputs(theta[:18], x)
-    np.testing.assert_array_equal(host(same), host(first))
+    np.testing.assert_array_equal(to_host(same), to_host(first))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import TINY, execute, quadrants, results, stages_of, study_of
 
-from meganet.backend import host
+from meganet.backend import to_host
 from meganet.experiments import ResultsFolder, Trial, tables_of
 from meganet.experiments.protocols.chapter4 import SOLVERS, STARTS
 from meganet.experiments.report import tables
@@ -49,11 +49,11 @@ def test_the_classifier_alone_leaves_the_network_as_it_is(tmp_path, data, backen
     found = case.histories()
     size = case.problems(0).level(-1, "fine").training.network.parameters.size
     for solver in SOLVERS:
-        first = host(case.weights(0, f"transfer-classifier-{solver}"))
-        np.testing.assert_array_equal(first[:size], host(case.weights(0, "coarse"))[:size])
+        first = to_host(case.weights(0, f"transfer-classifier-{solver}"))
+        np.testing.assert_array_equal(first[:size], to_host(case.weights(0, "coarse"))[:size])
         history = found[f"transfer-classifier-{solver}"][0]
         assert history[-1]["objective"] < history[0]["objective"] and history.column("products")[-1] > 0
-        last = host(case.weights(0, f"transfer-classifier-{solver}-sgd"))
+        last = to_host(case.weights(0, f"transfer-classifier-{solver}-sgd"))
         assert not np.array_equal(last[:size], first[:size])
 
 

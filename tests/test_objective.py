@@ -5,10 +5,12 @@ import pytest
 from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
-from meganet import ConvolutionLayer, DenseLayer, Reparametrised, ResidualNetwork, SmoothedL1, Tikhonov
+from meganet import ConvolutionLayer, DenseLayer, ResidualNetwork, Tikhonov
 from meganet._validate import InputError
 from meganet.checks import check_adjoint, check_derivative
 from meganet.linop import Gradient, Identity, Matrix
+from meganet.networks import Reparametrised
+from meganet.regularizers import SmoothedL1
 
 
 class TestObjective:
@@ -19,7 +21,7 @@ class TestObjective:
         x0 = small_objective(backend, dtype)[1]
         x = backend.xp.stack([x0, 2 * x0, 3 * x0])
         indices = backend.asarray(np.array([[0, 5], [2, 1], [6, 3]]))
-        values, gradients = meganet.StackedObjective(objectives)(x, indices)
+        values, gradients = meganet.objective.StackedObjective(objectives)(x, indices)
         assert values.shape == (3,) and values.dtype == gradients.dtype == dtype
         for t, objective in enumerate(objectives):
             value, gradient = objective(x[t].copy(), indices[t])
@@ -29,19 +31,19 @@ class TestObjective:
                     np.testing.assert_array_equal(together, alone)
                 np.testing.assert_allclose(together, alone, rtol=0, atol=20 * np.finfo(dtype).eps * abs(alone).max())
         with pytest.raises(InputError, match=r"x: expected an array of shape \(3, "):
-            meganet.StackedObjective(objectives)(x[:2], indices)
+            meganet.objective.StackedObjective(objectives)(x[:2], indices)
         with pytest.raises(InputError, match="objectives: expected at least one, got none"):
-            meganet.StackedObjective([])
+            meganet.objective.StackedObjective([])
         for change in ({"theta_regularizer": None}, {"W_regularizer": Tikhonov(Gradient((3, 2, 3, 2), 0.5), 0.3)}):
             usual = {name: getattr(objectives[0], name) for name in ("theta_regularizer", "W_regularizer")}
             parts = objectives[0].network, objectives[0].classifier, objectives[0].images, np.zeros(7, int)
             other = meganet.Objective(*parts, **{**usual, **change})
             with pytest.raises(InputError, match=rf"objectives\[1\]: expected the {next(iter(change))} of the first"):
-                meganet.StackedObjective([objectives[0], other])
+                meganet.objective.StackedObjective([objectives[0], other])
         parts = objectives[0].network, objectives[0].classifier, objectives[0].images[:3], [0, 1, 2]
         other = meganet.Objective(*parts, **usual)
         with pytest.raises(InputError, match=r"objectives\[1\]: expected images \(7, 1, 6, 4\), as the first, got"):
-            meganet.StackedObjective([objectives[0], other])
+            meganet.objective.StackedObjective([objectives[0], other])
 
     def test_parts_of_a_stack_are_compared_by_their_numbers(self, backend):
         """Also those that a repr does not show; what is equal may be made twice."""
@@ -59,7 +61,7 @@ class TestObjective:
             classifier = DenseLayer((1, 6, 4), 2)
             return meganet.Objective(network, classifier, images, np.arange(4) % 2, theta_regularizer=penalty)
 
-        stack = meganet.StackedObjective([made(), made()])
+        stack = meganet.objective.StackedObjective([made(), made()])
         x = backend.asarray(np.random.default_rng(0).standard_normal((2, 18 + 50)))
         indices = backend.asarray(np.array([[0, 1], [2, 3]]))
         values = backend.to_host(stack(x, indices)[0])
@@ -69,7 +71,7 @@ class TestObjective:
             with pytest.raises(
                 InputError, match=r"objectives\[1\]: expected the (network|theta_regularizer) of the first"
             ):
-                meganet.StackedObjective([made(), made(**change)])
+                meganet.objective.StackedObjective([made(), made(**change)])
 
     def test_a_batch_that_belongs_together_is_evaluated_whole(self, backend):
         objective, x = small_objective(backend, "float64", network=coupled_network())

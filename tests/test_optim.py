@@ -5,7 +5,7 @@ import pytest
 
 from meganet import Adam, Momentum, sgd
 from meganet._validate import InputError
-from meganet.optim import History, Run, SGDState, sgd_together
+from meganet.optim import History, Run, SGDState, sgd_stacked
 
 RULES = {
     "plain": Momentum(),
@@ -83,20 +83,20 @@ def test_runs_together_give_what_each_gives_alone(rule, backend, dtype):
         )
         for k, x in enumerate(starts)
     ]
-    states = sgd_together(runs, 40, stack=stack, **arguments)
+    states = sgd_stacked(runs, 40, stack=stack, **arguments)
     assert saved == [(0, 1), (2, 1), (0, 2), (2, 2), (0, 3), (2, 3), (0, 4), (1, 4), (2, 4)]
     for k, state in enumerate(states):
         alone = sgd(fun, starts[k], 40, **arguments, order=k, observe=observe)
         np.testing.assert_array_equal(backend.to_host(state.x), backend.to_host(alone.x))
         assert state.history.to_csv() == alone.history.to_csv() and len(state.seconds) == 4
-    assert sgd_together([], 40, stack=stack, **arguments) == []
+    assert sgd_stacked([], 40, stack=stack, **arguments) == []
     shapes = set()
 
     def project(x):
         shapes.add(x.ndim)
         return 0.5 * x
 
-    states = sgd_together(iter(runs[:1]), 40, stack=stack, project=project, **arguments)
+    states = sgd_stacked(iter(runs[:1]), 40, stack=stack, project=project, **arguments)
     alone = sgd(fun, starts[0], 40, project=project, **arguments)
     np.testing.assert_array_equal(backend.to_host(states[0].x), backend.to_host(alone.x))
     assert shapes == {1, 2}

@@ -13,7 +13,7 @@ import meganet as mn
         (mn.DenseLayer, (3,)),
         (mn.PoolingLayer, ()),
         (mn.NormalisationLayer, ()),
-        (mn.TVNormalisationLayer, ()),
+        (mn.layers.TVNormalisationLayer, ()),
         (mn.ActivationLayer, ("tanh",)),
     ],
 )

@@ -11,22 +11,12 @@ import scipy.optimize
 import scipy.sparse
 from registry import small_objective
 
-from meganet import (
-    Adam,
-    DenseLayer,
-    Momentum,
-    Objective,
-    SmoothedL1,
-    StackedObjective,
-    Tikhonov,
-    VariableProjection,
-    observer,
-    sgd,
-)
+from meganet import Adam, DenseLayer, Momentum, Objective, Tikhonov, sgd
 from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.interop.scipy import scipy_arguments
 from meganet.linop import Identity
+from meganet.objective import StackedObjective, VariableProjection, observer
 from meganet.optim import (
     Armijo,
     Control,
@@ -45,11 +35,12 @@ from meganet.optim import (
     prox_l1,
     prox_tikhonov,
     proximal_gradient,
-    sgd_together,
+    sgd_stacked,
     steepest_descent,
     steihaug,
     trust_region,
 )
+from meganet.regularizers import SmoothedL1
 
 N = 6
 
@@ -423,7 +414,7 @@ class TestSGD:
 
         names = ("observe", "callback", "order")
         run = Run(fun, x0, **{name: settings.pop(name) for name in names if name in settings})
-        return sgd_together([run], 4, stack=stack, **settings)[0]
+        return sgd_stacked([run], 4, stack=stack, **settings)[0]
 
     @pytest.mark.parametrize("together", [False, True])
     def test_careless_functions_change_nothing(self, rule, backend, dtype, together):
@@ -502,7 +493,7 @@ class TestSchedules:
             return lambda x, i: (np.zeros(len(x)), x.copy())
 
         runs = [Run(lambda x, i: (0.0, x), np.ones(2), order=order) for _ in range(3)]
-        sgd_together(runs, 4, stack=stack, **settings)
+        sgd_stacked(runs, 4, stack=stack, **settings)
         assert [c for c in calls if c[0] == "rate"] == [("rate", epoch) for epoch in (1, 2, 3)]
         assert [c for c in calls if c[0] == "order"] == [("order", epoch) for epoch in (1, 2, 3) for _ in runs]
 
@@ -589,7 +580,7 @@ def test_states_kept_of_a_recorded_run(backend, rule, together):
     def trained(epochs, callback=None):
         if together:
             runs = [Run(fun, x0, callback=callback), Run(fun, 2 * x0, order=1)]
-            return sgd_together(runs, 8, stack=StackedObjective, epochs=epochs, **settings)[0]
+            return sgd_stacked(runs, 8, stack=StackedObjective, epochs=epochs, **settings)[0]
         return sgd(fun, x0, 8, epochs=epochs, callback=callback, **settings)
 
     trained(3, kept.append)
@@ -629,7 +620,7 @@ def test_what_sgd_together_refuses(change, message):
     second = np.ones(change.pop("shape", 2), change.pop("dtype", "float64"))
     arguments = {"runs": [Run(fun, np.ones(2)), Run(fun, second)], "stack": stack}
     with pytest.raises(InputError, match=message):
-        sgd_together(**{**arguments, **change}, examples=4, epochs=1, learning_rate=0.1, batch_size=2)
+        sgd_stacked(**{**arguments, **change}, examples=4, epochs=1, learning_rate=0.1, batch_size=2)
 
 
 class TestHistory:

@@ -163,7 +163,7 @@ def test_signals_train_with_a_smooth_classifier_and_go_on_with_twice_the_length(
         images = restrict_images(signals) if net.domain_shape[-1] == 8 else signals
         fun = mn.Objective(net, classifier, images, labels, W_regularizer=penalty)
         if net.domain_shape[-1] == 8:
-            x = np.concatenate([mn.he_normal(net, start), mn.smoothed_normal(classifier, start)])
+            x = np.concatenate([mn.he_normal(net, start), mn.layers.smoothed_normal(classifier, start)])
         before = fun.evaluate(x).objective
         x = mn.sgd(fun, x, 40, epochs=10, learning_rate=0.05, batch_size=8).x
         assert fun.evaluate(x).objective < before

@@ -12,26 +12,18 @@ from meganet import (
     Control,
     ConvolutionLayer,
     DenseLayer,
-    Hamiltonian,
-    Leapfrog,
     Momentum,
     NormalisationLayer,
     PoolingLayer,
     ResidualNetwork,
-    RungeKutta4,
-    SmoothedL1,
-    SymmetricLayer,
     Tikhonov,
-    TVNormalisationLayer,
     get_backend,
     he_normal,
-    normal,
     sgd,
-    smoothed_normal,
 )
 from meganet._workers import Workers
 from meganet.experiments import Setup
-from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU
+from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU, TVNormalisationLayer, normal, smoothed_normal
 from meganet.linop import (
     AveragePooling,
     Broadcast,
@@ -43,7 +35,16 @@ from meganet.linop import (
     RemoveMean,
     Reshape,
 )
-from meganet.networks import DoubleHamiltonian, Integrator, Stage, antisymmetric
+from meganet.networks import (
+    DoubleHamiltonian,
+    Hamiltonian,
+    Integrator,
+    Leapfrog,
+    RungeKutta4,
+    Stage,
+    SymmetricLayer,
+    antisymmetric,
+)
 from meganet.optim import (
     Armijo,
     Run,
@@ -60,11 +61,12 @@ from meganet.optim import (
     prox_l1,
     prox_tikhonov,
     proximal_gradient,
-    sgd_together,
+    sgd_stacked,
     steepest_descent,
     steihaug,
     trust_region,
 )
+from meganet.regularizers import SmoothedL1
 
 KINDS = {"float64": (np.float64, np.int64), "float32": (np.float32, np.int32), "longdouble": (np.longdouble, np.uint8)}
 
@@ -334,7 +336,7 @@ def test_sgd_with_numbers_of_numpy(rule, kind, together):
         half.epoch = integer(half.epoch)
         if together:
             run = Run(fun, vector(), integer(1), state=half)
-            return sgd_together([run], integer(4), stack=stack, **settings)[0]
+            return sgd_stacked([run], integer(4), stack=stack, **settings)[0]
         return sgd(fun, vector(), integer(4), state=half, order=integer(1), **settings)
 
     fields = {f.name: of_numpy(getattr(rule, f.name), kind) for f in dataclasses.fields(rule)}

@@ -9,10 +9,10 @@ import pytest
 from guard_array import GUARD
 from registry import LAYERS
 
-from meganet import ActivationLayer, Chain, ConvolutionLayer, DenseLayer, PoolingLayer, ResidualNetwork, ScalingLayer
+from meganet import ActivationLayer, Chain, ConvolutionLayer, DenseLayer, PoolingLayer, ResidualNetwork
 from meganet._validate import InputError
 from meganet.backend import get_backend, use_backend
-from meganet.layers import FixedNormalisationLayer, Layer, Statistics, Unshaped
+from meganet.layers import FixedNormalisationLayer, Layer, ScalingLayer, Statistics, Unshaped
 
 SHAPE = (4, 6, 6)
 ARGUMENTS = {

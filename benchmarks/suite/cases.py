@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov, he_normal, smoothed_normal
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov, he_normal
+from meganet.layers import smoothed_normal
 from meganet.linop import Gradient, Identity
 
 CLASSES, RATE = 10, 1e-3

@@ -5,17 +5,20 @@ backend that was active when they were built; nothing migrates inside a product.
 `Backend.asarray` and `Backend.to_host`, which say so in the code.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from meganet import _deprecated
 from meganet.backend.active import (
     ENVIRONMENT_VARIABLE,
     available_backends,
     backend_of,
     get_backend,
-    host,
     is_finite,
+    to_host,
     use_backend,
 )
 from meganet.backend.base import Array, Backend, BackendError
-from meganet.backend.copies import moved, recast
+from meganet.backend.copies import to_backend, to_dtype
 from meganet.backend.streams import random_stream
 
 __all__ = [
@@ -26,10 +29,21 @@ __all__ = [
     "available_backends",
     "backend_of",
     "get_backend",
-    "host",
     "is_finite",
-    "moved",
     "random_stream",
-    "recast",
+    "to_backend",
+    "to_dtype",
+    "to_host",
     "use_backend",
 ]
+
+_MOVED = {
+    "host": "meganet.backend:to_host",
+    "moved": "meganet.backend:to_backend",
+    "recast": "meganet.backend:to_dtype",
+}
+
+if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
+
+    def __getattr__(name: str) -> Any:
+        return _deprecated.moved(__name__, _MOVED, name)

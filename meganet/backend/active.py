@@ -119,16 +119,16 @@ def backend_of(x: Any) -> Backend:
     return get_backend("cupy" if type(x).__module__.split(".")[0] == "cupy" else "numpy")
 
 
-def host(x: Any) -> Any:
+def to_host(x: Any) -> Any:
     """Return `x` on the host: a device array is downloaded, anything else comes back as it is.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.backend import get_backend, host
-    >>> type(host(get_backend("numpy").xp.zeros(3)))
+    >>> from meganet.backend import get_backend, to_host
+    >>> type(to_host(get_backend("numpy").xp.zeros(3)))
     <class 'numpy.ndarray'>
-    >>> host([1, 2])
+    >>> to_host([1, 2])
     [1, 2]
     """
     return x if isinstance(x, (np.ndarray, np.generic)) else _download(x)

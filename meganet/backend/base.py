@@ -88,9 +88,9 @@ class Backend(Products):
         _validate.plain("x", x)
         if self.owns(x):
             return self.xp.asarray(x, dtype=dtype)
-        from meganet.backend.active import host  # which knows every backend
+        from meganet.backend.active import to_host  # which knows every backend
 
-        return self._uploaded(host(x), dtype)
+        return self._uploaded(to_host(x), dtype)
 
     def _uploaded(self, x: Any, dtype: Any) -> Array:
         return self.xp.asarray(x, dtype=dtype)

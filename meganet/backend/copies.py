@@ -11,16 +11,16 @@ from meganet.backend.active import backend_of, get_backend
 from meganet.backend.base import Backend
 
 
-def moved(obj: Any, backend: str | Backend) -> Any:
+def to_backend(obj: Any, backend: str | Backend) -> Any:
     """Return a copy of an operator or layer whose arrays and parts, attributes or tuples of them, are moved.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.backend import moved
+    >>> from meganet.backend import to_backend
     >>> from meganet.linop import Matrix
     >>> operator = Matrix(np.eye(3)[:2])
-    >>> copy = moved(operator, "numpy")
+    >>> copy = to_backend(operator, "numpy")
     >>> copy is operator, copy.shape, copy.backend
     (False, (2, 3), Backend('numpy'))
     """
@@ -38,7 +38,7 @@ def moved(obj: Any, backend: str | Backend) -> Any:
     return new
 
 
-def recast(obj: Any, dtype: np.dtype[Any]) -> Any:
+def to_dtype(obj: Any, dtype: np.dtype[Any]) -> Any:
     """Return a copy of an operator, or what is made of operators, whose floating-point arrays are cast to `dtype`.
 
     A part that has a method `_astype` is asked for its own copy.
@@ -46,10 +46,10 @@ def recast(obj: Any, dtype: np.dtype[Any]) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.backend import recast
+    >>> from meganet.backend import to_dtype
     >>> from meganet.linop import Matrix
     >>> operator = Matrix(np.eye(3)[:2])
-    >>> operator.dtype, recast(operator, np.dtype("float32")).dtype
+    >>> operator.dtype, to_dtype(operator, np.dtype("float32")).dtype
     (dtype('float64'), dtype('float32'))
     """
     new = copy.copy(obj)
@@ -66,5 +66,5 @@ def _recast(value: Any, dtype: np.dtype[Any]) -> Any:
     if hasattr(value, "_astype"):
         return value._astype(dtype)
     if isinstance(getattr(value, "backend", None), Backend):
-        return recast(value, dtype)
+        return to_dtype(value, dtype)
     return value.astype(dtype) if backend_of(value).owns(value) and value.dtype.kind == "f" else value

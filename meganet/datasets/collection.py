@@ -268,7 +268,7 @@ class Collection:
         advice = f"put {', '.join(self.files)}{plain} into a folder and name it with --data or {DATA_VARIABLE}"
         self._fail(f"no download; {advice} ({'; '.join(problems)})", searched)
 
-    def located(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
+    def find_or_fetch(self, folder: str | Path | None, progress: bool) -> dict[str, Path]:
         """Return the paths of the files, downloaded if they are nowhere.
 
         In a folder that was named they may be others of the same form. Those in the user's cache are as published:

@@ -199,14 +199,14 @@ class Published(DataSet):
 
     def fetch(self, folder: str | Path | None = None, *, progress: bool = True) -> None:
         """Download what is missing or damaged."""
-        self.collection.located(folder, progress)
+        self.collection.find_or_fetch(folder, progress)
 
     def states(self, folder: str | Path | None = None) -> dict[str, FileState]:
         """Return what is there of each file."""
         return self.collection.states(folder)
 
     def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
-        files = self.collection.located(folder, progress)
+        files = self.collection.find_or_fetch(folder, progress)
         if self.verified:
             self.collection.verify(files)
         return ImageSet(self.title, *self.reader(files, train), _folder_of(files))

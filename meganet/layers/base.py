@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend, moved
+from meganet.backend import Array, Backend, get_backend, to_backend
 from meganet.layers.parameters import Parameters
 from meganet.layers.unshaped import LayerType
 
@@ -240,7 +240,7 @@ class Layer(metaclass=LayerType):
 
     def to(self, backend: str | Backend) -> Any:
         """Return the same layer on another backend."""
-        return moved(self, backend)
+        return to_backend(self, backend)
 
     def _no_weights(self, dy: Array) -> Array:
         """Return the gradient in the weights of a layer that has none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import scipy.sparse
 
-from meganet.backend import backend_of, host
+from meganet.backend import backend_of, to_host
 from meganet.linop.tensor import Matrix
 
 
@@ -24,7 +24,7 @@ def alike(a: Any, b: Any) -> bool:
     if scipy.sparse.issparse(a):
         return a.shape == b.shape and (a != b).nnz == 0
     if backend_of(a).owns(a):
-        return a.shape == b.shape and a.dtype == b.dtype and bool((host(a) == host(b)).all())
+        return a.shape == b.shape and a.dtype == b.dtype and bool((to_host(a) == to_host(b)).all())
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(alike, a, b))
     if isinstance(a, dict):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend, moved, recast
+from meganet.backend import Array, Backend, get_backend, to_backend, to_dtype
 from meganet.linop.adapter import adapted
 
 
@@ -150,7 +150,7 @@ class LinearOperator(ABC):
 
     def to(self, backend: str | Backend) -> Any:
         """Return the same operator on another backend."""
-        return moved(self, backend)
+        return to_backend(self, backend)
 
     def _product(self, argument: str, x: Array, shape: tuple[int, ...], function: Any) -> Array:
         self.backend.require(argument, x)
@@ -201,7 +201,7 @@ class LinearOperator(ABC):
 
     def _astype(self, dtype: np.dtype[Any]) -> Any:
         """Return the same operator with its numbers in another dtype."""
-        return recast(self, dtype)
+        return to_dtype(self, dtype)
 
 
 class Adjoint(LinearOperator):

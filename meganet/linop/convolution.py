@@ -11,7 +11,7 @@ import scipy.sparse
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory
-from meganet.linop._engines import NAMES, chosen
+from meganet.linop._engines import NAMES, choose_engine
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.parametric import ParametricOperator
@@ -102,12 +102,12 @@ class CirculantConvolution(ParametricOperator):
         super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
         self.engine = _validate.choice("engine", engine, ["auto", *NAMES])
-        if chosen(engine, self.backend, self.kernel_shape) is None:
+        if choose_engine(engine, self.backend, self.kernel_shape) is None:
             _validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property
     def _engine(self) -> Engine:
-        engine = cast(Engine, chosen(self.engine, self.backend, self.kernel_shape))
+        engine = cast(Engine, choose_engine(self.engine, self.backend, self.kernel_shape))
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
     role = "stencil"

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from meganet import _validate
-from meganet.backend import Array, Backend, host
+from meganet.backend import Array, Backend, to_host
 from meganet.linop.parametric import ParametricOperator
 from meganet.linop.tensor import Matrix
 
@@ -143,7 +143,7 @@ class Sparse(ParametricOperator):
 
     def _places(self, name: str, numbers: Any, size: int) -> Matrix:
         """Return the matrix that takes the entries at the given places out of a vector."""
-        places = _validate.read(name, host(numbers), f"{self.kernel_shape[0]} integers")
+        places = _validate.read(name, to_host(numbers), f"{self.kernel_shape[0]} integers")
         if places.shape != self.kernel_shape or places.dtype.kind not in "iu":
             _validate.reject(name, f"{self.kernel_shape[0]} integers", f"shape {places.shape}, dtype {places.dtype}")
         if ((places < 0) | (places >= size)).any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meganet import _validate
-from meganet.backend import Array, host
+from meganet.backend import Array, to_host
 from meganet.layers import Layer
 
 
@@ -30,7 +30,7 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
     ((5, 1, 8, 8), dtype('float32'))
     """
     domain, backend = network.domain_shape, network.backend
-    array = images if backend.owns(images) else _validate.read(argument, host(images), "an array of images")
+    array = images if backend.owns(images) else _validate.read(argument, to_host(images), "an array of images")
     _validate.plain(argument, array)
     given = array
     if len(domain) == 3 and domain[0] == 1 and array.ndim == 3:

@@ -17,9 +17,9 @@ from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
 from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
-from meganet.model.prediction import logits_of
+from meganet.model.prediction import classifier_outputs
 from meganet.model.training import COLUMNS, Job, Memory, Plan
-from meganet.model.weights import LARGEST_SEED, State, drawn, joined, penalty_of, source_of
+from meganet.model.weights import LARGEST_SEED, State, initial_weights, joined, penalty_of, source_of
 from meganet.multigrid import Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Chain
@@ -241,13 +241,13 @@ class Model:
         images : array, (N, C, H, W)
             As in `fit`, of either dtype, on the host or the model's device; they are computed with that of the weights.
         """
-        return self._outputs.predictions(self.loss, self._logits(images))
+        return self._outputs.predictions(self.loss, self._classifier_outputs(images))
 
     def predict_proba(self, images: Any) -> np.ndarray[Any, Any]:
         """Return the probabilities of the classes, in the order of `classes`, (N, K), on the host."""
         if not isinstance(self.loss, SoftmaxCrossEntropy):
             _validate.reject("model", "one with classes, for probabilities", "a regression")
-        return np.asarray(self.loss.probabilities(self._logits(images)))
+        return np.asarray(self.loss.probabilities(self._classifier_outputs(images)))
 
     def score(self, images: Any, labels: Any) -> float:
         """Return the share of right predictions; of a regression the mean coefficient of determination, R^2.
@@ -257,10 +257,10 @@ class Model:
         images, labels
             As in `fit`.
         """
-        logits = self._logits(images)
-        targets = self._outputs.numbers("labels", labels, len(logits))
+        outputs = self._classifier_outputs(images)
+        targets = self._outputs.numbers("labels", labels, len(outputs))
         checked = self.loss.targets("labels", targets, self._outputs.count)
-        return score_of(self.loss, logits, checked)
+        return score_of(self.loss, outputs, checked)
 
     def prolongate(
         self,
@@ -353,10 +353,10 @@ class Model:
                 other._frozen = transfer(self._frozen, self.theta, self.W).network
         return other
 
-    def _logits(self, images: Any) -> np.ndarray[Any, Any]:
+    def _classifier_outputs(self, images: Any) -> np.ndarray[Any, Any]:
         """Return the outputs for images, (N, K), on the host."""
         x, network = self._weights(), self._inference()
-        return logits_of(network, self.classifier, x, images_for(self.network, "images", images))
+        return classifier_outputs(network, self.classifier, x, images_for(self.network, "images", images))
 
     def _inference(self, examples: Array | None = None) -> Layer:
         """Return the network for single images: statistics over examples are those of all that it was trained on."""
@@ -394,7 +394,7 @@ class Model:
     def _started(self, rng: Any, dtype: Any) -> tuple[int, Array]:
         """Return the seed of the order of the examples, and the weights, which are drawn if there are none."""
         generator, seed = source_of(rng, self._seed)
-        x = drawn(self.network, self.classifier, generator, dtype) if self._x is None else self._x
+        x = initial_weights(self.network, self.classifier, generator, dtype) if self._x is None else self._x
         if not is_finite(x):
             _validate.reject("model", "finite weights", "those of a run that diverged; start again with a new Model")
         return (int(generator.integers(LARGEST_SEED)) if seed is None else seed), x

@@ -11,7 +11,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet._labels import class_numbers
-from meganet.backend import host
+from meganet.backend import to_host
 from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
 
 FEW = 5
@@ -74,9 +74,9 @@ class Classes:
         if not isinstance(loss, SoftmaxCrossEntropy):
             _validate.reject("loss", "a SoftmaxCrossEntropy for classes", repr(loss))
 
-    def predictions(self, loss: Loss, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def predictions(self, loss: Loss, outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the names of the classes of outputs (N, K)."""
-        return self.names[np.asarray(loss.predictions(logits))]
+        return self.names[np.asarray(loss.predictions(outputs))]
 
     def fitted(self, argument: str, labels: Any, examples: int) -> Classes:
         """Return them with the names that `labels` have, if they are not known yet.
@@ -120,7 +120,7 @@ class Classes:
 
     def _vector(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any] | None:
         """Return labels as a vector of integers, booleans or text; None if they are one-hot."""
-        array = _texts(argument, _validate.read(argument, host(labels), "labels, one for each image"))
+        array = _texts(argument, _validate.read(argument, to_host(labels), "labels, one for each image"))
         if array.ndim == 2 and 1 in array.shape and array.size == examples:
             # MATLAB's row or column; a single example may be one-hot
             array = array.ravel()
@@ -185,9 +185,9 @@ class Numbers:
             _validate.reject(argument, f"targets for each of {examples} images", f"shape {array.shape}")
         return array
 
-    def predictions(self, loss: Loss, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def predictions(self, loss: Loss, outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return what outputs (N, count) stand for."""
-        found = np.asarray(loss.predictions(logits))
+        found = np.asarray(loss.predictions(outputs))
         return found if self.columns else found[:, 0]
 
 
@@ -215,7 +215,7 @@ def outputs_of(classes: Any, outputs: Any) -> Outputs:
     return Classes.of(classes)
 
 
-def score_of(loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+def score_of(loss: Loss, outputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
     """Return the share of right predictions, or where nothing is right or wrong the mean of R^2 over the outputs.
 
     Examples
@@ -224,19 +224,19 @@ def score_of(loss: Loss, logits: np.ndarray[Any, Any], targets: np.ndarray[Any, 
     >>> import meganet as mn
     >>> from meganet.losses import LeastSquares
     >>> from meganet.model.outputs import score_of
-    >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
-    >>> score_of(mn.SoftmaxCrossEntropy(), logits, np.array([0, 1, 0, 1]))
+    >>> outputs = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
+    >>> score_of(mn.SoftmaxCrossEntropy(), outputs, np.array([0, 1, 0, 1]))
     0.75
-    >>> score_of(LeastSquares(), logits, logits)
+    >>> score_of(LeastSquares(), outputs, outputs)
     1.0
     """
-    hits = loss.hits(logits, targets)
-    return _determination(logits, targets) if hits is None else float(hits.mean())
+    hits = loss.hits(outputs, targets)
+    return _determination(outputs, targets) if hits is None else float(hits.mean())
 
 
 def _read(argument: str, targets: Any, count: int) -> np.ndarray[Any, Any]:
     found: np.ndarray[Any, Any] = _validate.numbers(
-        argument, host(targets), f"numbers of shape (N, {count}), as classes=None", "iufb"
+        argument, to_host(targets), f"numbers of shape (N, {count}), as classes=None", "iufb"
     )
     return found
 

@@ -13,7 +13,7 @@ from meganet.layers import Layer
 from meganet.objective.evaluation import EXAMPLES_AT_ONCE
 
 
-def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.ndarray[Any, Any]:
+def classifier_outputs(network: Layer, classifier: Layer, x: Array, images: Array) -> np.ndarray[Any, Any]:
     """Return the outputs for images, (N, K), on the host; a batch at a time is moved and computed.
 
     Parameters
@@ -34,11 +34,11 @@ def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.
     --------
     >>> import numpy as np
     >>> import meganet as mn
-    >>> from meganet.model.prediction import logits_of
+    >>> from meganet.model.prediction import classifier_outputs
     >>> network, classifier = mn.ConvolutionLayer((1, 8, 8), 4), mn.DenseLayer((4, 8, 8), 10)
     >>> x = np.zeros(network.parameters.size + classifier.parameters.size, dtype=np.float32)
-    >>> logits = logits_of(network, classifier, x, np.ones((5, 1, 8, 8)))
-    >>> logits.shape, logits.dtype
+    >>> outputs = classifier_outputs(network, classifier, x, np.ones((5, 1, 8, 8)))
+    >>> outputs.shape, outputs.dtype
     ((5, 10), dtype('float32'))
     """
     size, backend = network.parameters.size, network.backend
@@ -49,10 +49,10 @@ def logits_of(network: Layer, classifier: Layer, x: Array, images: Array) -> np.
         return backend.to_host(classifier(w, network(theta, part)))
 
     starts = range(0, int(images.shape[0]), EXAMPLES_AT_ONCE)
-    logits = np.concatenate(backend.run([partial(batch, start) for start in starts]))
-    if not np.isfinite(logits).all():
+    outputs = np.concatenate(backend.run([partial(batch, start) for start in starts]))
+    if not np.isfinite(outputs).all():
         for argument, array, what in (("model", x, "weights"), ("images", images, "pixels")):
             if not is_finite(array):
                 _validate.reject(argument, f"finite {what}", "NaN or infinity among them")
         _validate.reject("model", "finite outputs for these images", "NaN or infinity among them")
-    return logits
+    return outputs

@@ -85,16 +85,16 @@ def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
     return network.backend.xp.concatenate([theta, W])
 
 
-def drawn(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any) -> Array:
+def initial_weights(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any) -> Array:
     """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images.
 
     Examples
     --------
     >>> import numpy as np
     >>> import meganet as mn
-    >>> from meganet.model.weights import drawn
+    >>> from meganet.model.weights import initial_weights
     >>> rng = np.random.default_rng(0)
-    >>> x = drawn(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), rng, np.float32)
+    >>> x = initial_weights(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), rng, np.float32)
     >>> x.shape, x.dtype
     ((117,), dtype('float32'))
     """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, host
+from meganet.backend import Array, Backend, to_host
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import Matrix
@@ -117,7 +117,7 @@ class Integrator(Layer):
                 _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
         self._basis: Matrix | None = None
         if coefficients is not None:
-            in_time = _validate.numbers("coefficients", host(coefficients)).astype(np.float64)
+            in_time = _validate.numbers("coefficients", to_host(coefficients)).astype(np.float64)
             _validate.array_shape("coefficients", in_time, ("K", times))
             _validate.not_empty("coefficients", in_time, "row")
             if not np.isfinite(in_time).all():

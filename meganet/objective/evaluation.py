@@ -100,7 +100,7 @@ def metrics(
     found = []
     for t in range(len(data)):
         loss = losses[t].sum() / examples
-        # the largest of logits that are not numbers is no prediction
+        # the largest of outputs that are not numbers is no prediction
         accuracy = math.nan if right is None or not math.isfinite(loss) else right[t].mean()
         found.append(Metrics(float(loss + penalties[t].sum()), float(loss), float(accuracy)))
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, get_backend, recast
+from meganet.backend import Array, Backend, get_backend, to_dtype
 from meganet.linop.base import LinearOperator
 from meganet.objective.batch import Pass, Terms
 from meganet.objective.selection import Selection
@@ -123,5 +123,5 @@ class Hessian(SymmetricOperator):
         return total
 
     def _astype(self, dtype: Any) -> Hessian:
-        terms, examples = recast(self.terms, dtype), recast(self.examples, dtype)
+        terms, examples = to_dtype(self.terms, dtype), to_dtype(self.examples, dtype)
         return Hessian(terms, self.x.astype(dtype), examples, self.kind, keep=self._kept is not None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, host
+from meganet.backend import Array, to_host
 from meganet.objective.evaluation import EXAMPLES_AT_ONCE
 from meganet.objective.objective import Objective
 
@@ -90,7 +90,7 @@ def filter_normalized(fun: Objective, x: Array, rng: np.random.Generator) -> Arr
     ((2, 3), True)
     """
     drawn = rng.standard_normal(fun.parameters.size)
-    weights = host(x).astype(np.float64)
+    weights = to_host(x).astype(np.float64)
     direction = np.zeros_like(drawn)
     views = [fun.parameters.view(vector) for vector in (drawn, weights, direction)]
     for parameter in fun.parameters:

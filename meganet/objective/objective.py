@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from meganet import _validate
+from meganet._deprecated import renamed
 from meganet.backend import Array, is_finite
 from meganet.layers.base import Layer
 from meganet.layers.linear import DenseLayer
@@ -184,13 +185,15 @@ class Objective:
         examples = self.select(None if indices is None else indices.copy(), batch_size)
         return Hessian(self.terms, x, examples, kind, keep=batch_size is None)
 
-    def logits(self, x: Array, images: Array) -> Array:
+    def outputs(self, x: Array, images: Array) -> Array:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
         self.backend.require_floats("x", x)
         if x.shape[-1:] != (self.parameters.size,):
             _validate.reject("x", f"{self.parameters.size} weights along the last axis", f"shape {x.shape}")
         theta, w = self.split(x)
         return self.classifier(w, self.network(theta, images))
+
+    logits = renamed("Objective.logits", outputs)
 
     def evaluate(self, x: Array, batch_size: int | None = None) -> Metrics:
         """Return objective, loss and accuracy over the data set, in batches that bound the memory.
@@ -211,7 +214,7 @@ class Objective:
         return metrics(self.terms, [(self.images, self.labels)], x, batch_size)[0]
 
     @staticmethod
-    def evaluate_together(objectives: Sequence[Objective], points: Sequence[Array]) -> list[Metrics]:
+    def evaluate_stacked(objectives: Sequence[Objective], points: Sequence[Array]) -> list[Metrics]:
         """Return what `evaluate` gives for each objective at its point.
 
         On a device, objectives that differ in their examples only go through the network together.
@@ -227,6 +230,8 @@ class Objective:
         for one, x in zip(objectives, points, strict=True):
             one._check(x)
         return metrics(first.terms, [(one.images, one.labels) for one in objectives], first.backend.stack(points))
+
+    evaluate_together = staticmethod(renamed("Objective.evaluate_together", evaluate_stacked))
 
     def differing_part(self, other: Objective) -> str | None:
         """Return the name of a part, other than images and labels, in which two objectives differ, None if in none."""

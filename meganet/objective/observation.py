@@ -36,16 +36,16 @@ class Evaluation:
 
     def __call__(self, x: Array) -> dict[str, float]:
         """Return the columns at one point."""
-        return self.together([self], [x])[0]
+        return self.stacked([self], [x])[0]
 
     @staticmethod
-    def together(observers: Sequence[Evaluation], points: Sequence[Array]) -> list[dict[str, float]]:
+    def stacked(observers: Sequence[Evaluation], points: Sequence[Array]) -> list[dict[str, float]]:
         """Return the columns of each of several observers at its point, evaluated side by side on a device."""
-        rows = [m._asdict() for m in Objective.evaluate_together([o.training for o in observers], points)]
+        rows = [m._asdict() for m in Objective.evaluate_stacked([o.training for o in observers], points)]
         pairs = [(k, o.validation) for k, o in enumerate(observers) if o.validation is not None]
         if pairs:
             numbers, validations = zip(*pairs, strict=True)
-            metrics = Objective.evaluate_together(validations, [points[k] for k in numbers])
+            metrics = Objective.evaluate_stacked(validations, [points[k] for k in numbers])
             for k, (_, loss, accuracy) in zip(numbers, metrics, strict=True):
                 rows[k] |= {"validation_loss": loss, "validation_accuracy": accuracy}
         return rows
@@ -68,7 +68,8 @@ def observer(training: Objective, validation: Objective | None = None) -> Evalua
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import DenseLayer, Objective, observer, sgd
+    >>> from meganet import DenseLayer, Objective, sgd
+    >>> from meganet.objective import observer
     >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
     >>> x0 = np.zeros(fun.parameters.size)
     >>> state = sgd(fun, x0, fun.examples, epochs=1, learning_rate=0.1, batch_size=2, observe=observer(fun))

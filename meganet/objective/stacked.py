@@ -27,14 +27,15 @@ class StackedObjective:
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import DenseLayer, Objective, StackedObjective
+    >>> from meganet import DenseLayer, Objective
+    >>> from meganet.objective import StackedObjective
     >>> network, classifier, rng = DenseLayer((2,), 3), DenseLayer((3,), 2), np.random.default_rng(0)
     >>> funs = [Objective(network, classifier, rng.standard_normal((4, 2)), [0, 1, 0, 1]) for _ in range(3)]
     >>> values, gradients = StackedObjective(funs)(np.zeros((3, 17)), np.array([[0, 1], [1, 2], [2, 3]]))
     >>> values.shape, gradients.shape
     ((3,), (3, 17))
 
-    `sgd_together` takes the class itself, ``stack=StackedObjective``, and makes the stacks that it needs.
+    `sgd_stacked` takes the class itself, ``stack=StackedObjective``, and makes the stacks that it needs.
     """
 
     #: A training step may be recorded as a CUDA graph, see `optim.sgd`.

@@ -39,8 +39,9 @@ class VariableProjection:
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet import DenseLayer, Objective, Tikhonov, VariableProjection, trust_region
+    >>> from meganet import DenseLayer, Objective, Tikhonov, trust_region
     >>> from meganet.linop import Identity
+    >>> from meganet.objective import VariableProjection
     >>> network, classifier, rng = DenseLayer((2,), 3), DenseLayer((3,), 2), np.random.default_rng(0)
     >>> penalty = Tikhonov(Identity(classifier.parameters.size), 0.1)
     >>> images, labels = rng.standard_normal((4, 2)), [0, 1, 0, 1]

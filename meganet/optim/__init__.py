@@ -1,5 +1,8 @@
 """Optimisers. They see functions of a vector and know nothing of networks."""
 
+from typing import TYPE_CHECKING, Any
+
+from meganet import _deprecated
 from meganet.optim.divergence import Divergence, DivergenceWarning
 from meganet.optim.epochs import Run, SGDState
 from meganet.optim.history import History
@@ -10,7 +13,7 @@ from meganet.optim.methods import bfgs, lbfgs, newton_cg, nonlinear_cg, steepest
 from meganet.optim.problem import Control, Point, Problem, Result
 from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
 from meganet.optim.rules import Adam, Momentum
-from meganet.optim.sgd import sgd, sgd_together
+from meganet.optim.sgd import sgd, sgd_stacked
 from meganet.optim.steihaug import Subproblem, steihaug
 from meganet.optim.trust_region import trust_region
 
@@ -48,8 +51,17 @@ __all__ = [
     "prox_tikhonov",
     "proximal_gradient",
     "sgd",
-    "sgd_together",
+    "sgd_stacked",
     "steepest_descent",
     "steihaug",
     "trust_region",
 ]
+
+_MOVED = {
+    "sgd_together": "meganet.optim:sgd_stacked",
+}
+
+if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
+
+    def __getattr__(name: str) -> Any:
+        return _deprecated.moved(__name__, _MOVED, name)

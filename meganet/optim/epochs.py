@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
-from meganet.backend import Array, Backend, backend_of, host, is_finite, random_stream
+from meganet.backend import Array, Backend, backend_of, is_finite, random_stream, to_host
 from meganet.optim import functions
 from meganet.optim.bar import Bar, bar_of
 from meganet.optim.divergence import Divergence, DivergenceWarning, described, row_is_finite
@@ -32,7 +32,7 @@ Order = int | Callable[[int], np.ndarray[Any, Any]]
 Observer = Callable[[Array], Mapping[str, float]]
 """``observe(x) -> {name: number}``.
 
-If it has an attribute ``together``, runs that are made side by side call ``together(observers, points)`` once for all
+If it has an attribute ``stacked``, runs that are made side by side call ``stacked(observers, points)`` once for all
 their observers, if these are of one class, and get as many results.
 """
 OWN = ("epoch", "learning_rate", "step")
@@ -85,7 +85,7 @@ class SGDState:
 
 @dataclass
 class Run:
-    """One of several trainings that `sgd_together` makes; the arguments of `sgd` in which they may differ.
+    """One of several trainings that `sgd_stacked` makes; the arguments of `sgd` in which they may differ.
 
     Examples
     --------
@@ -202,7 +202,7 @@ class Shared:
         n = self.examples
         given = order(epoch) if callable(order) else random_stream(order, epoch).permutation(n)
         expected = f"a permutation of 0 to {n - 1} for epoch {epoch}"
-        indices = _validate.read("order", host(given), expected).copy()
+        indices = _validate.read("order", to_host(given), expected).copy()
         whole = indices.shape == (n,) and indices.dtype.kind in "iu" and np.array_equal(np.sort(indices), np.arange(n))
         if not whole:
             _validate.reject("order", expected, repr(given))
@@ -254,7 +254,7 @@ class Shared:
         backend.synchronize()
         return state
 
-    def located(self, fun: Function, state: State, batches: Array, rate: float, epoch: int, end: Array) -> str:
+    def where_diverged(self, fun: Function, state: State, batches: Array, rate: float, epoch: int, end: Array) -> str:
         """Say where the epoch from `state` to `end` met the first number that is not finite.
 
         Where the function can tell, the epoch is made once more, step by step: at its end all weights may be NaN.
@@ -360,7 +360,7 @@ def _advance(shared: Shared, fun: Function, group: list[tuple[Run, SGDState]], e
         diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or is_finite(x)))
         if diverged:
             with np.errstate(over="ignore", invalid="ignore"):
-                where = shared.located(run.fun, _arrays(state), backend.asarray(own), rate, epoch, x)
+                where = shared.where_diverged(run.fun, _arrays(state), backend.asarray(own), rate, epoch, x)
             state.divergence = Divergence(epoch, where)
         state.x, state.memory, state.epoch = x, tuple(memory), epoch
         state.seconds.append(seconds)
@@ -385,9 +385,9 @@ def _arrays(state: SGDState) -> State:
 def _observed(points: Sequence[tuple[Run, Array]]) -> list[dict[str, float]]:
     """Return what each run's observer reports at its point; an observer may know how to do so for all at once."""
     observers = [run.observe for run, _ in points]
-    together = getattr(observers[0], "together", None) if observers else None
-    if together is not None and all(type(observe) is type(observers[0]) for observe in observers):
-        found = together(observers, [x.copy() for _, x in points])
+    stacked = getattr(observers[0], "stacked", None) if observers else None
+    if stacked is not None and all(type(observe) is type(observers[0]) for observe in observers):
+        found = stacked(observers, [x.copy() for _, x in points])
     else:
         found = [{} if run.observe is None else run.observe(x.copy()) for run, x in points]
     pairs = zip(points, found, strict=True)

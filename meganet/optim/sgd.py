@@ -100,7 +100,7 @@ def sgd(
     )[0]
 
 
-def sgd_together(
+def sgd_stacked(
     runs: Sequence[Run],
     examples: int,
     *,
@@ -137,11 +137,11 @@ def sgd_together(
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.optim import Run, sgd_together
+    >>> from meganet.optim import Run, sgd_stacked
     >>> def stack(funs):
     ...     return lambda x, indices: (0.5 * (x * x).sum(axis=1), x)
     >>> runs = [Run(lambda x, k: (0.5 * x @ x, x), np.full(2, start)) for start in (1.0, 4.0)]
-    >>> states = sgd_together(runs, 4, stack=stack, epochs=1, learning_rate=0.5, batch_size=2)
+    >>> states = sgd_stacked(runs, 4, stack=stack, epochs=1, learning_rate=0.5, batch_size=2)
     >>> [state.x for state in states]
     [array([0.25, 0.25]), array([1., 1.])]
     """

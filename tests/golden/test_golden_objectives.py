@@ -114,7 +114,7 @@ def problems(golden):
 def compare_history(golden, case, objective, x, indices=None):
     """Compare loss, accuracy and regularisers with their factors as the original reports them."""
     chosen = slice(None) if indices is None else indices
-    outputs, targets = objective.logits(x, objective.images[chosen]), objective.labels[chosen]
+    outputs, targets = objective.outputs(x, objective.images[chosen]), objective.labels[chosen]
     loss, hits = objective.loss.value(outputs, targets), objective.loss.hits(outputs, targets)
     golden.compare(loss.reshape(1, 1), golden(case, "F"))
     # theirs counts half of the errors for the logistic loss
@@ -149,13 +149,13 @@ def test_batches(golden):
         losses = []
         for start in range(0, len(perm), size):
             batch = perm[start : start + size]
-            logits = objective.logits(x, objective.images[batch])
+            logits = objective.outputs(x, objective.images[batch])
             value = float(objective.loss.value(logits, objective.labels[batch]))
             wrong = int((~objective.loss.hits(logits, objective.labels[batch])).sum())
             losses.append([value * len(batch), len(batch), wrong])
         golden.compare(np.array(losses[::-1]), golden(case, "hisLoss"))
         golden.compare(objective.evaluate(x, size).objective * np.ones((1, 1)), golden(case, "Jc"))
-        logits = objective.logits(x, objective.images)
+        logits = objective.outputs(x, objective.images)
         golden.compare(objective.loss.probabilities(logits).T, golden(case, "prob"))
         hot = np.eye(logits.shape[1])[objective.loss.predictions(logits)].T
         golden.compare(hot, golden(case, "labels").astype(float))

@@ -79,7 +79,7 @@ def _measure(fun: Objective, x: Array, coarse_theta: Array) -> dict[str, float]:
         return float(fun.backend.to_host((array * array).sum())) ** 0.5
 
     def accuracy(batch: Array) -> float:
-        return 100 * float((fun.backend.to_host(fun.logits(x, batch)).argmax(axis=1) == labels).mean())
+        return 100 * float((fun.backend.to_host(fun.outputs(x, batch)).argmax(axis=1) == labels).mean())
 
     return {
         "norm of theta, in coarse norms": norm(theta) / norm(coarse_theta),

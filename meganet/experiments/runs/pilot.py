@@ -27,7 +27,7 @@ from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
 from meganet.objective import Objective, StackedObjective
 from meganet.objective.landscape import EXAMPLES, POINTS
-from meganet.optim import Run, sgd_together
+from meganet.optim import Run, sgd_stacked
 
 STEPS = 3
 """Of SGD, after one to warm up."""
@@ -163,7 +163,7 @@ class Pilot:
         steps, epochs = (fun.examples // setup.descent.batch_size, 1) if device else (1, STEPS)
         runs = [Run(fun, x)] * self.together
         settings = {**sgd_settings(setup), "epochs": 1 + epochs, "on_divergence": "continue"}
-        states = sgd_together(runs, steps * setup.descent.batch_size, stack=StackedObjective, **settings)
+        states = sgd_stacked(runs, steps * setup.descent.batch_size, stack=StackedObjective, **settings)
         return median(states[0].seconds[1:]) / steps
 
     def _time(self, action: Callable[[], Any]) -> float:

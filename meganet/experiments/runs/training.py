@@ -27,7 +27,7 @@ from meganet.optim import (
     SGDState,
     meganet_newton,
     sgd,
-    sgd_together,
+    sgd_stacked,
     trust_region,
 )
 from meganet.optim.divergence import described, row_is_finite
@@ -120,7 +120,7 @@ def _train_sgd(jobs: list[Job]) -> list[SGDState]:
     settings = {"epochs": jobs[0].epochs, "on_divergence": "stop", **sgd_settings(setup)}
     if len(runs) == 1:
         return [sgd(**vars(runs[0]), examples=examples, **settings)]
-    return sgd_together(runs, examples, stack=StackedObjective, **settings)
+    return sgd_stacked(runs, examples, stack=StackedObjective, **settings)
 
 
 def sgd_settings(setup: Setup) -> dict[str, Any]:

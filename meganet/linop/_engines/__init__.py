@@ -42,7 +42,7 @@ FEWEST_CHANNELS = 8
 
 
 @lru_cache(maxsize=128)
-def chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
+def choose_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
     """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
     for engine in AUTOMATIC if name == "auto" else ENGINES:
