@@ -36,11 +36,11 @@ class Ours:
         # in the memory order in which the layers of a network hand images on, as PyTorch's are in theirs
         parts = [[from_memory(to_memory(operator.backend, half)) for half in side] for side in halves]
         self.parts = list(zip(*parts, strict=True))
-        self.operator, self.records = operator, [operator._recorded(x)[1] for x, _ in self.parts]
+        self.operator, self.records = operator, [operator.recorded_unchecked(x)[1] for x, _ in self.parts]
 
     def forward(self) -> list[np.ndarray]:
         """Return the products of the parts, recorded as in training."""
-        results = threads.run([lambda x=x: self.operator._recorded(x) for x, _ in self.parts])
+        results = threads.run([lambda x=x: self.operator.recorded_unchecked(x) for x, _ in self.parts])
         self.records = [record for _, record in results]
         return [y for y, _ in results]
 
@@ -49,7 +49,7 @@ class Ours:
 
         def one(record: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             out = np.empty_like(self.operator.kernel)
-            return out, self.operator._gradients(record, y, out, True)
+            return out, self.operator.gradients_unchecked(record, y, out, True)
 
         pairs = zip(self.records, self.parts, strict=True)
         results = threads.run([lambda r=r, y=y: one(r, y) for r, (_, y) in pairs])

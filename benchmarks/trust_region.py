@@ -15,7 +15,7 @@ import scipy.optimize
 from meganet import DenseLayer, Objective, Tikhonov, he_normal
 from meganet.datasets import peaks
 from meganet.interop import scipy_arguments
-from meganet.layers import ConnectorLayer
+from meganet.layers import LinearLayer
 from meganet.linop import Dense, Identity
 from meganet.networks import Chain, ResidualNetwork, SingleLayer
 from meganet.optim import Control, meganet_newton, trust_region
@@ -80,7 +80,7 @@ def problems() -> list[Problem]:
         standard("Rosenbrock, n = 10", rosen, der, hess, np.tile([-1.2, 1.0], 5)),
         standard("Rosenbrock, n = 100", rosen, der, hess, np.tile([-1.2, 1.0], 50)),
         standard("Beale", lambda x: beale(x)[0], lambda x: beale(x)[1], lambda x: beale(x)[2], [1.0, 1.0]),
-        classifier(ConnectorLayer(Identity((2,))), "softmax, 15 weights"),
+        classifier(LinearLayer(Identity((2,))), "softmax, 15 weights"),
         classifier(network, "residual network, 357 weights"),
     ]
 

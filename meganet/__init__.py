@@ -109,7 +109,7 @@ _ROOMS = (
 _MOVED = {
     "BiasLayer": "meganet.layers:BiasLayer",
     "BlockRegularizer": "meganet.regularizers:BlockRegularizer",
-    "ConnectorLayer": "meganet.layers:ConnectorLayer",
+    "ConnectorLayer": "meganet.layers:LinearLayer",
     "DoubleHamiltonian": "meganet.networks:DoubleHamiltonian",
     "DoubleLayer": "meganet.networks:DoubleLayer",
     "Hamiltonian": "meganet.networks:Hamiltonian",

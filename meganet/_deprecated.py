@@ -106,3 +106,39 @@ def renamed(old: str, function: Callable[Arguments, Value]) -> Callable[Argument
     # the reference lists what is documented
     call.__doc__ = None
     return call
+
+
+def renamed_methods(kind: type, names: Mapping[str, str]) -> None:
+    """Let a class have methods by their old names as well; a class that defines one by its old name warns.
+
+    It is called for the base class, and from its ``__init_subclass__`` for each class made from it. Both names are then
+    the same method of that very class, so that ``super()`` finds the one it would have found.
+
+    Parameters
+    ----------
+    kind : type
+    names : mapping of str to str
+        For each old name the new one.
+
+    Examples
+    --------
+    >>> class Base:
+    ...     def __init_subclass__(cls):
+    ...         renamed_methods(cls, {"_run": "run"})
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     class Own(Base):
+    ...         def _run(self):
+    ...             return "own"
+    >>> Own().run()
+    'own'
+    """
+    own = vars(kind)
+    for old, new in names.items():
+        if new in own:
+            if old not in own and not getattr(own[new], "__isabstractmethod__", False):
+                setattr(kind, old, own[new])
+        elif old in own:
+            # level 4 is the class statement, behind the base class and the metaclass
+            text = f"{kind.__qualname__}.{old} is now called {new}"
+            warnings.warn(text, DeprecationWarning, stacklevel=4)
+            setattr(kind, new, own[old])

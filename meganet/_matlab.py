@@ -54,7 +54,7 @@ def matlab_positions(parameters: Parameters) -> np.ndarray[Any, Any]:
 
 def _views(parameters: Parameters, vector: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
     """Return views into our vector that give, read in C order one after the other, MATLAB's vector."""
-    views = parameters._view(vector)
+    views = parameters.view_unchecked(vector)
     return [views[p.name].transpose(_axes(p)) for p in parameters]
 
 

@@ -8,16 +8,26 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
+from meganet._deprecated import renamed_methods
 from meganet._labels import class_numbers
 from meganet.backend import Array, backend_of, to_dtype, to_host
 from meganet.linop.base import LinearOperator
+
+OLD_NAMES = {
+    "_value": "value_unchecked",
+    "_value_and_gradient": "value_and_gradient_unchecked",
+    "_hessian_product": "hessian_product_unchecked",
+    "_astype": "with_dtype",
+}
+"""What methods that losses define were called."""
 
 
 class Loss(ABC):
     """The mean over examples of a function of outputs z and targets, twice differentiable in z.
 
     `value`, `value_and_gradient` and `hessian_product` take outputs (N, K), float32 or float64, and as many targets on
-    the same backend, and return arrays of their dtype: of shape () and (N, K).
+    the same backend, and return arrays of their dtype: of shape () and (N, K). A new loss defines the last two without
+    checks of their arguments, as ``value_and_gradient_unchecked`` and ``hessian_product_unchecked``.
 
     Examples
     --------
@@ -30,6 +40,10 @@ class Loss(ABC):
     >>> value.shape, gradient.shape, gradient.dtype
     ((), (5, 3), dtype('float32'))
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        renamed_methods(cls, OLD_NAMES)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -47,15 +61,18 @@ class Loss(ABC):
         """Return for each example whether the prediction is right, (N,); None where nothing is right or wrong."""
 
     @abstractmethod
-    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]: ...
+    def value_and_gradient_unchecked(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient, for one batch or a stack (T, N, K)."""
 
     @abstractmethod
-    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array: ...
+    def hessian_product_unchecked(self, outputs: Array, targets: Array, v: Array) -> Array:
+        """Return the Hessian times `v`."""
 
-    def _value(self, outputs: Array, targets: Array) -> Array:
-        return self._value_and_gradient(outputs, targets)[0]
+    def value_unchecked(self, outputs: Array, targets: Array) -> Array:
+        """Return the mean loss."""
+        return self.value_and_gradient_unchecked(outputs, targets)[0]
 
-    def _astype(self, dtype: Any) -> Any:
+    def with_dtype(self, dtype: Any) -> Any:
         """Return the same loss with its operators in another dtype."""
         return to_dtype(self, dtype)
 
@@ -73,11 +90,11 @@ class Loss(ABC):
         -------
         array, (), the dtype of `outputs`, on their backend.
         """
-        return self._value(outputs, self._checked(outputs, targets))
+        return self.value_unchecked(outputs, self._checked(outputs, targets))
 
     def value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         """Return the mean loss and its gradient in the outputs, (N, K)."""
-        return self._value_and_gradient(outputs, self._checked(outputs, targets))
+        return self.value_and_gradient_unchecked(outputs, self._checked(outputs, targets))
 
     def hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
         """Return the Hessian in the outputs times `v`, (N, K)."""
@@ -85,7 +102,7 @@ class Loss(ABC):
         backend_of(outputs).require("v", v)
         _validate.array_shape("v", v, tuple(outputs.shape))
         _validate.same_dtype("v", v, outputs.dtype, "the outputs")
-        return self._hessian_product(outputs, targets, v)
+        return self.hessian_product_unchecked(outputs, targets, v)
 
     def _checked(self, outputs: Array, targets: Array) -> Array:
         """Return the targets in the form that the loss computes with."""
@@ -101,6 +118,9 @@ class Loss(ABC):
             _validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
         _validate.fits("labels", found, outputs.dtype)
         return backend.asarray(found)
+
+
+renamed_methods(Loss, OLD_NAMES)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -142,15 +162,15 @@ class SoftmaxCrossEntropy(Loss):
         backend = backend_of(outputs)
         return backend.xp.exp(backend.log_softmax(outputs))
 
-    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+    def hessian_product_unchecked(self, outputs: Array, targets: Array, v: Array) -> Array:
         p = self.probabilities(outputs)
         product = p * (v - (p * v).sum(axis=-1, keepdims=True))
         return product * (1 / outputs.shape[-2])
 
-    def _value(self, outputs: Array, targets: Array) -> Array:
+    def value_unchecked(self, outputs: Array, targets: Array) -> Array:
         return backend_of(outputs).cross_entropy(outputs, targets)
 
-    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    def value_and_gradient_unchecked(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         return backend_of(outputs).cross_entropy_and_gradient(outputs, targets)
 
 
@@ -202,7 +222,7 @@ class LogisticLoss(Loss):
         """Return whether all answers of an example are right."""
         return (self.predictions(outputs) == (targets > 0.5)).all(axis=-1)
 
-    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    def value_and_gradient_unchecked(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp, share = backend_of(outputs).xp, 1 / outputs.shape[-2]
         t, zeros = targets.astype(outputs.dtype), backend_of(outputs).xp.zeros_like(outputs)
         # nothing large cancels: exp(-|z|) is at most 1
@@ -211,7 +231,7 @@ class LogisticLoss(Loss):
         p = xp.where(outputs >= 0, zeros + 1, small) / (1 + small)
         return losses.sum(axis=(-2, -1)) * share, (p - t) * share
 
-    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+    def hessian_product_unchecked(self, outputs: Array, targets: Array, v: Array) -> Array:
         small = backend_of(outputs).xp.exp(-abs(outputs))
         return small / ((1 + small) * (1 + small)) * v * (1 / outputs.shape[-2])
 
@@ -261,13 +281,13 @@ class LeastSquares(Loss):
         return
 
     def _normal(self, v: Array) -> Array:
-        return v if self.weight is None else self.weight._adjoint_each(self.weight._forward_each(v))
+        return v if self.weight is None else self.weight.adjoint_each_unchecked(self.weight.apply_each_unchecked(v))
 
-    def _value_and_gradient(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    def value_and_gradient_unchecked(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         share = 1 / outputs.shape[-2]
         residual = outputs - targets.astype(outputs.dtype)
         weighted = self._normal(residual)
         return (residual * weighted).sum(axis=(-2, -1)) * (0.5 * share), weighted * share
 
-    def _hessian_product(self, outputs: Array, targets: Array, v: Array) -> Array:
+    def hessian_product_unchecked(self, outputs: Array, targets: Array, v: Array) -> Array:
         return self._normal(v) * (1 / outputs.shape[-2])

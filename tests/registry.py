@@ -20,11 +20,11 @@ from meganet.layers import (
     ActivationLayer,
     AffineLayer,
     BiasLayer,
-    ConnectorLayer,
     ConvolutionLayer,
     DenseLayer,
     FixedNormalisationLayer,
     Layer,
+    LinearLayer,
     NormalisationLayer,
     PoolingLayer,
     ScalingLayer,
@@ -149,9 +149,9 @@ LAYERS = {
     ],
     BiasLayer: [lambda: BiasLayer((3, 4, 2)), lambda: BiasLayer((3,), Matrix([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]))],
     ScalingLayer: [lambda: ScalingLayer((3, 2, 4)), lambda: ScalingLayer((3, 2, 4), (1, 2))],
-    ConnectorLayer: [
-        lambda: ConnectorLayer(Reshape((2, 3), (6,), (1, 0))),
-        lambda: ConnectorLayer(Matrix(np.arange(6.0).reshape(2, 3)), get_backend().asarray(np.array([1.0, 2.0]))),
+    LinearLayer: [
+        lambda: LinearLayer(Reshape((2, 3), (6,), (1, 0))),
+        lambda: LinearLayer(Matrix(np.arange(6.0).reshape(2, 3)), get_backend().asarray(np.array([1.0, 2.0]))),
     ],
     NormalisationLayer: [
         lambda: NormalisationLayer((3, 2, 4)),

@@ -26,7 +26,7 @@ def drawn(rng, shape, dtype):
 def test_products_in_the_promoted_dtype(case, own):
     """As those of the explicit matrix, to the accuracy of the dtype."""
     operator, rng = OPERATORS[case](NUMPY, np.dtype(own)), np.random.default_rng(0)
-    exact = operator._astype(np.dtype("float64")).tosparse().toarray()
+    exact = operator.with_dtype(np.dtype("float64")).tosparse().toarray()
     adapter = operator.aslinearoperator()
     assert adapter.dtype == own and adapter.shape == operator.shape
     for sent in SENT[:3] if "Hessian" in case.__name__ else SENT:
@@ -50,7 +50,7 @@ def system():
     kernel = np.random.default_rng(0).standard_normal((1, 1, 3, 3)).astype("float32")
     a = CirculantConvolution(kernel, (6, 5))
     operator = a.T @ a + 2.0 * Identity((1, 6, 5), "float32")
-    return operator, operator._astype(np.dtype("float64")).tosparse().toarray()
+    return operator, operator.with_dtype(np.dtype("float64")).tosparse().toarray()
 
 
 B = np.random.default_rng(1).standard_normal(30)
@@ -86,7 +86,7 @@ def test_solvers_reach_the_accuracy_of_float64(name):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_eigenvalues_and_singular_values(dtype):
     operator, matrix = system()
-    adapter = (operator if dtype == "float32" else operator._astype(np.dtype("float64"))).aslinearoperator()
+    adapter = (operator if dtype == "float32" else operator.with_dtype(np.dtype("float64"))).aslinearoperator()
     v0, tolerance = np.ones(30) + np.arange(30) / 7, 1e-4 if dtype == "float32" else 1e-9
     exact = np.linalg.eigvalsh(matrix)
     found = np.sort(sla.eigsh(adapter, k=3, v0=v0, return_eigenvectors=False))
@@ -153,9 +153,9 @@ def test_the_cast_is_made_once():
     class Counted(Dense):
         casts = 0
 
-        def _astype(self, dtype):
+        def with_dtype(self, dtype):
             Counted.casts += 1
-            return super()._astype(dtype)
+            return super().with_dtype(dtype)
 
     adapter = Counted(np.ones((3, 4), "float32")).aslinearoperator()
     for _ in range(3):
@@ -173,7 +173,7 @@ def test_losses_with_operators_are_cast():
         NUMPY, "float32", LeastSquares(weight), np.random.default_rng(1).standard_normal((7, 3))
     )
     assert (objective.hessian(x).aslinearoperator() @ np.ones(x.size)).dtype == "float64"
-    assert isinstance(SoftmaxCrossEntropy()._astype(np.dtype("float64")), SoftmaxCrossEntropy)
+    assert isinstance(SoftmaxCrossEntropy().with_dtype(np.dtype("float64")), SoftmaxCrossEntropy)
 
 
 def test_on_a_device(backend):

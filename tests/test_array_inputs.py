@@ -94,7 +94,7 @@ CALLS = [
     ("x", BlockRegularizer([TIKHONOV]).value_and_gradient, X),
     ("x", lambda a: Gradient((2, 4, 4)) @ a, np.ones((2, 4, 4))),
     ("x", lambda a: Gradient((2, 4, 4)).T @ a, np.ones(Gradient((2, 4, 4)).range_shape)),
-    ("offset", lambda a: meganet.layers.ConnectorLayer(Identity(4), a), np.ones(4)),
+    ("offset", lambda a: meganet.layers.LinearLayer(Identity(4), a), np.ones(4)),
     ("offset", lambda a: meganet.networks.Reparametrised(LAYER, Identity(18), a), np.ones(18)),
     ("kernel", Dense, np.ones((3, 2, 4, 4))),
     ("kernel", lambda a: DepthwiseConvolution(a, (4, 4)), np.ones((2, 3, 3))),

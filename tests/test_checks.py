@@ -16,13 +16,13 @@ from meganet.networks import DoubleLayer, ResidualNetwork, SymmetricLayer
 class BrokenAdjoint(Dense):
     factor = 1.0
 
-    def _adjoint(self, y):
-        return self.factor * super()._adjoint(y)
+    def adjoint_unchecked(self, y):
+        return self.factor * super().adjoint_unchecked(y)
 
 
 class FlippedAdjoint(CirculantConvolution):
-    def _adjoint(self, y):
-        return CirculantConvolution(self.kernel.transpose(1, 0, 2, 3), self.image_shape)._apply(y)
+    def adjoint_unchecked(self, y):
+        return CirculantConvolution(self.kernel.transpose(1, 0, 2, 3), self.image_shape).apply_unchecked(y)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -90,8 +90,8 @@ def test_the_table_is_readable(capsys):
 class BrokenLayer(DenseLayer):
     broken = ""
 
-    def _forward(self, theta, x):
-        y, record = super()._forward(theta, x)
+    def forward_unchecked(self, theta, x):
+        y, record = super().forward_unchecked(theta, x)
         if self.broken == "input":
             x *= 1
             x[0, 0] += 1
@@ -99,25 +99,25 @@ class BrokenLayer(DenseLayer):
             y[1] = y[0]
         return y, record
 
-    def _jvp(self, dtheta, dx, record):
-        dy = super()._jvp(dtheta, dx, record)
+    def jvp_unchecked(self, dtheta, dx, record):
+        dy = super().jvp_unchecked(dtheta, dx, record)
         if self.broken == "direction":
             dx += 1
         if self.broken == "wide":
             return dy.astype(np.float64)
         return 1.0001 * dy if self.broken == "jvp" else dy
 
-    def _vjp(self, dy, record):
-        dtheta, dx = super()._vjp(dy, record)
+    def vjp_unchecked(self, dy, record):
+        dtheta, dx = super().vjp_unchecked(dy, record)
         if self.broken == "both":
             return dtheta, 1.0001 * dx
         return (1.0001 * dtheta if self.broken == "vjp" else dtheta), dx
 
-    def _vjp_theta(self, dy, record):
-        return self._vjp(dy, record)[0]
+    def vjp_theta_unchecked(self, dy, record):
+        return self.vjp_unchecked(dy, record)[0]
 
-    def _curvature(self, dtheta, dx, dy, record):
-        in_theta, in_x = super()._curvature(dtheta, dx, dy, record)
+    def curvature_unchecked(self, dtheta, dx, dy, record):
+        in_theta, in_x = super().curvature_unchecked(dtheta, dx, dy, record)
         if self.broken == "upstream":
             dy *= 2
         return (1.0001 * in_theta if self.broken == "asymmetric" else in_theta), in_x
@@ -189,30 +189,30 @@ class WrongLayer(Layer):
     def resized(self, domain_shape):
         return WrongLayer(self.inner.resized(domain_shape), *self.factors)
 
-    def _forward(self, theta, x):
-        return self.inner._forward(theta, x)
+    def forward_unchecked(self, theta, x):
+        return self.inner.forward_unchecked(theta, x)
 
     def _scaled(self, in_theta, in_x):
         return np.asarray(self.factors[0], in_theta.dtype) * in_theta, self.factors[1] * in_x
 
-    def _jvp(self, dtheta, dx, record):
-        return self.inner._jvp(*self._scaled(dtheta, dx), record)
+    def jvp_unchecked(self, dtheta, dx, record):
+        return self.inner.jvp_unchecked(*self._scaled(dtheta, dx), record)
 
-    def _vjp(self, dy, record):
-        return self._scaled(*self.inner._vjp(dy, record))
+    def vjp_unchecked(self, dy, record):
+        return self._scaled(*self.inner.vjp_unchecked(dy, record))
 
 
 class WronglyCurvedLayer(WrongLayer):
     """Wrong in the second derivatives alone."""
 
-    def _jvp(self, dtheta, dx, record):
-        return self.inner._jvp(dtheta, dx, record)
+    def jvp_unchecked(self, dtheta, dx, record):
+        return self.inner.jvp_unchecked(dtheta, dx, record)
 
-    def _vjp(self, dy, record):
-        return self.inner._vjp(dy, record)
+    def vjp_unchecked(self, dy, record):
+        return self.inner.vjp_unchecked(dy, record)
 
-    def _curvature(self, dtheta, dx, dy, record):
-        return self._scaled(*self.inner._curvature(*self._scaled(dtheta, dx), dy, record))
+    def curvature_unchecked(self, dtheta, dx, dy, record):
+        return self._scaled(*self.inner.curvature_unchecked(*self._scaled(dtheta, dx), dy, record))
 
 
 def is_curved(layer):
@@ -386,8 +386,8 @@ def test_the_adjoint_of_what_cancels(rng):
 
 
 class ImpreciseLayer(DenseLayer):
-    def _jvp(self, dtheta, dx, record):
-        dy = super()._jvp(dtheta, dx, record)
+    def jvp_unchecked(self, dtheta, dx, record):
+        dy = super().jvp_unchecked(dtheta, dx, record)
         return dy if dy.dtype == np.float64 else dy * np.float32(1.001)
 
 

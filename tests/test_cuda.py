@@ -86,7 +86,7 @@ def check(shape, image, n, stack, engine, dtype):
     dx, dy = GUARD.asarray(x, dtype), GUARD.asarray(y, dtype)
     results = [device @ dx, device.T @ dy, device.kernel_adjoint(dx, dy)]
     out = GUARD.asarray(np.zeros(kernel.shape), dtype)
-    results.append(device._gradients(device._recorded(dx)[1], dy, out, True))
+    results.append(device.gradients_unchecked(device.recorded_unchecked(dx)[1], dy, out, True))
     expected = [exact @ x, exact.T @ y, exact.kernel_adjoint(x, y), exact.T @ y]
     for got, wanted in zip([*results, out], [*expected, expected[2]], strict=True):
         assert got.dtype == dtype
@@ -213,13 +213,13 @@ def test_pooling_softmax_and_momentum_agree_with_the_cpu(dtype, stack, rng):
 
     x, y = (rng.standard_normal((*stack, 3, 2, *size)).astype(dtype) for size in ((6, 8), (2, 4)))
     cpu, device = (AveragePooling((2, 6, 8), (3, 2), dtype, backend) for backend in ("numpy", GUARD))
-    agree(device._apply(GUARD.asarray(x)), cpu._apply(x))
-    agree(device._adjoint(GUARD.asarray(y)), cpu._adjoint(y))
+    agree(device.apply_unchecked(GUARD.asarray(x)), cpu.apply_unchecked(x))
+    agree(device.adjoint_unchecked(GUARD.asarray(y)), cpu.adjoint_unchecked(y))
     logits, labels = 30 * rng.standard_normal((*stack, 5, 4)).astype(dtype), rng.integers(0, 4, (*stack, 5))
     loss = SoftmaxCrossEntropy()
     with use_backend(GUARD):
-        results = loss._value_and_gradient(GUARD.asarray(logits), GUARD.asarray(labels))
-    for got, wanted in zip(results, loss._value_and_gradient(logits, labels), strict=True):
+        results = loss.value_and_gradient_unchecked(GUARD.asarray(logits), GUARD.asarray(labels))
+    for got, wanted in zip(results, loss.value_and_gradient_unchecked(logits, labels), strict=True):
         agree(got, wanted)
     x, g, d = rng.standard_normal((3, *stack, 7)).astype(dtype)
     for rule, memory in ((Momentum(), ()), (Momentum(0.9), (d,))):

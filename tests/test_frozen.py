@@ -84,20 +84,20 @@ def test_a_layer_of_the_users_that_couples_examples_must_say_how():
         def __init__(self):
             super().__init__((2,), (2,), mn.DenseLayer((2,), 2).parameters)
 
-        def _forward(self, theta, x):
+        def forward_unchecked(self, theta, x):
             return x - x.mean(axis=0), None
 
-        def _jvp(self, dtheta, dx, record):
+        def jvp_unchecked(self, dtheta, dx, record):
             return dx - dx.mean(axis=0)
 
-        def _vjp(self, dy, record):
+        def vjp_unchecked(self, dy, record):
             return self._no_weights(dy), dy - dy.mean(axis=0)
 
         def resized(self, domain_shape):
             return self
 
     layer = Centred()
-    with pytest.raises(InputError, match="layer: expected one that defines _frozen_on"):
+    with pytest.raises(InputError, match="layer: expected one that defines frozen_on_unchecked"):
         layer.frozen_on(np.zeros(layer.parameters.size), np.ones((3, 2)))
 
 

@@ -12,7 +12,7 @@ from guard_array import GUARD
 import meganet
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, sgd, stencils, use_backend
 from meganet.backend.cuda import graph as recorder
-from meganet.layers import ActivationLayer, AffineLayer, BiasLayer, ConnectorLayer, ScalingLayer
+from meganet.layers import ActivationLayer, AffineLayer, BiasLayer, LinearLayer, ScalingLayer
 from meganet.linop import CirculantConvolution, DepthwiseConvolution, Diagonal, Sparse, Transposed
 from meganet.networks import DoubleHamiltonian, DoubleLayer, Reparametrised, ResidualNetwork, SingleLayer
 from meganet.objective import StackedObjective
@@ -244,7 +244,7 @@ NETWORKS = {
     "halves": lambda: DoubleHamiltonian(SingleLayer(circulant(2, 2, 3)), SingleLayer(circulant(2, 2, 5)), 2, 0.5),
     "twelve layers": lambda: Chain(
         [layer for _ in range(4) for layer in (ConvolutionLayer((2, 6, 5), 2), BiasLayer((2, 6, 5)))]
-        + [ScalingLayer((2, 6, 5)), ConnectorLayer(Diagonal(meganet.get_backend().asarray(np.full((2, 6, 5), 0.5))))]
+        + [ScalingLayer((2, 6, 5)), LinearLayer(Diagonal(meganet.get_backend().asarray(np.full((2, 6, 5), 0.5))))]
         + [ActivationLayer((2, 6, 5)), ConvolutionLayer((2, 6, 5), 2)]
     ),
 }

@@ -15,7 +15,7 @@ from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, he_normal
 from meganet._validate import InputError
 from meganet.backend import get_backend, use_backend
 from meganet.interop import from_matlab, from_torch, load_mat, save_mat, scipy_arguments, to_matlab, to_torch
-from meganet.layers import ConnectorLayer
+from meganet.layers import LinearLayer
 from meganet.linop import Identity
 from meganet.optim import Control, newton_cg, trust_region
 
@@ -364,7 +364,7 @@ assert interop.sklearn.MeganetClassifier().solver == "lbfgs" and not hasattr(int
             x, y
         )
         np.testing.assert_array_equal(model.theta_, again.theta_)
-        linear = MeganetClassifier(network=lambda shape: ConnectorLayer(Identity(shape)), random_state=0).fit(x, y)
+        linear = MeganetClassifier(network=lambda shape: LinearLayer(Identity(shape)), random_state=0).fit(x, y)
         assert linear.theta_.size == 0 and linear.W_.size == 21
         for arguments, message in (
             ({"solver": "newton"}, "solver: expected one of"),

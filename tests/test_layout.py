@@ -11,7 +11,7 @@ from meganet.layers import (
     ActivationLayer,
     AffineLayer,
     BiasLayer,
-    ConnectorLayer,
+    LinearLayer,
     NormalisationLayer,
     ScalingLayer,
     TVNormalisationLayer,
@@ -88,10 +88,10 @@ NETWORKS = {
         lambda: ConvolutionLayer(SHAPE, 8),
     ),
     "connectors": between(
-        lambda: ConnectorLayer(Identity(SHAPE)),
-        lambda: ConnectorLayer(Diagonal(GUARD.asarray(np.ones(SHAPE))), GUARD.asarray(np.ones(SHAPE))),
-        lambda: ConnectorLayer(2.0 * (RemoveMean(SHAPE) + Identity(SHAPE))),
-        lambda: ConnectorLayer(AveragePooling(SHAPE)),
+        lambda: LinearLayer(Identity(SHAPE)),
+        lambda: LinearLayer(Diagonal(GUARD.asarray(np.ones(SHAPE))), GUARD.asarray(np.ones(SHAPE))),
+        lambda: LinearLayer(2.0 * (RemoveMean(SHAPE) + Identity(SHAPE))),
+        lambda: LinearLayer(AveragePooling(SHAPE)),
         lambda: ConvolutionLayer((8, 6, 5), 8),
     ),
     "fixed statistics": between(

@@ -43,8 +43,8 @@ def products(kernel, x, y, engine="auto"):
     """All products of an operator, each as often as there are ways to it."""
     operator = CirculantConvolution(kernel, x.shape[2:], engine)
     in_kernel = np.empty_like(kernel)
-    forward, record = operator._recorded(x)
-    in_x = operator._gradients(record, y, in_kernel, True)
+    forward, record = operator.recorded_unchecked(x)
+    in_x = operator.gradients_unchecked(record, y, in_kernel, True)
     return [operator @ x, forward], [operator.T @ y, in_x], [operator.kernel_adjoint(x, y), in_kernel]
 
 
@@ -203,10 +203,10 @@ def test_a_stack_and_the_records_of_both_kinds():
     outlier = with_outliers(x, 1e8, [(0, 0, 1, 1)])
     kernels = np.stack([kernel, 2 * kernel])
     images, upstream = np.stack([x, outlier]), np.stack([y, y])
-    operator = CirculantConvolution(kernel, (8, 8))._with_kernel(kernels)
+    operator = CirculantConvolution(kernel, (8, 8)).with_kernel_unchecked(kernels)
     in_kernel = np.empty_like(kernels)
-    result, record = operator._recorded(images)
-    in_x = operator._gradients(record, upstream, in_kernel, True)
+    result, record = operator.recorded_unchecked(images)
+    in_x = operator.gradients_unchecked(record, upstream, in_kernel, True)
     for t in range(2):
         alone = products(kernels[t], images[t], upstream[t], ["winograd", "direct"][t])
         for got, (_, expected) in zip((result[t], in_x[t], in_kernel[t]), alone, strict=True):

@@ -12,7 +12,7 @@ from registry import small_objective
 from meganet import DenseLayer, Objective
 from meganet._validate import InputError
 from meganet.backend import use_backend
-from meganet.layers import ConnectorLayer
+from meganet.layers import LinearLayer
 from meganet.linop import Gradient, Identity
 from meganet.optim import (
     Armijo,
@@ -604,7 +604,7 @@ def test_a_classifier_in_float32_with_the_default_tolerance(name):
     rng = np.random.default_rng(0)
     y, classes = rng.standard_normal((200, 6)).astype("float32"), rng.integers(4, size=200)
     classifier, penalty = DenseLayer((6,), 4), Tikhonov(Identity((28,), "float32"), 1e-2)
-    fun = Objective(ConnectorLayer(Identity((6,), "float32")), classifier, y, classes, W_regularizer=penalty)
+    fun = Objective(LinearLayer(Identity((6,), "float32")), classifier, y, classes, W_regularizer=penalty)
     x0 = rng.standard_normal(28).astype("float32")
     result = FIRST_ORDER[name](fun, x0) if name in FIRST_ORDER else SECOND_ORDER[name](fun, x0, fun.hessian)
     assert result.converged and result.evaluations < 150

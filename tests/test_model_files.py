@@ -210,13 +210,13 @@ class Doubled(Layer):
     def resized(self, domain_shape):
         return Doubled(domain_shape, self.backend)
 
-    def _forward(self, theta, x):
+    def forward_unchecked(self, theta, x):
         return 2 * x, None
 
-    def _jvp(self, dtheta, dx, record):
+    def jvp_unchecked(self, dtheta, dx, record):
         return 2 * dx
 
-    def _vjp(self, dy, record):
+    def vjp_unchecked(self, dy, record):
         return self._no_weights(dy), 2 * dy
 
 

@@ -20,7 +20,7 @@ from meganet import (
 from meganet._validate import InputError
 from meganet.backend import to_host, use_backend
 from meganet.checks import check_adjoint, check_layer
-from meganet.layers import BiasLayer, ConnectorLayer, ScalingLayer
+from meganet.layers import BiasLayer, LinearLayer, ScalingLayer
 from meganet.linop import (
     Broadcast,
     CirculantConvolution,
@@ -117,7 +117,7 @@ def test_coefficients_in_time_are_transferred_as_the_weights_are():
     network = NETWORKS["in time"]()
     theta = RNG.standard_normal(network.parameters.size)
     fine = prolongate(network, theta, RNG.standard_normal(49))
-    old, new = network._columns(theta), fine.network._columns(fine.theta)
+    old, new = network.columns_unchecked(theta), fine.network.columns_unchecked(fine.theta)
     expected = prolongate_kernels(old.reshape(-1, 1, 3, 3))
     np.testing.assert_allclose(new.reshape(-1, 1, 3, 3), expected, atol=1e-12)
 
@@ -306,12 +306,12 @@ class TestErrors:
     def test_fixed_operators_keep_to_their_dtype(self):
         x = np.ones((2, 4), np.float32)
         fixed = Diagonal(np.ones(4))
-        for layer in (ConnectorLayer(fixed), BiasLayer((4,), fixed)):
+        for layer in (LinearLayer(fixed), BiasLayer((4,), fixed)):
             with pytest.raises(InputError, match="x: expected float64, the dtype of the fixed operator"):
                 layer(np.zeros(layer.parameters.size, np.float32), x)
         with pytest.raises(InputError, match="x: expected float64, the dtype of the fixed operator"):
             LeastSquares(fixed).value(x, x)
-        assert ConnectorLayer(Matrix(np.eye(4)))(np.zeros(0, np.float32), x).dtype == np.float32
+        assert LinearLayer(Matrix(np.eye(4)))(np.zeros(0, np.float32), x).dtype == np.float32
 
 
 def test_time_steps_without_weights():

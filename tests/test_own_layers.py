@@ -26,12 +26,12 @@ def test_a_layer_on_another_grid_is_still_of_its_own_class(kind, arguments):
 
 def test_a_model_with_a_layer_of_ones_own_computes_with_it_on_the_next_grid():
     class Doubled(mn.ConvolutionLayer):
-        def _forward(self, theta, x):
-            y, record = super()._forward(theta, x)
+        def forward_unchecked(self, theta, x):
+            y, record = super().forward_unchecked(theta, x)
             return 2 * y, record
 
-        def _evaluate(self, theta, x):
-            return 2 * super()._evaluate(theta, x)
+        def evaluate_unchecked(self, theta, x):
+            return 2 * super().evaluate_unchecked(theta, x)
 
     fine = mn.Model([Doubled((1, 4, 4), 2)], 2, theta=np.ones(18), W=np.ones(66)).prolongate(kernels="copy")
     x = np.ones((1, 1, 8, 8))

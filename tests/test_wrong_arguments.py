@@ -31,7 +31,7 @@ CASES = [
     (meganet.layers.ScalingLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.NormalisationLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.layers.TVNormalisationLayer, {"domain_shape": (2, 8, 8)}),
-    (meganet.layers.ConnectorLayer, {"operator": Identity(3)}),
+    (meganet.layers.LinearLayer, {"operator": Identity(3)}),
     (Chain, {"layers": [LAYER]}),
     (meganet.networks.Reparametrised, {"layer": LAYER, "basis": Identity(36)}),
     (Objective, {"network": NETWORK, "classifier": CLASSIFIER, "images": IMAGES, "labels": LABELS}),

@@ -41,7 +41,7 @@ def to_backend(obj: Any, backend: str | Backend) -> Any:
 def to_dtype(obj: Any, dtype: np.dtype[Any]) -> Any:
     """Return a copy of an operator, or what is made of operators, whose floating-point arrays are cast to `dtype`.
 
-    A part that has a method `_astype` is asked for its own copy.
+    A part that has a method `with_dtype` is asked for its own copy.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def _recast(value: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(value, (tuple, list)):
         parts = [_recast(part, dtype) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if hasattr(value, "_astype"):
-        return value._astype(dtype)
+    if hasattr(value, "with_dtype"):
+        return value.with_dtype(dtype)
     if isinstance(getattr(value, "backend", None), Backend):
         return to_dtype(value, dtype)
     return value.astype(dtype) if backend_of(value).owns(value) and value.dtype.kind == "f" else value

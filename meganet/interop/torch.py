@@ -50,7 +50,7 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
     backend_of(theta).require("theta", theta)
     _validate.array_shape("theta", theta, (layer.parameters.size,))
     _validate.float_dtype("dtype of theta", theta.dtype)
-    views = layer.parameters._view(backend_of(theta).to_host(theta))
+    views = layer.parameters.view_unchecked(backend_of(theta).to_host(theta))
     pairs = _pairs(layer, module)
     for name, tensor in pairs:
         _validate.fits("theta", views[name], tensor.dtype, torch.finfo(tensor.dtype).max)
@@ -89,7 +89,7 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
     _check(layer, module)
     dtype = _validate.float_dtype("dtype", dtype)
     theta = np.empty(layer.parameters.size, dtype=dtype)
-    views = layer.parameters._view(theta)
+    views = layer.parameters.view_unchecked(theta)
     for name, tensor in _pairs(layer, module):
         # by way of float64, since NumPy does not know all of PyTorch's dtypes
         numbers = tensor.detach().cpu().double().numpy()

@@ -1,13 +1,16 @@
 """Layers: differentiable maps of weights and examples."""
 
+from typing import TYPE_CHECKING, Any
+
+from meganet._deprecated import moved
 from meganet.layers.activations import Activation, SmoothReLU
 from meganet.layers.affine import AffineLayer
 from meganet.layers.base import Layer
-from meganet.layers.connector import ConnectorLayer
 from meganet.layers.convolution import ConvolutionLayer
+from meganet.layers.dense import DenseLayer
 from meganet.layers.elementwise import ActivationLayer, BiasLayer, ScalingLayer
 from meganet.layers.initialisation import clipped_normal, he_normal, normal, smoothed_normal
-from meganet.layers.linear import DenseLayer
+from meganet.layers.linear import LinearLayer
 from meganet.layers.normalisation import (
     FixedNormalisationLayer,
     NormalisationLayer,
@@ -23,11 +26,11 @@ __all__ = [
     "ActivationLayer",
     "AffineLayer",
     "BiasLayer",
-    "ConnectorLayer",
     "ConvolutionLayer",
     "DenseLayer",
     "FixedNormalisationLayer",
     "Layer",
+    "LinearLayer",
     "NormalisationLayer",
     "Parameter",
     "Parameters",
@@ -42,3 +45,8 @@ __all__ = [
     "normal",
     "smoothed_normal",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        return moved(__name__, {"ConnectorLayer": "meganet.layers:LinearLayer"}, name)

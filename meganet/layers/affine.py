@@ -102,21 +102,21 @@ class AffineLayer(Layer):
             bias = bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
             self.backend.elementwise(iadd, z, bias)
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Record]:
-        views = self.parameters._view(theta)
-        operator = self._operator._with_kernel(views["kernel"])
-        z, kept = operator._recorded(x)
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Record]:
+        views = self.parameters.view_unchecked(theta)
+        operator = self._operator.with_kernel_unchecked(views["kernel"])
+        z, kept = operator.recorded_unchecked(x)
         self._add_bias(z, views)
         y, slope = self.backend.elementwise(partial(self._activation.evaluate, self.backend), z)
         return y, Record(views, operator, x, kept, slope)
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
-        views = self.parameters._view(theta)
-        z = self._operator._with_kernel(views["kernel"])._apply(x)
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
+        views = self.parameters.view_unchecked(theta)
+        z = self._operator.with_kernel_unchecked(views["kernel"]).apply_unchecked(x)
         self._add_bias(z, views)
         return self.backend.elementwise(partial(self._activation.value, self.backend), z)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Record) -> Array:
         dz = self._linear_jvp(dtheta, dx, record)
         if record.slope is not None:
             self.backend.elementwise(imul, dz, record.slope)
@@ -124,42 +124,42 @@ class AffineLayer(Layer):
 
     def _linear_jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
         """Return the derivative of z."""
-        views = self.parameters._view(dtheta)
-        dz = record.operator._with_kernel(views["kernel"])._apply(record.x)
-        self.backend.elementwise(iadd, dz, record.operator._apply(dx))
+        views = self.parameters.view_unchecked(dtheta)
+        dz = record.operator.with_kernel_unchecked(views["kernel"]).apply_unchecked(record.x)
+        self.backend.elementwise(iadd, dz, record.operator.apply_unchecked(dx))
         self._add_bias(dz, views)
         return dz
 
-    def _vjp(self, dy: Array, record: Record) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: Record) -> tuple[Array, Array]:
         return self._backwards(dy, record, need_x=True)
 
-    def _vjp_theta(self, dy: Array, record: Record) -> Array:
+    def vjp_theta_unchecked(self, dy: Array, record: Record) -> Array:
         return self._backwards(dy, record, need_x=False)[0]
 
-    def _vjp_x(self, dy: Array, record: Record) -> Array:
-        return record.operator._adjoint(self._times_slope(dy, record))
+    def vjp_x_unchecked(self, dy: Array, record: Record) -> Array:
+        return record.operator.adjoint_unchecked(self._times_slope(dy, record))
 
     def _times_slope(self, dy: Array, record: Record) -> Array:
         """Return ``sigma'(z) * dy``, which may be `dy` itself."""
         return dy if record.slope is None else self.backend.elementwise(mul, dy, record.slope)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Record) -> tuple[Array, Array]:
-        direction = record.operator._with_kernel(self.parameters._view(dtheta)["kernel"])
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Record) -> tuple[Array, Array]:
+        direction = record.operator.with_kernel_unchecked(self.parameters.view_unchecked(dtheta)["kernel"])
         u = self._times_slope(dy, record)
         in_theta = self.backend.xp.zeros(dtheta.shape, dtype=dtheta.dtype)
-        in_x = direction._adjoint(u)
-        views = self.parameters._view(in_theta)
-        views["kernel"][...] = record.operator._kernel_adjoint(dx, u)
+        in_x = direction.adjoint_unchecked(u)
+        views = self.parameters.view_unchecked(in_theta)
+        views["kernel"][...] = record.operator.kernel_adjoint_unchecked(dx, u)
         if self._activation.curved:
-            z = record.operator._apply(record.x)
+            z = record.operator.apply_unchecked(record.x)
             self._add_bias(z, record.views)
             second = partial(self._activation.second_derivative, self.backend)
             dz = self._linear_jvp(dtheta, dx, record)
             du = self.backend.elementwise(lambda z, dz, dy: second(z) * dz * dy, z, dz, dy)
-            views["kernel"][...] += record.operator._kernel_adjoint(record.x, du)
+            views["kernel"][...] += record.operator.kernel_adjoint_unchecked(record.x, du)
             if self.bias:
                 views["bias"][...] = self._bias_gradient(du)
-            in_x = self.backend.elementwise(add, in_x, record.operator._adjoint(du))
+            in_x = self.backend.elementwise(add, in_x, record.operator.adjoint_unchecked(du))
         return in_theta, in_x
 
     def _bias_gradient(self, u: Array) -> Array:
@@ -171,10 +171,10 @@ class AffineLayer(Layer):
             self.backend.elementwise(imul, dy, record.slope)
         lead = dy.shape[: -len(self.range_shape) - 1]
         in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
-        views = self.parameters._view(in_theta)
+        views = self.parameters.view_unchecked(in_theta)
         if self.bias:
             views["bias"][...] = self._bias_gradient(dy)
-        return in_theta, record.operator._gradients(record.kept, dy, views["kernel"], need_x)
+        return in_theta, record.operator.gradients_unchecked(record.kept, dy, views["kernel"], need_x)
 
 
 def shape_alone(shape: tuple[int, ...], backend: Backend) -> Array:

@@ -7,9 +7,22 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 from meganet import _validate
+from meganet._deprecated import renamed_methods
 from meganet.backend import Array, Backend, get_backend, to_backend
 from meganet.layers.parameters import Parameters
 from meganet.layers.unshaped import LayerType
+
+OLD_NAMES = {
+    "_forward": "forward_unchecked",
+    "_jvp": "jvp_unchecked",
+    "_vjp": "vjp_unchecked",
+    "_vjp_theta": "vjp_theta_unchecked",
+    "_vjp_x": "vjp_x_unchecked",
+    "_curvature": "curvature_unchecked",
+    "_evaluate": "evaluate_unchecked",
+    "_frozen_on": "frozen_on_unchecked",
+}
+"""What methods that layers define were called."""
 
 
 class Tape(NamedTuple):
@@ -38,15 +51,16 @@ class Layer(metaclass=LayerType):
     *Derivatives*, with ``F(theta, x) = y``: `jvp` is ``F' (dtheta, dx)``, `vjp` its adjoint ``F'^T dy``, and
     `curvature` the derivative of ``F'^T dy`` along (dtheta, dx), the second derivative for a fixed dy.
 
-    A new layer defines four methods, in one file: ``_forward(theta, x) -> y, record``,
-    ``_jvp(dtheta, dx, record) -> dy``, ``_vjp(dy, record) -> dtheta, dx`` and ``resized(domain_shape)``. The
-    public methods of the same names check their arguments first. The record is whatever the two products need
-    from the forward pass, as data; the public methods hand it around in a `Tape`. It holds views of `theta`, so
-    the products must come before `theta` is changed in place. ``_vjp`` may write over its `dy`. For exact Hessian
-    products it also defines ``_curvature(dtheta, dx, dy, record) -> ctheta, cx``, which leaves `dy`.
+    A new layer defines four methods, in one file: ``forward_unchecked(theta, x) -> y, record``,
+    ``jvp_unchecked(dtheta, dx, record) -> dy``, ``vjp_unchecked(dy, record) -> dtheta, dx`` and
+    ``resized(domain_shape)``. *Unchecked* is the product of the same name without the checks of its arguments: code of
+    this package calls it where they are known to be right. The record is whatever the two products need from the
+    forward pass, as data; `forward`, `jvp` and `vjp` hand it around in a `Tape`. It holds views of `theta`, so the
+    products must come before `theta` is changed in place. ``vjp_unchecked`` may write over its `dy`. For exact Hessian
+    products a layer also defines ``curvature_unchecked(dtheta, dx, dy, record) -> ctheta, cx``, which leaves `dy`.
 
     **Stacks.** `theta` may be a stack (T, parameters.size) of weights; then x, y and all directions have the axis
-    T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. Private methods
+    T in front as well, ``(T, N, ...)``, and T networks run side by side, each on its own examples. These methods
     therefore count axes from the end. On a GPU a training step is recorded once and repeated, so they depend on their
     arguments only; elementwise work on images goes through ``backend.elementwise``, which keeps their memory order.
 
@@ -90,38 +104,49 @@ class Layer(metaclass=LayerType):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape})"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        renamed_methods(cls, OLD_NAMES)
+
     #: Whether the result of one example depends on the others of its batch, which then must not be split.
     couples_examples = False
 
     @abstractmethod
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]: ...
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        """Return the result and the record that the products need."""
 
     @abstractmethod
-    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array: ...
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        """Return ``J_theta dtheta + J_x dx``."""
 
     @abstractmethod
-    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]: ...
+    def vjp_unchecked(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        """Return ``J_theta' dy`` and ``J_x' dy``; `dy` may be written over."""
 
     @abstractmethod
     def resized(self, domain_shape: tuple[int, ...]) -> Layer:
         """Return the same layer for examples of another shape (images of another resolution)."""
 
-    def _vjp_theta(self, dy: Array, record: Any) -> Array:
-        return self._vjp(dy, record)[0]
+    def vjp_theta_unchecked(self, dy: Array, record: Any) -> Array:
+        """Return ``J_theta' dy`` alone; `dy` may be written over."""
+        return self.vjp_unchecked(dy, record)[0]
 
-    def _vjp_x(self, dy: Array, record: Any) -> Array:
-        return self._vjp(dy, record)[1]
+    def vjp_x_unchecked(self, dy: Array, record: Any) -> Array:
+        """Return ``J_x' dy`` alone; `dy` may be written over."""
+        return self.vjp_unchecked(dy, record)[1]
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
-        _validate.reject("layer", "one that defines _curvature, for exact second derivatives", repr(self))
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        """Return the derivative of ``vjp(dy)`` along (dtheta, dx); `dy` is left as it is."""
+        _validate.reject("layer", "one that defines curvature_unchecked, for exact second derivatives", repr(self))
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
-        return self._forward(theta, x)[0]
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
+        """Return the result without a record."""
+        return self.forward_unchecked(theta, x)[0]
 
     def __call__(self, theta: Array, x: Array) -> Array:
         """Evaluate the layer without a tape: the `y` of `forward`, for less memory."""
         self._check_input(theta, x)
-        return self._evaluate(theta, x)
+        return self.evaluate_unchecked(theta, x)
 
     def outputs(self, theta: Array, x: Array) -> list[Array]:
         """Return the result of every part of the layer in turn, the last of which is the layer's."""
@@ -151,7 +176,7 @@ class Layer(metaclass=LayerType):
             For a wrong shape or dtype, or an array of another backend.
         """
         self._check_input(theta, x)
-        y, record = self._forward(theta, x)
+        y, record = self.forward_unchecked(theta, x)
         return y, Tape(record, tuple(x.shape[: -len(self.domain_shape)]), x.dtype)
 
     def jvp(self, dtheta: Array, dx: Array, tape: Tape) -> Array:
@@ -159,19 +184,19 @@ class Layer(metaclass=LayerType):
         _check_tape(tape)
         self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
         self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
-        return self._jvp(dtheta, dx, tape.record)
+        return self.jvp_unchecked(dtheta, dx, tape.record)
 
     def vjp(self, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Adjoint Jacobian products ``dtheta = J_theta' dy`` and ``dx = J_x' dy``."""
         _check_tape(tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
-        return self._vjp(self.backend.copied(dy), tape.record)
+        return self.vjp_unchecked(self.backend.copied(dy), tape.record)
 
     def vjp_theta(self, dy: Array, tape: Tape) -> Array:
         """Return ``J_theta' dy`` alone: a network's first layer need not compute the gradient in the data."""
         _check_tape(tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
-        return self._vjp_theta(self.backend.copied(dy), tape.record)
+        return self.vjp_theta_unchecked(self.backend.copied(dy), tape.record)
 
     def curvature(self, dtheta: Array, dx: Array, dy: Array, tape: Tape) -> tuple[Array, Array]:
         """Return the derivative of ``vjp(dy)`` along (dtheta, dx), with arrays like `theta` and `x`.
@@ -187,12 +212,12 @@ class Layer(metaclass=LayerType):
         self._check("dtheta", dtheta, (*tape.batch[:-1], self.parameters.size), tape)
         self._check("dx", dx, (*tape.batch, *self.domain_shape), tape)
         self._check("dy", dy, (*tape.batch, *self.range_shape), tape)
-        return self._curvature(dtheta, dx, dy, tape.record)
+        return self.curvature_unchecked(dtheta, dx, dy, tape.record)
 
     @property
     def twice_differentiable(self) -> bool:
         """Whether `curvature` is defined."""
-        return type(self)._curvature is not Layer._curvature
+        return type(self).curvature_unchecked is not Layer.curvature_unchecked
 
     def frozen_on(self, theta: Array, x: Array) -> Layer:
         """Return the layer with its statistics over examples fixed to those of a batch: no example needs the others.
@@ -218,13 +243,13 @@ class Layer(metaclass=LayerType):
         True
         """
         self._check_input(theta, x)
-        return self._frozen_on(theta, x)[0] if self.couples_examples else self
+        return self.frozen_on_unchecked(theta, x)[0] if self.couples_examples else self
 
-    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+    def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         """Return the frozen layer and its result; a layer that couples examples says how."""
         if self.couples_examples:
-            _validate.reject("layer", "one that defines _frozen_on, to fix its statistics", repr(self))
-        return self, self._evaluate(theta, x)
+            _validate.reject("layer", "one that defines frozen_on_unchecked, to fix its statistics", repr(self))
+        return self, self.evaluate_unchecked(theta, x)
 
     @property
     def widest(self) -> int:
@@ -259,6 +284,9 @@ class Layer(metaclass=LayerType):
         _validate.array_shape(argument, array, shape)
         if tape is not None:
             _validate.same_dtype(argument, array, tape.dtype, "the forward pass")
+
+
+renamed_methods(Layer, OLD_NAMES)
 
 
 def _check_tape(tape: Tape) -> None:

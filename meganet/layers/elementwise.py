@@ -53,20 +53,20 @@ class ActivationLayer(Layer):
         """Return the same activation for examples of another shape."""
         return type(self)(domain_shape, self.activation, backend=self.backend)
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Any]:
         y, slope = self.backend.elementwise(lambda x: self._activation.evaluate(self.backend, x.copy()), x)
         return y, (x, slope)
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
         return self.backend.elementwise(lambda x: self._activation.value(self.backend, x.copy()), x)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Any) -> Array:
         return dx if record[1] is None else self.backend.elementwise(mul, dx, record[1])
 
-    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
-        return self._no_weights(dy), self._jvp(dy, dy, record)
+    def vjp_unchecked(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.jvp_unchecked(dy, dy, record)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         second = partial(self._activation.second_derivative, self.backend)
         return self._no_weights(dy), self.backend.elementwise(lambda x, dx, dy: second(x) * dx * dy, record[0], dx, dy)
 
@@ -124,20 +124,20 @@ class BiasLayer(Layer):
 
     def _spread(self, b: Array) -> Array:
         """Return ``B b`` with an axis for the examples."""
-        return self.operator._forward_each(b.reshape(*b.shape[:-1], 1, *self.operator.domain_shape))
+        return self.operator.apply_each_unchecked(b.reshape(*b.shape[:-1], 1, *self.operator.domain_shape))
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, None]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, None]:
         return self.backend.elementwise(add, x, self._spread(theta)), None
 
-    def _jvp(self, dtheta: Array, dx: Array, record: None) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: None) -> Array:
         return self.backend.elementwise(add, dx, self._spread(dtheta))
 
-    def _vjp(self, dy: Array, record: None) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: None) -> tuple[Array, Array]:
         k = len(self.domain_shape)
-        in_b = self.operator._adjoint_each(dy.sum(axis=-k - 1, keepdims=True))
+        in_b = self.operator.adjoint_each_unchecked(dy.sum(axis=-k - 1, keepdims=True))
         return in_b.reshape(*dy.shape[: -k - 1], self.parameters.size), dy
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: None) -> tuple[Array, Array]:
         return self.backend.xp.zeros_like(dtheta), self.backend.xp.zeros_like(dx)
 
 
@@ -215,21 +215,21 @@ class ScalingLayer(Layer):
         total = products.sum(axis=(-k - 1, *others))
         return total.reshape(*products.shape[: -k - 1], self.parameters.size)
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Any]:
         factors = self._factors(theta)
         return self._product(x, factors), (x, factors)
 
     def _product(self, x: Array, y: Array) -> Array:
         return self.backend.elementwise(mul, x, y)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Any) -> Array:
         x, factors = record
         d_factors = self._factors(dtheta)
         return self.backend.elementwise(lambda x, dx, f, df: df * x + f * dx, x, dx, factors, d_factors)
 
-    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: Any) -> tuple[Array, Array]:
         x, factors = record
         return self._summed(self._product(x, dy)), self._product(factors, dy)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         return self._summed(self._product(dx, dy)), self._product(self._factors(dtheta), dy)

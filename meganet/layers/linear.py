@@ -1,69 +1,59 @@
-"""The fully connected layer; with the identity it is the affine classifier."""
+"""A fixed linear map as a layer."""
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any
 
 from meganet import _validate
-from meganet.backend import Backend, get_backend
-from meganet.layers.activations import Activation
-from meganet.layers.affine import AffineLayer, shape_alone
-from meganet.linop import Dense
+from meganet.backend import Array
+from meganet.layers.base import Layer
+from meganet.layers.parameters import Parameters
+from meganet.linop import LinearOperator
 
 
-class DenseLayer(AffineLayer):
-    """The fully connected layer ``sigma(K x + b)`` with `linop.Dense`; with the identity, the affine classifier.
+class LinearLayer(Layer):
+    """``y = A x + b`` with a fixed operator A and a fixed b, no weights: ``connector`` of Meganet.
+
+    ``jvp`` is ``A dx``, ``vjp`` ``A' dy``; no curvature. With `linop.Reshape` it changes the shape of examples, with
+    `linop.Identity` it is the identity.
 
     Parameters
     ----------
-    domain_shape : int or tuple of int
-        Shape of one example; images are not flattened, so their kernel is (K, C, H, W).
-    outputs : int
-        Number K of outputs.
-    activation : {"identity", "relu", "smooth_relu", "tanh"} or Activation
-    bias : bool
-    backend : str or Backend, optional
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.layers import DenseLayer, he_normal
-    >>> layer = DenseLayer((1, 8, 8), 10)
-    >>> print(layer.parameters)
-    kernel  10x1x8x8  640
-    bias    10         10
-    total             650
-    >>> theta = he_normal(layer, np.random.default_rng(0))
-    >>> y, tape = layer.forward(theta, np.ones((5, 1, 8, 8)))
-    >>> dtheta, dx = layer.vjp(y, tape)
-    >>> y.shape, dtheta.shape, dx.shape
-    ((5, 10), (650,), (5, 1, 8, 8))
+    operator : LinearOperator
+        A, on one example.
+    offset : array, optional
+        b, of the operator's range and dtype.
     """
 
-    def __init__(
-        self,
-        domain_shape: Any,
-        outputs: int,
-        *,
-        activation: str | Activation = "identity",
-        bias: bool = True,
-        backend: str | Backend | None = None,
-    ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        out = _validate.size("outputs", outputs)
-        super().__init__(
-            Dense(shape_alone((out, *domain), get_backend(backend)), backend), activation=activation, bias=bias
-        )
+    def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:
+        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
+        self.operator, self.offset = operator, offset
+        if offset is not None:
+            operator.backend.require_floats("offset", offset)
+            _validate.array_shape("offset", offset, operator.range_shape)
+        super().__init__(operator.domain_shape, operator.range_shape, Parameters(), operator.backend)
 
-    def arguments(self) -> dict[str, Any]:
-        """Return what the layer is made of, see `networks.architecture`."""
-        return {
-            "domain_shape": self.domain_shape,
-            "outputs": self.range_shape[0],
-            "activation": self.activation,
-            "bias": self.bias,
-        }
+    def __repr__(self) -> str:
+        return f"LinearLayer({self.operator!r})"
 
-    def resized(self, domain_shape: tuple[int, ...]) -> DenseLayer:
-        """Return the layer for inputs of another shape; its kernel grows with them."""
-        return type(self)(**{**self.arguments(), "domain_shape": domain_shape}, backend=self.backend)
+    def resized(self, domain_shape: tuple[int, ...]) -> LinearLayer:
+        """Return the layer itself for its own domain; a fixed operator has no other."""
+        if tuple(domain_shape) != self.domain_shape:
+            _validate.reject("domain_shape", f"{self.domain_shape}, for which the operator is made", str(domain_shape))
+        return self
+
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, None]:
+        y = self.operator.apply_each_unchecked(x)
+        if self.offset is None:
+            return y, None
+        return self.backend.elementwise(add, y, self.offset.astype(y.dtype)), None
+
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: None) -> Array:
+        return self.operator.apply_each_unchecked(dx)
+
+    def vjp_unchecked(self, dy: Array, record: None) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.operator.adjoint_each_unchecked(dy)
+
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.backend.xp.zeros_like(dx)

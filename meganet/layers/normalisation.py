@@ -127,9 +127,9 @@ class NormalisationLayer(Layer):
         self._over_examples()
         return FixedNormalisationLayer(self.domain_shape, statistics, eps=self.eps, backend=self.backend)
 
-    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+    def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         layer = self.frozen(self.statistics(x)) if self.couples_examples else self
-        return layer, layer._evaluate(theta, x)
+        return layer, layer.evaluate_unchecked(theta, x)
 
     def _over_examples(self) -> None:
         if not self.couples_examples:
@@ -146,24 +146,24 @@ class NormalisationLayer(Layer):
     def _mean_product(self, x: Array, y: Array) -> Array:
         return self._mean(self.backend.elementwise(mul, x, y))
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Any]:
         centred = self._centred(x)
         r = 1 / self.backend.xp.sqrt(self._mean_product(centred, centred) + self.eps)
         y = self.backend.elementwise(mul, centred, r)
         return y, (y, r)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Any) -> Array:
         y, r = record
         mean = self._mean_product(y, dx)
         return self.backend.elementwise(lambda r, dx, y, m: r * (dx - y * m), r, self._centred(dx), y, mean)
 
-    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
-        return self._no_weights(dy), self._jvp(dy, dy, record)
+    def vjp_unchecked(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        return self._no_weights(dy), self.jvp_unchecked(dy, dy, record)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         y, r = record
-        u, tangent = dy, self._jvp(dtheta, dx, record)
-        factor, second = -(r * self._mean_product(y, dx)), self._jvp(dtheta, u, record)
+        u, tangent = dy, self.jvp_unchecked(dtheta, dx, record)
+        factor, second = -(r * self._mean_product(y, dx)), self.jvp_unchecked(dtheta, u, record)
         means = self._mean_product(y, u), self._mean_product(tangent, u)
 
         def combined(f: Array, j: Array, r: Array, t: Array, yu: Array, y: Array, tu: Array) -> Array:
@@ -232,17 +232,17 @@ class FixedNormalisationLayer(Layer):
     def _scale(self, dtype: Any) -> Array:
         return (1 / self.backend.xp.sqrt(self.variance + self.eps)).astype(dtype)
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Array]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Array]:
         mean, scale = self.mean.astype(x.dtype), self._scale(x.dtype)
         return self.backend.elementwise(lambda x, m, s: (x - m) * s, x, mean, scale), scale
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Array) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Array) -> Array:
         return self.backend.elementwise(mul, dx, record)
 
-    def _vjp(self, dy: Array, record: Array) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: Array) -> tuple[Array, Array]:
         return self._no_weights(dy), self.backend.elementwise(mul, dy, record)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Array) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Array) -> tuple[Array, Array]:
         return self._no_weights(dy), self.backend.xp.zeros_like(dx)
 
 

@@ -89,9 +89,9 @@ class Parameters(tuple[Parameter, ...]):
         _validate.array_shape("theta", theta, (*lead, self.size))
         if not lead and not theta.flags.c_contiguous:
             _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
-        return self._view(theta)
+        return self.view_unchecked(theta)
 
-    def _view(self, theta: Array) -> dict[str, Array]:
+    def view_unchecked(self, theta: Array) -> dict[str, Array]:
         """Return what `view` does, unchecked."""
         lead = theta.shape[:-1]
         return {name: theta[..., part].reshape(*lead, *shape) for name, part, shape in self._places}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend import Backend
-from meganet.layers.connector import ConnectorLayer
+from meganet.layers.linear import LinearLayer
 from meganet.linop import AveragePooling
 
 
-class PoolingLayer(ConnectorLayer):
+class PoolingLayer(LinearLayer):
     """``y = M x`` with `linop.AveragePooling`; no weights.
 
     Parameters

@@ -42,7 +42,7 @@ def adapted(operator: Any) -> Any:
             return (parts[0] + 1j * parts[1]).astype(promoted)
         dtype = np.dtype(np.float32 if promoted == np.float32 else np.float64)
         if dtype not in made:
-            made[dtype] = operator._astype(dtype)
+            made[dtype] = operator.with_dtype(dtype)
         one = made[dtype].T if adjoint else made[dtype]
         if not x.shape[1]:
             return backend.xp.zeros((one.shape[0], 0), dtype=promoted)

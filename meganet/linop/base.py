@@ -9,8 +9,24 @@ from typing import Any
 import numpy as np
 
 from meganet import _validate
+from meganet._deprecated import renamed_methods
 from meganet.backend import Array, Backend, get_backend, to_backend, to_dtype
 from meganet.linop.adapter import adapted
+
+OLD_NAMES = {
+    "_apply": "apply_unchecked",
+    "_adjoint": "adjoint_unchecked",
+    "_normal": "normal_unchecked",
+    "_forward_each": "apply_each_unchecked",
+    "_adjoint_each": "adjoint_each_unchecked",
+    "_solve_normal": "solve_normal_unchecked",
+    "_astype": "with_dtype",
+    "_with_kernel": "with_kernel_unchecked",
+    "_kernel_adjoint": "kernel_adjoint_unchecked",
+    "_recorded": "recorded_unchecked",
+    "_gradients": "gradients_unchecked",
+}
+"""What methods that operators define were called."""
 
 
 class LinearOperator(ABC):
@@ -21,7 +37,8 @@ class LinearOperator(ABC):
     ``<A x, y> = <x, A.T y>``. The result has the dtype of `x`. Operators compose (``A @ B``), add
     (``A + B``, ``A - B``) and scale (``2 * A``).
 
-    A new operator defines ``_apply``, ``_adjoint`` (both get a batch ``(N, ...)``) and ``tosparse``.
+    A new operator defines ``apply_unchecked``, ``adjoint_unchecked`` (both get a batch ``(N, ...)``) and ``tosparse``.
+    *Unchecked* is a product without the checks of its arguments, for code that knows them to be right.
 
     Parameters
     ----------
@@ -52,12 +69,16 @@ class LinearOperator(ABC):
     True
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        renamed_methods(cls, OLD_NAMES)
+
     # NumPy must not try to broadcast an operator: array @ A and array * A are errors, not object arrays
     __array_ufunc__ = None
 
     #: Whether the operator stores numbers, whose dtype a product's input must then have.
     stores_numbers = False
-    #: Whether `_apply` and `_adjoint` take any axes in front of those of an example, not just one.
+    #: Whether `apply_unchecked` and `adjoint_unchecked` take any axes in front of those of an example, not just one.
     takes_stacks = False
     #: Number of operators that work side by side, as a tuple: () for one.
     stack: tuple[int, ...] = ()
@@ -75,28 +96,28 @@ class LinearOperator(ABC):
         self.backend = get_backend(backend)
 
     @abstractmethod
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         """Return ``A x`` for a batch ``(N, *domain_shape)``."""
 
     @abstractmethod
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         """Return ``A.T y`` for a batch ``(N, *range_shape)``."""
 
     @abstractmethod
     def tosparse(self) -> Any:
         """Return the explicit matrix, of shape `shape`, as canonical CSR of the operator's backend."""
 
-    def _normal(self, x: Array) -> Array:
+    def normal_unchecked(self, x: Array) -> Array:
         """Return ``A.T A x`` for a batch; an operator made of parts may know a shorter way."""
-        return self._adjoint(self._apply(x))
+        return self.adjoint_unchecked(self.apply_unchecked(x))
 
-    def _forward_each(self, x: Array) -> Array:
+    def apply_each_unchecked(self, x: Array) -> Array:
         """Return ``A x`` for an array with any axes in front of those of the domain."""
-        return self._each(self._apply, x, self.domain_shape)
+        return self._each(self.apply_unchecked, x, self.domain_shape)
 
-    def _adjoint_each(self, y: Array) -> Array:
+    def adjoint_each_unchecked(self, y: Array) -> Array:
         """Return ``A.T y`` for an array with any axes in front of those of the range."""
-        return self._each(self._adjoint, y, self.range_shape)
+        return self._each(self.adjoint_unchecked, y, self.range_shape)
 
     def _each(self, product: Any, x: Array, shape: tuple[int, ...]) -> Array:
         if self.stores_numbers:
@@ -109,7 +130,7 @@ class LinearOperator(ABC):
 
     def normal(self, x: Array) -> Array:
         """Return ``A.T (A x)`` for one example or many: the gradient of ``||A x||^2 / 2``."""
-        return self._product("x", x, self.domain_shape, self._normal)
+        return self._product("x", x, self.domain_shape, self.normal_unchecked)
 
     def solve_normal(self, y: Array, alpha: float = 1.0, gamma: float = 0.0) -> Array:
         """Return ``(alpha A.T A + gamma I)^-1 y``, for ``gamma = 0`` the pseudo-inverse, where a fast way is known.
@@ -132,9 +153,9 @@ class LinearOperator(ABC):
         The preconditioner ``PCmv`` of Meganet's operators, and the proximal operator of a Tikhonov term.
         """
         alpha, gamma = _validate.real("alpha", alpha, above=0), _validate.real("gamma", gamma, minimum=0)
-        return self._product("y", y, self.domain_shape, lambda x: self._solve_normal(x, alpha, gamma))
+        return self._product("y", y, self.domain_shape, lambda x: self.solve_normal_unchecked(x, alpha, gamma))
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         """Return what `solve_normal` does for a batch."""
         _validate.reject("operator", "one whose normal equations have a fast solver", repr(self))
 
@@ -170,7 +191,7 @@ class LinearOperator(ABC):
         """Apply the operator to a tensor, or compose it with another operator."""
         if isinstance(other, LinearOperator):
             return Composition(self, other)
-        return self._product("x", other, self.domain_shape, self._apply)
+        return self._product("x", other, self.domain_shape, self.apply_unchecked)
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
         return Sum(self, other) if isinstance(other, LinearOperator) else NotImplemented
@@ -199,9 +220,12 @@ class LinearOperator(ABC):
         """
         return adapted(self)
 
-    def _astype(self, dtype: np.dtype[Any]) -> Any:
+    def with_dtype(self, dtype: np.dtype[Any]) -> Any:
         """Return the same operator with its numbers in another dtype."""
-        return to_dtype(self, dtype)
+        return to_dtype(self, _validate.float_dtype("dtype", dtype))
+
+
+renamed_methods(LinearOperator, OLD_NAMES)
 
 
 class Adjoint(LinearOperator):
@@ -229,11 +253,11 @@ class Adjoint(LinearOperator):
         """The operator itself."""
         return self.operator
 
-    def _apply(self, x: Array) -> Array:
-        return self.operator._adjoint(x)
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.operator.adjoint_unchecked(x)
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.operator._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.operator.apply_unchecked(y)
 
     def tosparse(self) -> Any:
         """Return the transposed matrix."""
@@ -261,11 +285,11 @@ class Composition(LinearOperator):
         self.stores_numbers = outer.stores_numbers or inner.stores_numbers
         self.takes_stacks = outer.takes_stacks and inner.takes_stacks
 
-    def _apply(self, x: Array) -> Array:
-        return self.outer._apply(self.inner._apply(x))
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.outer.apply_unchecked(self.inner.apply_unchecked(x))
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.inner._adjoint(self.outer._adjoint(y))
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.inner.adjoint_unchecked(self.outer.adjoint_unchecked(y))
 
     def tosparse(self) -> Any:
         """Return the product of the two matrices."""
@@ -295,11 +319,15 @@ class Sum(LinearOperator):
         self.stores_numbers = first.stores_numbers or second.stores_numbers
         self.takes_stacks = first.takes_stacks and second.takes_stacks
 
-    def _apply(self, x: Array) -> Array:
-        return self.backend.elementwise(lambda a, b: a + b, self.first._apply(x), self.second._apply(x))
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.backend.elementwise(
+            lambda a, b: a + b, self.first.apply_unchecked(x), self.second.apply_unchecked(x)
+        )
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.backend.elementwise(lambda a, b: a + b, self.first._adjoint(y), self.second._adjoint(y))
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.backend.elementwise(
+            lambda a, b: a + b, self.first.adjoint_unchecked(y), self.second.adjoint_unchecked(y)
+        )
 
     def tosparse(self) -> Any:
         """Return the sum of the two matrices."""
@@ -326,16 +354,16 @@ class Scaled(LinearOperator):
         self.factor, self.operator = _validate.real("factor", factor), operator
         self.stores_numbers, self.takes_stacks = operator.stores_numbers, operator.takes_stacks
 
-    def _apply(self, x: Array) -> Array:
-        return self.backend.elementwise(lambda y: self.factor * y, self.operator._apply(x))
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.backend.elementwise(lambda y: self.factor * y, self.operator.apply_unchecked(x))
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.backend.elementwise(lambda y: self.factor * y, self.operator._adjoint(y))
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.backend.elementwise(lambda y: self.factor * y, self.operator.adjoint_unchecked(y))
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         if self.factor == 0:
             return y * (1 / gamma if gamma else 0.0)
-        return self.operator._solve_normal(y, alpha * self.factor**2, gamma)
+        return self.operator.solve_normal_unchecked(y, alpha * self.factor**2, gamma)
 
     def tosparse(self) -> Any:
         """Return the scaled matrix."""

@@ -146,20 +146,20 @@ class CirculantConvolution(ParametricOperator):
         self.backend.elementwise(_assign, self._sampled(full), y)
         return full
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self._sampled(self._engine.correlate(self.backend, x, self.kernel))
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self._engine.correlate(self.backend, self._spread(y), adjoint_kernel(self.kernel))
 
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         return self._engine.kernel_gradient(self.backend, x, self._spread(y), self.kernel_shape)
 
-    def _recorded(self, x: Array) -> tuple[Array, Any]:
+    def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
         y, record = self._engine.recorded(self.backend, x, self.kernel)
         return self._sampled(y), record
 
-    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+    def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         out[...], in_x = self._engine.gradients(self.backend, record, self._spread(y), need_x)
         return in_x
 

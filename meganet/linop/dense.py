@@ -70,26 +70,26 @@ class Dense(ParametricOperator):
             return from_memory(matrices.reshape(*lead, height, width, count, channels))
         return matrices.reshape(*lead, count, *self.domain_shape)
 
-    def _recorded(self, x: Array) -> tuple[Array, Any]:
+    def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
         matrices, inputs = self._by_pixel(self.kernel), self._by_pixel(x)
         return self.backend.product(inputs, matrices, transpose_b=True).sum(axis=-3), (inputs, matrices)
 
-    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+    def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         inputs, matrices = record
         self._write_kernel_gradient(inputs, y, out)
         return self._spread(y, matrices) if need_x else None
 
-    def _apply(self, x: Array) -> Array:
-        return self._recorded(x)[0]
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.recorded_unchecked(x)[0]
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self._spread(y, self._by_pixel(self.kernel))
 
     def _spread(self, y: Array, matrices: Array) -> Array:
         """Return ``K' y``."""
         return self._tensors(self.backend.product(y[..., None, :, :], matrices))
 
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
         self._write_kernel_gradient(self._by_pixel(x), y, gradient)
         return gradient

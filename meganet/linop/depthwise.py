@@ -58,13 +58,13 @@ class DepthwiseConvolution(ParametricOperator):
         super().__init__(kernel, (channels, *image), (channels, *image), backend)
         self.image_shape = image
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self.backend.depthwise(x, self.kernel, 1)
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self.backend.depthwise(y, self.kernel, -1)
 
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         return self.backend.depthwise_gradient(x, y, self.kernel)
 
     role = "stencil"

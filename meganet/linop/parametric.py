@@ -55,14 +55,14 @@ class ParametricOperator(LinearOperator):
         stack = ("T",) if kernel.ndim > len(self.kernel_shape) else ()
         _validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
         _validate.float_dtype("dtype of kernel", kernel.dtype)
-        return self._with_kernel(kernel)
+        return self.with_kernel_unchecked(kernel)
 
     @property
     def T(self) -> ParametricOperator:
         """The adjoint operator, with the same kernel."""
         return Transposed(self)
 
-    def _with_kernel(self, kernel: Array) -> Self:
+    def with_kernel_unchecked(self, kernel: Array) -> Self:
         """Return what `with_kernel` does, unchecked."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
@@ -100,17 +100,17 @@ class ParametricOperator(LinearOperator):
             _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
 
     @abstractmethod
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` in the kernel for batches."""
 
-    def _recorded(self, x: Array) -> tuple[Array, Any]:
-        """Return ``K x`` and what `_gradients` needs; an operator whose products share work overrides both."""
-        return self._apply(x), x
+    def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
+        """Return ``K x`` and what `gradients_unchecked` needs; an operator whose products share work overrides both."""
+        return self.apply_unchecked(x), x
 
-    def _gradients(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
+    def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         """Write the gradient of ``<y, K(kernel) x>`` in the kernel into `out`; return the one in x if it is needed."""
-        out[...] = self._kernel_adjoint(record, y)
-        return self._adjoint(y) if need_x else None
+        out[...] = self.kernel_adjoint_unchecked(record, y)
+        return self.adjoint_unchecked(y) if need_x else None
 
     def kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.
@@ -132,7 +132,7 @@ class ParametricOperator(LinearOperator):
         axis = len(self.stack)
         if x.shape[axis] != y.shape[axis]:
             _validate.reject("y", f"{x.shape[axis]} examples, as in x", str(y.shape[axis]))
-        return self._kernel_adjoint(x, y)
+        return self.kernel_adjoint_unchecked(x, y)
 
 
 class Transposed(ParametricOperator):
@@ -171,19 +171,19 @@ class Transposed(ParametricOperator):
         """The operator itself."""
         return self.operator
 
-    def _with_kernel(self, kernel: Array) -> Self:
-        other = super()._with_kernel(kernel)
-        other.operator = self.operator._with_kernel(kernel)
+    def with_kernel_unchecked(self, kernel: Array) -> Self:
+        other = super().with_kernel_unchecked(kernel)
+        other.operator = self.operator.with_kernel_unchecked(kernel)
         return other
 
-    def _apply(self, x: Array) -> Array:
-        return self.operator._adjoint(x)
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.operator.adjoint_unchecked(x)
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.operator._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.operator.apply_unchecked(y)
 
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        return self.operator._kernel_adjoint(y, x)
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
+        return self.operator.kernel_adjoint_unchecked(y, x)
 
     @property
     def fan_in(self) -> int:

@@ -61,10 +61,10 @@ class AveragePooling(LinearOperator):
             _validate.reject("domain_shape", f"an image that {f1}x{f2} blocks cover", f"{height}x{width}")
         super().__init__((channels, height, width), (channels, height // f1, width // f2), dtype, backend)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self.backend.pool(x, self.factor)
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self.backend.pool_adjoint(y, self.factor)
 
     def tosparse(self) -> Any:

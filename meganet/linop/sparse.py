@@ -151,14 +151,14 @@ class Sparse(ParametricOperator):
         ones, count = np.ones(len(places)), np.arange(len(places))
         return Matrix(scipy.sparse.coo_array((ones, (count, places)), shape=(len(places), size)), backend=self.backend)
 
-    def _apply(self, x: Array) -> Array:
-        return self.rows._adjoint_each(self.kernel[..., None, :] * self.columns._forward_each(x))
+    def apply_unchecked(self, x: Array) -> Array:
+        return self.rows.adjoint_each_unchecked(self.kernel[..., None, :] * self.columns.apply_each_unchecked(x))
 
-    def _adjoint(self, y: Array) -> Array:
-        return self.columns._adjoint_each(self.kernel[..., None, :] * self.rows._forward_each(y))
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.columns.adjoint_each_unchecked(self.kernel[..., None, :] * self.rows.apply_each_unchecked(y))
 
-    def _kernel_adjoint(self, x: Array, y: Array) -> Array:
-        return (self.rows._forward_each(y) * self.columns._forward_each(x)).sum(axis=-2)
+    def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
+        return (self.rows.apply_each_unchecked(y) * self.columns.apply_each_unchecked(x)).sum(axis=-2)
 
     @property
     def fan_in(self) -> int:

@@ -40,13 +40,13 @@ class Identity(LinearOperator):
     def __init__(self, domain_shape: Any, dtype: Any = np.float64, backend: str | Backend | None = None) -> None:
         super().__init__(domain_shape, domain_shape, dtype, backend)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self.backend.copied(x)
 
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.apply_unchecked(y)
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         return y * (1 / (alpha + gamma))
 
     def tosparse(self) -> Any:
@@ -91,13 +91,13 @@ class Diagonal(LinearOperator):
         super().__init__(tuple(diagonal.shape), tuple(diagonal.shape), diagonal.dtype, home)
         self.diagonal = diagonal
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self.backend.elementwise(mul, self.diagonal, x)
 
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.apply_unchecked(y)
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         return y * _inverted(self.backend, alpha * self.diagonal * self.diagonal + gamma)
 
     def tosparse(self) -> Any:
@@ -150,15 +150,15 @@ class BlockDiagonal(LinearOperator):
         self.operators = operators
         self.stores_numbers = any(o.stores_numbers for o in operators)
 
-    def _apply(self, x: Array) -> Array:
-        return self._blocks(x, [(o.domain_shape, o._apply) for o in self.operators])
+    def apply_unchecked(self, x: Array) -> Array:
+        return self._blocks(x, [(o.domain_shape, o.apply_unchecked) for o in self.operators])
 
-    def _adjoint(self, y: Array) -> Array:
-        return self._blocks(y, [(o.range_shape, o._adjoint) for o in self.operators])
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self._blocks(y, [(o.range_shape, o.adjoint_unchecked) for o in self.operators])
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         return self._blocks(
-            y, [(o.domain_shape, partial(o._solve_normal, alpha=alpha, gamma=gamma)) for o in self.operators]
+            y, [(o.domain_shape, partial(o.solve_normal_unchecked, alpha=alpha, gamma=gamma)) for o in self.operators]
         )
 
     def _blocks(self, x: Array, products: list[tuple[tuple[int, ...], Callable[[Array], Array]]]) -> Array:
@@ -233,11 +233,11 @@ class Difference(LinearOperator):
         lead = (slice(None),) * (self.axis + 1)
         return (*lead, slice(1, None)), (*lead, slice(None, -1))
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         upper, lower = self._slices()
         return (x[upper] - x[lower]) * (1 / self.h)
 
-    def _normal(self, x: Array) -> Array:
+    def normal_unchecked(self, x: Array) -> Array:
         """Return ``D.T D x`` by two long differences of the flattened tensor, instead of many short ones.
 
         Neighbours along the axis lie `stride` apart. The difference across the end of the axis is set to zero.
@@ -256,7 +256,7 @@ class Difference(LinearOperator):
             result *= 1 / self.h**2
         return result
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         upper, lower = self._slices()
         x = self.backend.xp.zeros((y.shape[0], *self.domain_shape), dtype=y.dtype)
         scaled = y * (1 / self.h)
@@ -272,7 +272,7 @@ class Difference(LinearOperator):
         n = self.domain_shape[self.axis]
         return (2 - 2 * np.cos(np.pi * np.arange(n) / n)) / self.h**2
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         return _cosine_solve(self.backend, y, {self.axis - len(self.domain_shape): self}, alpha, gamma)
 
     def tosparse(self) -> Any:
@@ -341,26 +341,28 @@ class Gradient(LinearOperator):
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, h={self.h})"
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         lead = x.shape[:-2]
-        parts = [d._apply(x).reshape(*lead, -1) for d in self.differences]
+        parts = [d.apply_unchecked(x).reshape(*lead, -1) for d in self.differences]
         return self.backend.concatenate(parts)
 
-    def _normal(self, x: Array) -> Array:
+    def normal_unchecked(self, x: Array) -> Array:
         flat = x.reshape(-1, *self.domain_shape)
-        result = self.differences[0]._normal(flat)
+        result = self.differences[0].normal_unchecked(flat)
         for difference in self.differences[1:]:
-            result += difference._normal(flat)
+            result += difference.normal_unchecked(flat)
         return result
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         parts = [y[..., a:b] for a, b in zip(self._ends[:-1], self._ends[1:], strict=True)]
-        adjoints = [d._adjoint(p.reshape(-1, *d.range_shape)) for d, p in zip(self.differences, parts, strict=True)]
+        adjoints = [
+            d.adjoint_unchecked(p.reshape(-1, *d.range_shape)) for d, p in zip(self.differences, parts, strict=True)
+        ]
         for more in adjoints[1:]:
             adjoints[0] += more
         return adjoints[0]
 
-    def _solve_normal(self, y: Array, alpha: float, gamma: float) -> Array:
+    def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         return _cosine_solve(
             self.backend, y, {d.axis - len(self.domain_shape): d for d in self.differences}, alpha, gamma
         )

@@ -83,10 +83,10 @@ class Matrix(LinearOperator):
         """Return the matrix, or with number 1 its transpose, times the flattened examples."""
         return self.backend.rows_product(self._pair(x.dtype)[number], x.reshape(x.shape[0], -1))
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self._product_with(0, x).reshape(-1, *self.range_shape)
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self._product_with(1, y).reshape(-1, *self.domain_shape)
 
     def tosparse(self) -> Any:
@@ -145,10 +145,10 @@ class Reshape(LinearOperator):
         self.axes = tuple(map(int, given))
         super().__init__(domain, range_, dtype, backend)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return x.transpose(0, *(a + 1 for a in self.axes)).reshape(-1, *self.range_shape)
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         moved = y.reshape(-1, *(self.domain_shape[a] for a in self.axes))
         return moved.transpose(0, *(int(a) + 1 for a in np.argsort(self.axes)))
 
@@ -194,13 +194,13 @@ class Broadcast(LinearOperator):
         self.axes = _validate.axes("axes", axes, len(range_))
         super().__init__(tuple(range_[a] for a in self.axes), range_, dtype, backend)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         shape = tuple(n if a in self.axes else 1 for a, n in enumerate(self.range_shape))
         result = self.backend.xp.empty((x.shape[0], *self.range_shape), dtype=x.dtype)
         result[...] = x.reshape(-1, *shape)
         return result
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return y.sum(axis=tuple(a + 1 for a in range(len(self.range_shape)) if a not in self.axes))
 
     def tosparse(self) -> Any:
@@ -248,13 +248,13 @@ class RemoveMean(LinearOperator):
         self.axes = _validate.axes("axes", axes, len(domain))
         super().__init__(domain, domain, dtype, backend)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         axes = tuple(a - len(self.domain_shape) for a in self.axes)
         share = 1 / math.prod(self.domain_shape[a] for a in self.axes)
         return self.backend.elementwise(sub, x, x.sum(axis=axes, keepdims=True) * share)
 
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.apply_unchecked(y)
 
     def tosparse(self) -> Any:
         """Return ``I - mean``, a Kronecker product."""
@@ -309,12 +309,12 @@ class Kronecker(LinearOperator):
 
     @staticmethod
     def _both(left: LinearOperator, right: LinearOperator, x: Array) -> Array:
-        return left._forward_each(right._forward_each(x).swapaxes(-1, -2)).swapaxes(-1, -2)
+        return left.apply_each_unchecked(right.apply_each_unchecked(x).swapaxes(-1, -2)).swapaxes(-1, -2)
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self._both(self.left, self.right, x)
 
-    def _adjoint(self, y: Array) -> Array:
+    def adjoint_unchecked(self, y: Array) -> Array:
         return self._both(self.left.T, self.right.T, y)
 
     def tosparse(self) -> Any:

@@ -257,10 +257,10 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
     """
     _validate.array_shape("theta", theta, (before.parameters.size,))
     if isinstance(before, Chain) and isinstance(after, Chain):
-        return before._join(
+        return before.joined_unchecked(
             [
                 _transfer_theta(old, new, part, change)
-                for old, new, part in zip(before.layers, after.layers, before._parts(theta), strict=True)
+                for old, new, part in zip(before.layers, after.layers, before.parts_unchecked(theta), strict=True)
             ]
         )
     if isinstance(before, Reparametrised) and isinstance(after, Reparametrised):
@@ -268,7 +268,7 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
         return _in_basis(before, changed)
     if isinstance(before, Integrator) and isinstance(after, Integrator):
         return _each_column(before, after, theta, change)
-    views = before.parameters._view(theta)
+    views = before.parameters.view_unchecked(theta)
     parts = []
     for old, new in zip(before.parameters, after.parameters, strict=True):
         if old.shape != new.shape:

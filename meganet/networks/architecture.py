@@ -67,6 +67,8 @@ CLASSES: dict[str, type] = _public(layers, linop, networks) | {
     "Tanh": activations.Tanh,
 }
 """What can be described, besides layers and operators of a user's own, under its name."""
+OLD_NAMES = {"ConnectorLayer": "LinearLayer"}
+"""What classes are called in files of earlier versions."""
 NAMES = {kind: name for name, kind in CLASSES.items()}
 MAKERS: dict[type, Callable[..., Any]] = {Parameter: _parameter, Parameters: _parameters}
 """What makes an object where its class does not check its arguments."""
@@ -243,6 +245,8 @@ class _Builder:
         if keys != {"class", "arguments"}:
             _validate.reject(place, "a value, array, or class with arguments", _validate.shown(node))
         name, given = node["class"], node["arguments"]
+        if isinstance(name, str) and name not in self.classes:
+            name = OLD_NAMES.get(name, name)
         if not isinstance(name, str) or name not in self.classes:
             _validate.reject(
                 place, "a class of meganet, or one handed over, as by load(path, layers=[...])", _validate.shown(name)

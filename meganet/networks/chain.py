@@ -100,9 +100,11 @@ class Chain(Layer):
 
     def refined_in_time(self, theta: Array) -> tuple[Chain, Array]:
         """Return the chain with every part refined in time, and its weights."""
-        refined = [layer.refined_in_time(part) for layer, part in zip(self.layers, self._parts(theta), strict=True)]
+        refined = [
+            layer.refined_in_time(part) for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True)
+        ]
         layers, parts = zip(*refined, strict=True)
-        return self._of(layers), self._join(list(parts))
+        return self._of(layers), self.joined_unchecked(list(parts))
 
     def _places(self) -> list[slice]:
         """Return the place of every layer's weights in the flat vector."""
@@ -112,87 +114,87 @@ class Chain(Layer):
             start = places[k].stop
         return [places[k] for k in range(len(self.layers))]
 
-    def _parts(self, theta: Array) -> list[Array]:
+    def parts_unchecked(self, theta: Array) -> list[Array]:
         """Return the views of the layers' weights."""
         return [theta[..., place] for place in self._slices]
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
         records = []
-        for layer, part in zip(self.layers, self._parts(theta), strict=True):
-            x, record = layer._forward(part, x)
+        for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True):
+            x, record = layer.forward_unchecked(part, x)
             records.append(record)
         return x, records
 
     def outputs(self, theta: Array, x: Array) -> list[Array]:
         """Return what every layer makes of a batch `x`: ``x_1, x_2, ...`` up to the chain's own result."""
         found: list[Array] = []
-        for layer, part in zip(self.layers, self._parts(theta), strict=True):
+        for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True):
             found.append(layer(part, found[-1] if found else x))
         return found
 
-    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+    def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         layers = []
-        for layer, part in zip(self.layers, self._parts(theta), strict=True):
-            layer, x = layer._frozen_on(part, x)
+        for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True):
+            layer, x = layer.frozen_on_unchecked(part, x)
             layers.append(layer)
         return self._of(layers), x
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
-        for layer, part in zip(self.layers, self._parts(theta), strict=True):
-            x = layer._evaluate(part, x)
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
+        for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True):
+            x = layer.evaluate_unchecked(part, x)
         return x
 
-    def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
-        for layer, part, one in zip(self.layers, self._parts(dtheta), record, strict=True):
-            dx = layer._jvp(part, dx, one)
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
+        for layer, part, one in zip(self.layers, self.parts_unchecked(dtheta), record, strict=True):
+            dx = layer.jvp_unchecked(part, dx, one)
         return dx
 
-    def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
         gradients, dy = self._backwards(dy, record)
-        first, dx = self.layers[0]._vjp(dy, record[0])
-        return self._join([first, *gradients]), dx
+        first, dx = self.layers[0].vjp_unchecked(dy, record[0])
+        return self.joined_unchecked([first, *gradients]), dx
 
-    def _vjp_theta(self, dy: Array, record: list[Any]) -> Array:
+    def vjp_theta_unchecked(self, dy: Array, record: list[Any]) -> Array:
         gradients, dy = self._backwards(dy, record)
-        return self._join([self.layers[0]._vjp_theta(dy, record[0]), *gradients])
+        return self.joined_unchecked([self.layers[0].vjp_theta_unchecked(dy, record[0]), *gradients])
 
-    def _vjp_x(self, dy: Array, record: list[Any]) -> Array:
+    def vjp_x_unchecked(self, dy: Array, record: list[Any]) -> Array:
         for layer, one in zip(self.layers[::-1], record[::-1], strict=True):
-            dy = layer._vjp_x(dy, one)
+            dy = layer.vjp_x_unchecked(dy, one)
         return dy
 
     def _backwards(self, dy: Array, record: list[Any]) -> tuple[list[Array], Array]:
         """Go back to the output of the first layer; return the gradients of the layers behind it."""
         gradients = []
         for layer, one in zip(self.layers[:0:-1], record[:0:-1], strict=True):
-            gradient, dy = layer._vjp(dy, one)
+            gradient, dy = layer.vjp_unchecked(dy, one)
             gradients.append(gradient)
         return gradients[::-1], dy
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
         """Push the direction through the layers, then the adjoint and its derivative back.
 
         With ``u`` the adjoint behind a layer and ``u'`` its derivative, the layer adds
         ``curvature(dtheta, dx; u) + J' u'``.
         """
-        parts, directions = self._parts(dtheta), [dx]
+        parts, directions = self.parts_unchecked(dtheta), [dx]
         for layer, part, one in zip(self.layers[:-1], parts, record, strict=False):
-            directions.append(layer._jvp(part, directions[-1], one))
+            directions.append(layer.jvp_unchecked(part, directions[-1], one))
         gradients: list[Array] = []
         u, du = dy, None
         for k in range(len(self.layers) - 1, -1, -1):
             layer, one = self.layers[k], record[k]
-            in_theta, in_x = layer._curvature(parts[k], directions[k], u, one)
+            in_theta, in_x = layer.curvature_unchecked(parts[k], directions[k], u, one)
             if du is not None:
-                through = layer._vjp(du, one)
+                through = layer.vjp_unchecked(du, one)
                 in_theta, in_x = in_theta + through[0], self.backend.elementwise(add, in_x, through[1])
             if k:
-                u = layer._vjp_x(self.backend.copied(u), one)
+                u = layer.vjp_x_unchecked(self.backend.copied(u), one)
             gradients.append(in_theta)
             du = in_x
-        return self._join(gradients[::-1]), du
+        return self.joined_unchecked(gradients[::-1]), du
 
-    def _join(self, parts: list[Array]) -> Array:
+    def joined_unchecked(self, parts: list[Array]) -> Array:
         """Return the flat vector of the layers' parts."""
         return self.backend.concatenate([parts[k] for k in self.storage])
 

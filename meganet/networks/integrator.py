@@ -151,15 +151,15 @@ class Integrator(Layer):
         """That of the widest layer, or of a state."""
         return max(super().widest, *(layer.widest for layer in self.layers))
 
-    def _columns(self, theta: Array) -> Array:
+    def columns_unchecked(self, theta: Array) -> Array:
         """Return the weights at every time, (..., times, width)."""
         c = theta.reshape(*theta.shape[:-1], self._count, self.width)
-        return c if self._basis is None else self._basis._forward_each(c.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return c if self._basis is None else self._basis.apply_each_unchecked(c.swapaxes(-1, -2)).swapaxes(-1, -2)
 
     def _columns_adjoint(self, columns: Array) -> Array:
-        """Return the adjoint of `_columns`."""
+        """Return the adjoint of `columns_unchecked`."""
         if self._basis is not None:
-            columns = self._basis._adjoint_each(columns.swapaxes(-1, -2)).swapaxes(-1, -2)
+            columns = self._basis.adjoint_each_unchecked(columns.swapaxes(-1, -2)).swapaxes(-1, -2)
         return columns.reshape(*columns.shape[:-2], self.parameters.size)
 
     def _weights(self, columns: Array, stage: Stage) -> Array:
@@ -174,75 +174,77 @@ class Integrator(Layer):
         """Return the example of a state; the adjoint of `_enter`."""
         return state[0] if self.split == 1 else self.backend.concatenate(state, axis=-len(self.domain_shape))
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
-        columns, state, records = self._columns(theta), self._enter(x), []
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, list[Any]]:
+        columns, state, records = self.columns_unchecked(theta), self._enter(x), []
         for stage in self.stages:
             layer = self.layers[stage.layer]
-            v, record = layer._forward(self._weights(columns, stage), _combined(self.backend, stage.read, state))
+            v, record = layer.forward_unchecked(
+                self._weights(columns, stage), _combined(self.backend, stage.read, state)
+            )
             records.append(record)
             state = _updated(self.backend, stage, state, v)
         return self._leave(state), records
 
-    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
-        columns, state, layers = self._columns(theta), self._enter(x), []
+    def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        columns, state, layers = self.columns_unchecked(theta), self._enter(x), []
         for stage in self.stages:
             weights, read = self._weights(columns, stage), _combined(self.backend, stage.read, state)
-            layer, v = self.layers[stage.layer]._frozen_on(weights, read)
+            layer, v = self.layers[stage.layer].frozen_on_unchecked(weights, read)
             layers.append(layer)
             state = _updated(self.backend, stage, state, v)
         return FrozenIntegrator(self, layers), self._leave(state)
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
-        columns, state = self._columns(theta), self._enter(x)
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
+        columns, state = self.columns_unchecked(theta), self._enter(x)
         for stage in self.stages:
-            v = self.layers[stage.layer]._evaluate(
+            v = self.layers[stage.layer].evaluate_unchecked(
                 self._weights(columns, stage), _combined(self.backend, stage.read, state)
             )
             state = _updated(self.backend, stage, state, v)
         return self._leave(state)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: list[Any]) -> Array:
         return self._leave(self._directions(dtheta, dx, record)[1])
 
     def _directions(self, dtheta: Array, dx: Array, record: list[Any]) -> tuple[list[Array], list[Array]]:
         """Return the direction that every stage reads, and the state's at the end."""
-        columns, state, reads = self._columns(dtheta), self._enter(dx), []
+        columns, state, reads = self.columns_unchecked(dtheta), self._enter(dx), []
         for stage, one in zip(self.stages, record, strict=True):
             reads.append(_combined(self.backend, stage.read, state))
-            v = self.layers[stage.layer]._jvp(self._weights(columns, stage), reads[-1], one)
+            v = self.layers[stage.layer].jvp_unchecked(self._weights(columns, stage), reads[-1], one)
             state = _updated(self.backend, stage, state, v)
         return reads, state
 
-    def _vjp(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+    def vjp_unchecked(self, dy: Array, record: list[Any]) -> tuple[Array, Array]:
         gradient, state = self._no_columns(dy), self._enter(dy)
         for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
             state, v = _transposed(self.backend, stage, state)
-            in_weights, in_read = self.layers[stage.layer]._vjp(v, one)
+            in_weights, in_read = self.layers[stage.layer].vjp_unchecked(v, one)
             self._weights(gradient, stage)[...] += in_weights
             state = _read_back(self.backend, stage, state, in_read)
         return self._columns_adjoint(gradient), self._leave(state)
 
-    def _vjp_x(self, dy: Array, record: list[Any]) -> Array:
+    def vjp_x_unchecked(self, dy: Array, record: list[Any]) -> Array:
         state = self._enter(dy)
         for stage, one in zip(self.stages[::-1], record[::-1], strict=True):
             state, v = _transposed(self.backend, stage, state)
-            state = _read_back(self.backend, stage, state, self.layers[stage.layer]._vjp_x(v, one))
+            state = _read_back(self.backend, stage, state, self.layers[stage.layer].vjp_x_unchecked(v, one))
         return self._leave(state)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: list[Any]) -> tuple[Array, Array]:
         reads, _ = self._directions(dtheta, dx, record)
-        columns, gradient = self._columns(dtheta), self._no_columns(dy)
+        columns, gradient = self.columns_unchecked(dtheta), self._no_columns(dy)
         state = self._enter(dy)
         derivative = [self.backend.xp.zeros_like(part) for part in state]
         for stage, one, read in zip(self.stages[::-1], record[::-1], reads[::-1], strict=True):
             layer = self.layers[stage.layer]
             state, v = _transposed(self.backend, stage, state)
             derivative, dv = _transposed(self.backend, stage, derivative)
-            in_weights, in_read = layer._curvature(self._weights(columns, stage), read, v, one)
-            through = layer._vjp(dv, one)
+            in_weights, in_read = layer.curvature_unchecked(self._weights(columns, stage), read, v, one)
+            through = layer.vjp_unchecked(dv, one)
             self._weights(gradient, stage)[...] += in_weights + through[0]
             derivative = _read_back(self.backend, stage, derivative, self.backend.elementwise(add, in_read, through[1]))
-            state = _read_back(self.backend, stage, state, layer._vjp_x(v, one))
+            state = _read_back(self.backend, stage, state, layer.vjp_x_unchecked(v, one))
         return self._columns_adjoint(gradient), self._leave(derivative)
 
     def _no_columns(self, dy: Array) -> Array:

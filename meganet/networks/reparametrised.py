@@ -10,7 +10,7 @@ import scipy.sparse
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.layers.base import Layer
-from meganet.layers.linear import DenseLayer
+from meganet.layers.dense import DenseLayer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import LinearOperator, Matrix
 
@@ -102,36 +102,36 @@ class Reparametrised(Layer):
         return direction if self.offset is None else direction + self.offset.astype(direction.dtype)
 
     def _direction(self, dc: Array) -> Array:
-        return self.basis._forward_each(dc[..., None, :])[..., 0, :]
+        return self.basis.apply_each_unchecked(dc[..., None, :])[..., 0, :]
 
     def _coefficients(self, dtheta: Array) -> Array:
-        return self.basis._adjoint_each(dtheta[..., None, :])[..., 0, :]
+        return self.basis.adjoint_each_unchecked(dtheta[..., None, :])[..., 0, :]
 
-    def _forward(self, theta: Array, x: Array) -> tuple[Array, Any]:
-        return self.layer._forward(self.weights(theta), x)
+    def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Any]:
+        return self.layer.forward_unchecked(self.weights(theta), x)
 
-    def _frozen_on(self, theta: Array, x: Array) -> tuple[Layer, Array]:
-        layer, y = self.layer._frozen_on(self.weights(theta), x)
+    def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
+        layer, y = self.layer.frozen_on_unchecked(self.weights(theta), x)
         return self._around(layer), y
 
-    def _evaluate(self, theta: Array, x: Array) -> Array:
-        return self.layer._evaluate(self.weights(theta), x)
+    def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
+        return self.layer.evaluate_unchecked(self.weights(theta), x)
 
-    def _jvp(self, dtheta: Array, dx: Array, record: Any) -> Array:
-        return self.layer._jvp(self._direction(dtheta), dx, record)
+    def jvp_unchecked(self, dtheta: Array, dx: Array, record: Any) -> Array:
+        return self.layer.jvp_unchecked(self._direction(dtheta), dx, record)
 
-    def _vjp(self, dy: Array, record: Any) -> tuple[Array, Array]:
-        in_theta, in_x = self.layer._vjp(dy, record)
+    def vjp_unchecked(self, dy: Array, record: Any) -> tuple[Array, Array]:
+        in_theta, in_x = self.layer.vjp_unchecked(dy, record)
         return self._coefficients(in_theta), in_x
 
-    def _vjp_theta(self, dy: Array, record: Any) -> Array:
-        return self._coefficients(self.layer._vjp_theta(dy, record))
+    def vjp_theta_unchecked(self, dy: Array, record: Any) -> Array:
+        return self._coefficients(self.layer.vjp_theta_unchecked(dy, record))
 
-    def _vjp_x(self, dy: Array, record: Any) -> Array:
-        return self.layer._vjp_x(dy, record)
+    def vjp_x_unchecked(self, dy: Array, record: Any) -> Array:
+        return self.layer.vjp_x_unchecked(dy, record)
 
-    def _curvature(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
-        in_theta, in_x = self.layer._curvature(self._direction(dtheta), dx, dy, record)
+    def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
+        in_theta, in_x = self.layer.curvature_unchecked(self._direction(dtheta), dx, dy, record)
         return self._coefficients(in_theta), in_x
 
 

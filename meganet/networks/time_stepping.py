@@ -335,5 +335,5 @@ def _refined(network: Integrator, refinement: np.ndarray[Any, Any], theta: Array
     _validate.array_shape("theta", theta, (network.parameters.size,))
     if network.coefficients is not None:
         return theta
-    columns = network.backend.asarray(refinement, theta.dtype) @ network._columns(theta)
+    columns = network.backend.asarray(refinement, theta.dtype) @ network.columns_unchecked(theta)
     return columns.reshape(*theta.shape[:-1], -1)

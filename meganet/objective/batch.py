@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.layers.base import Layer
-from meganet.layers.linear import DenseLayer
+from meganet.layers.dense import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss
 from meganet.objective.selection import Batch, Selection
@@ -175,24 +175,24 @@ class Terms:
     def outputs(self, x: Array, images: Array) -> Array:
         """Return the outputs (N, K) without a record, of one point or of a stack."""
         theta, w = self.split(x)
-        return self.classifier._evaluate(w, self.network._evaluate(theta, images))
+        return self.classifier.evaluate_unchecked(w, self.network.evaluate_unchecked(theta, images))
 
     def forward(self, x: Array, batch: Batch) -> Pass:
         """Return the forward pass at one point or at a stack."""
         theta, w = self.split(x)
-        features, network = self.network._forward(theta, batch.images)
-        outputs, classifier = self.classifier._forward(w, features)
+        features, network = self.network.forward_unchecked(theta, batch.images)
+        outputs, classifier = self.classifier.forward_unchecked(w, features)
         return Pass(batch, network, classifier, features, outputs)
 
     def mean_loss(self, x: Array, batch: Batch) -> tuple[Array, Array, Array]:
         """Return the mean loss and its gradients in theta and W, all times the weight; of one point or of a stack."""
         at = self.forward(x, batch)
-        value, u = self.loss._value_and_gradient(at.outputs, batch.labels)
+        value, u = self.loss.value_and_gradient_unchecked(at.outputs, batch.labels)
         u = u * batch.weight
         if not self.network.parameters.size:
-            return value * batch.weight, self.split(x)[0], self.classifier._vjp_theta(u, at.classifier)
-        in_w, in_features = self.classifier._vjp(u, at.classifier)
-        return value * batch.weight, self.network._vjp_theta(in_features, at.network), in_w
+            return value * batch.weight, self.split(x)[0], self.classifier.vjp_theta_unchecked(u, at.classifier)
+        in_w, in_features = self.classifier.vjp_unchecked(u, at.classifier)
+        return value * batch.weight, self.network.vjp_theta_unchecked(in_features, at.network), in_w
 
     def value_and_gradient(self, x: Array, examples: Selection) -> tuple[Array, Array]:
         """Return J, (), and its gradient, (n,), over the mean of all batches."""
@@ -241,32 +241,32 @@ class Terms:
         return self._exact_product(v, at) if exact else self._gauss_newton_product(v, at)
 
     def _product_of_classifier(self, v: Array, at: Pass) -> Array:
-        d_outputs = self.classifier._forward(v, at.features)[0]
-        return self.classifier._vjp_theta(self._du(d_outputs, at), at.classifier)
+        d_outputs = self.classifier.forward_unchecked(v, at.features)[0]
+        return self.classifier.vjp_theta_unchecked(self._du(d_outputs, at), at.classifier)
 
     def _gauss_newton_product(self, v: Array, at: Pass) -> Array:
         _, d_outputs = self._along(v, at)
-        in_w, in_features = self.classifier._vjp(self._du(d_outputs, at), at.classifier)
-        return self.backend.xp.concatenate([self.network._vjp_theta(in_features, at.network), in_w])
+        in_w, in_features = self.classifier.vjp_unchecked(self._du(d_outputs, at), at.classifier)
+        return self.backend.xp.concatenate([self.network.vjp_theta_unchecked(in_features, at.network), in_w])
 
     def _exact_product(self, v: Array, at: Pass) -> Array:
         """Differentiate the backpropagation along `v`: adjoints u and their derivatives du, from the loss backwards."""
         (d_theta, d_w), (d_features, d_outputs) = self.split(v), self._along(v, at)
-        u = self.loss._value_and_gradient(at.outputs, at.batch.labels)[1] * at.batch.weight
+        u = self.loss.value_and_gradient_unchecked(at.outputs, at.batch.labels)[1] * at.batch.weight
         du = self._du(d_outputs, at)
-        in_w, in_features = self.classifier._curvature(d_w, d_features, u, at.classifier)
-        through_w, through_features = self.classifier._vjp(du, at.classifier)
-        u = self.classifier._vjp_x(u, at.classifier)
-        in_theta = self.network._curvature(d_theta, self._no_images(at), u, at.network)[0]
+        in_w, in_features = self.classifier.curvature_unchecked(d_w, d_features, u, at.classifier)
+        through_w, through_features = self.classifier.vjp_unchecked(du, at.classifier)
+        u = self.classifier.vjp_x_unchecked(u, at.classifier)
+        in_theta = self.network.curvature_unchecked(d_theta, self._no_images(at), u, at.network)[0]
         through_features = self.backend.elementwise(add, in_features, through_features)
-        through_theta = self.network._vjp_theta(through_features, at.network)
+        through_theta = self.network.vjp_theta_unchecked(through_features, at.network)
         return self.backend.xp.concatenate([in_theta + through_theta, in_w + through_w])
 
     def _along(self, v: Array, at: Pass) -> tuple[Array, Array]:
         """Return the derivatives of features and outputs along `v`."""
         d_theta, d_w = self.split(v)
-        features = self.network._jvp(d_theta, self._no_images(at), at.network)
-        return features, self.classifier._jvp(d_w, features, at.classifier)
+        features = self.network.jvp_unchecked(d_theta, self._no_images(at), at.network)
+        return features, self.classifier.jvp_unchecked(d_w, features, at.classifier)
 
     def _no_images(self, at: Pass) -> Array:
         """Return the direction in the images, which are not changed."""
@@ -274,4 +274,4 @@ class Terms:
 
     def _du(self, d_outputs: Array, at: Pass) -> Array:
         """Return the derivative of the loss's gradient along that of the outputs."""
-        return self.loss._hessian_product(at.outputs, at.batch.labels, d_outputs) * at.batch.weight
+        return self.loss.hessian_product_unchecked(at.outputs, at.batch.labels, d_outputs) * at.batch.weight

@@ -87,7 +87,10 @@ def metrics(
 
     def batch(part: slice) -> tuple[Array, Array | None]:
         outputs, labels = terms.outputs(x, gathered(0, part)), gathered(1, part)
-        loss, hits = terms.loss._value(outputs, labels) * (part.stop - part.start), terms.loss.hits(outputs, labels)
+        loss, hits = (
+            terms.loss.value_unchecked(outputs, labels) * (part.stop - part.start),
+            terms.loss.hits(outputs, labels),
+        )
         return loss.reshape(-1, 1), None if hits is None else hits.reshape(len(data), -1)
 
     one = WORK_ARRAYS * len(data) * terms.network.widest * x.dtype.itemsize

@@ -73,7 +73,7 @@ def _in_order(name: str, layer: Layer, theta: Array) -> Iterator[_Part]:
     if not isinstance(layer, Chain):
         yield _Part(name, layer, theta)
         return
-    for k, (inner, view) in enumerate(zip(layer.layers, layer._parts(theta), strict=True)):
+    for k, (inner, view) in enumerate(zip(layer.layers, layer.parts_unchecked(theta), strict=True)):
         yield from _in_order(f"{name}.{layer.names[k]}", inner, view)
 
 
@@ -101,4 +101,4 @@ def _in_forward_pass(layers: Iterable[_Part], batches: Iterable[Array]) -> str |
 
 def _bad_names(parameters: Parameters, theta: Array) -> list[str]:
     """Return the names of the arrays within a flat vector that hold a number that is not finite."""
-    return [name for name, view in parameters._view(theta).items() if not is_finite(view)]
+    return [name for name, view in parameters.view_unchecked(theta).items() if not is_finite(view)]

@@ -39,11 +39,11 @@ class SymmetricOperator(LinearOperator):
     def _one(self, v: Array) -> Array:
         """Return the product with one vector (n,)."""
 
-    def _apply(self, x: Array) -> Array:
+    def apply_unchecked(self, x: Array) -> Array:
         return self.backend.stack([self._one(x[k]) for k in range(x.shape[0])])
 
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
+    def adjoint_unchecked(self, y: Array) -> Array:
+        return self.apply_unchecked(y)
 
     def to(self, backend: str | Backend) -> Any:
         """Return the operator itself on its own backend; elsewhere it needs an objective made there."""
@@ -54,7 +54,7 @@ class SymmetricOperator(LinearOperator):
     def tosparse(self) -> Any:
         """Return the matrix, product by product; for small problems."""
         unit = self.backend.asarray(np.eye(self.shape[0]), self.dtype)
-        return self.backend.csr(self.backend.to_host(self._apply(unit)))
+        return self.backend.csr(self.backend.to_host(self.apply_unchecked(unit)))
 
 
 class Hessian(SymmetricOperator):
@@ -122,6 +122,6 @@ class Hessian(SymmetricOperator):
             total[part] += regularizer.hessian_product(self.x[part], v[part])
         return total
 
-    def _astype(self, dtype: Any) -> Hessian:
+    def with_dtype(self, dtype: Any) -> Hessian:
         terms, examples = to_dtype(self.terms, dtype), to_dtype(self.examples, dtype)
         return Hessian(terms, self.x.astype(dtype), examples, self.kind, keep=self._kept is not None)

@@ -9,7 +9,7 @@ from meganet import _validate
 from meganet._deprecated import renamed
 from meganet.backend import Array, is_finite
 from meganet.layers.base import Layer
-from meganet.layers.linear import DenseLayer
+from meganet.layers.dense import DenseLayer
 from meganet.linop._alike import alike
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.objective.batch import Terms

@@ -8,7 +8,7 @@ import numpy as np
 
 from meganet import _validate
 from meganet.backend import Array, is_finite
-from meganet.layers.connector import ConnectorLayer
+from meganet.layers.linear import LinearLayer
 from meganet.linop import Identity
 from meganet.linop.base import LinearOperator
 from meganet.objective.hessian import SymmetricOperator
@@ -87,7 +87,7 @@ class VariableProjection:
         features = outer.network(theta, outer.images)
         if not is_finite(features):
             return None
-        fixed = ConnectorLayer(Identity(outer.network.range_shape, outer.dtype, outer.backend))
+        fixed = LinearLayer(Identity(outer.network.range_shape, outer.dtype, outer.backend))
         return Objective(
             fixed, outer.classifier, features, outer.labels, loss=outer.loss, W_regularizer=outer.W_regularizer
         )

@@ -5,16 +5,16 @@ import pytest
 from layout import LEAST, MOST, conditioned
 
 from meganet import DenseLayer
-from meganet.layers import ConnectorLayer, NormalisationLayer, ScalingLayer, TVNormalisationLayer
+from meganet.layers import LinearLayer, NormalisationLayer, ScalingLayer, TVNormalisationLayer
 from meganet.linop import Reshape
 from meganet.networks import Chain
 
 
 def products(layer, theta, x, dtheta, dx, dy):
     """Return all products, in the precision of the arguments, which may be more than double."""
-    y, record = layer._forward(theta, x)
-    in_theta, in_x = layer._vjp(dy.copy(), record)
-    return {"Z": y, "J": layer._jvp(dtheta, dx, record), "theta": in_theta, "x": in_x}
+    y, record = layer.forward_unchecked(theta, x)
+    in_theta, in_x = layer.vjp_unchecked(dy.copy(), record)
+    return {"Z": y, "J": layer.jvp_unchecked(dtheta, dx, record), "theta": in_theta, "x": in_x}
 
 
 def rounding(layer, seed):
@@ -32,7 +32,7 @@ def rounding(layer, seed):
 
 def behind_a_dense_layer(norm):
     shape = norm.domain_shape
-    reshaped = ConnectorLayer(Reshape((int(np.prod(shape)),), shape))
+    reshaped = LinearLayer(Reshape((int(np.prod(shape)),), shape))
     return Chain([DenseLayer((3, 2, 2), int(np.prod(shape)), activation="tanh"), reshaped, norm, ScalingLayer(shape)])
 
 

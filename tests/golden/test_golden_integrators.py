@@ -9,8 +9,8 @@ from test_golden_layers_single import EPS
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
     BiasLayer,
-    ConnectorLayer,
     Layer,
+    LinearLayer,
     PoolingLayer,
     ScalingLayer,
     TVNormalisationLayer,
@@ -121,7 +121,7 @@ class Cases:
         return DoubleHamiltonian(*layers, self.steps, self.h)
 
     def connector(self, case):
-        return ConnectorLayer(Matrix(self.golden(case, "K")), self.golden(case, "b").ravel())
+        return LinearLayer(Matrix(self.golden(case, "K")), self.golden(case, "b").ravel())
 
     def connector_pool(self, case):
         height, width, channels = self.golden.shape(case, "Y", 4)[:3]
@@ -147,7 +147,7 @@ class Cases:
                 layers = [
                     SingleLayer(self.convolution(first, ins), "relu"),
                     SingleLayer(self.convolution(second, first), bias_in=True),
-                    ConnectorLayer(Reshape((second, *self.image), axes=(0, 2, 1))),
+                    LinearLayer(Reshape((second, *self.image), axes=(0, 2, 1))),
                 ]
                 yield Chain([*layers, SingleLayer(self.dense(outs, second * pixels))])
 

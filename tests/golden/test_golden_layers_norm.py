@@ -9,7 +9,7 @@ from test_golden_layers_single import EPS
 from meganet.interop.matlab import from_matlab, to_matlab
 from meganet.layers import (
     BiasLayer,
-    ConnectorLayer,
+    LinearLayer,
     NormalisationLayer,
     ScalingLayer,
     Statistics,
@@ -128,7 +128,7 @@ def test_reshape(golden):
         # vec without a permutation; with one, that which maps Y to Z
         orders = permutations(range(3)) if "perm" in case else [(0, 2, 1)]
         shape = (channels, height, width)
-        return fitting(golden, case, (ConnectorLayer(Reshape(shape, axes=order)) for order in orders))
+        return fitting(golden, case, (LinearLayer(Reshape(shape, axes=order)) for order in orders))
 
     compare_all(golden, build, "Z", "W")
 

@@ -9,7 +9,7 @@ from layout import conditioned, images, stencils_within
 
 from meganet import DenseLayer, Objective, Tikhonov
 from meganet.interop.matlab import from_matlab, matlab_positions, to_matlab
-from meganet.layers import ConnectorLayer, PoolingLayer
+from meganet.layers import LinearLayer, PoolingLayer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Dense, Difference, Gradient, Identity, Matrix
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
 from meganet.networks import Chain, Leapfrog, ResidualNetwork, SingleLayer, SymmetricLayer
@@ -270,7 +270,7 @@ def test_network_without_classifier(golden):
 
 def test_classification_only(golden):
     y, one_hot = golden("class", "Y").T.copy(), golden("class", "C")
-    network = ConnectorLayer(Identity((y.shape[1],)))
+    network = LinearLayer(Identity((y.shape[1],)))
     cases = (
         ("class_softmax", SoftmaxCrossEntropy(), one_hot.argmax(axis=0), len(one_hot), True),
         ("class_logreg", LogisticLoss(), golden("class_logreg", "C").T.copy(), len(golden("class_logreg", "C")), True),

@@ -12,7 +12,7 @@ from test_golden_losses import weights
 
 from meganet import DenseLayer, Objective, Tikhonov
 from meganet.interop.matlab import from_matlab, matlab_positions
-from meganet.layers import ConnectorLayer
+from meganet.layers import LinearLayer
 from meganet.linop import Dense, Identity, Matrix
 from meganet.networks import Chain, ResidualNetwork, SingleLayer
 from meganet.optim import Control, bfgs, lbfgs, meganet_descent, meganet_newton, trust_region
@@ -55,7 +55,7 @@ def classifier_objective(golden, name):
     y, c = golden(name, "Y").T.copy(), golden(name, "C")
     classifier = DenseLayer((y.shape[1],), len(c))
     penalty = Tikhonov(Identity((classifier.parameters.size,)), golden.number(name, "alpha"))
-    network = ConnectorLayer(Identity((y.shape[1],)))
+    network = LinearLayer(Identity((y.shape[1],)))
     return Objective(network, classifier, y, c.argmax(axis=0), W_regularizer=penalty)
 
 

@@ -15,7 +15,7 @@ from meganet.datasets import ImageSet, scale_images
 from meganet.experiments.runs import vec_order
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
-from meganet.layers import ConnectorLayer, DenseLayer, clipped_normal, he_normal, smoothed_normal
+from meganet.layers import DenseLayer, LinearLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator
 from meganet.multigrid import prolongate, prolongate_images, restrict, restrict_images
 from meganet.multigrid.transfer import image_axes, scaled
@@ -67,7 +67,7 @@ def _classifier_only(objective: Objective, x: Array) -> Objective | None:
     if not is_finite(features):
         return None
     return Objective(
-        ConnectorLayer(Identity(size, backend=backend)),
+        LinearLayer(Identity(size, backend=backend)),
         DenseLayer(size, *objective.classifier.range_shape, backend=backend),
         features,
         backend.to_host(objective.labels),
