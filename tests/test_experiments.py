@@ -116,7 +116,7 @@ def test_what_is_complete_is_not_run_again_and_trials_can_be_added(tmp_path, dat
     execute(tmp_path / "run", TINY.changed(trials=1), data)
     first = results(tmp_path / "run")["trial-000/new.npz"]
     lines = []
-    execute(tmp_path / "run", TINY, data, report=lines.append)
+    execute(tmp_path / "run", TINY, data, log=lines.append)
     assert all(line.startswith("trial 2/2") for line in lines) and len(lines) == 4
     assert results(tmp_path / "run")["trial-000/new.npz"] == first
 
@@ -180,7 +180,7 @@ def test_a_disk_that_fails_is_one_clear_error(tmp_path, data, monkeypatch):
 def test_a_run_that_diverges_says_so(tmp_path, data, dtype):
     lines = []
     setup = TINY.changed(learning_rate=1e300 if dtype == "float64" else 1e30, trials=1, dtype=dtype)
-    case = execute(tmp_path / "run", setup, data, report=lines.append)
+    case = execute(tmp_path / "run", setup, data, log=lines.append)
     assert len(lines) == 4 and all(re.search(r": diverged (in epoch 1|at the start), .*layer ", line) for line in lines)
     assert np.isnan(case.histories()["new"][0][-1]["accuracy"])
     assert np.isnan(result_of(case, *tables_of("4.1"), "4.1").cells["new"][2].mean)
@@ -188,7 +188,7 @@ def test_a_run_that_diverges_says_so(tmp_path, data, dtype):
     assert stored["new"].epoch == 1 and stored["transfer"].epoch == 0 and all(d.where for d in stored.values())
     # it is as it is: the same command trains nothing and says nothing
     before, again = results(tmp_path), []
-    execute(tmp_path / "run", setup, data, report=again.append)
+    execute(tmp_path / "run", setup, data, log=again.append)
     assert not again and results(tmp_path) == before
 
 
@@ -286,7 +286,7 @@ def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data)
     execute(path, TINY, data)
     before = results(path)
     lines = []
-    execute(path, TINY, data, report=lines.append)
+    execute(path, TINY, data, log=lines.append)
     assert not lines and results(path) == before and "trust_radius" not in before["settings.json"].decode()
     assert record.read_setup(path) == TINY
     with pytest.raises(ResultsError, match=r"with trust_radius = 1.0 \(now 2.0\)"):

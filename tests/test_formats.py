@@ -79,7 +79,7 @@ def test_a_folder_of_format_2_opens_and_reports_the_same(whole, older, data, mon
 
 def test_what_is_complete_stays_as_it_is(older, data):
     before, lines = results(older), []
-    execute(older, TINY, data, report=lines.append)
+    execute(older, TINY, data, log=lines.append)
     assert not lines and results(older) == before
 
 
@@ -111,7 +111,7 @@ def test_a_folder_of_format_2_is_continued_in_its_format(tmp_path, data, monkeyp
 def test_newer_stages_are_made_in_a_folder_of_format_2(older, data):
     execute(older, TINY, data, ("4.1", "in-turn"))
     before, lines = results(older), []
-    execute(older, TINY, data, ("4.1", "in-turn"), report=lines.append)
+    execute(older, TINY, data, ("4.1", "in-turn"), log=lines.append)
     assert not lines and results(older) == before and b'"stage"' not in before["trial-000/transfer-again.npz"]
 
 

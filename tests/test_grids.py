@@ -7,7 +7,7 @@ from tiny import TINY, execute, quadrants, results, study_of
 from meganet import prolongate, restrict
 from meganet._validate import InputError
 from meganet.backend import get_backend
-from meganet.experiments import ResultsFolder, Setup, Trial, build_network, grid_shapes, tables_of
+from meganet.experiments import Problems, ResultsFolder, Setup, build_network, grid_shapes, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
 from meganet.experiments.setup.stages import chain
@@ -34,11 +34,11 @@ def cycles(data, tmp_path_factory):
     path, setup, lines = tmp_path_factory.mktemp("cycles") / "net-A", TINY.changed(trials=1), []
     execute(path, setup, data)
     before = results(path)
-    return execute(path, setup, data, ("4.1", *CYCLES), report=lines.append), before, lines
+    return execute(path, setup, data, ("4.1", *CYCLES), log=lines.append), before, lines
 
 
 def test_each_grid_sees_what_the_next_finer_one_restricts_to(data):
-    trial = Trial(THREE.changed(training_images="original"), data, 0, get_backend())
+    trial = Problems(THREE.changed(training_images="original"), data, 0, get_backend())
     assert trial.shapes == ((1, 3, 3), (1, 6, 6), (1, 12, 12)) and trial.finest == 2
     for images in ("coarse", "fine"):
         levels = [trial.level(grid, images) for grid in range(3)]
@@ -125,7 +125,7 @@ def test_fresh_weights_and_orders_are_each_grid_s_own(data):
     from meganet.experiments import Stage
 
     stages = [Stage(f"at-{grid}", grid, images="fine") for grid in range(3)]
-    trial, two = (Trial(TINY.changed(grids=grids), data, 0, get_backend()) for grids in ((3, 6, 12), (3, 12)))
+    trial, two = (Problems(TINY.changed(grids=grids), data, 0, get_backend()) for grids in ((3, 6, 12), (3, 12)))
     starts = [trial.start(stage) for stage in stages]
     kernels = [start[:288].tobytes() for start in starts]
     orders = [trial.order(stage, visits, 1).tobytes() for stage in stages for visits in (0, 1)]
@@ -243,5 +243,5 @@ def test_a_finest_grid_that_is_coarser_than_the_data(tmp_path, data):
     """Its images are restricted ones."""
     case = execute(tmp_path / "net-A", TINY.changed(grids=(3, 6), trials=1, training_images="original"), data)
     assert case.problems(0).shapes[-1] == (1, 6, 6) and case.missing(0) == []
-    full = Trial(TINY.changed(training_images="original"), data, 0, get_backend()).level(0, "fine")
+    full = Problems(TINY.changed(training_images="original"), data, 0, get_backend()).level(0, "fine")
     np.testing.assert_array_equal(case.problems(0).level(-1, "fine").training.images, full.training.images)

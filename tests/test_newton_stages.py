@@ -5,11 +5,11 @@ import pytest
 from tiny import TINY, execute, quadrants, results, stages_of, study_of
 
 from meganet.backend import to_host
-from meganet.experiments import ResultsFolder, Trial, tables_of
+from meganet.experiments import Problems, ResultsFolder, tables_of
 from meganet.experiments.protocols.chapter4 import SOLVERS, STARTS
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
-from meganet.experiments.runs.training import Job, train
+from meganet.experiments.runs.training import StageRun, train
 from meganet.experiments.setup.stages import planned
 
 SETUP = TINY.changed(network="B", trials=1)
@@ -28,7 +28,7 @@ def whole(data, tmp_path_factory):
 
 
 def fine_level(setup, data):
-    return Trial(setup, data, 0, study_of("x", setup, data).backend).level(-1, "fine")
+    return Problems(setup, data, 0, study_of("x", setup, data).backend).level(-1, "fine")
 
 
 def test_tables_share_their_runs():
@@ -99,7 +99,7 @@ def test_a_method_that_can_go_no_further_stays(tmp_path, data):
     problems = case.problems(0)
     x = problems.level_of(stage).initial(np.random.default_rng(0), setup)
     with case.own as folder:
-        (state,) = train([Job(problems, stage, folder, x)])
+        (state,) = train([StageRun(problems, stage, folder, x)])
     steps = state.history.column("step")
     assert state.epoch == 300 and steps[-1] == 0 and max(steps) > 0
     assert state.history[-1]["objective"] == state.history[-2]["objective"] < state.history[0]["objective"]
@@ -124,7 +124,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, data, ch
     """Newton stages that would start from weights or features that are not finite are recorded as such."""
     setup = SETUP.changed(**change)
     lines = []
-    case = execute(tmp_path / "net-B", setup, data, BOTH, report=lines.append)
+    case = execute(tmp_path / "net-B", setup, data, BOTH, log=lines.append)
     states = {stage.name: case.own.load(0, stage.name) for stage in case.stages}
     assert len(lines) == len(states) and all(state.epoch == 2 for state in states.values())
     said = {line.split(": ")[0].split()[-1] for line in lines if ": diverged " in line}
@@ -136,5 +136,5 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, data, ch
             f"new-classifier-{solver}{end}" in said for solver in ("steihaug", "meganet") for end in ("", "-newton")
         )
     before, again = results(tmp_path), []
-    execute(tmp_path / "net-B", setup, data, BOTH, report=again.append)
+    execute(tmp_path / "net-B", setup, data, BOTH, log=again.append)
     assert not again and results(tmp_path) == before

@@ -27,7 +27,7 @@ def data():
 
 def lines_of(path, data, workers, progress=False):
     lines = []
-    execute(path, SETUP, data, workers=workers, progress=progress, report=lines.append)
+    execute(path, SETUP, data, workers=workers, progress=progress, log=lines.append)
     return lines
 
 

@@ -64,7 +64,7 @@ def screen(text):
 
 def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
     with terminal(monkeypatch) as written:
-        execute(tmp_path, progress=True, report=print)
+        execute(tmp_path, progress=True, log=print)
         text = written()
     assert " elapsed, " in text and " left, " in text and " of 8 runs" in text and "\x1b[A" not in text
     lines = [line for line in screen(text) if line]
@@ -75,17 +75,17 @@ def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
 
 def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(tmp_path, monkeypatch):
     with terminal(monkeypatch, rows=0, columns=0) as written:
-        execute(tmp_path, progress=True, report=print)
+        execute(tmp_path, progress=True, log=print)
         assert " elapsed, " in written()
 
 
 def test_off_a_terminal_there_is_no_bar(tmp_path, capsys):
     lines = []
-    execute(tmp_path / "shown", progress=True, report=lines.append)
+    execute(tmp_path / "shown", progress=True, log=lines.append)
     assert lines.pop(0).startswith("About ")
     assert len(lines) == 8 and all(re.search(r"; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left$", line) for line in lines)
     lines.clear()
-    execute(tmp_path / "quiet", report=lines.append)
+    execute(tmp_path / "quiet", log=lines.append)
     assert len(lines) == 8 and not any("elapsed" in line for line in lines)
     assert capsys.readouterr() == ("", "")
 
@@ -97,7 +97,7 @@ def test_what_the_report_raises_ends_the_run(tmp_path):
         (tmp_path / "nowhere" / "file").read_text()
 
     with pytest.raises(FileNotFoundError):
-        execute(tmp_path / "out", progress=True, report=broken)
+        execute(tmp_path / "out", progress=True, log=broken)
 
 
 def test_a_run_of_many_trials_starts_at_once(tmp_path):
@@ -111,7 +111,7 @@ def test_a_run_of_many_trials_starts_at_once(tmp_path):
         raise Stop
 
     with pytest.raises(Stop):
-        execute(tmp_path, setup, progress=True, report=stop)
+        execute(tmp_path, setup, progress=True, log=stop)
     assert len(list(tmp_path.glob("trial-*"))) < 1000
 
 
@@ -124,14 +124,14 @@ def test_a_continued_run_says_what_it_found(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        execute(tmp_path, report=stop)
+        execute(tmp_path, log=stop)
     after = [len(list(tmp_path.glob(f"trial-*/{name}.csv"))) for name in ("coarse", "new", "transfer")]
     (tmp_path / "trial-001").mkdir(exist_ok=True)
     lines = []
-    execute(tmp_path, progress=True, report=lines.append)
+    execute(tmp_path, progress=True, log=lines.append)
     assert after[2] and re.match(r"Continues: [3-8] (of 8 )?runs", lines[0].replace("all ", "")), lines
     lines.clear()
-    execute(tmp_path, progress=True, report=lines.append)
+    execute(tmp_path, progress=True, log=lines.append)
     assert lines == ["Continues: all 8 runs are done"]
 
 

@@ -14,7 +14,7 @@ from tiny import TINY, quadrants
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
 from meganet._validate import InputError
 from meganet.backend import get_backend, random_stream
-from meganet.experiments import ResultsError, Setup, Trial, Workers, build_network, grid_shapes, tables_of
+from meganet.experiments import Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
 from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, costs, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
@@ -234,7 +234,7 @@ def test_the_networks_are_validated_on_every_set(asked, monkeypatch):
         # of a black image the classifier sees its bias alone: one class for all
         shares = []
         for trial in range(2):
-            problems = Trial(TINY.changed(**SIZES, network=net), context.data, trial, context.backend)
+            problems = Problems(TINY.changed(**SIZES, network=net), context.data, trial, context.backend)
             labels = problems.level(-1, "fine").validation.labels
             shares.append(100 * np.bincount(labels, minlength=4) / len(labels))
         possible = [np.mean(pair) for pair in itertools.product(*shares)]

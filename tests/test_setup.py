@@ -12,7 +12,7 @@ from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.datasets.catalogue import image_sets
 from meganet.datasets.prepare import SCALINGS
-from meganet.experiments import PRESETS, Setup, Trial, setup_for
+from meganet.experiments import PRESETS, Problems, Setup, setup_for
 from meganet.experiments.runs.training import SOLVERS
 from meganet.experiments.setup.fields import as_text, parsed, setting_of
 from meganet.experiments.setup.settings import DEFAULTS, FIELDS, LARGEST_RADIUS, MODELS, SECTIONS
@@ -76,7 +76,7 @@ def test_every_choice_can_be_made(name):
 
     coarse, fine = planned((COARSE, Stage("multigrid", start=GALERKIN, after="coarse")), 2)
     for choice in SETTINGS[name].allowed():
-        trial = Trial(TINY.changed(**{name: choice}), quadrants(), 0, get_backend())
+        trial = Problems(TINY.changed(**{name: choice}), quadrants(), 0, get_backend())
         x = trial.start(fine, coarse, trial.start(coarse))
         value, gradient = trial.level_of(fine).training(x)
         assert math.isfinite(float(value)) and np.isfinite(gradient).all() and gradient.dtype == trial.setup.model.dtype

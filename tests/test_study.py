@@ -39,7 +39,7 @@ def plans(*names, **settings):
 
 def carried_out(study, line=lambda text: None):
     with study:
-        study.run(Workers(), progress=False, report=line)
+        study.run(Workers(), progress=False, log=line)
     return study
 
 
@@ -166,7 +166,7 @@ def interrupted(study, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Stop), made:
         patch.setattr(ResultsFolder, "save", save_and_stop)
-        made.run(Workers(), progress=False, report=lambda text: None)
+        made.run(Workers(), progress=False, log=lambda text: None)
     shutil.copytree(study.path / "net-A" / "trial-001", tmp_path / "net-A" / "trial-001")
     return made
 

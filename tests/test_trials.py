@@ -6,7 +6,7 @@ from tiny import TINY, quadrants, stages_of
 
 from meganet.backend import get_backend
 from meganet.datasets import scale_images
-from meganet.experiments import Trial, build_network
+from meganet.experiments import Problems, build_network
 from meganet.experiments.protocols.chapter4 import STARTS
 from meganet.experiments.runs.vec_order import vec_as_images
 from meganet.experiments.setup.stages import chain, planned
@@ -22,7 +22,7 @@ def data():
 
 
 def trial_of(setup, data, number=0):
-    return Trial(setup, data, number, get_backend())
+    return Problems(setup, data, number, get_backend())
 
 
 def levels_of(setup, data, number=0):

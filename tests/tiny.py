@@ -8,7 +8,7 @@ from meganet._workers import Workers
 from meganet.backend import get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments import Setup, Study, tables_of
-from meganet.experiments.runs.trials import Trials, carry_out
+from meganet.experiments.runs.jobs import Job, carry_out
 
 TINY = Setup.of(
     coarse_examples=24,
@@ -57,7 +57,7 @@ def execute(
     stages=None,
     workers=None,
     progress=False,
-    report=lambda line: None,
+    log=lambda line: None,
     together=None,
 ):
     """Run what is missing of such a study and return its case; with `together` all trials at once, or one by one."""
@@ -65,9 +65,9 @@ def execute(
     with study_of(path, setup, data, names, stages) as study:
         (case,) = study.cases.values()
         if together is None:
-            study.run(workers, progress=progress, report=report)
+            study.run(workers, progress=progress, log=log)
         else:
-            carry_out([[Trials(case, together)]], workers, progress=progress, report=report)
+            carry_out([[Job(case, together)]], workers, progress=progress, log=log)
     return case
 
 

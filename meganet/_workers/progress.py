@@ -50,7 +50,7 @@ class Progress:
     runs : sequence of Watched
     done : sequence of int
         Epochs of each that are stored at the start.
-    report : callable
+    log : callable
         Gets a line of text for each run that ends, on a thread of its own. What it raises ends the block, at once where
         that is the main thread's.
     remaining : Remaining or None
@@ -63,10 +63,10 @@ class Progress:
         runs: Sequence[Watched],
         done: Sequence[int],
         *,
-        report: Callable[[str], None],
+        log: Callable[[str], None],
         remaining: Remaining | None,
     ) -> None:
-        self.runs, self.report, self.remaining, self._done = runs, report, remaining, list(done)
+        self.runs, self.log, self.remaining, self._done = runs, log, remaining, list(done)
         # of a terminal that does not know its size tqdm would think that it has no line for the bar
         bar = remaining is not None and sys.stderr.isatty()
         self._bar = tqdm(total=1.0, bar_format=LAYOUT, leave=False, disable=not bar, nrows=ROWS)
@@ -119,7 +119,7 @@ class Progress:
             self.remaining.see(done, time.monotonic())
         for line in ended:
             with self._beside_the_bar():
-                self.report(line if self.remaining is None else f"{line}; {self._times(self.remaining)}")
+                self.log(line if self.remaining is None else f"{line}; {self._times(self.remaining)}")
         if self.remaining is not None and not self._bar.disable:
             complete = sum(n >= run.length for run, n in zip(self.runs, done, strict=True))
             self._bar.n = round(self.remaining.share(), 4)

@@ -44,7 +44,7 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
             print(f"Table{several} {', '.join(of_case)}: net {case.removeprefix('net-')}, {size}, {backend.name}")
         with study:
             all_figures = given.table == ALL
-            study.run(workers, progress=not given.quiet, report=print, landscapes=all_figures)
+            study.run(workers, progress=not given.quiet, log=print, landscapes=all_figures)
             for result in results(study, names):
                 print(f"\n{tables.to_text(result)}", end="")
             written = write_report(study, names, options.command(), progress=print, landscapes=all_figures)

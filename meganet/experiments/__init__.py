@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meganet._workers import Workers
     from meganet.experiments.runs.case import Case
     from meganet.experiments.runs.folder import ResultsFolder
-    from meganet.experiments.runs.problems import Trial, build_network, grid_shapes
+    from meganet.experiments.runs.problems import Problems, build_network, grid_shapes
     from meganet.experiments.runs.study import Study
     from meganet.experiments.setup.settings import PRESETS, Setup
     from meganet.experiments.setup.stages import Stage
@@ -27,7 +27,7 @@ _PLACES = {
     "meganet.experiments.setup.settings": ("PRESETS", "Setup"),
     "meganet.experiments.setup.stages": ("Stage",),
     "meganet.experiments.setup.tables": ("Column", "Table", "setup_for", "tables_of"),
-    "meganet.experiments.runs.problems": ("Trial", "build_network", "grid_shapes"),
+    "meganet.experiments.runs.problems": ("Problems", "build_network", "grid_shapes"),
     "meganet.experiments.runs.folder": ("ResultsFolder",),
     "meganet.experiments.runs.case": ("Case",),
     "meganet.experiments.runs.study": ("Study",),
@@ -39,13 +39,13 @@ __all__ = [
     "PRESETS",
     "Case",
     "Column",
+    "Problems",
     "ResultsError",
     "ResultsFolder",
     "Setup",
     "Stage",
     "Study",
     "Table",
-    "Trial",
     "Workers",
     "build_network",
     "grid_shapes",

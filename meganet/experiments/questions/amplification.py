@@ -13,7 +13,7 @@ import numpy as np
 
 from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
-from meganet.experiments.runs.problems import Trial
+from meganet.experiments.runs.problems import Problems
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.tables import tables_of
 from meganet.multigrid import prolongate_images, restrict_images
@@ -50,7 +50,7 @@ class Amplification:
             for trial in range(case.setup.run.trials):
                 x = case.weights(trial, coarse.name)
                 problems = {
-                    interpolation: Trial(
+                    interpolation: Problems(
                         case.setup.changed(interpolation=interpolation), case.data, trial, case.own.backend
                     )
                     for _, interpolation in KINDS

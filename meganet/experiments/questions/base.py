@@ -100,7 +100,7 @@ class Context:
         Settings that the user has changed, for all runs.
     backend, data, workers
     progress : bool
-    line : callable
+    log : callable
         Gets a line of text for each run that has ended.
     diverged : list of str
         A sentence for each run that diverged, of all that `runs` made.
@@ -134,7 +134,7 @@ class Context:
     data: ImageSet
     workers: Workers
     progress: bool
-    line: Callable[[str], None]
+    log: Callable[[str], None]
     diverged: list[str] = field(default_factory=list)
 
     @property
@@ -147,7 +147,7 @@ class Context:
         plans = {variant.name: (variant.setup(self.preset, self.settings), variant.stages()) for variant in variants}
         study = Study(self.path, plans, self.backend, self.data, shared=True)
         with study:
-            study.run(self.workers, progress=self.progress, report=self.line)
+            study.run(self.workers, progress=self.progress, log=self.log)
         for name, case in study.cases.items():
             found = [
                 Diverged(trial + 1, f"{run} of {name}", *state.divergence)

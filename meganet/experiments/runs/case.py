@@ -8,7 +8,7 @@ from typing import Any
 
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.folder import ResultsFolder
-from meganet.experiments.runs.problems import Trial
+from meganet.experiments.runs.problems import Problems
 from meganet.experiments.setup.fields import setting_of
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.stages import Stage, chain
@@ -45,9 +45,9 @@ class Case:
         """The folder of what is not shared with other cases."""
         return self.folders[self.stages[-1].name]
 
-    def problems(self, trial: int) -> Trial:
+    def problems(self, trial: int) -> Problems:
         """Return the problems of a trial."""
-        return Trial(self.setup, self.data, trial, self.own.backend)
+        return Problems(self.setup, self.data, trial, self.own.backend)
 
     def missing(self, trial: int) -> list[str]:
         """Return the names of the runs of a trial that have not been made to their ends."""
@@ -127,7 +127,7 @@ class Case:
             refuse(expected, repr(str(place.path)))
         return ends[run].x
 
-    def start(self, trial: int, run: str, problems: Trial | None = None) -> Any:
+    def start(self, trial: int, run: str, problems: Problems | None = None) -> Any:
         """Return the weights from which a run starts; those before it must be stored."""
         stage = chain(self.stages, run)[-1]
         problems = self.problems(trial) if problems is None else problems

@@ -20,7 +20,7 @@ from meganet._workers.remaining import roughly
 from meganet.backend import Array, Backend, use_backend
 from meganet.backend.threads import thread_count
 from meganet.experiments.runs.case import Case
-from meganet.experiments.runs.problems import Level, Trial
+from meganet.experiments.runs.problems import Level, Problems
 from meganet.experiments.runs.tracked import Tracked
 from meganet.experiments.runs.training import EXAMPLES_AT_ONCE, sgd_settings
 from meganet.experiments.setup.settings import Setup
@@ -51,23 +51,23 @@ class Pilot:
     backend : Backend
     workers : Workers
         As many threads as each of them has are used.
-    together : int
+    stacked : int
         Trials that are trained at once, as one stack; 1 if each is made by itself.
     landscapes : sequence of Case
         Those of the figures of landscapes that follow.
     """
 
-    def __init__(self, backend: Backend, workers: Workers, together: int, landscapes: Sequence[Case]) -> None:
-        self.backend, self.workers, self.together = backend, workers, together
+    def __init__(self, backend: Backend, workers: Workers, stacked: int, landscapes: Sequence[Case]) -> None:
+        self.backend, self.workers, self.stacked = backend, workers, stacked
         self.landscapes = landscapes
         self._seconds: dict[Hashable, float] = {}
-        self._trials: dict[Hashable, Trial] = {}
+        self._trials: dict[Hashable, Problems] = {}
 
     def measured(self, runs: Sequence[Tracked]) -> dict[Hashable, float]:
         """Return the seconds of an epoch of each run, by its kind, with what its start takes spread over all epochs."""
         with self._as_in_a_worker():
             kinds = {run.kind: run for run in runs}
-            return {kind: self.together * self._epoch(run.case, run.stage) for kind, run in kinds.items()}
+            return {kind: self.stacked * self._epoch(run.case, run.stage) for kind, run in kinds.items()}
 
     def estimate(self, seconds: float, runs: int) -> str:
         """Return a sentence about how long some runs take, and the landscapes after them."""
@@ -122,7 +122,7 @@ class Pilot:
             # of a run that diverges the steps take no longer
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"), use_backend(self.backend):
                 if problem not in self._trials:
-                    self._trials[problem] = Trial(self._few(setup), case.data, 0, self.backend)
+                    self._trials[problem] = Problems(self._few(setup), case.data, 0, self.backend)
                 trial = self._trials[problem]
                 self._seconds[key] = self._measure(what, trial.setup, trial.level(grid, images))
         return self._seconds[key]
@@ -161,7 +161,7 @@ class Pilot:
         """Return the seconds of a step of SGD, its share where several are made at once."""
         device = self.backend.takes_stacks
         steps, epochs = (fun.examples // setup.descent.batch_size, 1) if device else (1, STEPS)
-        runs = [Run(fun, x)] * self.together
+        runs = [Run(fun, x)] * self.stacked
         settings = {**sgd_settings(setup), "epochs": 1 + epochs, "on_divergence": "continue"}
         states = sgd_stacked(runs, steps * setup.descent.batch_size, stack=StackedObjective, **settings)
         return median(states[0].seconds[1:]) / steps

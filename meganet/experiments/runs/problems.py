@@ -122,7 +122,7 @@ def load_data(setup: Setup, folder: str | None = None, progress: bool = True) ->
     return datasets.load(setup.data.dataset, folder, progress=progress)
 
 
-class Trial:
+class Problems:
     """The problems of one trial, each made when it is first wanted.
 
     Images are scaled once, as they are; those of a coarser grid are ``R x``. The three sets of examples are disjoint

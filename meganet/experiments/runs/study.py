@@ -24,9 +24,9 @@ from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
 from meganet.experiments.runs.folder import ResultsFolder
+from meganet.experiments.runs.jobs import Job, carry_out
 from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
 from meganet.experiments.runs.record import read_setup, values_of
-from meganet.experiments.runs.trials import Trials, carry_out
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
@@ -157,14 +157,14 @@ class Study:
         workers: Workers,
         *,
         progress: bool,
-        report: Callable[[str], None],
+        log: Callable[[str], None],
         landscapes: bool = False,
     ) -> None:
         """Run what is missing: first what others start from, then the rest.
 
         Parameters
         ----------
-        workers, progress, report
+        workers, progress, log
             See `trials.carry_out`.
         landscapes : bool
             The time that is announced includes that of the figures of landscapes.
@@ -180,11 +180,11 @@ class Study:
             others = rest.get(case.own.path)
             # one job for each folder: no two processes may write a trial's files
             rest[case.own.path] = case if others is None else _joined(others, case)
-        together = self.backend.takes_stacks and workers.local
+        stacked = self.backend.takes_stacks and workers.local
         once = {case.own.path: case for case in first}
-        rounds = [[Trials(case, together) for case in part.values()] for part in (once, rest)]
+        rounds = [[Job(case, stacked) for case in part.values()] for part in (once, rest)]
         drawn = list(self.cases.values()) if landscapes else []
-        carry_out(rounds, workers, progress=progress, report=report, landscapes=drawn)
+        carry_out(rounds, workers, progress=progress, log=log, landscapes=drawn)
 
     def part(self, name: str, stages: Iterable[Stage]) -> Case:
         """Return a case with some of its stages alone, as a table has them."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from meganet.backend import Array
 from meganet.experiments.runs.folder import ResultsFolder
-from meganet.experiments.runs.problems import Level, Trial
+from meganet.experiments.runs.problems import Level, Problems
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
 from meganet.objective import StackedObjective, observer
@@ -43,14 +43,14 @@ and its value at the start."""
 
 
 @dataclass(frozen=True)
-class Job:
+class StageRun:
     """A stage of one trial, with the problems of the trial, where it is stored, and where it starts.
 
     `after` is the digest of the stored state that `x0` was made from; None for fresh weights. `visits` stages before
     were trained by SGD on the same grid.
     """
 
-    problems: Trial
+    problems: Problems
     stage: Stage
     folder: ResultsFolder
     x0: Array
@@ -80,47 +80,47 @@ class Job:
         return self.problems.order(self.stage, self.visits, epoch)
 
 
-def train(jobs: list[Job]) -> list[SGDState]:
-    """Make the runs of some jobs of one stage, those of SGD together if there are several; return their ends.
+def train(runs: list[StageRun]) -> list[SGDState]:
+    """Make the runs of some runs of one stage, those of SGD together if there are several; return their ends.
 
     What the folder already holds of a run is not done again; each epoch is stored there. A run that diverges, or that
     starts from weights that are not finite, stops there: the rows of the epochs that are left hold nan.
     """
-    if jobs[0].stage.method == SGD:
-        states = _train_sgd(jobs)
+    if runs[0].stage.method == SGD:
+        states = _train_sgd(runs)
     else:
-        states = [_train_newton(job) for job in jobs]
-    for job, state in zip(jobs, states, strict=True):
-        if state.divergence is not None and state.epoch < job.epochs:
-            _close(job, state)
+        states = [_train_newton(run) for run in runs]
+    for run, state in zip(runs, states, strict=True):
+        if state.divergence is not None and state.epoch < run.epochs:
+            _close(run, state)
     return states
 
 
-def _close(job: Job, state: SGDState) -> None:
+def _close(run: StageRun, state: SGDState) -> None:
     """Store a run that has diverged as one that has ended."""
-    while state.epoch < job.epochs:
+    while state.epoch < run.epochs:
         state.epoch += 1
         state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": state.epoch})
-    job.save(state)
+    run.save(state)
 
 
-def _train_sgd(jobs: list[Job]) -> list[SGDState]:
-    examples, setup = jobs[0].level.training.examples, jobs[0].problems.setup
-    runs = [
+def _train_sgd(runs: list[StageRun]) -> list[SGDState]:
+    examples, setup = runs[0].level.training.examples, runs[0].problems.setup
+    trainings = [
         Run(
-            job.level.training,
-            job.x0,
-            order=job.order,
-            observe=observer(*job.level),
-            callback=job.save,
-            state=job.resume(),
+            run.level.training,
+            run.x0,
+            order=run.order,
+            observe=observer(*run.level),
+            callback=run.save,
+            state=run.resume(),
         )
-        for job in jobs
+        for run in runs
     ]
-    settings = {"epochs": jobs[0].epochs, "on_divergence": "stop", **sgd_settings(setup)}
-    if len(runs) == 1:
-        return [sgd(**vars(runs[0]), examples=examples, **settings)]
-    return sgd_stacked(runs, examples, stack=StackedObjective, **settings)
+    settings = {"epochs": runs[0].epochs, "on_divergence": "stop", **sgd_settings(setup)}
+    if len(trainings) == 1:
+        return [sgd(**vars(trainings[0]), examples=examples, **settings)]
+    return sgd_stacked(trainings, examples, stack=StackedObjective, **settings)
 
 
 def sgd_settings(setup: Setup) -> dict[str, Any]:
@@ -133,26 +133,26 @@ def sgd_settings(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _train_newton(job: Job) -> SGDState:
+def _train_newton(run: StageRun) -> SGDState:
     """Make the steps of a Newton method, each an epoch; one that can go no further stays where it is."""
-    stage, setup, epochs = job.stage, job.problems.setup, job.epochs
-    state = job.resume()
+    stage, setup, epochs = run.stage, run.problems.setup, run.epochs
+    state = run.resume()
     if state is not None and state.epoch == epochs:
         return state
     method, memory_name, first = SOLVERS[stage.method]
-    theta, w = job.level.training.split(job.x0 if state is None else state.x)
+    theta, w = run.level.training.split(run.x0 if state is None else state.x)
     if state is not None and state.divergence is not None:
         return state
-    reduced, x = (job.level.of_classifier(job.x0), w) if stage.classifier_only else (job.level, job.x0)
+    reduced, x = (run.level.of_classifier(run.x0), w) if stage.classifier_only else (run.level, run.x0)
     if reduced is None:
-        return _not_finite(job, observer(*job.level)(job.x0))
+        return _not_finite(run, observer(*run.level)(run.x0))
     level = reduced
     xp, observe = level.training.backend.xp, observer(*level)
     if state is None:
         row = observe(x)
         if not row_is_finite(row):
-            return _not_finite(job, row)
-        state = SGDState(job.x0, history=History([{"epoch": 0, **_columns({}), **row}]))
+            return _not_finite(run, row)
+        state = SGDState(run.x0, history=History([{"epoch": 0, **_columns({}), **row}]))
     elif not stage.classifier_only:
         x = state.x
     clock = time.perf_counter()
@@ -163,7 +163,7 @@ def _train_newton(job: Job) -> SGDState:
         state.x, state.epoch = xp.concatenate([theta, x]) if stage.classifier_only else x, state.epoch + 1
         state.memory = (level.training.backend.asarray(np.array([memory])),)
         state.history.append({"epoch": state.epoch, **_columns(row), **observe(x)})
-        job.save(state)
+        run.save(state)
         clock = time.perf_counter()
 
     memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else first(setup)
@@ -186,10 +186,10 @@ def _train_newton(job: Job) -> SGDState:
     return state
 
 
-def _not_finite(job: Job, row: Mapping[str, float]) -> SGDState:
+def _not_finite(run: StageRun, row: Mapping[str, float]) -> SGDState:
     """Return the state of a run that cannot start, with what was observed there."""
-    divergence = Divergence(0, described(job.level.training, job.x0))
-    return SGDState(job.x0, history=History([{"epoch": 0, **_columns({}), **row}]), divergence=divergence)
+    divergence = Divergence(0, described(run.level.training, run.x0))
+    return SGDState(run.x0, history=History([{"epoch": 0, **_columns({}), **row}]), divergence=divergence)
 
 
 def _own(history: History) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from meganet.backend import Array, random_stream
 from meganet.experiments.report.figure import Figure
 from meganet.experiments.runs.case import Case
-from meganet.experiments.runs.problems import BLOCKS, Level, Trial
+from meganet.experiments.runs.problems import BLOCKS, Level, Problems
 from meganet.plotting.axes import PAGE
 from meganet.plotting.mosaic import plot_mosaic, share_scale
 
@@ -34,7 +34,7 @@ def smoothing(case: Case, trial: int, canvas: Any) -> list[str]:
     problems = case.problems(trial)
     blocks = []
     for smooth in (0.0, case.setup.model.W_smoothing):
-        changed = Trial(case.setup.changed(W_smoothing=smooth), case.data, trial, problems.backend)
+        changed = Problems(case.setup.changed(W_smoothing=smooth), case.data, trial, problems.backend)
         blocks.append(_kernel(changed.level_of(stage), changed.start(stage))[:, :2])
     axes = canvas.subplots(2)
     for ax, found, title in zip(axes, blocks, ("before smoothing", "after smoothing"), strict=True):

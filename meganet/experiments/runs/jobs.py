@@ -16,34 +16,34 @@ from meganet._workers.remaining import Part, Remaining
 from meganet.backend import use_backend
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.pilot import Pilot
-from meganet.experiments.runs.problems import Trial
+from meganet.experiments.runs.problems import Problems
 from meganet.experiments.runs.tracked import Tracked, found, told_apart
-from meganet.experiments.runs.training import Job, train
+from meganet.experiments.runs.training import StageRun, train
 from meganet.experiments.setup.stages import SGD, Stage, alike, chain
 from meganet.optim import SGDState
 from meganet.store.folder import trial_lock
 
 
 def carry_out(
-    rounds: Sequence[Sequence[Trials]],
+    rounds: Sequence[Sequence[Job]],
     workers: Workers,
     *,
     progress: bool,
-    report: Callable[[str], None],
+    log: Callable[[str], None],
     landscapes: Sequence[Case] = (),
 ) -> None:
     """Run what is missing of some jobs on one backend, all of one round before those of the next.
 
     Parameters
     ----------
-    rounds : sequence of sequence of Trials
+    rounds : sequence of sequence of Job
         At least one job in all.
     workers : Workers
     progress : bool
         Say at the start what is there already, and how long the rest will take, measured on a few steps that are made
-        and thrown away; show the time elapsed and remaining: in the lines that `report` gets, on a terminal also in a
+        and thrown away; show the time elapsed and remaining: in the lines that `log` gets, on a terminal also in a
         bar on standard error.
-    report : callable
+    log : callable
         Gets these lines of text, and one for each run that ends, on a thread of its own.
     landscapes : sequence of Case
         Those of the figures of landscapes that are drawn afterwards, for the time that is announced.
@@ -57,37 +57,37 @@ def carry_out(
     done, remaining = [run.epochs for run in runs], None
     if progress:
         first = jobs[0]
-        together = first.case.setup.run.trials if first.together else 1
+        stacked = first.case.setup.run.trials if first.stacked else 1
         known = found(runs, done)
         if known is not None:
-            report(known)
+            log(known)
         left = [run for run, epochs in zip(runs, done, strict=True) if epochs < run.length]
-        pilot = Pilot(first.case.own.backend, workers, together, landscapes)
+        pilot = Pilot(first.case.own.backend, workers, stacked, landscapes)
         parts = [Part(run.chain, run.kind, run.length) for run in runs]
-        remaining = Remaining(parts, done, pilot.measured(left), together if first.together else workers.side_by_side)
+        remaining = Remaining(parts, done, pilot.measured(left), stacked if first.stacked else workers.side_by_side)
         if left:
-            report(pilot.estimate(remaining.seconds(), len(left)))
-    with Progress(runs, done, report=report, remaining=remaining) as shown:
+            log(pilot.estimate(remaining.seconds(), len(left)))
+    with Progress(runs, done, log=log, remaining=remaining) as shown:
         for work in waiting:
             for _ in workers.map(_call, work, shown.note):
                 pass
 
 
-def _call(item: tuple[Trials, list[int]]) -> None:
+def _call(item: tuple[Job, list[int]]) -> None:
     job, trials = item
     job(trials)
 
 
 @dataclass(frozen=True)
-class Trials:
+class Job:
     """All stages of some trials of a case, as a function that can be sent to another process.
 
-    With `together` all trials are trained at once, and the stages of one problem and method, instead of one run after
+    With `stacked` all trials are trained at once, and the stages of one problem and method, instead of one run after
     another: faster on a GPU. The results are the same, on a GPU up to round-off.
     """
 
     case: Case
-    together: bool = False
+    stacked: bool = False
 
     def runs(self) -> list[Tracked]:
         """Return all runs of all trials, for a progress bar."""
@@ -95,9 +95,9 @@ class Trials:
         return [Tracked(self.case, trial, stage) for trial in trials for stage in self.case.stages]
 
     def groups(self) -> list[list[int]]:
-        """Return the trials that are not complete, those together that are made at once."""
+        """Return the trials that are not complete, those that are made at once together."""
         waiting = [trial for trial in range(self.case.setup.run.trials) if not self.case.is_stored(trial)]
-        return [[trial] for trial in waiting] if not self.together else [waiting] if waiting else []
+        return [[trial] for trial in waiting] if not self.stacked else [waiting] if waiting else []
 
     def __call__(self, trials: list[int]) -> None:
         """Run the trials."""
@@ -112,17 +112,17 @@ class Trials:
             problems = {trial: self.case.problems(trial) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
             for _, group in groupby(self.case.stages, key=alike):
-                jobs = [self._job(problems[trial], ends, stage) for stage in group for trial in trials]
-                for part in [jobs] if self.together else [[job] for job in jobs]:
+                runs = [self._run(problems[trial], ends, stage) for stage in group for trial in trials]
+                for part in [runs] if self.stacked else [[run] for run in runs]:
                     self._train(part, ends)
 
-    def _train(self, jobs: list[Job], ends: dict[tuple[int, str], SGDState]) -> None:
-        folder = jobs[0].folder
+    def _train(self, runs: list[StageRun], ends: dict[tuple[int, str], SGDState]) -> None:
+        folder = runs[0].folder
         with ExitStack() as held:
             if folder.path != self.case.own.path:
-                self._hold(held, folder.path, [job.problems.number for job in jobs])
-            for job, state in zip(jobs, train(jobs), strict=True):
-                ends[job.problems.number, job.stage.name] = state
+                self._hold(held, folder.path, [run.problems.number for run in runs])
+            for run, state in zip(runs, train(runs), strict=True):
+                ends[run.problems.number, run.stage.name] = state
 
     @staticmethod
     def _hold(held: ExitStack, path: Path, trials: list[int]) -> None:
@@ -130,12 +130,12 @@ class Trials:
         for trial in trials:
             held.enter_context(trial_lock(path, trial))
 
-    def _job(self, problems: Trial, ends: dict[tuple[int, str], SGDState], stage: Stage) -> Job:
+    def _run(self, problems: Problems, ends: dict[tuple[int, str], SGDState], stage: Stage) -> StageRun:
         folder, line = self.case.folders[stage.name], chain(self.case.stages, stage.name)
         visits = sum(s.method == SGD and s.grid == stage.grid for s in line[:-1])
         if stage.after is None:
-            return Job(problems, stage, folder, problems.start(stage), visits=visits)
+            return StageRun(problems, stage, folder, problems.start(stage), visits=visits)
         # which state of those that are stored the run starts from is stored with it
         after = self.case.folders[stage.after].digest(problems.number, stage.after)
         x = ends[problems.number, stage.after].x
-        return Job(problems, stage, folder, problems.start(stage, line[-2], x), after, visits)
+        return StageRun(problems, stage, folder, problems.start(stage, line[-2], x), after, visits)
