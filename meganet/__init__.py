@@ -6,8 +6,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from meganet._deprecated import moved, moved_modules
 from meganet._version import __version__
+from meganet.ground.deprecated import moved, moved_modules
 
 if TYPE_CHECKING:
     from meganet import backend as backend
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from meganet import plotting as plotting
     from meganet import regularizers as regularizers
     from meganet import stencils as stencils
-    from meganet._validate import InputError
     from meganet.backend import available_backends, get_backend, use_backend
+    from meganet.ground.validate import InputError
     from meganet.layers import (
         ActivationLayer,
         ConvolutionLayer,
@@ -74,7 +74,7 @@ __all__ = [
 ]
 
 _MODULES = (
-    "_validate",
+    "ground.validate",
     "backend",
     "layers",
     "losses",

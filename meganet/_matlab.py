@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from meganet import _validate
-from meganet._files import write_named
-from meganet._mat5 import HEADER as HEADER_BYTES
-from meganet._mat5 import NUMBERS, Check, byte_order, read_mat5
-from meganet._mat73 import read_mat73, require_h5py
 from meganet.backend import Array, backend_of, to_host
+from meganet.ground import validate
+from meganet.ground.files import write_named
+from meganet.ground.mat5 import HEADER as HEADER_BYTES
+from meganet.ground.mat5 import NUMBERS, Check, byte_order, read_mat5
+from meganet.ground.mat73 import read_mat73, require_h5py
 from meganet.layers.parameters import Parameter, Parameters
 
 FORMATS = ("5", "7.3")
@@ -72,7 +72,7 @@ def _axes(p: Parameter) -> tuple[int, ...]:
 
 
 def _check_parameters(argument: str, parameters: Any) -> None:
-    _validate.instance(argument, parameters, Parameters, "the parameters of a network, a classifier or an objective")
+    validate.instance(argument, parameters, Parameters, "the parameters of a network, a classifier or an objective")
 
 
 def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
@@ -103,8 +103,8 @@ def to_matlab(parameters: Parameters, vector: Array) -> np.ndarray[Any, Any]:
     """
     _check_parameters("parameters", parameters)
     backend_of(vector).require("vector", vector)
-    _validate.array_shape("vector", vector, (parameters.size,))
-    numbers = _validate.numbers("vector", backend_of(vector).to_host(vector), "real numbers", REAL)
+    validate.array_shape("vector", vector, (parameters.size,))
+    numbers = validate.numbers("vector", backend_of(vector).to_host(vector), "real numbers", REAL)
     return _in_matlab_order(parameters, numbers)[:, None]
 
 
@@ -142,11 +142,11 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
     [1. 2. 3. 4. 5. 6. 7. 8. 9.]
     """
     _check_parameters("parameters", parameters)
-    numbers = _validate.numbers("vector", to_host(vector), "real numbers", REAL)
+    numbers = validate.numbers("vector", to_host(vector), "real numbers", REAL)
     flat = numbers.ravel(order="F")
     if flat.size != parameters.size:
-        _validate.reject("vector", f"{parameters.size} weights", str(flat.size))
-    ours = np.empty(parameters.size, dtype=_validate.float_dtype("dtype", dtype))
+        validate.reject("vector", f"{parameters.size} weights", str(flat.size))
+    ours = np.empty(parameters.size, dtype=validate.float_dtype("dtype", dtype))
     start = 0
     try:
         with np.errstate(over="raise", invalid="ignore"):  # NaN that signals is NaN
@@ -154,7 +154,7 @@ def from_matlab(parameters: Parameters, vector: Any, dtype: Any = np.float64) ->
                 view[...] = flat[start : start + view.size].reshape(view.shape)
                 start += view.size
     except FloatingPointError:
-        _validate.reject("dtype", "float64 for weights as large as these", str(ours.dtype))
+        validate.reject("dtype", "float64 for weights as large as these", str(ours.dtype))
     return ours
 
 
@@ -186,26 +186,26 @@ def save_mat(
     ...     scipy.io.loadmat(path)["theta"].shape
     (36, 1)
     """
-    _validate.choice("version", version, FORMATS)
+    validate.choice("version", version, FORMATS)
     _check_names(weights)
     columns = {}
     for name, pair in weights.items():
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            _validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", _validate.shown(pair))
+            validate.reject(f"weights[{name!r}]", "a pair of parameters and vector", validate.shown(pair))
         parameters, vector = pair
         _check_parameters(f"weights[{name!r}][0]", parameters)
         backend_of(vector).require("vector", vector)
-        dtype = _validate.float_dtype(f"weights[{name!r}]", vector.dtype.newbyteorder("="))
+        dtype = validate.float_dtype(f"weights[{name!r}]", vector.dtype.newbyteorder("="))
         column = to_matlab(parameters, vector).astype(dtype, copy=False)
         columns[name] = column
         if version == "5" and column.nbytes >= LARGEST_5:
-            _validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
+            validate.reject("version", f"'7.3' for 2 GB or more in the variable {name!r}", "'5'")
     write_variables(path, columns, version)
 
 
 def write_variables(path: str | os.PathLike[str], columns: dict[str, np.ndarray[Any, Any]], version: str = "5") -> None:
     """Write arrays under names that MATLAB accepts; the file appears whole or not at all."""
-    path = _validate.path("path", path)
+    path = validate.path("path", path)
     write_named(path, _level_5(columns) if version == "5" else _level_7_3(columns))
 
 
@@ -256,17 +256,17 @@ def load_mat(
     >>> found["theta"].shape, bool((found["theta"] == theta).all())
     ((36,), True)
     """
-    path = _validate.path("path", path)
+    path = validate.path("path", path)
     _check_names(weights)
     for name, parameters in weights.items():
         _check_parameters(f"weights[{name!r}]", parameters)
-    dtype = _validate.float_dtype("dtype", dtype)
+    dtype = validate.float_dtype("dtype", dtype)
 
     def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
         size, found = weights[name].size, math.prod(shape)
         if kind not in NUMBERS or found != size:
             what = f"{found} of {kind} ({path})"
-            _validate.reject("path", f"{size} real numbers in the variable {name!r}", what)
+            validate.reject("path", f"{size} real numbers in the variable {name!r}", what)
 
     stored = read_variables(path, list(weights), check)
     # each is freed once it is in our order
@@ -276,27 +276,27 @@ def load_mat(
 def read_variables(path: Path, names: list[str], check: Check) -> dict[str, np.ndarray[Any, Any]]:
     """Read variables of a MAT-file of level 5 or 7.3, all of which it must have; arguments as of `read_mat5`."""
     if not os.path.isfile(path):
-        _validate.reject("path", "a file", str(path))
+        validate.reject("path", "a file", str(path))
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
     except OSError as error:
-        _validate.reject("path", "a file that can be read", f"{path} ({error.strerror})")
+        validate.reject("path", "a file that can be read", f"{path} ({error.strerror})")
     is_hdf5 = header.startswith(HEADER)
     if not is_hdf5 and byte_order(header) is None:
-        _validate.reject("path", "a MAT-file of level 5 or 7.3", f"{path}, which begins with {header[:16]!r}")
+        validate.reject("path", "a MAT-file of level 5 or 7.3", f"{path}, which begins with {header[:16]!r}")
     stored = (read_mat73 if is_hdf5 else read_mat5)(path, names, check)
     for name in names:
         if name not in stored:
-            _validate.reject("path", f"a file with the variable {name!r}", str(path))
+            validate.reject("path", f"a file with the variable {name!r}", str(path))
     return stored
 
 
 def _check_names(weights: Any) -> None:
-    _validate.instance("weights", weights, Mapping, "a mapping from the names of variables")
+    validate.instance("weights", weights, Mapping, "a mapping from the names of variables")
     for name in weights:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in KEYWORDS.split():
-            _validate.reject("weights", "names that MATLAB accepts", repr(name))
+            validate.reject("weights", "names that MATLAB accepts", repr(name))
 
 
 def _level_5(columns: dict[str, np.ndarray[Any, Any]]) -> bytes:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._deprecated import renamed_methods
-from meganet._labels import class_numbers
 from meganet.backend import Array, backend_of, to_dtype, to_host
+from meganet.datasets.labels import class_numbers
+from meganet.ground import validate
+from meganet.ground.deprecated import renamed_methods
 from meganet.linop.base import LinearOperator
 
 OLD_NAMES = {
@@ -100,23 +100,23 @@ class Loss(ABC):
         """Return the Hessian in the outputs times `v`, (N, K)."""
         targets = self._checked(outputs, targets)
         backend_of(outputs).require("v", v)
-        _validate.array_shape("v", v, tuple(outputs.shape))
-        _validate.same_dtype("v", v, outputs.dtype, "the outputs")
+        validate.array_shape("v", v, tuple(outputs.shape))
+        validate.same_dtype("v", v, outputs.dtype, "the outputs")
         return self.hessian_product_unchecked(outputs, targets, v)
 
     def _checked(self, outputs: Array, targets: Array) -> Array:
         """Return the targets in the form that the loss computes with."""
         backend = backend_of(outputs)
         backend.require("outputs", outputs)
-        _validate.array_shape("outputs", outputs, ("N", "K"))
-        _validate.float_dtype("dtype of outputs", outputs.dtype)
-        _validate.not_empty("outputs", outputs)
+        validate.array_shape("outputs", outputs, ("N", "K"))
+        validate.float_dtype("dtype of outputs", outputs.dtype)
+        validate.not_empty("outputs", outputs)
         backend.require("labels", targets)
         examples = int(outputs.shape[0])
         found = self.targets("labels", backend.to_host(targets), outputs.shape[1])
         if len(found) != examples:
-            _validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
-        _validate.fits("labels", found, outputs.dtype)
+            validate.reject("labels", f"one class for each of {examples} examples", f"shape {targets.shape}")
+        validate.fits("labels", found, outputs.dtype)
         return backend.asarray(found)
 
 
@@ -176,14 +176,14 @@ class SoftmaxCrossEntropy(Loss):
 
 def _check_matrix(argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
     """Return targets (N, outputs) as a finite host array."""
-    array = _validate.read(argument, to_host(targets), f"numbers of shape (N, {outputs})")
+    array = validate.read(argument, to_host(targets), f"numbers of shape (N, {outputs})")
     if array.ndim != 2 or array.shape[1] != outputs or array.dtype.kind not in "fiub":
         columns = array.ndim == 2 and array.shape[0] == outputs
         advice = "; examples in columns, as in MATLAB, are targets.T here" if columns else ""
         got = f"shape {array.shape}, dtype {array.dtype}"
-        _validate.reject(argument, f"numbers of shape (N, {outputs}){advice}", got)
+        validate.reject(argument, f"numbers of shape (N, {outputs}){advice}", got)
     if not np.isfinite(array).all():
-        _validate.reject(argument, "finite numbers", "NaN or infinity among them")
+        validate.reject(argument, "finite numbers", "NaN or infinity among them")
     return array
 
 
@@ -211,7 +211,7 @@ class LogisticLoss(Loss):
         """Return the numbers in [0, 1], checked."""
         array = _check_matrix(argument, targets, outputs)
         if ((array < 0) | (array > 1)).any():
-            _validate.reject(argument, "numbers from 0 to 1", f"{array.min()} to {array.max()}")
+            validate.reject(argument, "numbers from 0 to 1", f"{array.min()} to {array.max()}")
         return array
 
     def predictions(self, outputs: Array) -> Array:
@@ -269,7 +269,7 @@ class LeastSquares(Loss):
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
         """Return the numbers, checked."""
         if self.weight is not None and self.weight.domain_shape != (outputs,):
-            _validate.reject("weight", f"an operator on {outputs} outputs", repr(self.weight))
+            validate.reject("weight", f"an operator on {outputs} outputs", repr(self.weight))
         return _check_matrix(argument, targets, outputs)
 
     def predictions(self, outputs: Array) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
@@ -87,9 +87,9 @@ class Tikhonov(Regularizer):
     takes_stacks = True
 
     def __init__(self, operator: LinearOperator, alpha: float, reference: Array | None = None) -> None:
-        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
+        validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
-        self.alpha = _validate.real("alpha", alpha, minimum=0)
+        self.alpha = validate.real("alpha", alpha, minimum=0)
         if reference is not None:
             operator.backend.require_floats("reference", reference)
             self._tensor("reference", reference)
@@ -123,14 +123,14 @@ class Tikhonov(Regularizer):
         """Return ``alpha B' B v``, an array like `v`."""
         self._tensor("x", x)
         self.backend.require("v", v)
-        _validate.same_dtype("v", v, x.dtype, "x")
+        validate.same_dtype("v", v, x.dtype, "x")
         return (self.alpha * self.operator.normal(self._tensor("v", v))).reshape(v.shape)
 
     def _difference(self, x: Array) -> Array:
         tensor = self._tensor("x", x)
         if self.reference is None:
             return tensor
-        _validate.same_dtype("x", x, self.reference.dtype, "the reference")
+        validate.same_dtype("x", x, self.reference.dtype, "the reference")
         return tensor - self._tensor("reference", self.reference)
 
     def _stacked(self, x: Array) -> bool:
@@ -144,7 +144,7 @@ class Tikhonov(Regularizer):
         if self._stacked(x):
             return x.reshape(-1, *self.operator.domain_shape)
         if x.size != size:
-            _validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))
+            validate.reject(argument, f"{size} weights, the domain of the operator", str(x.size))
         return x.reshape(self.operator.domain_shape)
 
 
@@ -186,11 +186,11 @@ class SmoothedL1(Regularizer):
         reference: Array | None = None,
         hessian: str = "exact",
     ) -> None:
-        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
+        validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.size, self.backend = operator, operator.shape[1], operator.backend
-        self.alpha = _validate.real("alpha", alpha, minimum=0)
-        self.eps = _validate.real("eps", eps, above=0)
-        self.hessian = _validate.choice("hessian", hessian, ["exact", "lagged"])
+        self.alpha = validate.real("alpha", alpha, minimum=0)
+        self.eps = validate.real("eps", eps, above=0)
+        self.hessian = validate.choice("hessian", hessian, ["exact", "lagged"])
         if reference is not None:
             self.backend.require_floats("reference", reference)
         self.reference = None if reference is None else self._tensor("reference", reference).copy()
@@ -207,7 +207,7 @@ class SmoothedL1(Regularizer):
         """Return the Hessian at `x`, exact or lagged, times `v`, an array like `v`."""
         self.backend.require("x", x)
         self.backend.require("v", v)
-        _validate.same_dtype("v", v, x.dtype, "x")
+        validate.same_dtype("v", v, x.dtype, "x")
         _, s = self._differences(x)
         factor = 1 / s if self.hessian == "lagged" else self.eps / (s * s * s)
         product = self.operator.T @ (factor * (self.operator @ self._tensor("v", v)))
@@ -216,14 +216,14 @@ class SmoothedL1(Regularizer):
     def _differences(self, x: Array) -> tuple[Array, Array]:
         tensor = self._tensor("x", x)
         if self.reference is not None:
-            _validate.same_dtype("x", x, self.reference.dtype, "the reference")
+            validate.same_dtype("x", x, self.reference.dtype, "the reference")
         u = self.operator @ (tensor if self.reference is None else tensor - self.reference)
         return u, self.backend.xp.sqrt(u * u + self.eps)
 
     def _tensor(self, argument: str, x: Array) -> Array:
         self.backend.require(argument, x)
         if x.size != self.size:
-            _validate.reject(argument, f"{self.size} weights, the domain of the operator", str(x.size))
+            validate.reject(argument, f"{self.size} weights, the domain of the operator", str(x.size))
         return x.reshape(self.operator.domain_shape)
 
 
@@ -252,7 +252,7 @@ class RegularizerSum(Regularizer):
         self.size, self.backend = self.parts[0].size, self.parts[0].backend
         for part in self.parts:
             if part.size != self.size:
-                _validate.reject("parts", f"all on {self.size} weights", repr(part))
+                validate.reject("parts", f"all on {self.size} weights", repr(part))
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.parts))
@@ -310,7 +310,7 @@ class BlockRegularizer(Regularizer):
 
     def _split(self, argument: str, x: Array) -> list[Array]:
         self.backend.require(argument, x)
-        _validate.array_shape(argument, x, (self.size,))
+        validate.array_shape(argument, x, (self.size,))
         pieces, start = [], 0
         for part in self.parts:
             pieces.append(x[start : start + part.size])
@@ -319,8 +319,8 @@ class BlockRegularizer(Regularizer):
 
 
 def _checked(parts: Iterable[Regularizer]) -> tuple[Regularizer, ...]:
-    found = _validate.items("parts", parts, Regularizer, "one or more regularisers")
+    found = validate.items("parts", parts, Regularizer, "one or more regularisers")
     for part in found:
         if part.backend is not found[0].backend:
-            _validate.reject("parts", f"regularisers on {found[0].backend.name}", repr(part))
+            validate.reject("parts", f"regularisers on {found[0].backend.name}", repr(part))
     return found

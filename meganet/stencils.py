@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend, backend_of
+from meganet.ground import validate
 from meganet.linop import Matrix
 
 ONE_DIMENSION = {
@@ -56,7 +56,7 @@ def derivative_matrix(order: int = 2, h: float = 1.0) -> np.ndarray[Any, Any]:
      [ 0.5   0.   -8.  ]
      [ 0.25  1.    4.  ]]
     """
-    h = _validate.mesh_width("h", h, _order(order))
+    h = validate.mesh_width("h", h, _order(order))
     parts = ONE_DIMENSION[order]
     return np.column_stack([np.array(n) / (d * h**k) for k, (n, d) in enumerate(parts)])
 
@@ -99,10 +99,10 @@ def derivative_stencils(order: int = 2, h: float | tuple[float, float] = 1.0) ->
     """
     widths = h if isinstance(h, tuple) else (h, h)
     if len(widths) != 2:
-        _validate.reject("h", "one mesh width or a pair of them", repr(h))
+        validate.reject("h", "one mesh width or a pair of them", repr(h))
     # the fourth derivative in both directions, for one, is divided by the product of both fourth powers
     power = 2 * _order(order)
-    rows, columns = (derivative_matrix(order, _validate.mesh_width("h", w, power)) for w in widths)
+    rows, columns = (derivative_matrix(order, validate.mesh_width("h", w, power)) for w in widths)
     return np.stack([np.outer(rows[:, a], columns[:, b]) for a, b in derivatives(order)])
 
 
@@ -161,10 +161,10 @@ def from_derivatives(beta: Array, h: float | tuple[float, float] = 1.0) -> Array
     """
     backend = backend_of(beta)
     backend.require("beta", beta)
-    _validate.float_dtype("dtype of beta", beta.dtype)
+    validate.float_dtype("dtype of beta", beta.dtype)
     shapes = {3: (3,), 5: (5,), 9: (3, 3), 25: (5, 5)}
     if beta.ndim < 1 or beta.shape[-1] not in shapes:
-        _validate.reject("beta", "3, 5, 9 or 25 coefficients along the last axis", f"shape {beta.shape}")
+        validate.reject("beta", "3, 5, 9 or 25 coefficients along the last axis", f"shape {beta.shape}")
     shape = shapes[beta.shape[-1]]
     matrix = _basis(shape[-1] - 1, h, len(shape))
     result = beta.reshape(-1, len(matrix)).astype(np.float64) @ backend.asarray(matrix).T
@@ -200,9 +200,9 @@ def derivative_basis(
     >>> layer(np.ones(36), np.ones((5, 1, 8, 8))).shape
     (5, 4, 8, 8)
     """
-    shape = _validate.shape("kernel_shape", kernel_shape, ndim=4)
+    shape = validate.shape("kernel_shape", kernel_shape, ndim=4)
     if shape[2:] not in ((3, 3), (5, 5)):
-        _validate.reject("kernel_shape", "3x3 or 5x5 stencils", f"{shape[2]}x{shape[3]}")
+        validate.reject("kernel_shape", "3x3 or 5x5 stencils", f"{shape[2]}x{shape[3]}")
     blocks = scipy.sparse.kron(scipy.sparse.eye_array(shape[0] * shape[1]), _basis(shape[2] - 1, h, 2))
     return Matrix(blocks, backend=backend)
 
@@ -212,13 +212,13 @@ def _basis(order: int, h: float | tuple[float, float], axes: int) -> np.ndarray[
         stencils = derivative_stencils(order, h)
         return stencils.reshape(len(stencils), -1).T
     if isinstance(h, tuple):
-        _validate.reject("h", "one mesh width for one-dimensional stencils", repr(h))
+        validate.reject("h", "one mesh width for one-dimensional stencils", repr(h))
     return derivative_matrix(order, h)
 
 
 def _order(order: int) -> int:
     if not isinstance(order, int) or order not in ONE_DIMENSION:
-        _validate.reject("order", "2 or 4", repr(order))
+        validate.reject("order", "2 or 4", repr(order))
     return order
 
 
@@ -226,7 +226,7 @@ def _image(kernels: Array) -> tuple[Backend, int]:
     """Return the backend and whether the stencils have one axis or two."""
     backend = backend_of(kernels)
     backend.require("kernels", kernels)
-    _validate.float_dtype("dtype of kernels", kernels.dtype)
+    validate.float_dtype("dtype of kernels", kernels.dtype)
     if kernels.ndim < 1 or kernels.shape[-1] not in (3, 5):
-        _validate.reject("kernels", "stencils of 3 or 5 points in each direction", f"shape {kernels.shape}")
+        validate.reject("kernels", "stencils of 3 or 5 points in each direction", f"shape {kernels.shape}")
     return backend, 2 if kernels.ndim > 1 and kernels.shape[-2] == kernels.shape[-1] else 1

@@ -8,7 +8,7 @@ import scipy.sparse.linalg as sla
 from registry import OPERATORS, small_objective
 
 from meganet import get_backend
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.linop import CirculantConvolution, Dense, Diagonal, Gradient, Identity
 from meganet.losses import LeastSquares, SoftmaxCrossEntropy
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from registry import LAYER_CASES, LAYERS
 
 from meganet import ActivationLayer, Chain, ConvolutionLayer, DenseLayer, NormalisationLayer
-from meganet._validate import InputError
 from meganet.backend import to_host
+from meganet.ground.validate import InputError
 from meganet.layers import Activation, AffineLayer, ScalingLayer
 from meganet.linop import CirculantConvolution
 from meganet.networks import Hamiltonian, SingleLayer

@@ -21,9 +21,9 @@ from meganet import (
     sgd,
     stencils,
 )
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative
+from meganet.ground.validate import InputError
 from meganet.linop import (
     CirculantConvolution,
     Dense,

@@ -13,8 +13,8 @@ from guard_array import GUARD
 
 import meganet
 from meganet import ConvolutionLayer, he_normal
-from meganet._validate import InputError
 from meganet.backend import BackendError, backend_of, get_backend, random_stream, use_backend
+from meganet.ground.validate import InputError
 from meganet.layers import DenseLayer, smoothed_normal
 
 

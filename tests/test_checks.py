@@ -5,8 +5,8 @@ import pytest
 from registry import LAYER_CASES, LAYERS
 
 from meganet import Chain, ConvolutionLayer, DenseLayer
-from meganet._validate import InputError
 from meganet.checks import CheckError, check_adjoint, check_derivative, check_layer
+from meganet.ground.validate import InputError
 from meganet.layers import ActivationLayer, Layer, NormalisationLayer, SmoothReLU, TVNormalisationLayer
 from meganet.layers.activations import Tanh
 from meganet.linop import CirculantConvolution, Dense

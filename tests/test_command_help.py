@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from meganet import cli
-from meganet._dropins import titles
 from meganet.backend import available_backends
 from meganet.cli import arguments
 from meganet.experiments.setup.described import described
 from meganet.experiments.setup.settings import FIELDS
+from meganet.ground.dropins import titles
 
 
 def said(capsys, *words):

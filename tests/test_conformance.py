@@ -18,9 +18,9 @@ from registry import (
 )
 
 from meganet import losses, regularizers
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative, check_layer
+from meganet.ground.validate import InputError
 from meganet.layers import Layer, LinearLayer
 from meganet.linop import BlockDiagonal, CirculantConvolution, Gradient, Identity, LinearOperator
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy

@@ -6,8 +6,8 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.ground.validate import InputError
 from meganet.layers import ConvolutionLayer
 from meganet.linop import CirculantConvolution
 from meganet.linop._engines import NAMES, choose_engine

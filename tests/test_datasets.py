@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-from meganet._files import cache_folder, write_atomic
-from meganet._npz import write_npz
-from meganet._validate import InputError
 from meganet.datasets import (
     CIFAR10,
     FASHION_MNIST,
@@ -34,6 +31,9 @@ from meganet.datasets import (
     swiss_roll,
 )
 from meganet.datasets.sets import cifar10, fashion_mnist, mnist
+from meganet.ground.files import cache_folder, write_atomic
+from meganet.ground.npz import write_npz
+from meganet.ground.validate import InputError
 
 
 def idx(array, kind=8):

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 
-from meganet._deprecated import moved_modules, renamed
+from meganet.ground.deprecated import moved_modules, renamed
 
 OLD = """
-from meganet._deprecated import moved
+from meganet.ground.deprecated import moved
 
 kept = 1
 

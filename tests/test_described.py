@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from meganet._validate import InputError
 from meganet.cli import arguments
 from meganet.experiments import PRESETS, Setup, setup_for, tables_of
 from meganet.experiments.report.figure import Figure, figure_of, figures
@@ -13,6 +12,7 @@ from meganet.experiments.setup.described import described
 from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.settings import DEFAULTS, FIELDS
 from meganet.experiments.setup.tables import protocols
+from meganet.ground.validate import InputError
 
 SETTINGS = {setting.name: setting for setting in described()}
 

@@ -8,7 +8,7 @@ import pytest
 from registry import OBJECTIVES, small_objective
 
 from meganet import Adam, Chain, ConvolutionLayer, DenseLayer, Momentum, Objective, PoolingLayer, sgd
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.objective import StackedObjective
 from meganet.optim import Divergence, DivergenceWarning, Run, SGDState, lbfgs, sgd_stacked
 

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from meganet._text import Screen
 from meganet.document import Document, Grid, Heading, Paragraph, Picture
+from meganet.document.text import Screen
 
 
 class Tags(HTMLParser):

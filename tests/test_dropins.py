@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from meganet._dropins import module_of, titles
-from meganet._validate import InputError
+from meganet.ground.dropins import module_of, titles
+from meganet.ground.validate import InputError
 
 NUMBERS = count()
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_no_python_is_named_with_its_line(package):
 
 
 def test_a_package_that_is_not_there():
-    for name in ("meganet.nowhere", "meganet.nowhere.inner", "nowhere", "meganet._files"):
+    for name in ("meganet.nowhere", "meganet.nowhere.inner", "nowhere", "meganet.ground.files"):
         with pytest.raises(ModuleNotFoundError, match=re.escape(repr(name))):
             titles(name)
 
@@ -104,6 +104,7 @@ def test_a_package_that_is_imported_may_have_more_folders(tmp_path, package, mon
 
 def test_names_are_known_without_the_numerical_libraries():
     code = (
-        "import sys; from meganet._dropins import titles; titles('meganet.checks'); assert 'numpy' not in sys.modules"
+        "import sys; from meganet.ground.dropins import titles; titles('meganet.checks'); "
+        "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

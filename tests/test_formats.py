@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from tiny import TINY, execute, quadrants, results, stages_of, study_of
 
-from meganet._npz import write_sealed
 from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder, Study, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
 from meganet.experiments.runs import record
 from meganet.experiments.setup.stages import planned
+from meganet.ground.npz import write_sealed
 from meganet.store import settings as stored_settings
 from meganet.store.states import digest_of
 

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from meganet._validate import InputError
 from meganet.datasets import (
     FASHION_MNIST,
     MNIST,
@@ -17,6 +16,7 @@ from meganet.datasets import (
     load_mnist,
     load_stl10,
 )
+from meganet.ground.validate import InputError
 
 
 def idx(array):

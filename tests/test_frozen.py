@@ -5,7 +5,7 @@ import pytest
 from registry import LAYERS
 
 import meganet as mn
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.layers import Layer, NormalisationLayer
 from meganet.linop import CirculantConvolution, Dense
 from meganet.networks import DoubleLayer, ResidualNetwork, SingleLayer, SymmetricLayer

@@ -5,12 +5,12 @@ import pytest
 from tiny import TINY, execute, quadrants, results, study_of
 
 from meganet import prolongate, restrict
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.experiments import Problems, ResultsFolder, Setup, build_network, grid_shapes, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
 from meganet.experiments.setup.stages import chain
+from meganet.ground.validate import InputError
 from meganet.multigrid import restrict_images
 
 THREE = TINY.changed(grids=(3, 6, 12), trials=1)

@@ -9,13 +9,10 @@ import meganet
 
 PACKAGE = Path(meganet.__file__).parent
 ORDER = [
-    "_version _validate _deprecated",
-    "_dropins _files _page _text",
+    "_version",
+    "ground",
     "document",
-    "_npz _mat5",
-    "_mat73",
     "backend",
-    "_labels",
     "datasets",
     "linop",
     "stencils",
@@ -26,7 +23,7 @@ ORDER = [
     "multigrid",
     "optim",
     "objective",
-    "checks plotting _workers store",
+    "checks plotting workers store",
     "model",
     "interop",
     "experiments",
@@ -81,7 +78,7 @@ def test_experiments_go_from_what_is_run_to_how_it_is_shown():
 
 def test_optimisers_know_nothing_of_networks():
     for path in (PACKAGE / "optim").glob("*.py"):
-        assert rooms(path) <= {"_deprecated", "_validate", "backend", "optim"}
+        assert rooms(path) <= {"ground", "backend", "optim"}
 
 
 def test_files_are_small():
@@ -104,7 +101,7 @@ def test_rooms_are_attributes_that_are_imported_when_they_are_asked_for():
     code = f"""
 import sys, meganet
 files = {{name for name, module in sys.modules.items() if name.startswith("meganet.") and hasattr(module, "__file__")}}
-assert files == {{"meganet._deprecated", "meganet._version"}} and "numpy" not in sys.modules
+assert files == {{"meganet.ground", "meganet.ground.deprecated", "meganet._version"}} and "numpy" not in sys.modules
 assert set({rooms[:3] + rooms[4:]}) <= set(dir(meganet))
 for room in {rooms}:
     assert getattr(meganet, room).__name__ == "meganet." + room

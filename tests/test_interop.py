@@ -12,8 +12,8 @@ import scipy.optimize
 from registry import LAYER_CASES, LAYERS, small_objective
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, he_normal
-from meganet._validate import InputError
 from meganet.backend import get_backend, use_backend
+from meganet.ground.validate import InputError
 from meganet.interop import from_matlab, from_torch, load_mat, save_mat, scipy_arguments, to_matlab, to_torch
 from meganet.layers import LinearLayer
 from meganet.linop import Identity

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import meganet as mn
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
 
 CLASSES = np.array([2, 0, 1, 2, 0])

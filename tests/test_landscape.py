@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov
-from meganet._validate import InputError
 from meganet.backend import to_host
+from meganet.ground.validate import InputError
 from meganet.linop import Identity
 from meganet.objective.landscape import filter_normalized, landscape
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from registry import small_objective
 
 from meganet import DenseLayer, Objective
-from meganet._validate import InputError
 from meganet.backend import use_backend
+from meganet.ground.validate import InputError
 from meganet.layers import LinearLayer
 from meganet.linop import Gradient, Identity
 from meganet.optim import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import meganet as mn
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.model.training import COLUMNS
 
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import meganet as mn
-from meganet._npz import write_sealed
-from meganet._validate import InputError
+from meganet.ground.npz import write_sealed
+from meganet.ground.validate import InputError
 from meganet.interop import to_matlab
 from meganet.layers import Layer, Parameters
 from meganet.linop import CirculantConvolution

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import meganet as mn
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 
 IMAGES = np.random.default_rng(0).standard_normal((24, 1, 4, 4))
 LABELS = np.arange(24) % 3

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import r2_score
 
 import meganet as mn
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 
 rng = np.random.default_rng(0)
 NUMBERS = np.arange(12) % 3

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, PoolingLayer, prolongate, restrict
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.linop import CirculantConvolution
 from meganet.multigrid import (
     galerkin_condition,

@@ -17,9 +17,9 @@ from meganet import (
     prolongate,
     restrict,
 )
-from meganet._validate import InputError
 from meganet.backend import to_host, use_backend
 from meganet.checks import check_adjoint, check_layer
+from meganet.ground.validate import InputError
 from meganet.layers import BiasLayer, LinearLayer, ScalingLayer
 from meganet.linop import (
     Broadcast,

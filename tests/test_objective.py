@@ -6,8 +6,8 @@ from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
 from meganet import ConvolutionLayer, DenseLayer, ResidualNetwork, Tikhonov
-from meganet._validate import InputError
 from meganet.checks import check_adjoint, check_derivative
+from meganet.ground.validate import InputError
 from meganet.linop import Gradient, Identity, Matrix
 from meganet.networks import Reparametrised
 from meganet.regularizers import SmoothedL1

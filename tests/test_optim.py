@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meganet import Adam, Momentum, sgd
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.optim import History, Run, SGDState, sgd_stacked
 
 RULES = {

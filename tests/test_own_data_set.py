@@ -14,9 +14,9 @@ import pytest
 from test_docs import ROOT, blocks
 
 import meganet
-from meganet._validate import InputError
 from meganet.datasets import CATALOGUE, Collection, Published, load, sets
 from meganet.datasets.catalogue import image_sets
+from meganet.ground.validate import InputError
 
 (FILE,) = (block for block in blocks((ROOT / "docs" / "extend.md").read_text()) if "TITLES = " in block)
 """The file that the documentation shows."""

@@ -12,8 +12,8 @@ import scipy.sparse
 from registry import small_objective
 
 from meganet import Adam, DenseLayer, Momentum, Objective, Tikhonov, sgd
-from meganet._validate import InputError
 from meganet.backend import get_backend
+from meganet.ground.validate import InputError
 from meganet.interop.scipy import scipy_arguments
 from meganet.linop import Identity
 from meganet.objective import StackedObjective, VariableProjection, observer

@@ -12,9 +12,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 from tiny import TINY, execute, quadrants, results, study_of
 
-from meganet._files import TEMPORARY
-from meganet._validate import InputError
 from meganet.experiments import Workers
+from meganet.ground.files import TEMPORARY
+from meganet.ground.validate import InputError
 from meganet.store.folder import trial_lock
 
 SETUP = TINY.changed(trials=4, coarse_epochs=30)

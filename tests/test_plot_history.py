@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.optim import History, bfgs, nonlinear_cg
 from meganet.plotting import plot_history
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.objective.landscape import Landscape
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic

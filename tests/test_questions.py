@@ -12,7 +12,6 @@ import pytest
 from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
-from meganet._validate import InputError
 from meganet.backend import get_backend, random_stream
 from meganet.experiments import Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
 from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
@@ -20,6 +19,7 @@ from meganet.experiments.questions.base import Answer, Context, Variant, cost, c
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop, products, step_flop
+from meganet.ground.validate import InputError
 from meganet.objective.landscape import filter_normalized
 from meganet.optim import History
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from tiny import TINY, quadrants
 
-from meganet._dropins import titles
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.datasets.catalogue import image_sets
 from meganet.datasets.prepare import SCALINGS
@@ -17,6 +15,8 @@ from meganet.experiments.runs.training import SOLVERS
 from meganet.experiments.setup.fields import as_text, parsed, setting_of
 from meganet.experiments.setup.settings import DEFAULTS, FIELDS, LARGEST_RADIUS, MODELS, SECTIONS
 from meganet.experiments.setup.stages import COPY, GALERKIN, METHODS, SGD, STARTS
+from meganet.ground.dropins import titles
+from meganet.ground.validate import InputError
 from meganet.multigrid.network import CLASSIFIER_SCALINGS, KERNEL_TRANSFERS
 from meganet.multigrid.transfer import INTERPOLATIONS
 from meganet.optim.trust_region import LARGEST_RADIUS as LARGEST_OF_THE_METHOD

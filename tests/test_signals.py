@@ -5,8 +5,8 @@ import pytest
 
 import meganet as mn
 from meganet import multigrid as mg
-from meganet._validate import InputError
 from meganet.checks import check_adjoint
+from meganet.ground.validate import InputError
 from meganet.linop import Gradient
 from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
 

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from tiny import TINY, stages_of
 
-from meganet._validate import InputError
 from meganet.experiments import Column, Stage, Table, setup_for, tables_of
 from meganet.experiments.setup.stages import COARSEST, MEGANET, SGD, STEIHAUG, alike, chain, planned
 from meganet.experiments.setup.tables import protocols
 from meganet.experiments.setup.tables import stages_of as stages_of_network
+from meganet.ground.validate import InputError
 
 COARSE = Stage("coarse", COARSEST, epochs="coarse_epochs", images="coarse")
 NEW = Stage("new")

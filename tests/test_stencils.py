@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meganet import ConvolutionLayer
-from meganet._validate import InputError
 from meganet.checks import check_layer
+from meganet.ground.validate import InputError
 from meganet.networks import Reparametrised
 from meganet.stencils import (
     derivative_basis,

@@ -21,7 +21,6 @@ from meganet import (
     he_normal,
     sgd,
 )
-from meganet._workers import Workers
 from meganet.experiments import Setup
 from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU, TVNormalisationLayer, normal, smoothed_normal
 from meganet.linop import (
@@ -67,6 +66,7 @@ from meganet.optim import (
     trust_region,
 )
 from meganet.regularizers import SmoothedL1
+from meganet.workers import Workers
 
 KINDS = {"float64": (np.float64, np.int64), "float32": (np.float32, np.int32), "longdouble": (np.longdouble, np.uint8)}
 
@@ -361,5 +361,5 @@ def test_what_is_no_number_is_refused():
         (lambda: sgd(lambda x, i: (0.0, x), vector(), 4, epochs=2, batch_size=2, learning_rate=1.0,
                      state=SGDState(vector(), epoch=-1)), "state.epoch: expected an integer of at least 0"),
     ):  # fmt: skip
-        with pytest.raises(meganet._validate.InputError, match=message):
+        with pytest.raises(meganet.ground.validate.InputError, match=message):
             make()

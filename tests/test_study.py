@@ -9,7 +9,6 @@ import pytest
 from tiny import TINY, quadrants, results
 
 from meganet import cli
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.cli import figure as command
 from meganet.experiments import ResultsError, ResultsFolder, Study, Workers, tables_of
@@ -20,6 +19,7 @@ from meganet.experiments.report.figures import landscapes
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import case_of, complete, first_trial
 from meganet.experiments.runs import study as module
+from meganet.ground.validate import InputError
 from meganet.objective.landscape import landscape
 from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
 

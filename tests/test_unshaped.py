@@ -10,8 +10,8 @@ from guard_array import GUARD
 from registry import LAYERS
 
 from meganet import ActivationLayer, Chain, ConvolutionLayer, DenseLayer, PoolingLayer, ResidualNetwork
-from meganet._validate import InputError
 from meganet.backend import get_backend, use_backend
+from meganet.ground.validate import InputError
 from meganet.layers import FixedNormalisationLayer, Layer, ScalingLayer, Statistics, Unshaped
 
 SHAPE = (4, 6, 6)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from registry import small_objective
 
-from meganet._validate import InputError
 from meganet.backend import get_backend
 from meganet.checks import check_derivative
+from meganet.ground.validate import InputError
 from meganet.linop import Identity
 from meganet.losses import LeastSquares
 from meganet.objective import VariableProjection

@@ -7,8 +7,8 @@ import pytest
 
 import meganet
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, datasets, interop, linop, multigrid, stencils
-from meganet._validate import InputError
 from meganet.datasets import MNIST, read_idx
+from meganet.ground.validate import InputError
 from meganet.linop import Identity
 from meganet.regularizers import BlockRegularizer, RegularizerSum, SmoothedL1, Tikhonov
 

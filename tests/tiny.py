@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from meganet._workers import Workers
 from meganet.backend import get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments import Setup, Study, tables_of
 from meganet.experiments.runs.jobs import Job, carry_out
+from meganet.workers import Workers
 
 TINY = Setup.of(
     coarse_examples=24,

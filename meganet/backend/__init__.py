@@ -7,7 +7,6 @@ backend that was active when they were built; nothing migrates inside a product.
 
 from typing import TYPE_CHECKING, Any
 
-from meganet import _deprecated
 from meganet.backend.active import (
     ENVIRONMENT_VARIABLE,
     available_backends,
@@ -20,6 +19,7 @@ from meganet.backend.active import (
 from meganet.backend.base import Array, Backend, BackendError
 from meganet.backend.copies import to_backend, to_dtype
 from meganet.backend.streams import random_stream
+from meganet.ground import deprecated
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -46,4 +46,4 @@ _MOVED = {
 if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
 
     def __getattr__(name: str) -> Any:
-        return _deprecated.moved(__name__, _MOVED, name)
+        return deprecated.moved(__name__, _MOVED, name)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend.base import Array, Backend, BackendError
 from meganet.backend.cuda.probe import cupy_problem
 from meganet.backend.device import cupy_backend
 from meganet.backend.processor import numpy_backend
+from meganet.ground import validate
 
 ENVIRONMENT_VARIABLE = "MEGANET_BACKEND"
 NUMBERS_AT_ONCE = 2**22
@@ -72,12 +72,12 @@ def get_backend(backend: str | Backend | None = None) -> Backend:
             return active
         backend = os.environ.get(ENVIRONMENT_VARIABLE) or "numpy"
         argument = ENVIRONMENT_VARIABLE if os.environ.get(ENVIRONMENT_VARIABLE) else argument
-    name = _validate.choice(argument, backend, _FACTORIES)
+    name = validate.choice(argument, backend, _FACTORIES)
     if name not in _loaded:
         factory, problem = _FACTORIES[name]
         reason = problem()
         if reason is not None:
-            _validate.reject(argument, "a backend that can be used here", f"{name!r}: {reason}", BackendError)
+            validate.reject(argument, "a backend that can be used here", f"{name!r}: {reason}", BackendError)
         _loaded[name] = factory()
     return _loaded[name]
 

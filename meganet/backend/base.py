@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend.cuda import Kernels
 from meganet.backend.cuda.graph import State, Step
 from meganet.backend.cuda.order import in_memory_order, joined, memory_axes
 from meganet.backend.layout import Array
 from meganet.backend.products import Products
+from meganet.ground import validate
 
 
-class BackendError(_validate.InputError):
+class BackendError(validate.InputError):
     """The backend that was asked for cannot be used on this machine.
 
     Examples
@@ -85,7 +85,7 @@ class Backend(Products):
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array of this backend, moved there if it lives elsewhere."""
-        _validate.plain("x", x)
+        validate.plain("x", x)
         if self.owns(x):
             return self.xp.asarray(x, dtype=dtype)
         from meganet.backend.active import to_host  # which knows every backend
@@ -119,14 +119,14 @@ class Backend(Products):
         """Raise `InputError` unless `x` is an array of this backend, and a plain one."""
         if type(x) is self.array_type:
             return
-        _validate.plain(argument, x)
+        validate.plain(argument, x)
         if not self.owns(x):
-            _validate.reject(argument, f"an array of the {self.name} backend", f"{_describe(x)}")
+            validate.reject(argument, f"an array of the {self.name} backend", f"{_describe(x)}")
 
     def require_floats(self, argument: str, x: Any) -> None:
         """Raise `InputError` unless `x` is an array of this backend, float32 or float64."""
         self.require(argument, x)
-        _validate.float_dtype(f"dtype of {argument}", x.dtype)
+        validate.float_dtype(f"dtype of {argument}", x.dtype)
 
     def synchronize(self) -> None:
         """Wait until the work given to the device is done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 
 
 def random_stream(seed: int, *key: int) -> np.random.Generator:
@@ -22,5 +22,5 @@ def random_stream(seed: int, *key: int) -> np.random.Generator:
     ((3,), True, False)
     """
     for name, number in (("seed", seed), *(("key", k) for k in key)):
-        _validate.integer(name, number, minimum=0)
+        validate.integer(name, number, minimum=0)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.checks.slopes import norms
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 ADJOINT_TOLERANCE = 4.0
@@ -74,7 +74,7 @@ def check_adjoint(
     True
     """
     if isinstance(operator, LinearOperator):
-        rng = np.random.default_rng(_validate.integer("seed", seed, minimum=0))
+        rng = np.random.default_rng(validate.integer("seed", seed, minimum=0))
         draw = operator.backend.asarray
         v = draw(rng.standard_normal((3, *operator.domain_shape)), operator.dtype) if v is None else v
         w = draw(rng.standard_normal((3, *operator.range_shape)), operator.dtype) if w is None else w
@@ -82,11 +82,11 @@ def check_adjoint(
         name = repr(operator)
     else:
         if adjoint is None or v is None or w is None:
-            _validate.reject("adjoint, v, w", "all three for a check of functions", "None among them")
+            validate.reject("adjoint, v, w", "all three for a check of functions", "None among them")
         forward, backward = operator, adjoint
         for argument, function in (("operator", operator), ("adjoint", adjoint)):
             if not callable(function):
-                _validate.reject(argument, "a LinearOperator or a function", repr(function))
+                validate.reject(argument, "a LinearOperator or a function", repr(function))
     for argument, array in (("v", v), ("w", w)):
         backend_of(array).require_floats(argument, array)
     a_v, at_w = forward(v), backward(w)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, backend_of
 from meganet.checks.adjoint import CheckError
 from meganet.checks.slopes import EPS, FIRST_STEP, SHARE, Line, norms, positive, round_off, slope_of
+from meganet.ground import validate
 
 FLOOR_MAXIMUM = 1e-8
 SAFETY = 10.0
@@ -135,12 +135,12 @@ def check_derivative(
     """
     for argument, given in (("function", function), ("derivative", derivative)):
         if not callable(given):
-            _validate.reject(argument, "a function", repr(given))
-    floor_maximum = _validate.real("floor_maximum", floor_maximum, above=0)
+            validate.reject(argument, "a function", repr(given))
+    floor_maximum = validate.real("floor_maximum", floor_maximum, above=0)
     backend_of(x).require("x", x)
     backend_of(direction).require("direction", direction)
     if direction.dtype.kind not in "iuf":
-        _validate.reject("direction", "real numbers", str(direction.dtype))
+        validate.reject("direction", "real numbers", str(direction.dtype))
     point, length = _check_point(x, direction)
     direction = direction.astype(np.float64)
     f0, slope = function(x), derivative(direction)
@@ -149,7 +149,7 @@ def check_derivative(
             backend_of(result).require(argument, result)
     size, slope_size = norms(f0), norms(slope)
     if getattr(f0, "dtype", np.float64) == np.float32:
-        _validate.reject("function", "one that keeps to float64", "float32")
+        validate.reject("function", "one that keeps to float64", "float32")
     shapes = [getattr(a, "shape", ()) for a in (f0, slope)]
     if shapes[0] != shapes[1] or not np.isfinite([size, slope_size]).all():
         raise CheckError(
@@ -195,9 +195,9 @@ def _check_point(x: Array, direction: Array) -> tuple[float, float]:
     length = float(norms(direction)[0])
     kind = getattr(x, "dtype", type(x).__name__)
     if kind != np.float64 or not 0 < length < math.inf:
-        _validate.reject("x, direction", "float64 and a direction that is not zero", f"{kind}, {length}")
+        validate.reject("x, direction", "float64 and a direction that is not zero", f"{kind}, {length}")
     if getattr(direction, "shape", None) != x.shape:
-        _validate.reject("direction", f"an array of shape {x.shape}", f"shape {getattr(direction, 'shape', ())}")
+        validate.reject("direction", f"an array of shape {x.shape}", f"shape {getattr(direction, 'shape', ())}")
     root = math.sqrt(math.prod(x.shape))
     return float(norms(x)[0]) / root, length / root
 

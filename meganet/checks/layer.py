@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
 from meganet.checks.adjoint import CheckError, check_adjoint
 from meganet.checks.derivative import FLOOR_MAXIMUM, TaylorTable, check_derivative
 from meganet.checks.slopes import Norms, norms
+from meganet.ground import validate
 from meganet.layers.base import Layer
 
 STACK_TOLERANCE = 1e-12
@@ -76,10 +76,10 @@ def check_layer(
     >>> check_layer(ConvolutionLayer((2, 6, 5), 3)).floor < 1e-8
     True
     """
-    _validate.instance("layer", layer, Layer, "a layer or network")
-    rng = np.random.default_rng(_validate.integer("seed", seed, minimum=0))
-    examples, scale = _validate.size("examples", examples), _validate.real("scale", scale, above=0)
-    floor_maximum = _validate.real("floor_maximum", floor_maximum, above=0)
+    validate.instance("layer", layer, Layer, "a layer or network")
+    rng = np.random.default_rng(validate.integer("seed", seed, minimum=0))
+    examples, scale = validate.size("examples", examples), validate.real("scale", scale, above=0)
+    floor_maximum = validate.real("floor_maximum", floor_maximum, above=0)
     theta, dtheta, x, dx = _drawn(layer, rng, examples, scale)
     y, tape = layer.forward(theta, x)
     dy = layer.backend.asarray(rng.standard_normal(y.shape))

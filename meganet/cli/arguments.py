@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meganet._dropins import titles
 from meganet._version import __version__
 from meganet.cli.parser import Parser, Rows
+from meganet.ground.dropins import titles
 
 ALL = "all"
 """The thesis' tables, with the figures."""

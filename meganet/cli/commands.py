@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from meganet._validate import InputError, UserError, reject
 from meganet.cli.options import as_typed
+from meganet.ground.validate import InputError, UserError, reject
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What is wrong with a disk that takes no more."""

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from meganet._text import Screen
-from meganet._validate import InputError, UserError, reject
 from meganet.cli import options
 from meganet.cli.arguments import USUAL_DATA
 from meganet.datasets import CATALOGUE, DataSet
 from meganet.datasets.collection import named_folders
+from meganet.document.text import Screen
+from meganet.ground.validate import InputError, UserError, reject
 
 
 def prepare(given: argparse.Namespace) -> Callable[[], None]:

@@ -6,13 +6,13 @@ import argparse
 import os
 from collections.abc import Callable
 
-from meganet._validate import integer, reject
 from meganet.backend import get_backend, use_backend
 from meganet.cli import options
 from meganet.experiments.report.figure import figure_of, figures
 from meganet.experiments.report.results import case_of, has_diverged
 from meganet.experiments.setup.settings import LARGEST_TRIALS
 from meganet.experiments.setup.tables import tables_of
+from meganet.ground.validate import integer, reject
 from meganet.plotting.axes import to_png
 from meganet.store.disk import refuse, write_file
 

@@ -8,13 +8,13 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from meganet._validate import InputError
 from meganet._version import __version__
 from meganet.backend import available_backends, get_backend
 from meganet.backend.threads import thread_count
 from meganet.cli.data import listing
 from meganet.cli.parser import Rows, columns
 from meganet.datasets import CATALOGUE
+from meganet.ground.validate import InputError
 
 PACKAGES = {
     "numpy": "",

@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meganet._files import user_path
-from meganet._validate import reject
-from meganet._workers import Workers
 from meganet.backend import Backend, get_backend
 from meganet.cli import stored
 from meganet.datasets import ImageSet
@@ -20,7 +17,10 @@ from meganet.experiments.runs.problems import load_data
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.tables import protocols, tables_of
+from meganet.ground.files import user_path
+from meganet.ground.validate import reject
 from meganet.store.disk import entries, refuse
+from meganet.workers import Workers
 
 FEW = 8
 """Results folders that an error names."""

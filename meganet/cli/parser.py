@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
 
     def _one_of(self, argument: str, value: str, choices: Iterable[str]) -> None:
         # takes its time, and nothing is wrong as a rule
-        from meganet._validate import InputError, choice
+        from meganet.ground.validate import InputError, choice
 
         try:
             choice(argument, value, choices)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from meganet import _validate
-from meganet._dropins import module_of, titles
 from meganet.datasets.data_set import DataSet
 from meganet.datasets.images import ImageSet
+from meganet.ground import validate
+from meganet.ground.dropins import module_of, titles
 
 SETS = "meganet.datasets.sets"
 """The package of the files."""
@@ -34,7 +34,7 @@ class Catalogue(Mapping[str, DataSet]):
         module = module_of(SETS, name)
         found = getattr(module, "SET", None)
         if not isinstance(found, DataSet) or found.name != name:
-            _validate.reject_file(module.__file__, f"SET, a DataSet of the name {name!r}", _validate.shown(found))
+            validate.reject_file(module.__file__, f"SET, a DataSet of the name {name!r}", validate.shown(found))
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -108,7 +108,7 @@ def load(name: str, folder: str | Path | None = None, *, train: bool = True, pro
     >>> datasets.load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    meganet._validate.InputError: name: expected one of 'cifar-10', ..., got 'minst'; did you mean 'mnist'?
+    meganet.ground.validate.InputError: name: expected one of 'cifar-10', ..., got 'minst'; did you mean 'mnist'?
     """
     module_of(SETS, name)
     return CATALOGUE[name].load(folder, train=train, progress=progress)

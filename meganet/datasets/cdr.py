@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meganet import _validate
-from meganet._mat5 import NUMBERS, read_mat5
 from meganet.datasets.samples import Samples
+from meganet.ground import validate
+from meganet.ground.mat5 import NUMBERS, read_mat5
 
 CDR_LARGEST = 2**22
 """Most numbers in a matrix of ``CDR_Data.mat``; as published, they have 44,000 and 57,600."""
@@ -47,20 +47,20 @@ def load_cdr(path: str | Path) -> Samples:
     >>> samples.features.shape, samples.targets.shape
     ((10, 55), (10, 72))
     """
-    path = _validate.path("path", path)
+    path = validate.path("path", path)
     if not os.path.isfile(path):
-        _validate.reject("path", "the file CDR_Data.mat", str(path))
+        validate.reject("path", "the file CDR_Data.mat", str(path))
     expected = "a MAT-file with matrices Y and C"
 
     def check(name: str, kind: str, shape: tuple[int, ...]) -> None:
         if kind not in NUMBERS or len(shape) != 2 or math.prod(shape) > CDR_LARGEST:
-            _validate.reject("path", f"{expected} of real numbers", f"{name} of {kind} and shape {shape} ({path})")
+            validate.reject("path", f"{expected} of real numbers", f"{name} of {kind} and shape {shape} ({path})")
 
     stored = read_mat5(path, ("Y", "C"), check)
     for name in ("Y", "C"):
         if name not in stored:
-            _validate.reject("path", expected, f"no {name} ({path})")
+            validate.reject("path", expected, f"no {name} ({path})")
     features, targets = (np.ascontiguousarray(stored.pop(name).T, dtype=np.float64) for name in ("Y", "C"))
     if len(features) != len(targets) or not len(features):
-        _validate.reject("path", "as many columns of Y as of C", f"{features.shape[::-1]} and {targets.shape[::-1]}")
+        validate.reject("path", "as many columns of Y as of C", f"{features.shape[::-1]} and {targets.shape[::-1]}")
     return Samples(features, targets)

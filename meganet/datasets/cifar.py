@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.content import read_members
+from meganet.ground import validate
 
 MIRROR = "https://www.cs.toronto.edu/~kriz/"
 SHAPE = (3, 32, 32)
@@ -58,7 +58,7 @@ def read_records(
     contents = read_members(path, folder, {name: size * most for name, most in members.items()})
     for name, content in contents.items():
         if not content.size or content.size % size:
-            _validate.reject_file(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
+            validate.reject_file(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
     count, done = sum(content.size for content in contents.values()) // size, 0
     images, found = np.empty((count, *SHAPE), np.uint8), np.empty(count, np.int64)
     for name in members:

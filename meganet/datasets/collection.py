@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, NoReturn
 
 from filelock import FileLock
 
-from meganet import _validate
-from meganet._files import BLOCK, TEMPORARY, cache_folder, user_path, write_atomic
 from meganet.datasets.content import opened
 from meganet.datasets.download import Patience, download
+from meganet.ground import validate
+from meganet.ground.files import BLOCK, TEMPORARY, cache_folder, user_path, write_atomic
 
 DATA_VARIABLE = "MEGANET_DATA"
 DIGESTS = {"sha256": "SHA-256", "md5": "MD5"}
@@ -25,7 +25,7 @@ PREFIX = ".download-"
 """Of folders in the cache that hold a file while it comes."""
 
 
-class DataNotFoundError(_validate.UserError):
+class DataNotFoundError(validate.UserError):
     """A data set is neither on this machine nor to be had from the network.
 
     Examples
@@ -123,7 +123,7 @@ class Collection:
             if found and place == named.get("data"):
                 missing = ", ".join(name for name in self.files if name not in found)
                 count = {4: "four"}.get(len(self.files), str(len(self.files)))
-                _validate.reject("data", f"all {count} {self.title} files in {str(place)!r}", f"no {missing}")
+                validate.reject("data", f"all {count} {self.title} files in {str(place)!r}", f"no {missing}")
         return None
 
     def _lying_in(self, place: Path) -> dict[str, Path]:
@@ -147,7 +147,7 @@ class Collection:
             return FileState("missing")
         try:
             self._check(name, path, str(path))
-        except _validate.InputError:
+        except validate.InputError:
             return FileState("damaged", path)
         return FileState("ok", path)
 
@@ -174,11 +174,11 @@ class Collection:
                     start = start or block
                     digest.update(block)
         except OSError as error:
-            _validate.reject_file(where, "a file that can be read", str(error.strerror))
+            validate.reject_file(where, "a file that can be read", str(error.strerror))
         if digest.hexdigest() != expected:
             is_page = start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
             got = "an HTML page" if is_page else digest.hexdigest()
-            _validate.reject_file(where, f"content with {DIGESTS[kind]} {expected}", got)
+            validate.reject_file(where, f"content with {DIGESTS[kind]} {expected}", got)
 
     def fetch(self, *, progress: bool = True, searched: Sequence[Path] = ()) -> dict[str, Path]:
         """Download the files into the user's cache, from the first mirror that serves the right content.
@@ -227,7 +227,7 @@ class Collection:
 
     def _fail(self, got: str, searched: Sequence[Path]) -> NoReturn:
         places = f", and nothing in {', '.join(map(str, searched))}" if searched else ""
-        _validate.reject("data", self.needed, f"{got}{places}", DataNotFoundError)
+        validate.reject("data", self.needed, f"{got}{places}", DataNotFoundError)
 
     def _whole(self, name: str, place: Path) -> Path | None:
         """Return where a folder holds a file as it was published, or None."""
@@ -235,7 +235,7 @@ class Collection:
             try:
                 self._check(name, path, str(path))
                 return path
-            except _validate.InputError:
+            except validate.InputError:
                 continue
         return None
 
@@ -250,7 +250,7 @@ class Collection:
                     path = download(pooch, url, Path(temporary), self.largest, progress, self.patience)
                     self._check(name, path, url)
                 except (OSError, ValueError) as error:
-                    kind = "InputError" if isinstance(error, _validate.InputError) else type(error).__name__
+                    kind = "InputError" if isinstance(error, validate.InputError) else type(error).__name__
                     what = str(error).removeprefix(f"{url}: ")
                     problems.append(f"{mirror}: {kind}: {shorten(what, 300, placeholder=' ...')}")
                     continue
@@ -298,7 +298,7 @@ def named_folders(folder: str | Path | None = None) -> dict[str, Path]:
     named = _named(folder)
     for argument, given in named.items():
         if not os.path.isdir(given):
-            _validate.reject(argument, "an existing folder", repr(str(given)))
+            validate.reject(argument, "an existing folder", repr(str(given)))
     return named
 
 

@@ -12,8 +12,8 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from meganet import _files, _validate
-from meganet._files import BLOCK, DEFLATE_RATIO
+from meganet.ground import files, validate
+from meganet.ground.files import BLOCK, DEFLATE_RATIO
 
 LARGEST = 2**32
 """No content of more bytes is read to its end; that of STL-10 has 3.1 GB."""
@@ -55,7 +55,7 @@ class Content:
         block: bytes = self._stream.read(count)
         self._left -= len(block)
         if self._left < 0:
-            _validate.reject_file(self._path, f"at most {self._largest:,} bytes of content", "more")
+            validate.reject_file(self._path, f"at most {self._largest:,} bytes of content", "more")
         return block
 
     def array(self, count: int) -> np.ndarray[Any, Any]:
@@ -94,7 +94,7 @@ def opened(path: Path, largest: int) -> Iterator[Content]:
     ...         b"".join(content.blocks())
     b'plain'
     """
-    with _files.opened(path, "a readable plain or gzip file") as file:
+    with files.opened(path, "a readable plain or gzip file") as file:
         yield Content(path, file, largest)
 
 
@@ -146,7 +146,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
     """
 
     def refuse(what: str) -> NoReturn:
-        _validate.reject_file(path, "a readable tar archive", what)
+        validate.reject_file(path, "a readable tar archive", what)
 
     found: dict[str, np.ndarray[Any, Any]] = {}
     with opened(path, LARGEST) as content:
@@ -173,7 +173,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
                 if inside in found:
                     refuse(f"{name!r} twice")
                 if size > largest[inside]:
-                    _validate.reject_file(f"{path}: {inside}", f"at most {largest[inside]:,} bytes", f"{size:,}")
+                    validate.reject_file(f"{path}: {inside}", f"at most {largest[inside]:,} bytes", f"{size:,}")
                 found[inside] = content.array(size)
                 size -= len(found[inside])
             size += after
@@ -185,7 +185,7 @@ def read_members(path: Path, folder: str, largest: Mapping[str, int]) -> dict[st
             pass
     missing = [name for name in largest if name not in found]
     if missing:
-        _validate.reject_file(path, f"an archive with {', '.join(largest)}", f"no {', '.join(missing)}")
+        validate.reject_file(path, f"an archive with {', '.join(largest)}", f"no {', '.join(missing)}")
     return {name: found[name] for name in largest}
 
 

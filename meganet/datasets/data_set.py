@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import cache_folder
 from meganet.datasets.collection import Collection, FileState
 from meganet.datasets.images import ImageSet
+from meganet.ground import validate
+from meganet.ground.files import cache_folder
 
 QUICK = 10**6
 """Bytes of a file that is verified when data sets are listed, at most."""
@@ -86,13 +86,13 @@ class DataSet:
     def load(self, folder: str | Path | None = None, *, train: bool = True, progress: bool = True) -> ImageSet:
         """Return the training images, or those for testing; see `load`."""
         if not train and len(self.examples) < 2:
-            _validate.reject("train", f"True, as no images of {self.title} are set apart for testing", "False")
+            validate.reject("train", f"True, as no images of {self.title} are set apart for testing", "False")
         found = self._read(folder, train, progress)
         if found.images.shape[1:] != self.shape:
             expected, got = ("x".join(map(str, shape)) for shape in (self.shape, found.images.shape[1:]))
-            _validate.reject_file(found.source, f"{expected} images", got)
+            validate.reject_file(found.source, f"{expected} images", got)
         if self.classes is not None and found.classes > self.classes:
-            _validate.reject_file(found.source, f"labels 0 to {self.classes - 1}", found.classes - 1)
+            validate.reject_file(found.source, f"labels 0 to {self.classes - 1}", found.classes - 1)
         return found
 
     def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
@@ -122,7 +122,7 @@ class Points(DataSet):
     def load(self, folder: str | Path | None = None, *, train: bool = True, progress: bool = True) -> ImageSet:
         """Refuse: they are no images."""
         got = f"{self.name!r}, points that meganet.datasets.{self.draw.__name__} makes"
-        _validate.reject("name", "a set of images", got)
+        validate.reject("name", "a set of images", got)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ class Published(DataSet):
     verified: bool = False
 
     def __post_init__(self) -> None:
-        _validate.store(self, name=self.collection.name, title=self.collection.title)
+        validate.store(self, name=self.collection.name, title=self.collection.title)
 
     @property
     def effort(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from meganet import _validate
+from meganet.ground import validate
 
 POLL = 0.1
 
@@ -52,7 +52,7 @@ class _Bar(tqdm):
 
     def update(self, n: float | None = 1) -> bool | None:
         if self.stopped:
-            _validate.reject("download", "somebody who waits for it", "nobody")
+            validate.reject("download", "somebody who waits for it", "nobody")
         return super().update(n)
 
 
@@ -131,15 +131,15 @@ def _wait(done: Future[str], url: str, folder: Path, largest: int, patience: Pat
         if done.done() or size > largest:
             break
         if now - begin > deadline:
-            _validate.reject(url, f"the file within {deadline:,.0f} s", f"{size:,} bytes")
+            validate.reject(url, f"the file within {deadline:,.0f} s", f"{size:,} bytes")
         if now - since > patience.window:
             least = patience.rate * (now - since)
             if size - before < least:
                 expected = f"at least {least:,.0f} bytes in {now - since:.0f} s"
-                _validate.reject(url, expected, f"{size - before:,} (the transfer stalls)")
+                validate.reject(url, expected, f"{size - before:,} (the transfer stalls)")
             before, since = size, now
     if (size := _size(folder)) > largest:
-        _validate.reject(url, f"at most {largest:,} bytes", f"{size:,} so far")
+        validate.reject(url, f"at most {largest:,} bytes", f"{size:,} so far")
 
 
 def _size(folder: Path) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.content import opened
+from meganet.ground import validate
 
 LARGEST = 2**31
 """No IDX file of more bytes is read; a damaged header may claim any size."""
@@ -52,7 +52,7 @@ def read_idx(path: str | Path, ndim: int, largest: int = LARGEST) -> np.ndarray[
     >>> images.shape, images.dtype
     ((5, 2, 4), dtype('uint8'))
     """
-    path, length = _validate.path("path", path), 4 + 4 * ndim
+    path, length = validate.path("path", path), 4 + 4 * ndim
     name = str(path)
     with opened(path, length + largest + 1) as content:
         sizes = _sizes(content.read(length), name, ndim)
@@ -62,30 +62,30 @@ def read_idx(path: str | Path, ndim: int, largest: int = LARGEST) -> np.ndarray[
         if expected > possible or min(sizes) == 0 or (not content.packed and expected < possible):
             what = "truncated" if expected > possible else "oversized"
             most = "at most " if content.packed else ""
-            _validate.reject_file(
+            validate.reject_file(
                 name, f"{expected:,} bytes of data for {shape}", f"{most}{possible:,} bytes ({what} file)"
             )
         if expected > largest:
-            _validate.reject_file(name, f"at most {largest:,} bytes of data", f"{expected:,} for {shape}")
+            validate.reject_file(name, f"at most {largest:,} bytes of data", f"{expected:,} for {shape}")
         data = content.array(expected)
         if data.size < expected:
-            _validate.reject_file(
+            validate.reject_file(
                 name, f"{expected:,} bytes of data for {shape}", f"{data.size:,} bytes (truncated file)"
             )
         if content.read(1):
-            _validate.reject_file(name, f"{expected:,} bytes of data for {shape}", "more (oversized file)")
+            validate.reject_file(name, f"{expected:,} bytes of data for {shape}", "more (oversized file)")
     data.flags.writeable = False
     return data.reshape(sizes)
 
 
 def _sizes(header: bytes, name: str, ndim: int) -> list[int]:
     if len(header) < 4 + 4 * ndim:
-        _validate.reject_file(name, f"an IDX header of {4 + 4 * ndim} bytes", f"a file of {len(header)} bytes")
+        validate.reject_file(name, f"an IDX header of {4 + 4 * ndim} bytes", f"a file of {len(header)} bytes")
     if header[:2] != b"\0\0":
-        _validate.reject_file(name, "an IDX file, which starts with two zero bytes", f"bytes {header[:4].hex(' ')}")
+        validate.reject_file(name, "an IDX file, which starts with two zero bytes", f"bytes {header[:4].hex(' ')}")
     if header[2] != 8:
-        _validate.reject_file(name, "the IDX type 0x08, unsigned bytes", f"0x{header[2]:02x}")
+        validate.reject_file(name, "the IDX type 0x08, unsigned bytes", f"0x{header[2]:02x}")
     if header[3] != ndim:
         kinds = [f"{n} ({KINDS.get(n, 'other data')})" for n in (ndim, header[3])]
-        _validate.reject_file(name, kinds[0].replace(" (", " axes ("), kinds[1])
+        validate.reject_file(name, kinds[0].replace(" (", " axes ("), kinds[1])
     return [int.from_bytes(header[k : k + 4], "big") for k in range(4, 4 + 4 * ndim, 4)]

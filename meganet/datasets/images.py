@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         for name in ("images", "labels"):
-            _validate.plain(name, getattr(self, name))
+            validate.plain(name, getattr(self, name))
             if not isinstance(getattr(self, name), np.ndarray):
-                _validate.reject(name, "a NumPy array", type(getattr(self, name)).__name__)
+                validate.reject(name, "a NumPy array", type(getattr(self, name)).__name__)
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            _validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
+            validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
         if self.labels.shape != self.images.shape[:1] or not len(self.labels):
-            _validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
+            validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
         if self.labels.dtype.kind not in "iu":
-            _validate.reject("labels", "integers of at least 0", str(self.labels.dtype))
+            validate.reject("labels", "integers of at least 0", str(self.labels.dtype))
         if self.labels.min() < 0:
-            _validate.reject("labels", "integers of at least 0", f"{self.labels.dtype} from {self.labels.min()}")
+            validate.reject("labels", "integers of at least 0", f"{self.labels.dtype} from {self.labels.min()}")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.idx import read_idx
+from meganet.ground import validate
 
 IMAGE_SHAPE = (28, 28)
 MOST = 60_000
@@ -53,7 +53,7 @@ def read_labelled_idx(files: Mapping[str, Path], train: bool) -> tuple[np.ndarra
     images = read_idx(image_path, 3, MOST * math.prod(IMAGE_SHAPE))
     labels = read_idx(label_path, 1, MOST)
     if images.shape[1:] != IMAGE_SHAPE:
-        _validate.reject_file(image_path, "28x28 images", "x".join(map(str, images.shape[1:])))
+        validate.reject_file(image_path, "28x28 images", "x".join(map(str, images.shape[1:])))
     if len(labels) != len(images):
-        _validate.reject_file(label_path, f"{len(images)} labels, one for each image", str(len(labels)))
+        validate.reject_file(label_path, f"{len(images)} labels, one for each image", str(len(labels)))
     return images[:, None], labels.astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 
 SCALINGS = ("standardize", "unit")
 UNIT = 1.5
@@ -45,23 +45,23 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     >>> print(scale_images(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3), "unit").ravel())
     [0.  0.2 1. ]
     """
-    _validate.choice("scaling", scaling, SCALINGS)
-    dtype = _validate.float_dtype("dtype", dtype)
-    images = _validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
+    validate.choice("scaling", scaling, SCALINGS)
+    dtype = validate.float_dtype("dtype", dtype)
+    images = validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
     if images.ndim not in (3, 4) or min(images.shape) < 1:
-        _validate.reject("images", "shape (N, C, H, W), or (N, H, W) of one channel", f"shape {images.shape}")
+        validate.reject("images", "shape (N, C, H, W), or (N, H, W) of one channel", f"shape {images.shape}")
     if not np.isfinite(images).all():
-        _validate.reject("images", "finite pixels", "NaN or infinity among them")
+        validate.reject("images", "finite pixels", "NaN or infinity among them")
     return _unit(images, dtype) if scaling == "unit" else _standardized(images, dtype)
 
 
 def _unit(images: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     least, largest = images.min(), images.max()
     if least < 0 or largest > 255:
-        _validate.reject("images", "pixels from 0 to 255 to divide by 255", f"{least} to {largest}")
+        validate.reject("images", "pixels from 0 to 255 to divide by 255", f"{least} to {largest}")
     if images.dtype.kind == "f" and 0 < largest <= UNIT:
         advice = "floats from 0 to 1 are in unit already, images.astype(dtype)"
-        _validate.reject("images", f"pixels from 0 to 255 to divide by 255 ({advice})", f"{least} to {largest}")
+        validate.reject("images", f"pixels from 0 to 255 to divide by 255 ({advice})", f"{least} to {largest}")
     return images.astype(dtype) / 255
 
 
@@ -70,11 +70,11 @@ def _standardized(images: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndar
         with np.errstate(over="raise"):
             flat = images.reshape(len(images), -1).astype(np.float64)
             if flat.shape[1] < 2:
-                _validate.reject("images", "at least two pixels to standardize", f"shape {images.shape}")
+                validate.reject("images", "at least two pixels to standardize", f"shape {images.shape}")
             flat -= flat.mean(axis=1, keepdims=True)
             deviation = flat.std(axis=1, ddof=1, keepdims=True)
     except FloatingPointError:
-        _validate.reject("images", "pixels whose squares are in the range of float64", f"{np.abs(images).max()}")
+        validate.reject("images", "pixels whose squares are in the range of float64", f"{np.abs(images).max()}")
     return (flat / np.maximum(deviation, 1 / math.sqrt(flat.shape[1]))).astype(dtype).reshape(images.shape)
 
 
@@ -90,12 +90,12 @@ def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np
     >>> [s.tolist() for s in split(5, [2, 2], np.random.default_rng(0))]
     [[2, 4], [3, 0]]
     """
-    count = _validate.integer("count", count)
-    _validate.instance("sizes", sizes, Sequence, "a sequence of integers")
-    _validate.generator("rng", rng, "permutation")
-    sizes = [_validate.integer("sizes", s) for s in sizes]
+    count = validate.integer("count", count)
+    validate.instance("sizes", sizes, Sequence, "a sequence of integers")
+    validate.generator("rng", rng, "permutation")
+    sizes = [validate.integer("sizes", s) for s in sizes]
     if sum(sizes) > count:
-        _validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")
+        validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")
     order = rng.permutation(count)
     ends = np.cumsum([0, *sizes])
     return [order[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]

@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meganet._workers import Workers
     from meganet.experiments.runs.case import Case
     from meganet.experiments.runs.folder import ResultsFolder
     from meganet.experiments.runs.problems import Problems, build_network, grid_shapes
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
     from meganet.experiments.setup.stages import Stage
     from meganet.experiments.setup.tables import Column, Table, setup_for, tables_of
     from meganet.store.disk import ResultsError
+    from meganet.workers import Workers
 
 _PLACES = {
     "meganet.store.disk": ("ResultsError",),
-    "meganet._workers": ("Workers",),
+    "meganet.workers": ("Workers",),
     "meganet.experiments.setup.settings": ("PRESETS", "Setup"),
     "meganet.experiments.setup.stages": ("Stage",),
     "meganet.experiments.setup.tables": ("Column", "Table", "setup_for", "tables_of"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.objective import Objective
 from meganet.objective.hessian import KINDS
 
@@ -45,8 +45,8 @@ def scipy_arguments(objective: Objective, hessian: str = "gauss-newton") -> dict
     >>> found.x.shape, bool(found.fun < fun(x0)[0])
     ((117,), True)
     """
-    _validate.choice("hessian", hessian, KINDS)
-    _validate.instance("objective", objective, Objective, "an Objective")
+    validate.choice("hessian", hessian, KINDS)
+    validate.instance("objective", objective, Objective, "an Objective")
     backend, dtype = objective.backend, objective.dtype
     last: dict[str, Any] = {}
 

@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from meganet import _validate
 from meganet.backend import get_backend
+from meganet.ground import validate
 from meganet.layers import ConvolutionLayer, DenseLayer, Layer
 from meganet.linop import CirculantConvolution, Dense
 from meganet.model import Model
@@ -106,25 +106,25 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on features `X`, (N, d), or images, (N, C, H, W), and classes `y`, (N,)."""
-        _validate.plain("y", y)
+        validate.plain("y", y)
         X, shape = _flat(X, self._image_shape())
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            _validate.reject("y", "two classes or more", "one class")
-        _validate.integer("max_iter", self.max_iter)
-        _validate.real("alpha", self.alpha, minimum=0)
-        _validate.float_dtype("dtype", self.dtype)
+            validate.reject("y", "two classes or more", "one class")
+        validate.integer("max_iter", self.max_iter)
+        validate.real("alpha", self.alpha, minimum=0)
+        validate.float_dtype("dtype", self.dtype)
         training = self._training(len(labels))
         images = self._images(X, X.shape[1:] if shape is None else shape)
         random = check_random_state(self.random_state)
         make = self._residual if self.network is None else self.network
         expected = "a function from domain_shape to a layer"
         if not callable(make) or isinstance(make, Layer):  # a layer is called with weights and examples
-            _validate.reject("network", f"{expected}, or None", _validate.shown(make))
+            validate.reject("network", f"{expected}, or None", validate.shown(make))
         network = make(tuple(int(n) for n in images.shape[1:]))
-        _validate.instance("network", network, Layer, expected)
+        validate.instance("network", network, Layer, expected)
         names = np.array(self.classes_.tolist())
         named = names.dtype.kind != "f"
         self.model_ = Model(network, names if named else len(names))
@@ -148,9 +148,9 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     def _training(self, examples: int) -> dict[str, Any]:
         """Return the arguments of `Model.fit` that make the solver."""
         if not callable(self.solver) or isinstance(self.solver, type):
-            _validate.choice("solver", self.solver, SOLVERS)
+            validate.choice("solver", self.solver, SOLVERS)
         if self.solver == "adam":
-            batch = min(_validate.integer("batch_size", self.batch_size), examples)
+            batch = min(validate.integer("batch_size", self.batch_size), examples)
             return {"rule": Adam(), "batch_size": batch, "learning_rate": self.learning_rate}
         known: dict[str, Callable[..., Result]] = {"lbfgs": lbfgs, "trust_region": trust_region}
         minimise = known[self.solver] if isinstance(self.solver, str) else self.solver
@@ -162,17 +162,17 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         given = self.image_shape
         if given is None:
             return None
-        return _validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
+        return validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
 
     def _images(self, X: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Return rows of features as the network takes them."""
         if X.shape[1] != math.prod(shape):
-            _validate.reject("X", f"{math.prod(shape)} features, an image of shape {shape}", str(X.shape[1]))
+            validate.reject("X", f"{math.prod(shape)} features, an image of shape {shape}", str(X.shape[1]))
         return X.astype(self.dtype, copy=False).reshape(-1, *shape)
 
     def _residual(self, domain_shape: tuple[int, ...]) -> Layer:
         home = get_backend(self.backend)
-        width, depth = _validate.integer("width", self.width), _validate.integer("depth", self.depth)
+        width, depth = validate.integer("width", self.width), validate.integer("depth", self.depth)
         if len(domain_shape) == 1:
             opening: Layer = DenseLayer(domain_shape, width, activation="tanh", backend=home)
             kernel: Any = Dense(home.xp.zeros((width, width)), home)
@@ -202,10 +202,10 @@ def _flat(X: Any, shape: Any) -> tuple[Any, Any]:
 
     What counts features, as scikit-learn does along the second axis, then counts pixels and not channels.
     """
-    _validate.plain("X", X)
+    validate.plain("X", X)
     array = np.asarray(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) == IMAGES else X
     if getattr(array, "ndim", 0) != IMAGES:
         return X, shape
     if shape is not None:
-        _validate.array_shape("X", array, ("N", *shape))
+        validate.array_shape("X", array, ("N", *shape))
     return array.reshape(len(array), math.prod(array.shape[1:])), array.shape[1:]

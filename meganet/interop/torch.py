@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.ground import validate
 from meganet.layers.base import Layer
 
 
@@ -48,12 +48,12 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
 
     _check(layer, module)
     backend_of(theta).require("theta", theta)
-    _validate.array_shape("theta", theta, (layer.parameters.size,))
-    _validate.float_dtype("dtype of theta", theta.dtype)
+    validate.array_shape("theta", theta, (layer.parameters.size,))
+    validate.float_dtype("dtype of theta", theta.dtype)
     views = layer.parameters.view_unchecked(backend_of(theta).to_host(theta))
     pairs = _pairs(layer, module)
     for name, tensor in pairs:
-        _validate.fits("theta", views[name], tensor.dtype, torch.finfo(tensor.dtype).max)
+        validate.fits("theta", views[name], tensor.dtype, torch.finfo(tensor.dtype).max)
     sources = [torch.from_numpy(views[name].reshape(tuple(tensor.shape)).copy()) for name, tensor in pairs]
     before = [tensor.detach().clone() for _, tensor in pairs]
     with torch.no_grad():
@@ -64,7 +64,7 @@ def to_torch(layer: Layer, theta: Array, module: Any) -> None:
             for (_, tensor), old in zip(pairs, before, strict=True):
                 if not tensor.is_set_to(old) and tensor.is_contiguous():
                     tensor.copy_(old)
-            _validate.reject("module", "tensors that can be written", str(error))
+            validate.reject("module", "tensors that can be written", str(error))
 
 
 def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
@@ -87,21 +87,21 @@ def from_torch(layer: Layer, module: Any, dtype: Any = np.float64) -> Array:
     ((36,), dtype('float64'))
     """
     _check(layer, module)
-    dtype = _validate.float_dtype("dtype", dtype)
+    dtype = validate.float_dtype("dtype", dtype)
     theta = np.empty(layer.parameters.size, dtype=dtype)
     views = layer.parameters.view_unchecked(theta)
     for name, tensor in _pairs(layer, module):
         # by way of float64, since NumPy does not know all of PyTorch's dtypes
         numbers = tensor.detach().cpu().double().numpy()
-        _validate.fits("module", numbers, dtype)
+        validate.fits("module", numbers, dtype)
         views[name][...] = numbers.reshape(views[name].shape)
     return layer.backend.asarray(theta)
 
 
 def _check(layer: Any, module: Any) -> None:
-    _validate.instance("layer", layer, Layer, "a layer or network")
+    validate.instance("layer", layer, Layer, "a layer or network")
     if not hasattr(module, "named_parameters"):
-        _validate.reject("module", "a torch.nn.Module", repr(module))
+        validate.reject("module", "a torch.nn.Module", repr(module))
 
 
 def _pairs(layer: Layer, module: Any) -> list[tuple[str, Any]]:
@@ -109,12 +109,12 @@ def _pairs(layer: Layer, module: Any) -> list[tuple[str, Any]]:
     named = list(module.named_parameters())
     if len(named) != len(layer.parameters):
         ours = ", ".join(layer.parameters.names)
-        _validate.reject("module", f"{len(layer.parameters)} arrays of weights ({ours})", str([n for n, _ in named]))
+        validate.reject("module", f"{len(layer.parameters)} arrays of weights ({ours})", str([n for n, _ in named]))
     for p, (name, tensor) in zip(layer.parameters, named, strict=True):
         # a dense kernel is (K, C, H, W) here and (K, C H W) there
         if tensor.is_meta or not tensor.is_floating_point():
-            _validate.reject("module", "weights of real numbers in memory", f"{name}: {tensor.dtype}, {tensor.device}")
+            validate.reject("module", "weights of real numbers in memory", f"{name}: {tensor.dtype}, {tensor.device}")
         same = tuple(tensor.shape) == p.shape
         if not same and (p.role != "matrix" or tuple(tensor.shape) != (p.shape[0], p.size // p.shape[0])):
-            _validate.reject("module", f"{p.name} of shape {p.shape}", f"{name} of shape {tuple(tensor.shape)}")
+            validate.reject("module", f"{p.name} of shape {p.shape}", f"{name} of shape {tuple(tensor.shape)}")
     return [(p.name, tensor) for p, (_, tensor) in zip(layer.parameters, named, strict=True)]

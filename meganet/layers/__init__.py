@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from meganet._deprecated import moved
+from meganet.ground.deprecated import moved
 from meganet.layers.activations import Activation, SmoothReLU
 from meganet.layers.affine import AffineLayer
 from meganet.layers.base import Layer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 
 
 class Activation(ABC):
@@ -124,7 +124,7 @@ class SmoothReLU(Activation):
     """
 
     def __init__(self, eta: float = 0.1) -> None:
-        self.eta = _validate.real("eta", eta, above=0)
+        self.eta = validate.real("eta", eta, above=0)
 
     def __repr__(self) -> str:
         return f"SmoothReLU({self.eta})"
@@ -211,4 +211,4 @@ def activation_of(argument: str, activation: str | Activation) -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
-    return ACTIVATIONS[_validate.choice(argument, activation, ACTIVATIONS)]
+    return ACTIVATIONS[validate.choice(argument, activation, ACTIVATIONS)]

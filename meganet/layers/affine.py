@@ -6,8 +6,8 @@ from functools import partial
 from operator import add, iadd, imul, mul
 from typing import Any, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.layers.activations import Activation, activation_of
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
@@ -73,7 +73,7 @@ class AffineLayer(Layer):
         self._operator = operator
         self._activation = activation_of("activation", activation)
         self.activation = activation
-        _validate.instance("bias", bias, bool, "True or False")
+        validate.instance("bias", bias, bool, "True or False")
         self.bias = bias
         parts = [Parameter("kernel", operator.kernel_shape, operator.role, operator.fan_in)]
         parts += [Parameter("bias", (operator.range_shape[0],), "bias")] if bias else []

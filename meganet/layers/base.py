@@ -6,9 +6,9 @@ import math
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
-from meganet import _validate
-from meganet._deprecated import renamed_methods
 from meganet.backend import Array, Backend, get_backend, to_backend
+from meganet.ground import validate
+from meganet.ground.deprecated import renamed_methods
 from meganet.layers.parameters import Parameters
 from meganet.layers.unshaped import LayerType
 
@@ -96,8 +96,8 @@ class Layer(metaclass=LayerType):
     def __init__(
         self, domain_shape: Any, range_shape: Any, parameters: Parameters, backend: str | Backend | None = None
     ) -> None:
-        self.domain_shape = _validate.shape("domain_shape", domain_shape)
-        self.range_shape = _validate.shape("range_shape", range_shape)
+        self.domain_shape = validate.shape("domain_shape", domain_shape)
+        self.range_shape = validate.shape("range_shape", range_shape)
         self.parameters = parameters
         self.backend = get_backend(backend)
 
@@ -137,7 +137,7 @@ class Layer(metaclass=LayerType):
 
     def curvature_unchecked(self, dtheta: Array, dx: Array, dy: Array, record: Any) -> tuple[Array, Array]:
         """Return the derivative of ``vjp(dy)`` along (dtheta, dx); `dy` is left as it is."""
-        _validate.reject("layer", "one that defines curvature_unchecked, for exact second derivatives", repr(self))
+        validate.reject("layer", "one that defines curvature_unchecked, for exact second derivatives", repr(self))
 
     def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
         """Return the result without a record."""
@@ -248,7 +248,7 @@ class Layer(metaclass=LayerType):
     def frozen_on_unchecked(self, theta: Array, x: Array) -> tuple[Layer, Array]:
         """Return the frozen layer and its result; a layer that couples examples says how."""
         if self.couples_examples:
-            _validate.reject("layer", "one that defines frozen_on_unchecked, to fix its statistics", repr(self))
+            validate.reject("layer", "one that defines frozen_on_unchecked, to fix its statistics", repr(self))
         return self, self.evaluate_unchecked(theta, x)
 
     @property
@@ -275,19 +275,19 @@ class Layer(metaclass=LayerType):
         stacked = getattr(theta, "ndim", 1) == 2
         self._check("theta", theta, ("T", self.parameters.size) if stacked else (self.parameters.size,))
         self._check("x", x, (theta.shape[0], "N", *self.domain_shape) if stacked else ("N", *self.domain_shape))
-        _validate.float_images("x", x)
-        _validate.same_dtype("theta", theta, x.dtype, "x")
-        _validate.not_empty("x", x, axis=theta.ndim - 1)
+        validate.float_images("x", x)
+        validate.same_dtype("theta", theta, x.dtype, "x")
+        validate.not_empty("x", x, axis=theta.ndim - 1)
 
     def _check(self, argument: str, array: Array, shape: tuple[Any, ...], tape: Tape | None = None) -> None:
         self.backend.require(argument, array)
-        _validate.array_shape(argument, array, shape)
+        validate.array_shape(argument, array, shape)
         if tape is not None:
-            _validate.same_dtype(argument, array, tape.dtype, "the forward pass")
+            validate.same_dtype(argument, array, tape.dtype, "the forward pass")
 
 
 renamed_methods(Layer, OLD_NAMES)
 
 
 def _check_tape(tape: Tape) -> None:
-    _validate.instance("tape", tape, Tape, "the tape of a forward pass")
+    validate.instance("tape", tape, Tape, "the tape of a forward pass")

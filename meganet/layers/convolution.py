@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Backend, get_backend
+from meganet.ground import validate
 from meganet.layers.activations import Activation
 from meganet.layers.affine import AffineLayer, shape_alone
 from meganet.linop import CirculantConvolution
@@ -65,14 +65,14 @@ class ConvolutionLayer(AffineLayer):
         engine: str = "auto",
         backend: str | Backend | None = None,
     ) -> None:
-        channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
-        out = _validate.size("out_channels", out_channels)
-        self.kernel_shape = _validate.odd_shape("kernel_shape", kernel_shape)
+        channels, height, width = validate.shape("domain_shape", domain_shape, ndim=3)
+        out = validate.size("out_channels", out_channels)
+        self.kernel_shape = validate.odd_shape("kernel_shape", kernel_shape)
         if self.kernel_shape[0] > height or self.kernel_shape[1] > width:
             fitting = tuple(min(k, n - (n + 1) % 2) for k, n in zip(self.kernel_shape, (height, width), strict=True))
             expected = f"one no larger than the {height}x{width} image, such as {fitting}"
-            _validate.reject("kernel_shape", expected, str(self.kernel_shape))
-        self.engine, self.stride = engine, _validate.pair("stride", stride)
+            validate.reject("kernel_shape", expected, str(self.kernel_shape))
+        self.engine, self.stride = engine, validate.pair("stride", stride)
         kernel = shape_alone((out, channels, *self.kernel_shape), get_backend(backend))
         operator = CirculantConvolution(kernel, (height, width), engine, backend, stride=stride)
         super().__init__(operator, activation=activation, bias=bias)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Backend, get_backend
+from meganet.ground import validate
 from meganet.layers.activations import Activation
 from meganet.layers.affine import AffineLayer, shape_alone
 from meganet.linop import Dense
@@ -49,8 +49,8 @@ class DenseLayer(AffineLayer):
         bias: bool = True,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        out = _validate.size("outputs", outputs)
+        domain = validate.shape("domain_shape", domain_shape)
+        out = validate.size("outputs", outputs)
         super().__init__(
             Dense(shape_alone((out, *domain), get_backend(backend)), backend), activation=activation, bias=bias
         )

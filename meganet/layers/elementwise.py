@@ -7,8 +7,8 @@ from functools import partial
 from operator import add, mul
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array, Backend, get_backend
+from meganet.ground import validate
 from meganet.layers.activations import Activation, activation_of
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
@@ -106,12 +106,12 @@ class BiasLayer(Layer):
     def __init__(
         self, domain_shape: Any, operator: LinearOperator | None = None, *, backend: str | Backend | None = None
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
+        domain = validate.shape("domain_shape", domain_shape)
         self.operator = Broadcast(domain, backend=backend) if operator is None else operator
         if not isinstance(self.operator, LinearOperator):
-            _validate.reject("operator", "a LinearOperator", repr(operator))
+            validate.reject("operator", "a LinearOperator", repr(operator))
         if self.operator.range_shape != domain:
-            _validate.reject("operator", f"one that maps to {domain}", repr(self.operator))
+            validate.reject("operator", f"one that maps to {domain}", repr(self.operator))
         weights = Parameters([Parameter("bias", self.operator.domain_shape, "bias")])
         super().__init__(domain, domain, weights, self.operator.backend)
 
@@ -159,7 +159,7 @@ def resized_bias(operator: LinearOperator, domain_shape: tuple[int, ...]) -> Lin
     if tuple(domain_shape) == operator.range_shape:
         return operator
     if not isinstance(operator, Broadcast):
-        _validate.reject("domain_shape", f"{operator.range_shape}, where the bias' operator maps", str(domain_shape))
+        validate.reject("domain_shape", f"{operator.range_shape}, where the bias' operator maps", str(domain_shape))
     return Broadcast(domain_shape, operator.axes, operator.dtype, operator.backend)
 
 
@@ -192,8 +192,8 @@ class ScalingLayer(Layer):
     """
 
     def __init__(self, domain_shape: Any, axes: Sequence[int] = (0,), *, backend: str | Backend | None = None) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        self.axes = _validate.axes("axes", axes, len(domain))
+        domain = validate.shape("domain_shape", domain_shape)
+        self.axes = validate.axes("axes", axes, len(domain))
         scale = Parameter("scale", tuple(domain[a] for a in self.axes), "scale")
         super().__init__(domain, domain, Parameters([scale]), get_backend(backend))
 

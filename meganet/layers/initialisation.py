@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.layers.base import Layer
 
 
@@ -76,7 +76,7 @@ def normal(layer: Layer, rng: np.random.Generator, std: float, dtype: Any = np.f
     >>> theta[-10:]  # the biases
     array([0., 0., 0., 0., 0., 0., 0., 0., 0., 0.], dtype=float32)
     """
-    std = _validate.real("std", std, minimum=0)
+    std = validate.real("std", std, minimum=0)
     return _draw(layer, rng, dtype, lambda p: std * rng.standard_normal(p.shape))
 
 
@@ -116,7 +116,7 @@ def clipped_normal(layer: Layer, rng: np.random.Generator, dtype: Any = np.float
 
     def draw(p: Any) -> np.ndarray[Any, Any]:
         if p.role != "stencil":
-            _validate.reject("layer", "convolutions, for which Meganet draws so", f"{p.name}, a {p.role}")
+            validate.reject("layer", "convolutions, for which Meganet draws so", f"{p.name}, a {p.role}")
         std = np.sqrt(2 * p.shape[-2] / p.fan_in)
         values = std * rng.standard_normal(p.size)
         for outside in (lambda v: v > 2 * std, lambda v: v < -2 * std):
@@ -175,13 +175,13 @@ def smoothed_normal(
     >>> [round(float(np.linalg.norm(Gradient((1, 28, 28)) @ kernel)), 2) for kernel in kernels]
     [16.73, 0.53]
     """
-    std = _validate.real("std", std, minimum=0)
-    clip = _validate.real("clip", clip, above=0)
-    smoothing = _validate.real("smoothing", smoothing, minimum=0)
+    std = validate.real("std", std, minimum=0)
+    clip = validate.real("clip", clip, above=0)
+    smoothing = validate.real("smoothing", smoothing, minimum=0)
 
     def draw(p: Any) -> np.ndarray[Any, Any]:
         if len(p.shape) < 3:
-            _validate.reject("layer", "kernels with blocks over two image axes, (..., H, W)", f"shape {p.shape}")
+            validate.reject("layer", "kernels with blocks over two image axes, (..., H, W)", f"shape {p.shape}")
         raw = np.clip(std * rng.standard_normal(p.shape), -clip, clip)
         eigenvalues = [2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in p.shape[-2:]]
         damping = 1 + smoothing * (eigenvalues[0][:, None] + eigenvalues[1][None, :])
@@ -192,9 +192,9 @@ def smoothed_normal(
 
 
 def _draw(layer: Layer, rng: np.random.Generator, dtype: Any, kernel: Any) -> Array:
-    _validate.instance("layer", layer, Layer, "a layer or network")
-    _validate.generator("rng", rng, "standard_normal")
-    dtype = _validate.float_dtype("dtype", dtype)
+    validate.instance("layer", layer, Layer, "a layer or network")
+    validate.generator("rng", rng, "standard_normal")
+    dtype = validate.float_dtype("dtype", dtype)
     fixed = {"bias": 0.0, "scale": 1.0}
     parts = [np.full(p.size, fixed[p.role]) if p.role in fixed else kernel(p).ravel() for p in layer.parameters]
     return layer.backend.asarray(np.concatenate([*parts, np.zeros(0)]).astype(dtype))

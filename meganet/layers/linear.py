@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import add
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 from meganet.linop import LinearOperator
@@ -27,11 +27,11 @@ class LinearLayer(Layer):
     """
 
     def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:
-        _validate.instance("operator", operator, LinearOperator, "a LinearOperator")
+        validate.instance("operator", operator, LinearOperator, "a LinearOperator")
         self.operator, self.offset = operator, offset
         if offset is not None:
             operator.backend.require_floats("offset", offset)
-            _validate.array_shape("offset", offset, operator.range_shape)
+            validate.array_shape("offset", offset, operator.range_shape)
         super().__init__(operator.domain_shape, operator.range_shape, Parameters(), operator.backend)
 
     def __repr__(self) -> str:
@@ -40,7 +40,7 @@ class LinearLayer(Layer):
     def resized(self, domain_shape: tuple[int, ...]) -> LinearLayer:
         """Return the layer itself for its own domain; a fixed operator has no other."""
         if tuple(domain_shape) != self.domain_shape:
-            _validate.reject("domain_shape", f"{self.domain_shape}, for which the operator is made", str(domain_shape))
+            validate.reject("domain_shape", f"{self.domain_shape}, for which the operator is made", str(domain_shape))
         return self
 
     def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, None]:

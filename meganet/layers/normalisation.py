@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from operator import mul, sub
 from typing import Any, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 
@@ -40,9 +40,9 @@ class Statistics(NamedTuple):
 
     def updated(self, new: Statistics, momentum: float) -> Statistics:
         """Return running statistics, ``momentum * old + (1 - momentum) * new``, for a momentum from 0 to 1."""
-        weight = _validate.real("momentum", momentum, minimum=0)
+        weight = validate.real("momentum", momentum, minimum=0)
         if weight > 1:
-            _validate.reject("momentum", "a number from 0 to 1", repr(momentum))
+            validate.reject("momentum", "a number from 0 to 1", repr(momentum))
         return Statistics(*(weight * a + (1 - weight) * b for a, b in zip(self, new, strict=True)))
 
 
@@ -95,15 +95,15 @@ class NormalisationLayer(Layer):
         eps: float = 1e-3,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        names = _validate.items("over", over, object, f"some of {', '.join(AXES)}")
-        self.over = tuple(_validate.choice("over", name, AXES) for name in names)
-        self.eps = _validate.real("eps", eps, above=0)
+        domain = validate.shape("domain_shape", domain_shape)
+        names = validate.items("over", over, object, f"some of {', '.join(AXES)}")
+        self.over = tuple(validate.choice("over", name, AXES) for name in names)
+        self.eps = validate.real("eps", eps, above=0)
         k = len(domain)
         places = {"examples": [-k - 1], "channels": [-k], "pixels": list(range(1 - k, 0))}
         self._axes = tuple(sorted(axis for name in set(self.over) for axis in places[name]))
         if not self._axes:
-            _validate.reject("over", f"axes that examples of shape {domain} have", repr(over))
+            validate.reject("over", f"axes that examples of shape {domain} have", repr(over))
         self.couples_examples = "examples" in self.over
         super().__init__(domain, domain, Parameters(), backend)
 
@@ -133,7 +133,7 @@ class NormalisationLayer(Layer):
 
     def _over_examples(self) -> None:
         if not self.couples_examples:
-            _validate.reject(
+            validate.reject(
                 "over", "'examples' among them: without, there are no statistics of a batch", str(self.over)
             )
 
@@ -206,16 +206,16 @@ class FixedNormalisationLayer(Layer):
     def __init__(
         self, domain_shape: Any, statistics: Statistics, *, eps: float = 1e-3, backend: str | Backend | None = None
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
+        domain = validate.shape("domain_shape", domain_shape)
         super().__init__(domain, domain, Parameters(), backend)
-        self.eps = _validate.real("eps", eps, above=0)
+        self.eps = validate.real("eps", eps, above=0)
         for name, array in zip(("mean", "variance"), statistics, strict=True):
             self.backend.require(f"statistics.{name}", array)
-            _validate.float_dtype(f"dtype of statistics.{name}", array.dtype)
+            validate.float_dtype(f"dtype of statistics.{name}", array.dtype)
         self.mean, self.variance = (array.copy() for array in statistics)
         shapes = [tuple(array.shape) for array in (self.mean, self.variance)]
         if not all(_broadcasts(shape, domain) for shape in shapes):
-            _validate.reject("statistics", f"arrays that broadcast against {domain}", " and ".join(map(str, shapes)))
+            validate.reject("statistics", f"arrays that broadcast against {domain}", " and ".join(map(str, shapes)))
 
     @property
     def statistics(self) -> Statistics:

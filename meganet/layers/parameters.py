@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Parameters(tuple[Parameter, ...]):
         InputError
             For a vector of another length or one that is not contiguous.
         """
-        _validate.plain("theta", theta)
+        validate.plain("theta", theta)
         lead = ("T",) if getattr(theta, "ndim", 1) == 2 else ()
-        _validate.array_shape("theta", theta, (*lead, self.size))
+        validate.array_shape("theta", theta, (*lead, self.size))
         if not lead and not theta.flags.c_contiguous:
-            _validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
+            validate.reject("theta", "a contiguous vector, whose views share its memory", "a strided one")
         return self.view_unchecked(theta)
 
     def view_unchecked(self, theta: Array) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from abc import ABCMeta
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
-from meganet import _validate
+from meganet.ground import validate
 
 if TYPE_CHECKING:
     from meganet.layers.base import Layer
@@ -44,10 +44,10 @@ class Unshaped:
         self.layer_type, self.args, self.kwargs = layer_type, args, kwargs
         first = next(iter(expected.parameters.values()), None)
         if args and first is not None and first.name != "domain_shape" and first.kind != Parameter.VAR_POSITIONAL:
-            _validate.reject(
+            validate.reject(
                 f"{first.name} of {layer_type.__name__}", "a value, as only a domain_shape may be left out", "..."
             )
-        with _validate.within(repr(self), TypeError):
+        with validate.within(repr(self), TypeError):
             expected.bind(*args, **kwargs)
 
     def __call__(self, domain_shape: tuple[int, ...]) -> Layer:

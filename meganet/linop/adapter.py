@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 
 
 def adapted(operator: Any) -> Any:
@@ -27,7 +27,7 @@ def adapted(operator: Any) -> Any:
     array([1. , 0.5])
     """
     if operator.stack:
-        _validate.reject("operator", "a single one, which has a matrix", f"a stack of {operator.stack[0]}")
+        validate.reject("operator", "a single one, which has a matrix", f"a stack of {operator.stack[0]}")
     backend, made = operator.backend, {operator.dtype: operator}
 
     def product(argument: str, x: Array, adjoint: bool) -> Array:
@@ -35,7 +35,7 @@ def adapted(operator: Any) -> Any:
         backend.require(argument, x)
         x = backend.xp.asarray(x)
         if x.dtype.kind not in "biufc":
-            _validate.reject(f"dtype of {argument}", "real or complex numbers", str(x.dtype))
+            validate.reject(f"dtype of {argument}", "real or complex numbers", str(x.dtype))
         promoted = np.result_type(operator.dtype, x.dtype)
         if promoted.kind == "c":
             parts = [product(argument, part, adjoint) for part in (x.real, x.imag)]

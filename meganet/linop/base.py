@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._deprecated import renamed_methods
 from meganet.backend import Array, Backend, get_backend, to_backend, to_dtype
+from meganet.ground import validate
+from meganet.ground.deprecated import renamed_methods
 from meganet.linop.adapter import adapted
 
 OLD_NAMES = {
@@ -90,9 +90,9 @@ class LinearOperator(ABC):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        self.domain_shape = _validate.shape("domain_shape", domain_shape)
-        self.range_shape = _validate.shape("range_shape", range_shape)
-        self.dtype = _validate.float_dtype("dtype", dtype)
+        self.domain_shape = validate.shape("domain_shape", domain_shape)
+        self.range_shape = validate.shape("range_shape", range_shape)
+        self.dtype = validate.float_dtype("dtype", dtype)
         self.backend = get_backend(backend)
 
     @abstractmethod
@@ -121,7 +121,7 @@ class LinearOperator(ABC):
 
     def _each(self, product: Any, x: Array, shape: tuple[int, ...]) -> Array:
         if self.stores_numbers:
-            _validate.same_dtype("x", x, self.dtype, f"the fixed operator {self!r}")
+            validate.same_dtype("x", x, self.dtype, f"the fixed operator {self!r}")
         lead = x.shape[: x.ndim - len(shape)]
         if len(lead) == 1 or (lead and self.takes_stacks):
             return product(x)
@@ -152,12 +152,12 @@ class LinearOperator(ABC):
         -----
         The preconditioner ``PCmv`` of Meganet's operators, and the proximal operator of a Tikhonov term.
         """
-        alpha, gamma = _validate.real("alpha", alpha, above=0), _validate.real("gamma", gamma, minimum=0)
+        alpha, gamma = validate.real("alpha", alpha, above=0), validate.real("gamma", gamma, minimum=0)
         return self._product("y", y, self.domain_shape, lambda x: self.solve_normal_unchecked(x, alpha, gamma))
 
     def solve_normal_unchecked(self, y: Array, alpha: float, gamma: float) -> Array:
         """Return what `solve_normal` does for a batch."""
-        _validate.reject("operator", "one whose normal equations have a fast solver", repr(self))
+        validate.reject("operator", "one whose normal equations have a fast solver", repr(self))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -176,14 +176,14 @@ class LinearOperator(ABC):
     def _product(self, argument: str, x: Array, shape: tuple[int, ...], function: Any) -> Array:
         self.backend.require(argument, x)
         if self.stack:
-            _validate.array_shape(argument, x, (*self.stack, "N", *shape))
+            validate.array_shape(argument, x, (*self.stack, "N", *shape))
         elif tuple(x.shape) != shape and tuple(x.shape[1:]) != shape:
-            _validate.reject(argument, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
-        _validate.float_dtype(f"dtype of {argument}", x.dtype)
+            validate.reject(argument, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
+        validate.float_dtype(f"dtype of {argument}", x.dtype)
         if self.stores_numbers:
-            _validate.same_dtype(argument, x, self.dtype, "the operator")
+            validate.same_dtype(argument, x, self.dtype, "the operator")
         if self.stack or tuple(x.shape) != shape:
-            _validate.not_empty(argument, x)
+            validate.not_empty(argument, x)
             return function(x)
         return function(x[None])[0]
 
@@ -222,7 +222,7 @@ class LinearOperator(ABC):
 
     def with_dtype(self, dtype: np.dtype[Any]) -> Any:
         """Return the same operator with its numbers in another dtype."""
-        return to_dtype(self, _validate.float_dtype("dtype", dtype))
+        return to_dtype(self, validate.float_dtype("dtype", dtype))
 
 
 renamed_methods(LinearOperator, OLD_NAMES)
@@ -278,7 +278,7 @@ class Composition(LinearOperator):
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         if outer.domain_shape != inner.range_shape:
-            _validate.reject("A @ B", f"B to map to {outer.domain_shape}, the domain of A", str(inner.range_shape))
+            validate.reject("A @ B", f"B to map to {outer.domain_shape}, the domain of A", str(inner.range_shape))
         _same_home("A @ B", outer, inner)
         super().__init__(inner.domain_shape, outer.range_shape, outer.dtype, outer.backend)
         self.outer, self.inner = outer, inner
@@ -312,7 +312,7 @@ class Sum(LinearOperator):
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
         for name in ("domain_shape", "range_shape"):
             if getattr(first, name) != getattr(second, name):
-                _validate.reject("A + B", f"both with {name} {getattr(first, name)}", str(getattr(second, name)))
+                validate.reject("A + B", f"both with {name} {getattr(first, name)}", str(getattr(second, name)))
         _same_home("A + B", first, second)
         super().__init__(first.domain_shape, first.range_shape, first.dtype, first.backend)
         self.first, self.second = first, second
@@ -351,7 +351,7 @@ class Scaled(LinearOperator):
     def __init__(self, factor: float, operator: LinearOperator) -> None:
         _same_home("a * A", operator, operator)
         super().__init__(operator.domain_shape, operator.range_shape, operator.dtype, operator.backend)
-        self.factor, self.operator = _validate.real("factor", factor), operator
+        self.factor, self.operator = validate.real("factor", factor), operator
         self.stores_numbers, self.takes_stacks = operator.stores_numbers, operator.takes_stacks
 
     def apply_unchecked(self, x: Array) -> Array:
@@ -372,8 +372,8 @@ class Scaled(LinearOperator):
 
 def _same_home(what: str, first: LinearOperator, second: LinearOperator) -> None:
     if first.stack or second.stack:
-        _validate.reject(what, "single operators", "a stack of them")
+        validate.reject(what, "single operators", "a stack of them")
     if first.backend is not second.backend:
-        _validate.reject(what, f"operators of one backend, {first.backend.name}", second.backend.name)
+        validate.reject(what, f"operators of one backend, {first.backend.name}", second.backend.name)
     if first.dtype != second.dtype:
-        _validate.reject(what, f"operators of one dtype, {first.dtype}", str(second.dtype))
+        validate.reject(what, f"operators of one dtype, {first.dtype}", str(second.dtype))

@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory
+from meganet.ground import validate
 from meganet.linop._engines import NAMES, choose_engine
 from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
@@ -89,21 +89,21 @@ class CirculantConvolution(ParametricOperator):
         *,
         stride: int | tuple[int, int] = 1,
     ) -> None:
-        image = _validate.pair("image_shape", image_shape)
-        _validate.plain("kernel", kernel)
+        image = validate.pair("image_shape", image_shape)
+        validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", None) != 4:
-            _validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
+            validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
         out_channels, in_channels, k1, k2 = kernel.shape
-        _validate.odd_shape("kernel", (k1, k2))
+        validate.odd_shape("kernel", (k1, k2))
         if k1 > image[0] or k2 > image[1]:
-            _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
-        self.stride = _validate.pair("stride", stride)
+            validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
+        self.stride = validate.pair("stride", stride)
         coarse = tuple(-(-n // s) for n, s in zip(image, self.stride, strict=True))
         super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
-        self.engine = _validate.choice("engine", engine, ["auto", *NAMES])
+        self.engine = validate.choice("engine", engine, ["auto", *NAMES])
         if choose_engine(engine, self.backend, self.kernel_shape) is None:
-            _validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
+            validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property
     def _engine(self) -> Engine:
@@ -182,7 +182,7 @@ class CirculantConvolution(ParametricOperator):
         """
         self._single()
         if self.stride != (1, 1):
-            _validate.reject("stride", "1, without which there are no eigenvalues", str(self.stride))
+            validate.reject("stride", "1, without which there are no eigenvalues", str(self.stride))
         height, width = self.image_shape
         out_channels, in_channels, k1, k2 = self.kernel.shape
         xp = self.backend.xp

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
+from meganet.ground import validate
 from meganet.linop.parametric import ParametricOperator
 
 PIXELS_AT_ONCE = 128
@@ -45,9 +45,9 @@ class Dense(ParametricOperator):
     """
 
     def __init__(self, kernel: Array, backend: str | Backend | None = None) -> None:
-        _validate.plain("kernel", kernel)
+        validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", 0) < 2:
-            _validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
+            validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)
 
     def _by_pixel(self, tensors: Array) -> Array:

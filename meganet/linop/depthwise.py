@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.parametric import ParametricOperator
 
@@ -47,14 +47,14 @@ class DepthwiseConvolution(ParametricOperator):
     """
 
     def __init__(self, kernel: Array, image_shape: Any, backend: str | Backend | None = None) -> None:
-        image = _validate.pair("image_shape", image_shape)
-        _validate.plain("kernel", kernel)
+        image = validate.pair("image_shape", image_shape)
+        validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", None) != 3:
-            _validate.reject("kernel", "an array of shape (C, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
+            validate.reject("kernel", "an array of shape (C, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
         channels, k1, k2 = kernel.shape
-        _validate.odd_shape("kernel", (k1, k2))
+        validate.odd_shape("kernel", (k1, k2))
         if k1 > image[0] or k2 > image[1]:
-            _validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
+            validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
         super().__init__(kernel, (channels, *image), (channels, *image), backend)
         self.image_shape = image
 

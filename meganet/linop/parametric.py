@@ -6,8 +6,8 @@ import math
 from abc import abstractmethod
 from typing import Any, Self
 
-from meganet import _validate
 from meganet.backend import Array, Backend, get_backend
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
@@ -53,8 +53,8 @@ class ParametricOperator(LinearOperator):
         """Return the same operator with another kernel of the same shape, or a stack of them; it takes their dtype."""
         self.backend.require("kernel", kernel)
         stack = ("T",) if kernel.ndim > len(self.kernel_shape) else ()
-        _validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
-        _validate.float_dtype("dtype of kernel", kernel.dtype)
+        validate.array_shape("kernel", kernel, (*stack, *self.kernel_shape))
+        validate.float_dtype("dtype of kernel", kernel.dtype)
         return self.with_kernel_unchecked(kernel)
 
     @property
@@ -85,19 +85,19 @@ class ParametricOperator(LinearOperator):
     def resized(self, domain_shape: tuple[int, ...]) -> ParametricOperator:
         """Return the same operator for examples of another shape; where its kernel grows with them, with zeros."""
         if tuple(domain_shape) != self.domain_shape:
-            _validate.reject("domain_shape", f"{self.domain_shape}, for which {self!r} is made", str(domain_shape))
+            validate.reject("domain_shape", f"{self.domain_shape}, for which {self!r} is made", str(domain_shape))
         return self
 
     def with_range(self, range_shape: tuple[int, ...]) -> ParametricOperator:
         """Return the same operator for results of another shape."""
         if tuple(range_shape) != self.range_shape:
-            _validate.reject("range_shape", f"{self.range_shape}, for which {self!r} is made", str(range_shape))
+            validate.reject("range_shape", f"{self.range_shape}, for which {self!r} is made", str(range_shape))
         return self
 
     def _single(self) -> None:
         """Refuse a stack of kernels where there must be one."""
         if self.stack:
-            _validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
+            validate.reject("kernel", "one kernel, which has a matrix", f"a stack of {self.stack[0]}")
 
     @abstractmethod
     def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
@@ -127,11 +127,11 @@ class ParametricOperator(LinearOperator):
         """
         for name, array, shape in (("x", x, self.domain_shape), ("y", y, self.range_shape)):
             self.backend.require(name, array)
-            _validate.array_shape(name, array, (*self.stack, "N", *shape))
-            _validate.same_dtype(name, array, self.dtype, "the operator")
+            validate.array_shape(name, array, (*self.stack, "N", *shape))
+            validate.same_dtype(name, array, self.dtype, "the operator")
         axis = len(self.stack)
         if x.shape[axis] != y.shape[axis]:
-            _validate.reject("y", f"{x.shape[axis]} examples, as in x", str(y.shape[axis]))
+            validate.reject("y", f"{x.shape[axis]} examples, as in x", str(y.shape[axis]))
         return self.kernel_adjoint_unchecked(x, y)
 
 
@@ -161,7 +161,7 @@ class Transposed(ParametricOperator):
     """
 
     def __init__(self, operator: ParametricOperator) -> None:
-        _validate.instance("operator", operator, ParametricOperator, "a ParametricOperator, whose kernel is known")
+        validate.instance("operator", operator, ParametricOperator, "a ParametricOperator, whose kernel is known")
         super().__init__(operator.kernel, operator.range_shape, operator.domain_shape, operator.backend)
         self.operator, self.kernel_shape, self.role = operator, operator.kernel_shape, operator.role
         self.takes_stacks = operator.takes_stacks

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
@@ -54,11 +54,11 @@ class AveragePooling(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        channels, height, width = _validate.shape("domain_shape", domain_shape, ndim=3)
-        self.factor = _validate.pair("factor", factor)
+        channels, height, width = validate.shape("domain_shape", domain_shape, ndim=3)
+        self.factor = validate.pair("factor", factor)
         f1, f2 = self.factor
         if height % f1 or width % f2:
-            _validate.reject("domain_shape", f"an image that {f1}x{f2} blocks cover", f"{height}x{width}")
+            validate.reject("domain_shape", f"an image that {f1}x{f2} blocks cover", f"{height}x{width}")
         super().__init__((channels, height, width), (channels, height // f1, width // f2), dtype, backend)
 
     def apply_unchecked(self, x: Array) -> Array:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend, to_host
+from meganet.ground import validate
 from meganet.linop.parametric import ParametricOperator
 from meganet.linop.tensor import Matrix
 
@@ -74,9 +74,9 @@ def zero_padded_convolution(kernel_shape: Any, image_shape: Any) -> Pattern:
            [ 0., -1.,  0.,  1.],
            [ 0.,  0., -1.,  0.]])
     """
-    outs, ins, k1, k2 = _validate.shape("kernel_shape", kernel_shape, ndim=4)
-    _validate.odd_shape("kernel_shape", (k1, k2))
-    height, width = _validate.pair("image_shape", image_shape)
+    outs, ins, k1, k2 = validate.shape("kernel_shape", kernel_shape, ndim=4)
+    validate.odd_shape("kernel_shape", (k1, k2))
+    height, width = validate.pair("image_shape", image_shape)
     o, c, a, b, i, j = np.ogrid[:outs, :ins, :k1, :k2, :height, :width]
     y, x = i + a - k1 // 2, j + b - k2 // 2
     inside = (o >= 0) & (c >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -127,11 +127,11 @@ class Sparse(ParametricOperator):
     def __init__(
         self, kernel: Array, rows: Any, columns: Any, shape: Any, backend: str | Backend | None = None
     ) -> None:
-        m, n = _validate.pair("shape", shape)
-        _validate.plain("kernel", kernel)
+        m, n = validate.pair("shape", shape)
+        validate.plain("kernel", kernel)
         if getattr(kernel, "ndim", 0) != 1:
-            _validate.reject("kernel", "a vector of values", f"shape {getattr(kernel, 'shape', kernel)}")
-        _validate.not_empty("kernel", kernel, "value")
+            validate.reject("kernel", "a vector of values", f"shape {getattr(kernel, 'shape', kernel)}")
+        validate.not_empty("kernel", kernel, "value")
         super().__init__(kernel, (n,), (m,), backend)
         self.rows = self._places("rows", rows, m)
         self.columns = self._places("columns", columns, n)
@@ -143,11 +143,11 @@ class Sparse(ParametricOperator):
 
     def _places(self, name: str, numbers: Any, size: int) -> Matrix:
         """Return the matrix that takes the entries at the given places out of a vector."""
-        places = _validate.read(name, to_host(numbers), f"{self.kernel_shape[0]} integers")
+        places = validate.read(name, to_host(numbers), f"{self.kernel_shape[0]} integers")
         if places.shape != self.kernel_shape or places.dtype.kind not in "iu":
-            _validate.reject(name, f"{self.kernel_shape[0]} integers", f"shape {places.shape}, dtype {places.dtype}")
+            validate.reject(name, f"{self.kernel_shape[0]} integers", f"shape {places.shape}, dtype {places.dtype}")
         if ((places < 0) | (places >= size)).any():
-            _validate.reject(name, f"numbers 0 to {size - 1}", f"{places.min()} to {places.max()}")
+            validate.reject(name, f"numbers 0 to {size - 1}", f"{places.min()} to {places.max()}")
         ones, count = np.ones(len(places)), np.arange(len(places))
         return Matrix(scipy.sparse.coo_array((ones, (count, places)), shape=(len(places), size)), backend=self.backend)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend, get_backend
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
@@ -138,13 +138,13 @@ class BlockDiagonal(LinearOperator):
     """
 
     def __init__(self, operators: Iterable[LinearOperator]) -> None:
-        operators = _validate.items("operators", operators, LinearOperator, "at least one operator")
+        operators = validate.items("operators", operators, LinearOperator, "at least one operator")
         first = operators[0]
         for operator in operators:
             if operator.stack:
-                _validate.reject("operators", "single operators", "a stack of them")
+                validate.reject("operators", "single operators", "a stack of them")
             if operator.backend is not first.backend or operator.dtype != first.dtype:
-                _validate.reject("operators", f"all in {first.dtype} on {first.backend.name}", repr(operator))
+                validate.reject("operators", f"all in {first.dtype} on {first.backend.name}", repr(operator))
         rows, columns = (sum(o.shape[axis] for o in operators) for axis in (0, 1))
         super().__init__((columns,), (rows,), first.dtype, first.backend)
         self.operators = operators
@@ -218,14 +218,14 @@ class Difference(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        axis = _validate.integer("axis", axis, minimum=-len(domain))
+        domain = validate.shape("domain_shape", domain_shape)
+        axis = validate.integer("axis", axis, minimum=-len(domain))
         if axis >= len(domain):
-            _validate.reject("axis", f"an axis of a tensor of shape {domain}", repr(axis))
+            validate.reject("axis", f"an axis of a tensor of shape {domain}", repr(axis))
         self.axis = axis % len(domain)
         if domain[self.axis] < 2:
-            _validate.reject("domain_shape", f"at least 2 entries along axis {self.axis}", str(domain))
-        self.h = _validate.mesh_width("h", h)
+            validate.reject("domain_shape", f"at least 2 entries along axis {self.axis}", str(domain))
+        self.h = validate.mesh_width("h", h)
         out = tuple(n - (k == self.axis) for k, n in enumerate(domain))
         super().__init__(domain, out, dtype, backend)
 
@@ -323,15 +323,15 @@ class Gradient(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
+        domain = validate.shape("domain_shape", domain_shape)
         if len(domain) < 2:
-            _validate.reject("domain_shape", "at least two axes, the image's last", str(domain))
+            validate.reject("domain_shape", "at least two axes, the image's last", str(domain))
         widths = tuple(h) if isinstance(h, Sequence) else (h, h)
         if len(widths) != 2:
-            _validate.reject("h", "one mesh width or a pair of them", repr(h))
-        widths = tuple(_validate.mesh_width("h", width) for width in widths)
+            validate.reject("h", "one mesh width or a pair of them", repr(h))
+        widths = tuple(validate.mesh_width("h", width) for width in widths)
         if max(domain[-2:]) < 2:
-            _validate.reject("domain_shape", "images of more than one pixel", str(domain))
+            validate.reject("domain_shape", "images of more than one pixel", str(domain))
         axes = [axis for axis in (-2, -1) if domain[axis] > 1]
         self.differences = tuple(Difference(domain, axis, widths[axis], dtype, backend) for axis in axes)
         self._ends = np.cumsum([0, *(math.prod(d.range_shape[-2:]) for d in self.differences)]).tolist()

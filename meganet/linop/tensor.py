@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend, get_backend
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
@@ -56,18 +56,18 @@ class Matrix(LinearOperator):
         backend: str | Backend | None = None,
     ) -> None:
         if not scipy.sparse.issparse(matrix):
-            matrix = _validate.numbers("matrix", matrix, "real numbers", "biuf")
+            matrix = validate.numbers("matrix", matrix, "real numbers", "biuf")
             if matrix.ndim != 2:
-                _validate.reject("matrix", "two axes", f"shape {matrix.shape}")
+                validate.reject("matrix", "two axes", f"shape {matrix.shape}")
         if matrix.dtype.kind == "c":
-            _validate.reject("matrix", "real numbers", str(matrix.dtype))
+            validate.reject("matrix", "real numbers", str(matrix.dtype))
         self.matrix = scipy.sparse.csr_array(matrix).astype(np.float64)
         rows, columns = self.matrix.shape
-        domain = _validate.shape("domain_shape", columns if domain_shape is None else domain_shape)
-        range_ = _validate.shape("range_shape", rows if range_shape is None else range_shape)
+        domain = validate.shape("domain_shape", columns if domain_shape is None else domain_shape)
+        range_ = validate.shape("range_shape", rows if range_shape is None else range_shape)
         for name, shape, size in (("domain_shape", domain, columns), ("range_shape", range_, rows)):
             if math.prod(shape) != size:
-                _validate.reject(name, f"a shape of {size} entries, as the matrix has", str(shape))
+                validate.reject(name, f"a shape of {size} entries, as the matrix has", str(shape))
         super().__init__(domain, range_, dtype, backend)
         self._rounded: dict[tuple[str, str], tuple[Any, Any]] = {}
 
@@ -134,14 +134,14 @@ class Reshape(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        range_ = _validate.shape("range_shape", math.prod(domain) if range_shape is None else range_shape)
+        domain = validate.shape("domain_shape", domain_shape)
+        range_ = validate.shape("range_shape", math.prod(domain) if range_shape is None else range_shape)
         if math.prod(domain) != math.prod(range_):
-            _validate.reject("range_shape", f"a shape of {math.prod(domain)} entries, as the domain has", str(range_))
+            validate.reject("range_shape", f"a shape of {math.prod(domain)} entries, as the domain has", str(range_))
         expected = f"a permutation of 0 to {len(domain) - 1}"
-        given = _validate.items("axes", range(len(domain)) if axes is None else axes, Integral, expected)
+        given = validate.items("axes", range(len(domain)) if axes is None else axes, Integral, expected)
         if sorted(given) != list(range(len(domain))):
-            _validate.reject("axes", expected, repr(axes))
+            validate.reject("axes", expected, repr(axes))
         self.axes = tuple(map(int, given))
         super().__init__(domain, range_, dtype, backend)
 
@@ -190,8 +190,8 @@ class Broadcast(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        range_ = _validate.shape("range_shape", range_shape)
-        self.axes = _validate.axes("axes", axes, len(range_))
+        range_ = validate.shape("range_shape", range_shape)
+        self.axes = validate.axes("axes", axes, len(range_))
         super().__init__(tuple(range_[a] for a in self.axes), range_, dtype, backend)
 
     def apply_unchecked(self, x: Array) -> Array:
@@ -244,8 +244,8 @@ class RemoveMean(LinearOperator):
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        domain = _validate.shape("domain_shape", domain_shape)
-        self.axes = _validate.axes("axes", axes, len(domain))
+        domain = validate.shape("domain_shape", domain_shape)
+        self.axes = validate.axes("axes", axes, len(domain))
         super().__init__(domain, domain, dtype, backend)
 
     def apply_unchecked(self, x: Array) -> Array:
@@ -296,11 +296,11 @@ class Kronecker(LinearOperator):
 
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
         for name, operator in (("left", left), ("right", right)):
-            _validate.instance(name, operator, LinearOperator, "a LinearOperator")
+            validate.instance(name, operator, LinearOperator, "a LinearOperator")
             if len(operator.domain_shape) != 1 or len(operator.range_shape) != 1 or operator.stack:
-                _validate.reject(name, "one operator between vectors", repr(operator))
+                validate.reject(name, "one operator between vectors", repr(operator))
         if left.backend is not right.backend or left.dtype != right.dtype:
-            _validate.reject("right", f"an operator in {left.dtype} on {left.backend.name}", repr(right))
+            validate.reject("right", f"an operator in {left.dtype} on {left.backend.name}", repr(right))
         shapes = ((a, b) for a, b in zip(left.shape, right.shape, strict=True))
         range_, domain = shapes
         super().__init__(domain, range_, left.dtype, get_backend(left.backend))

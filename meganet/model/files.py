@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import write_named
 from meganet._matlab import LARGEST_5, from_matlab, read_variables, to_matlab, write_variables
-from meganet._npz import MEMBERS, Expected, read_described, write_sealed
 from meganet._version import __version__
 from meganet.backend import Backend, get_backend
+from meganet.ground import validate
+from meganet.ground.files import write_named
+from meganet.ground.npz import MEMBERS, Expected, read_described, write_sealed
 from meganet.layers import DenseLayer, Layer
 from meganet.losses import LeastSquares, LogisticLoss, Loss, SoftmaxCrossEntropy
 from meganet.model.model import Model
@@ -81,7 +81,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         columns = {name: arrays[given].reshape(-1, 1) for given, name in _variables(arrays).items()}
         large = [name for name, column in columns.items() if column.nbytes >= LARGEST_5]
         if large:
-            _validate.reject("path", f"a file *.npz for 2 GB or more of {large[0]}", repr(str(path)))
+            validate.reject("path", f"a file *.npz for 2 GB or more of {large[0]}", repr(str(path)))
         digest = np.frombuffer(_digest(text, arrays), np.uint8)
         write_variables(path, {HEADER: text[:, None], **columns, DIGEST: digest[:, None]})
         return
@@ -138,17 +138,17 @@ def load(
         return _model(facts, arrays, known, home, from_mat=suffix == ".mat")
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         # of a file that cannot be used it is said where it lies; other errors are of a header that was made to fit
-        if isinstance(error, _validate.InputError) and str(path) in str(error):
+        if isinstance(error, validate.InputError) and str(path) in str(error):
             raise
-        _validate.reject_file(path, "a model", f"a file whose header does not describe one ({error})")
+        validate.reject_file(path, "a model", f"a file whose header does not describe one ({error})")
 
 
 def _named(path: str | os.PathLike[str]) -> tuple[Path, str]:
     """Return a path and the kind of file that its name says."""
-    found = _validate.path("path", path)
+    found = validate.path("path", path)
     suffix = found.suffix.lower()
     if suffix not in (".npz", ".mat"):
-        _validate.reject("path", "a file *.npz or *.mat", repr(str(found)))
+        validate.reject("path", "a file *.npz or *.mat", repr(str(found)))
     return found, suffix
 
 
@@ -156,7 +156,7 @@ def _facts(model: Model) -> dict[str, Any]:
     """Return what a header says besides the layers."""
     state, loss = model.state(), LOSSES.get(type(model.loss).__name__)
     if type(model.loss) is not loss or getattr(model.loss, "weight", None) is not None:
-        _validate.reject("model", f"a loss among {', '.join(LOSSES)}, without weight", repr(model.loss))
+        validate.reject("model", f"a loss among {', '.join(LOSSES)}, without weight", repr(model.loss))
     return {
         "loss": type(model.loss).__name__,
         "outputs": _described_outputs(state.outputs),
@@ -176,17 +176,17 @@ def _described_outputs(outputs: Outputs) -> Any:
 def _outputs(facts: Any, weights: int, features: int) -> Outputs:
     """Return what the outputs stand for, once there are so many weights for them."""
     given = len(facts) if isinstance(facts, list) else facts["count"] if isinstance(facts, dict) else facts
-    count = _validate.size("outputs", given)
+    count = validate.size("outputs", given)
     if weights != count * (features + 1):
-        _validate.reject("W", f"the weights of {count} outputs", f"{weights} numbers")
+        validate.reject("W", f"the weights of {count} outputs", f"{weights} numbers")
     return Numbers(count, bool(facts["columns"])) if isinstance(facts, dict) else outputs_of(facts, 1)
 
 
 def _history(text: Any) -> History:
-    _validate.instance("history", text, str, "a table as text")
+    validate.instance("history", text, str, "a table as text")
     history = History.from_csv(text)
     if history.columns not in ((), COLUMNS):
-        _validate.reject("history", f"the columns {', '.join(COLUMNS)}", ", ".join(history.columns))
+        validate.reject("history", f"the columns {', '.join(COLUMNS)}", ", ".join(history.columns))
     return history
 
 
@@ -198,18 +198,18 @@ def _model(facts: dict[str, Any], arrays: Arrays, known: Any, home: Backend, *, 
         own = {name.removeprefix(f"{part}_"): array for name, array in arrays.items() if name.startswith(f"{part}_")}
         parts[part] = None if facts[part] is None else built(facts[part], own, home, weights=weights, classes=known)
     network, frozen = (parts[part] for part in PARTS)
-    loss = LOSSES[_validate.choice("loss", facts["loss"], LOSSES)]()
+    loss = LOSSES[validate.choice("loss", facts["loss"], LOSSES)]()
     theta, w = (arrays[name] for name in WEIGHTS)
     dtype = theta.dtype
     outputs = _outputs(facts["outputs"], w.size, math.prod(network.range_shape))
     if frozen is not None and (frozen.domain_shape, frozen.range_shape) != (network.domain_shape, network.range_shape):
-        _validate.reject("frozen", f"a network like {network!r}", repr(frozen))
+        validate.reject("frozen", f"a network like {network!r}", repr(frozen))
     if from_mat:
         classifier = DenseLayer(network.range_shape, outputs.count, backend=home)
         theta, w = from_matlab(network.parameters, theta, dtype), from_matlab(classifier.parameters, w, dtype)
     model = Model(network, outputs, loss=loss, theta=home.asarray(theta), W=home.asarray(w))
-    epochs = _validate.integer("epochs", facts["epochs"], minimum=0)
-    seed = _validate.integer("seed", facts["seed"], minimum=0)
+    epochs = validate.integer("epochs", facts["epochs"], minimum=0)
+    seed = validate.integer("seed", facts["seed"], minimum=0)
     model.restore(State(outputs, frozen, epochs, seed, _history(facts["history"])))
     return model
 
@@ -221,13 +221,13 @@ def _header(path: Path, content: np.ndarray[Any, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        _validate.reject_file(path, "the header of a model", "something else")
+        validate.reject_file(path, "the header of a model", "something else")
     if header["format"] > FORMAT:
         got = f"format {header['format']}, written by meganet {header.get('version')}: a newer one can read it"
-        _validate.reject_file(path, f"a model of format {FORMAT}", got)
+        validate.reject_file(path, f"a model of format {FORMAT}", got)
     listed = header.get("arrays")
     if not isinstance(listed, dict) or not set(WEIGHTS) <= set(listed) or len(listed) > MEMBERS:
-        _validate.reject_file(path, "a header that lists theta and W", "another")
+        validate.reject_file(path, "a header that lists theta and W", "another")
     for name, entry in listed.items():
         dtype, shape = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
         sizes = shape if isinstance(shape, list) else [None]
@@ -236,7 +236,7 @@ def _header(path: Path, content: np.ndarray[Any, Any]) -> dict[str, Any]:
             or not all(type(n) is int and n >= 0 for n in sizes)
             or len(sizes) > MOST_AXES
         ):
-            _validate.reject_file(path, f"dtype and shape of the array {name!r}", repr(entry))
+            validate.reject_file(path, f"dtype and shape of the array {name!r}", repr(entry))
         listed[name] = (dtype, tuple(sizes))
     return header
 
@@ -253,7 +253,7 @@ def _of_mat(path: Path, listed: Callable[[np.ndarray[Any, Any]], Listed]) -> Arr
 
     def bytes_only(name: str, kind: str, shape: tuple[int, ...]) -> None:
         if kind != "uint8" or math.prod(shape) > (LARGEST_HEADER if name == HEADER else hashlib.sha256().digest_size):
-            _validate.reject_file(path, "a model's header and digest", f"{name!r} of {kind}, {shape}")
+            validate.reject_file(path, "a model's header and digest", f"{name!r} of {kind}, {shape}")
 
     first = read_variables(path, [HEADER, DIGEST], bytes_only)
     header = first[HEADER].ravel().astype(np.uint8)
@@ -264,12 +264,12 @@ def _of_mat(path: Path, listed: Callable[[np.ndarray[Any, Any]], Listed]) -> Arr
     def fits(name: str, kind: str, shape: tuple[int, ...]) -> None:
         dtype, needed = wanted[name]
         if kind != CLASSES_OF_MATLAB[dtype] or math.prod(shape) != math.prod(needed):
-            _validate.reject_file(path, f"the variable {name!r}, {dtype} of shape {needed}", f"{kind}, {shape}")
+            validate.reject_file(path, f"the variable {name!r}, {dtype} of shape {needed}", f"{kind}, {shape}")
 
     found = read_variables(path, list(wanted), fits)
     arrays = {given: found[variables[given]].astype(d).reshape(shape) for given, (d, shape) in expected.items()}
     if _digest(header, arrays) != first[DIGEST].astype(np.uint8).tobytes():
-        _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
+        validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
     return arrays
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array, to_host
+from meganet.ground import validate
 from meganet.layers import Layer
 
 
@@ -30,8 +30,8 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
     ((5, 1, 8, 8), dtype('float32'))
     """
     domain, backend = network.domain_shape, network.backend
-    array = images if backend.owns(images) else _validate.read(argument, to_host(images), "an array of images")
-    _validate.plain(argument, array)
+    array = images if backend.owns(images) else validate.read(argument, to_host(images), "an array of images")
+    validate.plain(argument, array)
     given = array
     if len(domain) == 3 and domain[0] == 1 and array.ndim == 3:
         array = array[:, None]
@@ -39,10 +39,10 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
         # before the dtype: the axes may be in another order, which no scaling mends
         advice = _rearranged(tuple(given.shape), domain)
         expected = f"an array of shape ({', '.join(map(str, ('N', *domain)))})"
-        _validate.reject(argument, expected + (advice and f"; {advice}"), f"shape {tuple(given.shape)}")
-    if array.dtype.newbyteorder("=") not in _validate.FLOAT_DTYPES:
-        _validate.float_images(argument, array)
-    _validate.not_empty(argument, array, "image")
+        validate.reject(argument, expected + (advice and f"; {advice}"), f"shape {tuple(given.shape)}")
+    if array.dtype.newbyteorder("=") not in validate.FLOAT_DTYPES:
+        validate.float_images(argument, array)
+    validate.not_empty(argument, array, "image")
     return array
 
 

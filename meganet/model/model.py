@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, is_finite
+from meganet.ground import validate
 from meganet.layers import DenseLayer, Layer
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
@@ -88,7 +88,7 @@ class Model:
         self.network: Layer = layers if isinstance(layers, Layer) else Chain(layers)
         self._outputs = outputs_of(classes, outputs)
         self.loss = self._outputs.usual_loss() if loss is None else loss
-        _validate.instance("loss", self.loss, Loss, "a Loss or None")
+        validate.instance("loss", self.loss, Loss, "a Loss or None")
         self._outputs.check_loss(self.loss)
         self.backend = self.network.backend
         self.classifier = DenseLayer(self.network.range_shape, self._outputs.count, backend=self.backend)
@@ -121,7 +121,7 @@ class Model:
 
     def _weights(self) -> Array:
         if self._x is None:
-            _validate.reject("model", "one with weights: call fit, or give theta and W", "one without")
+            validate.reject("model", "one with weights: call fit, or give theta and W", "one without")
         return self._x
 
     def fit(
@@ -197,7 +197,7 @@ class Model:
         """
         plan = Plan(epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress)
         if callback is not None and not callable(callback):
-            _validate.reject("callback", "a function of the model or None", _validate.shown(callback))
+            validate.reject("callback", "a function of the model or None", validate.shown(callback))
         images = self._images("images", images)
         count = int(images.shape[0])
         outputs = self._outputs.fitted("labels", labels, count)
@@ -246,7 +246,7 @@ class Model:
     def predict_proba(self, images: Any) -> np.ndarray[Any, Any]:
         """Return the probabilities of the classes, in the order of `classes`, (N, K), on the host."""
         if not isinstance(self.loss, SoftmaxCrossEntropy):
-            _validate.reject("model", "one with classes, for probabilities", "a regression")
+            validate.reject("model", "one with classes, for probabilities", "a regression")
         return np.asarray(self.loss.probabilities(self._classifier_outputs(images)))
 
     def score(self, images: Any, labels: Any) -> float:
@@ -349,7 +349,7 @@ class Model:
         other._seed = self._seed
         if self.network.couples_examples and self._frozen is not None:
             # statistics of channels hold on every grid, those of pixels on their own
-            with suppress(_validate.InputError):
+            with suppress(validate.InputError):
                 other._frozen = transfer(self._frozen, self.theta, self.W).network
         return other
 
@@ -366,7 +366,7 @@ class Model:
             examples = self._examples if examples is None else examples
             if examples is None:
                 what = "one that was trained on this grid: it normalises over examples"
-                _validate.reject("model", what, "one without statistics")
+                validate.reject("model", what, "one without statistics")
             with np.errstate(all="ignore"):
                 self._frozen = self.network.frozen_on(self.theta, examples)
         return self._frozen
@@ -382,11 +382,11 @@ class Model:
         if validation is None:
             return None
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            got = f"{len(validation)} of them" if isinstance(validation, (tuple, list)) else _validate.shown(validation)
-            _validate.reject("validation", "a pair (images, labels)", got)
+            got = f"{len(validation)} of them" if isinstance(validation, (tuple, list)) else validate.shown(validation)
+            validate.reject("validation", "a pair (images, labels)", got)
         images = self._images("validation[0]", validation[0], dtype)
         if not is_finite(images):
-            _validate.reject("validation[0]", "finite pixels", "NaN or infinity among them")
+            validate.reject("validation[0]", "finite pixels", "NaN or infinity among them")
         numbers = outputs.numbers("validation[1]", validation[1], int(images.shape[0]))
         labels = self.loss.targets("validation[1]", numbers, outputs.count)
         return Objective(self.network, self.classifier, images, labels, loss=self.loss)
@@ -396,5 +396,5 @@ class Model:
         generator, seed = source_of(rng, self._seed)
         x = initial_weights(self.network, self.classifier, generator, dtype) if self._x is None else self._x
         if not is_finite(x):
-            _validate.reject("model", "finite weights", "those of a run that diverged; start again with a new Model")
+            validate.reject("model", "finite weights", "those of a run that diverged; start again with a new Model")
         return (int(generator.integers(LARGEST_SEED)) if seed is None else seed), x

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._labels import class_numbers
 from meganet.backend import to_host
+from meganet.datasets.labels import class_numbers
+from meganet.ground import validate
 from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
 
 FEW = 5
@@ -55,15 +55,15 @@ class Classes:
         """Return them from the argument `classes`: their number, or a sequence of their names."""
         expected = "the number of classes, at least 2, or their names"
         if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes):
-            names = _texts("classes", _validate.read("classes", classes, expected))
+            names = _texts("classes", validate.read("classes", classes, expected))
             if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "iubU":
-                _validate.reject("classes", expected, _validate.shown(classes))
+                validate.reject("classes", expected, validate.shown(classes))
             if len(np.unique(names)) < len(names):
-                _validate.reject("classes", "names that differ", _validate.shown(classes))
+                validate.reject("classes", "names that differ", validate.shown(classes))
             return cls(names.copy())
         if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
-            _validate.reject("classes", expected, _validate.shown(classes))
-        return cls(np.arange(_validate.size("classes", classes)), known=False)
+            validate.reject("classes", expected, validate.shown(classes))
+        return cls(np.arange(validate.size("classes", classes)), known=False)
 
     def usual_loss(self) -> Loss:
         """Return the loss if none was given."""
@@ -72,7 +72,7 @@ class Classes:
     def check_loss(self, loss: Loss) -> None:
         """Refuse a loss whose targets are no classes."""
         if not isinstance(loss, SoftmaxCrossEntropy):
-            _validate.reject("loss", "a SoftmaxCrossEntropy for classes", repr(loss))
+            validate.reject("loss", "a SoftmaxCrossEntropy for classes", repr(loss))
 
     def predictions(self, loss: Loss, outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the names of the classes of outputs (N, K)."""
@@ -98,7 +98,7 @@ class Classes:
         if len(distinct) == count:
             return Classes(distinct)
         what = f"{count} different ones, or classes=[...] with all names when the model is made"
-        _validate.reject(argument, what, f"{len(distinct)} ({_few(distinct)})")
+        validate.reject(argument, what, f"{len(distinct)} ({_few(distinct)})")
 
     def numbers(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any]:
         """Return the numbers 0 to K - 1 of labels that have these names, or are one-hot, (N,)."""
@@ -113,31 +113,31 @@ class Classes:
             wrong = np.flatnonzero(self.names[found] != array) if same else np.arange(len(array))
             if len(wrong):
                 got = f"{array[wrong[0]].item()!r} at position {wrong[0]}"
-                _validate.reject(argument, f"the classes {_few(self.names)}", got)
+                validate.reject(argument, f"the classes {_few(self.names)}", got)
         if len(found) != examples:
-            _validate.reject(argument, f"one label for each of {examples} images", str(len(found)))
+            validate.reject(argument, f"one label for each of {examples} images", str(len(found)))
         return found.astype(np.int64)
 
     def _vector(self, argument: str, labels: Any, examples: int) -> np.ndarray[Any, Any] | None:
         """Return labels as a vector of integers, booleans or text; None if they are one-hot."""
-        array = _texts(argument, _validate.read(argument, to_host(labels), "labels, one for each image"))
+        array = _texts(argument, validate.read(argument, to_host(labels), "labels, one for each image"))
         if array.ndim == 2 and 1 in array.shape and array.size == examples:
             # MATLAB's row or column; a single example may be one-hot
             array = array.ravel()
         if array.ndim != 1:
             if array.ndim != 2 or array.dtype.kind not in "iubf":
                 got = f"shape {array.shape}, dtype {array.dtype}"
-                _validate.reject(argument, "a vector of labels, or one-hot ones", got)
+                validate.reject(argument, "a vector of labels, or one-hot ones", got)
             return None
-        _validate.not_empty(argument, array, "label")
+        validate.not_empty(argument, array, "label")
         if array.dtype.kind in "uf":
             whole = np.isfinite(array) & (array == np.round(array)) & (np.abs(array) < 2**53)
             if not whole.all():
                 first = int(np.flatnonzero(~whole)[0])
-                _validate.reject(argument, "whole numbers or text", f"{array[first]} at position {first}")
+                validate.reject(argument, "whole numbers or text", f"{array[first]} at position {first}")
             return array.astype(np.int64)
         if array.dtype.kind not in "ibU":
-            _validate.reject(argument, "whole numbers or text", f"dtype {array.dtype}")
+            validate.reject(argument, "whole numbers or text", f"dtype {array.dtype}")
         return array
 
 
@@ -182,7 +182,7 @@ class Numbers:
         array = _read(argument, targets, self.count)
         array = array[:, None] if array.ndim == 1 and self.count == 1 else array
         if array.ndim and len(array) != examples:
-            _validate.reject(argument, f"targets for each of {examples} images", f"shape {array.shape}")
+            validate.reject(argument, f"targets for each of {examples} images", f"shape {array.shape}")
         return array
 
     def predictions(self, loss: Loss, outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -208,10 +208,10 @@ def outputs_of(classes: Any, outputs: Any) -> Outputs:
     if isinstance(classes, Outputs):
         return classes
     if classes is None:
-        count = _validate.size("outputs", outputs)
+        count = validate.size("outputs", outputs)
         return Numbers(count, count > 1)
     if outputs != 1:
-        _validate.reject("outputs", "none with classes, whose number it is", _validate.shown(outputs))
+        validate.reject("outputs", "none with classes, whose number it is", validate.shown(outputs))
     return Classes.of(classes)
 
 
@@ -235,7 +235,7 @@ def score_of(loss: Loss, outputs: np.ndarray[Any, Any], targets: np.ndarray[Any,
 
 
 def _read(argument: str, targets: Any, count: int) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = _validate.numbers(
+    found: np.ndarray[Any, Any] = validate.numbers(
         argument, to_host(targets), f"numbers of shape (N, {count}), as classes=None", "iufb"
     )
     return found
@@ -259,7 +259,7 @@ def _texts(argument: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         try:
             return array.astype(str)
         except UnicodeDecodeError:
-            _validate.reject(argument, "text in ASCII, or str", "other bytes")
+            validate.reject(argument, "text in ASCII, or str", "other bytes")
     if array.dtype.kind == "O" and array.size and all(isinstance(v, np.ndarray) and v.size == 1 for v in array.flat):
         # MATLAB's cell array of texts, as SciPy reads it
         array = np.array([v.item() for v in array.flat], dtype=object).reshape(array.shape)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, is_finite
+from meganet.ground import validate
 from meganet.layers import Layer
 from meganet.objective.evaluation import EXAMPLES_AT_ONCE
 
@@ -53,6 +53,6 @@ def classifier_outputs(network: Layer, classifier: Layer, x: Array, images: Arra
     if not np.isfinite(outputs).all():
         for argument, array, what in (("model", x, "weights"), ("images", images, "pixels")):
             if not is_finite(array):
-                _validate.reject(argument, f"finite {what}", "NaN or infinity among them")
-        _validate.reject("model", "finite outputs for these images", "NaN or infinity among them")
+                validate.reject(argument, f"finite {what}", "NaN or infinity among them")
+        validate.reject("model", "finite outputs for these images", "NaN or infinity among them")
     return outputs

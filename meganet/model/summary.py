@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, cast
 
-from meganet._page import table_of
+from meganet.document.page import table_of
 from meganet.layers import Layer
 from meganet.networks import Chain
 

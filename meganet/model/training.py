@@ -11,8 +11,8 @@ from functools import partial
 from inspect import Parameter as Argument
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array, random_stream
+from meganet.ground import validate
 from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result
@@ -122,30 +122,30 @@ class Plan:
     progress: bool | None
 
     def __post_init__(self) -> None:
-        _validate.integer("epochs", self.epochs)
+        validate.integer("epochs", self.epochs)
         if self.batch_size is not None:
-            _validate.integer("batch_size", self.batch_size)
-        _validate.choice("on_divergence", self.on_divergence, ["warn", "continue", "stop"])
+            validate.integer("batch_size", self.batch_size)
+        validate.choice("on_divergence", self.on_divergence, ["warn", "continue", "stop"])
         if self.progress not in (None, True, False):
-            _validate.reject("progress", "True, False or None", _validate.shown(self.progress))
+            validate.reject("progress", "True, False or None", validate.shown(self.progress))
         if isinstance(self.optimizer, str) and self.optimizer == "sgd":
             return
         if "control" not in _arguments(self.optimizer):
             what = '"sgd" (Adam is its rule=mn.Adam()) or a function that takes a control, such as mn.lbfgs'
-            _validate.reject("optimizer", what, _validate.shown(self.optimizer))
+            validate.reject("optimizer", what, validate.shown(self.optimizer))
         given, optional = {"fun", "x0", "hessian"}, (Argument.VAR_POSITIONAL, Argument.VAR_KEYWORD)
         arguments = _arguments(self.optimizer).values()
         needed = [a.name for a in arguments if a.default is a.empty and a.kind not in optional and a.name not in given]
         if needed:
             what = "one whose other arguments are given, by functools.partial"
-            _validate.reject("optimizer", what, f"one that also needs {', '.join(needed)}")
+            validate.reject("optimizer", what, f"one that also needs {', '.join(needed)}")
         for name in ("learning_rate", "rule"):
             if getattr(self, name) is not None:
                 what = 'none with an optimizer other than "sgd", which finds its steps itself'
-                _validate.reject(name, what, _validate.shown(getattr(self, name)))
+                validate.reject(name, what, validate.shown(getattr(self, name)))
         control = _control(self.optimizer)
         if control.observe is not None or control.callback is not None:
-            _validate.reject("optimizer", "a control without observe and callback, which fit has", repr(control))
+            validate.reject("optimizer", "a control without observe and callback, which fit has", repr(control))
 
     @property
     def bar(self) -> bool:

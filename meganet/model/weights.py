@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.layers import Layer, he_normal, smoothed_normal
 from meganet.linop import Identity
 from meganet.model.outputs import Outputs
@@ -59,9 +59,9 @@ def source_of(rng: Any, usual: int) -> tuple[np.random.Generator, int | None]:
     (7, 3, None)
     """
     if rng is None or isinstance(rng, (int, np.integer)):
-        seed = usual if rng is None else _validate.integer("rng", rng, minimum=0)
+        seed = usual if rng is None else validate.integer("rng", rng, minimum=0)
         return np.random.default_rng(seed), seed
-    _validate.instance("rng", rng, np.random.Generator, "a seed, a numpy.random.Generator or None")
+    validate.instance("rng", rng, np.random.Generator, "a seed, a numpy.random.Generator or None")
     return rng, None
 
 
@@ -78,10 +78,10 @@ def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
     """
     for name, part, layer in (("theta", theta, network), ("W", W, classifier)):
         if part is None:
-            _validate.reject(name, "both theta and W, or neither", "one of them")
+            validate.reject(name, "both theta and W, or neither", "one of them")
         layer.backend.require_floats(name, part)
-        _validate.array_shape(name, part, (layer.parameters.size,))
-    _validate.same_dtype("W", W, theta.dtype, "theta")
+        validate.array_shape(name, part, (layer.parameters.size,))
+    validate.same_dtype("W", W, theta.dtype, "theta")
     return network.backend.xp.concatenate([theta, W])
 
 
@@ -122,6 +122,6 @@ def penalty_of(argument: str, given: Any, layer: Layer, dtype: Any) -> Regulariz
     if given is None or isinstance(given, Regularizer):
         return given
     if isinstance(given, bool) or not isinstance(given, Real):
-        _validate.reject(argument, "a Regularizer, a number or None", _validate.shown(given))
-    alpha = _validate.real(argument, given, minimum=0)
+        validate.reject(argument, "a Regularizer, a number or None", validate.shown(given))
+    alpha = validate.real(argument, given, minimum=0)
     return Tikhonov(Identity((size,), dtype, layer.backend), alpha) if size else None

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend, backend_of
+from meganet.ground import validate
 from meganet.linop import CirculantConvolution
 from meganet.multigrid.transfer import INTERPOLATIONS, Axes, image_axes, prolongation, restriction, scaled
 
@@ -53,8 +53,8 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear", *, axes: A
      [0.5 1.  0.5]
      [0.  0.  0.5]]
     """
-    shape = _validate.odd_shape("kernel_shape", kernel_shape)
-    interpolation = _validate.choice("interpolation", interpolation, INTERPOLATIONS)
+    shape = validate.odd_shape("kernel_shape", kernel_shape)
+    interpolation = validate.choice("interpolation", interpolation, INTERPOLATIONS)
     return _assembled(shape, interpolation, image_axes(axes)).copy()
 
 
@@ -77,7 +77,7 @@ def _assembled(kernel_shape: tuple[int, int], interpolation: str, axes: tuple[in
         stencil = product[[row]].toarray().reshape(coarse)
         matrix[:, number] = stencil[reach].ravel()
         if abs(stencil).sum() > abs(matrix[:, number]).sum():
-            _validate.reject(
+            validate.reject(
                 "kernel_shape",
                 f"a stencil whose coarse version fits into its own size with {interpolation} interpolation",
                 f"{k1}x{k2}, whose product R K P reaches further",
@@ -158,7 +158,7 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: A
     matrix, flat, backend = _prepare(kernels, interpolation, axes)
     if galerkin_condition(kernels.shape[2:], interpolation, axes=axes) == float("inf"):
         size = "x".join(str(k) for k in kernels.shape[2:])
-        _validate.reject(
+        validate.reject(
             "kernels", f"stencils whose Galerkin matrix can be inverted with {interpolation} interpolation", size
         )
     fine = backend.xp.linalg.solve(backend.asarray(matrix), flat.T).T
@@ -167,7 +167,7 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: A
 
 def _prepare(kernels: Array, interpolation: str, axes: Axes) -> tuple[np.ndarray[Any, Any], Array, Backend]:
     backend_of(kernels).require("kernels", kernels)
-    _validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
-    _validate.float_dtype("dtype of kernels", kernels.dtype)
+    validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
+    validate.float_dtype("dtype of kernels", kernels.dtype)
     matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation, axes=axes)
     return matrix, kernels.reshape(-1, matrix.shape[0]).astype(np.float64), backend_of(kernels)

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
-from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.multigrid.galerkin import prolongate_kernels, restrict_kernels
 from meganet.multigrid.transfer import Axes, image_axes, prolongate_images, restrict_images, scaled
@@ -115,8 +115,8 @@ def restrict_classifier(W: Array, feature_shape: Any, *, scaling: str = "logits"
 
 def _factor(scaling: str, feature_shape: Any, axes: Axes) -> tuple[float, tuple[int, ...]]:
     """Return the factor in front of P, and the axes along which it goes."""
-    shape = _validate.shape("feature_shape", feature_shape, ndim=3)
-    power = CLASSIFIER_SCALINGS[_validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
+    shape = validate.shape("feature_shape", feature_shape, ndim=3)
+    power = CLASSIFIER_SCALINGS[validate.choice("scaling", scaling, CLASSIFIER_SCALINGS)]
     along = image_axes(axes, shape[1:])
     return 2.0 ** (power * len(along)), along
 
@@ -207,7 +207,7 @@ def restrict(
     """
     shape = _image_domain(network)
     along = image_axes(axes, shape[1:])
-    _validate.even_shape("network's images", shape[1:], along)
+    validate.even_shape("network's images", shape[1:], along)
     _check_weights(theta, W)
     smaller = _on_next_grid(network, along, finer=False)
     change = _stencils(kernels, lambda k: restrict_kernels(k, interpolation, axes=along))
@@ -216,10 +216,10 @@ def restrict(
 
 
 def _image_domain(network: Layer) -> tuple[int, ...]:
-    _validate.instance("network", network, Layer, "a layer or network")
+    validate.instance("network", network, Layer, "a layer or network")
     for name in ("domain_shape", "range_shape"):
         if len(getattr(network, name)) != 3:
-            _validate.reject("network", f"images (C, H, W) as {name}", str(getattr(network, name)))
+            validate.reject("network", f"images (C, H, W) as {name}", str(getattr(network, name)))
     return network.domain_shape
 
 
@@ -235,19 +235,19 @@ def _on_next_grid(network: Layer, axes: Sequence[int], *, finer: bool) -> Layer:
     expected = (channels, *scaled(image, axes, finer=True))
     if fine.range_shape != expected:
         what = f"one whose range doubles with its images, {expected} on the finer grid"
-        _validate.reject("network", what, str(fine.range_shape))
+        validate.reject("network", what, str(fine.range_shape))
     return other
 
 
 def _stencils(kernels: str, galerkin: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return galerkin if _validate.choice("kernels", kernels, KERNEL_TRANSFERS) == "galerkin" else lambda k: k
+    return galerkin if validate.choice("kernels", kernels, KERNEL_TRANSFERS) == "galerkin" else lambda k: k
 
 
 def _check_weights(theta: Array, W: Array) -> None:
     home = backend_of(theta)
     home.require_floats("theta", theta)
     home.require("W", W)
-    _validate.same_dtype("W", W, theta.dtype, "theta")
+    validate.same_dtype("W", W, theta.dtype, "theta")
 
 
 def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[[Array], Array]) -> Array:
@@ -255,7 +255,7 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
 
     Stencils in a basis, `Reparametrised`, are changed as stencils and then put into the basis again.
     """
-    _validate.array_shape("theta", theta, (before.parameters.size,))
+    validate.array_shape("theta", theta, (before.parameters.size,))
     if isinstance(before, Chain) and isinstance(after, Chain):
         return before.joined_unchecked(
             [
@@ -272,7 +272,7 @@ def _transfer_theta(before: Layer, after: Layer, theta: Array, change: Callable[
     parts = []
     for old, new in zip(before.parameters, after.parameters, strict=True):
         if old.shape != new.shape:
-            _validate.reject(
+            validate.reject(
                 "network", "layers whose weights do not depend on the resolution", f"{old.name} of {before!r}"
             )
         view = views[old.name]
@@ -298,7 +298,7 @@ def _each_column(before: Integrator, after: Integrator, theta: Array, change: Ca
 def _in_basis(layer: Reparametrised, weights: Array) -> Array:
     """Return the coefficients of weights in the layer's basis, in which they must lie."""
     if layer.offset is not None:
-        _validate.reject("network", "weights in a basis without offset, or none at all", repr(layer))
+        validate.reject("network", "weights in a basis without offset, or none at all", repr(layer))
     backend = layer.backend
     basis = scipy.sparse.csc_array(layer.to("numpy").basis.tosparse())
     target = backend.to_host(weights).astype(np.float64)
@@ -307,18 +307,16 @@ def _in_basis(layer: Reparametrised, weights: Array) -> Array:
     coefficients = scipy.sparse.linalg.splu(system).solve(right)
     error = float(np.linalg.norm(basis @ coefficients - target))
     if not error <= OUTSIDE * float(np.linalg.norm(target)):
-        _validate.reject(
-            "network", f"a basis that holds the transferred stencils of {layer!r}", f"an error {error:.1e}"
-        )
+        validate.reject("network", f"a basis that holds the transferred stencils of {layer!r}", f"an error {error:.1e}")
     return backend.asarray(coefficients.astype(weights.dtype))
 
 
 def _transfer_blocks(W: Array, feature_shape: Any, change: Callable[[Array], Array]) -> Array:
-    channels, height, width = _validate.shape("feature_shape", feature_shape, ndim=3)
+    channels, height, width = validate.shape("feature_shape", feature_shape, ndim=3)
     backend_of(W).require_floats("W", W)
     features = channels * height * width
     if len(W.shape) != 1 or W.size == 0 or W.size % (features + 1):
-        _validate.reject(
+        validate.reject(
             "W", f"a vector of K ({features} + 1) weights: a kernel on {feature_shape} and a bias", f"shape {W.shape}"
         )
     classes = W.size // (features + 1)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend, backend_of, get_backend
+from meganet.ground import validate
 
 INTERPOLATIONS = ("constant", "linear")
 Axes = int | Sequence[int] | None
@@ -37,7 +37,7 @@ def image_axes(axes: Axes, image_shape: Sequence[int] = (2, 2)) -> tuple[int, ..
     if axes is None:
         longer = tuple(k for k in (0, 1) if image_shape[k] > 1)
         return longer or (0, 1)
-    return _validate.axes("axes", axes, 2)
+    return validate.axes("axes", axes, 2)
 
 
 def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tuple[int, int]:
@@ -55,9 +55,9 @@ def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tupl
 
 def _fine_shape(argument: str, value: Any, axes: Axes) -> tuple[tuple[int, int], tuple[int, ...]]:
     """Return a fine image's shape, even along the axes of the transfer, and these."""
-    shape = _validate.pair(argument, value)
+    shape = validate.pair(argument, value)
     along = image_axes(axes, shape)
-    return _validate.even_shape(argument, shape, along), along
+    return validate.even_shape(argument, shape, along), along
 
 
 def restriction(
@@ -129,14 +129,14 @@ def prolongation(
      [0.   1.  ]]
     """
     shape, along = _fine_shape("fine_shape", fine_shape, axes)
-    _validate.choice("interpolation", interpolation, INTERPOLATIONS)
+    validate.choice("interpolation", interpolation, INTERPOLATIONS)
     return _product(_linear if interpolation == "linear" else _constant, shape, along, dtype, backend)
 
 
 def _product(one: Callable[[int], Any], shape: Sequence[int], along: Sequence[int], dtype: Any, backend: Any) -> Any:
     """Return the Kronecker product of a map along the axes of a transfer and of the identity along the others."""
     factors = [one(n) if k in along else scipy.sparse.eye_array(n) for k, n in enumerate(shape)]
-    return get_backend(backend).csr(scipy.sparse.kron(*factors).astype(_validate.float_dtype("dtype", dtype)))
+    return get_backend(backend).csr(scipy.sparse.kron(*factors).astype(validate.float_dtype("dtype", dtype)))
 
 
 def _means(n: int) -> Any:
@@ -201,8 +201,8 @@ def prolongate_images(images: Array, interpolation: str = "linear", *, axes: Axe
 def _image_shape(images: Array) -> tuple[int, int]:
     backend_of(images).require("images", images)
     if len(images.shape) < 2:
-        _validate.reject("images", "at least two axes, (..., H, W)", f"shape {images.shape}")
-    _validate.float_images("images", images)
+        validate.reject("images", "at least two axes, (..., H, W)", f"shape {images.shape}")
+    validate.float_images("images", images)
     return int(images.shape[-2]), int(images.shape[-1])
 
 

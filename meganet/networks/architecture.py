@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate, layers, linop, networks
+from meganet import layers, linop, networks
 from meganet.backend import Backend, get_backend, use_backend
+from meganet.ground import validate
 from meganet.layers import Activation, Layer, Parameter, Parameters, Statistics, activations
 from meganet.linop import LinearOperator, ParametricOperator, base
 from meganet.networks.integrator import FrozenIntegrator, Integrator
@@ -34,15 +35,15 @@ ROLES = ("stencil", "matrix", "bias", "scale", "coefficients")
 
 
 def _parameter(name: Any, shape: Any, role: Any, fan_in: Any) -> Parameter:
-    _validate.instance("name", name, str, "text")
-    checked = _validate.shape("shape", shape)
-    return Parameter(name, checked, _validate.choice("role", role, ROLES), _validate.integer("fan_in", fan_in, 0))
+    validate.instance("name", name, str, "text")
+    checked = validate.shape("shape", shape)
+    return Parameter(name, checked, validate.choice("role", role, ROLES), validate.integer("fan_in", fan_in, 0))
 
 
 def _parameters(items: Any) -> Parameters:
-    parts = _validate.items("items", items, Parameter, "parameters of different names")
+    parts = validate.items("items", items, Parameter, "parameters of different names")
     if len({part.name for part in parts}) != len(parts):
-        _validate.reject("items", "parameters of different names", ", ".join(part.name for part in parts))
+        validate.reject("items", "parameters of different names", ", ".join(part.name for part in parts))
     return Parameters(parts)
 
 
@@ -106,20 +107,20 @@ def described(layer: Layer) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, A
     >>> built(description, arrays, weights=layer.parameters.size)
     ConvolutionLayer((1, 8, 8) -> (4, 8, 8), relu)
     """
-    _validate.instance("layer", layer, Layer, "a layer or network")
+    validate.instance("layer", layer, Layer, "a layer or network")
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     return _described(layer, (), layer.backend, arrays), arrays
 
 
 def _described(value: Any, path: tuple[str, ...], home: Backend, arrays: dict[str, Any]) -> Any:
     if len(path) > DEEPEST:
-        _validate.reject("layer", f"at most {DEEPEST} layers within layers", "more")
+        validate.reject("layer", f"at most {DEEPEST} layers within layers", "more")
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
-        return _validate.real(_place(path), float(value))
+        return validate.real(_place(path), float(value))
     if isinstance(value, np.dtype):
         return value.name
     if scipy.sparse.issparse(value):
@@ -136,10 +137,10 @@ def _described(value: Any, path: tuple[str, ...], home: Backend, arrays: dict[st
     if known is None and isinstance(value, (tuple, list)):
         return [_described(item, (*path, str(k)), home, arrays) for k, item in enumerate(value)]
     if known is None and not isinstance(value, (Layer, LinearOperator)):
-        _validate.reject(_place(path), "what a file can hold, not code of your own", _validate.shown(value))
+        validate.reject(_place(path), "what a file can hold, not code of your own", validate.shown(value))
     name = known or type(value).__name__
     if CLASSES.get(name, type(value)) is not type(value):
-        _validate.reject(_place(path), f"a class with another name than {name} of meganet", repr(type(value)))
+        validate.reject(_place(path), f"a class with another name than {name} of meganet", repr(type(value)))
     given = _arguments(value, path).items()
     return {"class": name, "arguments": {key: _described(item, (*path, key), home, arrays) for key, item in given}}
 
@@ -154,7 +155,7 @@ def _arguments(value: Any, path: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         if not hasattr(value, name):
             expected = f"a class with an attribute {name!r}, as its constructor takes, or a method arguments()"
-            _validate.reject(_place(path), expected, type(value).__name__)
+            validate.reject(_place(path), expected, type(value).__name__)
     return {name: getattr(value, name) for name in names}
 
 
@@ -196,15 +197,15 @@ def built(
     (4, 4, 4)
     """
     home = get_backend(backend)
-    builder = _Builder(home, arrays, _validate.integer("weights", weights, minimum=0), classes)
+    builder = _Builder(home, arrays, validate.integer("weights", weights, minimum=0), classes)
     with use_backend(home):
         layer = builder.value(description, ())
-    _validate.instance("description", layer, Layer, "a layer or network")
+    validate.instance("description", layer, Layer, "a layer or network")
     if layer.parameters.size != weights:
-        _validate.reject("description", f"a layer with {weights:,} weights", f"one with {layer.parameters.size:,}")
+        validate.reject("description", f"a layer with {weights:,} weights", f"one with {layer.parameters.size:,}")
     unused = sorted(map(repr, set(arrays) - builder.used))
     if unused:
-        _validate.reject("arrays", "those of the description", ", ".join(unused) + " too")
+        validate.reject("arrays", "those of the description", ", ".join(unused) + " too")
     return layer
 
 
@@ -218,21 +219,21 @@ class _Builder:
         self.classes = dict(CLASSES)
         for kind in classes:
             if not isinstance(kind, type) or not issubclass(kind, (Layer, LinearOperator)):
-                _validate.reject("classes", "classes of layers or operators", _validate.shown(kind))
+                validate.reject("classes", "classes of layers or operators", validate.shown(kind))
             if self.classes.setdefault(kind.__name__, kind) is not kind:
-                _validate.reject("classes", "classes with names of their own", kind.__name__)
+                validate.reject("classes", "classes with names of their own", kind.__name__)
 
     def value(self, node: Any, path: tuple[str, ...]) -> Any:
         """Return what a part of the description says."""
         place = _place(path)
         if len(path) > DEEPEST:
-            _validate.reject("description", f"at most {DEEPEST} layers within layers", "more")
+            validate.reject("description", f"at most {DEEPEST} layers within layers", "more")
         if node is None or isinstance(node, (bool, str)):
             return node
         if isinstance(node, int):
-            return _validate.integer(place, node, minimum=-_validate.LARGEST_SIZE)
+            return validate.integer(place, node, minimum=-validate.LARGEST_SIZE)
         if isinstance(node, float):
-            return _validate.real(place, node)
+            return validate.real(place, node)
         if isinstance(node, list):
             return tuple(self.value(item, (*path, str(k))) for k, item in enumerate(node))
         keys = set(node) if isinstance(node, dict) else set()
@@ -243,30 +244,30 @@ class _Builder:
         if keys == {"sparse", "shape"}:
             return self._sparse(place, node)
         if keys != {"class", "arguments"}:
-            _validate.reject(place, "a value, array, or class with arguments", _validate.shown(node))
+            validate.reject(place, "a value, array, or class with arguments", validate.shown(node))
         name, given = node["class"], node["arguments"]
         if isinstance(name, str) and name not in self.classes:
             name = OLD_NAMES.get(name, name)
         if not isinstance(name, str) or name not in self.classes:
-            _validate.reject(
-                place, "a class of meganet, or one handed over, as by load(path, layers=[...])", _validate.shown(name)
+            validate.reject(
+                place, "a class of meganet, or one handed over, as by load(path, layers=[...])", validate.shown(name)
             )
         kind = self.classes[name]
         if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
-            _validate.reject(place, f"the arguments of {name} by their names", _validate.shown(given))
+            validate.reject(place, f"the arguments of {name} by their names", validate.shown(given))
         return self._made(kind, {key: self.value(item, (*path, key)) for key, item in given.items()}, place)
 
     def _array(self, place: str, name: Any, kinds: str) -> np.ndarray[Any, Any]:
         """Return a copy of an array."""
         if not isinstance(name, str) or name not in self.arrays:
-            _validate.reject(place, "the name of an array that is there", _validate.shown(name))
+            validate.reject(place, "the name of an array that is there", validate.shown(name))
         self.used.add(name)
-        return np.array(_validate.numbers(f"array {name!r}", self.arrays[name], kinds=kinds))
+        return np.array(validate.numbers(f"array {name!r}", self.arrays[name], kinds=kinds))
 
     def _zeros(self, place: str, node: dict[str, Any]) -> Any:
         shape = self.value(node["zeros"], ())
-        dtype = _validate.choice(place, node["dtype"], ("float32", "float64", "int32", "int64"))
-        checked = _validate.shape(place, shape) if shape else ()
+        dtype = validate.choice(place, node["dtype"], ("float32", "float64", "int32", "int64"))
+        checked = validate.shape(place, shape) if shape else ()
         self.zeros -= math.prod(checked)
         if self.zeros < 0:
             self._too_large(place, f"zeros of shape {checked}")
@@ -277,31 +278,31 @@ class _Builder:
             self._array(place, f"{node['sparse']}.{name}", kinds)
             for name, kinds in (("data", "f"), ("indices", "i"), ("indptr", "i"))
         ]
-        shape = _validate.shape(place, self.value(node["shape"], ()), ndim=2)
+        shape = validate.shape(place, self.value(node["shape"], ()), ndim=2)
         try:
             matrix = scipy.sparse.csr_array(tuple(parts), shape=shape)
             matrix.check_format(full_check=True)
         except (ValueError, TypeError) as error:
-            _validate.reject(place, "a sparse matrix", str(error))
+            validate.reject(place, "a sparse matrix", str(error))
         return matrix
 
     def _made(self, kind: type, arguments: dict[str, Any], place: str) -> Any:
         make = MAKERS.get(kind, kind)
         known = signature(make).parameters
         if "backend" in arguments:
-            _validate.reject(place, f"the arguments of {kind.__name__}, without backend", ", ".join(arguments))
+            validate.reject(place, f"the arguments of {kind.__name__}, without backend", ", ".join(arguments))
         if issubclass(kind, (networks.Chain, networks.Reparametrised, Integrator)):
             self._check_parts(place, arguments)
         if "backend" in known and known["backend"].kind != Argument.VAR_KEYWORD:
             arguments = {**arguments, "backend": self.home}
         try:
-            with _validate.within(place):
+            with validate.within(place):
                 made = make(**arguments)
-        except _validate.InputError:
+        except validate.InputError:
             raise
         except Exception as error:
             # what a constructor does not check itself; a description may come from anywhere
-            _validate.reject(place, f"arguments that {kind.__name__} takes", f"{type(error).__name__}: {error}")
+            validate.reject(place, f"arguments that {kind.__name__} takes", f"{type(error).__name__}: {error}")
         self._check_sizes(place, made)
         return made
 
@@ -315,25 +316,25 @@ class _Builder:
         if isinstance(times := arguments.get("times"), tuple):
             steps = 2 * len(times)
         if coefficients is not None and (getattr(coefficients, "ndim", 0) != 2 or coefficients.shape[1] < steps - 1):
-            _validate.reject(
-                f"{place}.coefficients", f"a column for each of {steps} times", _validate.shown(coefficients)
+            validate.reject(
+                f"{place}.coefficients", f"a column for each of {steps} times", validate.shown(coefficients)
             )
         names = sum(len(part.parameters) if isinstance(part, Layer) else 1 for part in inner)
         self.parts -= max(steps, 1) * (names + 1)
         if self.parts < 0:
-            _validate.reject(place, f"at most {MOST_PARTS:,} time steps and arrays of weights", "more")
+            validate.reject(place, f"at most {MOST_PARTS:,} time steps and arrays of weights", "more")
 
     def _check_sizes(self, place: str, made: Any) -> None:
         if isinstance(made, (Layer, LinearOperator)):
             if made.backend is not self.home:
-                _validate.reject(place, f"a layer on {self.home.name}", made.backend.name)
+                validate.reject(place, f"a layer on {self.home.name}", made.backend.name)
             if max(math.prod(made.domain_shape), math.prod(made.range_shape)) > LARGEST_EXAMPLE:
-                _validate.reject(place, f"examples of at most {LARGEST_EXAMPLE:,} numbers", repr(made))
+                validate.reject(place, f"examples of at most {LARGEST_EXAMPLE:,} numbers", repr(made))
         if isinstance(made, Layer) and made.parameters.size > self.most:
             self._too_large(place, f"{made.parameters.size:,} weights")
 
     def _too_large(self, place: str, got: str) -> None:
-        _validate.reject(place, f"sizes that fit the numbers there are, at most {self.most:,} weights", got)
+        validate.reject(place, f"sizes that fit the numbers there are, at most {self.most:,} weights", got)
 
 
 def _weights(part: Any) -> int:

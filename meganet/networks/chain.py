@@ -7,8 +7,8 @@ from numbers import Integral
 from operator import add
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array, use_backend
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
 
@@ -48,25 +48,23 @@ class Chain(Layer):
         names: Sequence[str] | None = None,
         storage: Sequence[int] | None = None,
     ) -> None:
-        layers = _shaped(_validate.items("layers", layers, object, "one or more layers"))
+        layers = _shaped(validate.items("layers", layers, object, "one or more layers"))
         for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
             if first.range_shape != second.domain_shape:
-                _validate.reject(
-                    f"layers[{k + 1}]", f"domain {first.range_shape}, the range of {first!r}", repr(second)
-                )
+                validate.reject(f"layers[{k + 1}]", f"domain {first.range_shape}, the range of {first!r}", repr(second))
             if first.backend is not second.backend:
-                _validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
+                validate.reject(f"layers[{k + 1}]", f"a layer on {first.backend.name}", second.backend.name)
         self.layers = layers
         numbers = range(len(layers))
         expected = f"{len(layers)} different names"
         given = [str(k) for k in numbers] if names is None else names
-        self.names = _validate.items("names", given, str, expected)
+        self.names = validate.items("names", given, str, expected)
         if len(set(self.names)) != len(self.names) or len(self.names) != len(layers):
-            _validate.reject("names", expected, repr(names))
+            validate.reject("names", expected, repr(names))
         expected = f"a permutation of 0 to {len(layers) - 1}"
-        self.storage = _validate.items("storage", numbers if storage is None else storage, Integral, expected)
+        self.storage = validate.items("storage", numbers if storage is None else storage, Integral, expected)
         if sorted(self.storage) != list(numbers):
-            _validate.reject("storage", expected, repr(storage))
+            validate.reject("storage", expected, repr(storage))
         parameters = Parameters.joined({self.names[k]: layers[k].parameters for k in self.storage})
         self._slices = self._places()
         self.couples_examples = any(layer.couples_examples for layer in layers)
@@ -209,11 +207,11 @@ def _shaped(entries: Sequence[Any]) -> tuple[Layer, ...]:
             continue
         argument, expected = f"layers[{k}]", "a Layer, or a function from domain_shape to one"
         if not callable(entry):
-            _validate.reject(argument, expected, _validate.shown(entry))
+            validate.reject(argument, expected, validate.shown(entry))
         if not layers:
-            _validate.reject(argument, "a layer with its domain_shape, as none comes before", _validate.shown(entry))
-        with _validate.within(argument), use_backend(layers[-1].backend):
+            validate.reject(argument, "a layer with its domain_shape, as none comes before", validate.shown(entry))
+        with validate.within(argument), use_backend(layers[-1].backend):
             layer = entry(layers[-1].range_shape)
-        _validate.instance(argument, layer, Layer, expected)
+        validate.instance(argument, layer, Layer, expected)
         layers.append(layer)
     return tuple(layers)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import scipy.sparse
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.layers.activations import Activation
 from meganet.layers.affine import AffineLayer
 from meganet.layers.base import Layer
@@ -253,7 +253,7 @@ def _linear(kernel: Kernel) -> Layer:
     if isinstance(kernel, ParametricOperator):
         return AffineLayer(kernel)
     if not isinstance(kernel, Layer):
-        _validate.reject("kernel", "a ParametricOperator or a linear layer", repr(kernel))
+        validate.reject("kernel", "a ParametricOperator or a linear layer", repr(kernel))
     return kernel
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend, to_host
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
 from meganet.linop import Matrix
@@ -106,22 +106,22 @@ class Integrator(Layer):
         split: int = 1,
     ) -> None:
         self.stages = tuple(_checked(f"stages[{k}]", stage) for k, stage in enumerate(stages))
-        self.times, split = _validate.integer("times", times), _validate.integer("split", split)
+        self.times, split = validate.integer("times", times), validate.integer("split", split)
         for name, layer in layers:
-            _validate.instance(f"layer {name!r}", layer, Layer, "a Layer")
+            validate.instance(f"layer {name!r}", layer, Layer, "a Layer")
         self.layers = tuple(layer for _, layer in layers)
         self.shared, self.split = shared, split
         first = self.layers[0]
         for name, layer in layers:
             if {layer.range_shape, layer.domain_shape} != {first.domain_shape} or layer.backend is not first.backend:
-                _validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
+                validate.reject(f"layer {name!r}", "layers whose results can be added to the state", repr(layer))
         self._basis: Matrix | None = None
         if coefficients is not None:
-            in_time = _validate.numbers("coefficients", to_host(coefficients)).astype(np.float64)
-            _validate.array_shape("coefficients", in_time, ("K", times))
-            _validate.not_empty("coefficients", in_time, "row")
+            in_time = validate.numbers("coefficients", to_host(coefficients)).astype(np.float64)
+            validate.array_shape("coefficients", in_time, ("K", times))
+            validate.not_empty("coefficients", in_time, "row")
             if not np.isfinite(in_time).all():
-                _validate.reject("coefficients", "finite numbers", "NaN or infinity among them")
+                validate.reject("coefficients", "finite numbers", "NaN or infinity among them")
             self._basis = Matrix(in_time.T, backend=first.backend)
         sizes = [layer.parameters.size for layer in self.layers]
         starts = [0] * len(sizes) if shared else np.cumsum([0, *sizes[:-1]]).tolist()
@@ -273,13 +273,13 @@ class FrozenIntegrator(Integrator):
     """
 
     def __init__(self, source: Integrator, layers: Sequence[Layer]) -> None:
-        _validate.instance("source", source, Integrator, "a network in time")
-        layers = _validate.items("layers", layers, Layer, "one or more layers")
+        validate.instance("source", source, Integrator, "a network in time")
+        layers = validate.items("layers", layers, Layer, "one or more layers")
         sizes = [part.stop - part.start for part in (source.parts[stage.layer] for stage in source.stages)]
         if [layer.parameters.size for layer in layers] != sizes:
-            _validate.reject("layers", f"one for each of {len(sizes)} stages, with its weights", repr(layers))
+            validate.reject("layers", f"one for each of {len(sizes)} stages, with its weights", repr(layers))
         if len({shape for layer in layers for shape in (layer.domain_shape, layer.range_shape)}) > 1:
-            _validate.reject("layers", "layers whose results can be added to the state", repr(layers))
+            validate.reject("layers", "layers whose results can be added to the state", repr(layers))
         vars(self).update(vars(source))
         self.source = getattr(source, "source", source)
         channels, *pixels = layers[0].domain_shape
@@ -298,7 +298,7 @@ class FrozenIntegrator(Integrator):
 
     def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
         """Raise `InputError`: between the times there are no statistics."""
-        _validate.reject("network", "statistics that are not fixed, to refine the steps in time", repr(self))
+        validate.reject("network", "statistics that are not fixed, to refine the steps in time", repr(self))
 
 
 def _named(layers: Sequence[tuple[str, Layer]]) -> dict[str, Parameters]:
@@ -330,12 +330,12 @@ def _checked(argument: str, stage: Stage) -> Stage:
     """Return a stage with Python numbers, which keep the dtype of what they are multiplied with."""
     read = _numbers(f"{argument}.read", stage.read)
     update = tuple(_numbers(f"{argument}.update[{j}]", row) for j, row in enumerate(stage.update))
-    layer = _validate.integer(f"{argument}.layer", stage.layer, minimum=0)
-    return Stage(layer, _validate.integer(f"{argument}.time", stage.time, minimum=0), read, update)
+    layer = validate.integer(f"{argument}.layer", stage.layer, minimum=0)
+    return Stage(layer, validate.integer(f"{argument}.time", stage.time, minimum=0), read, update)
 
 
 def _numbers(argument: str, row: Row) -> Row:
-    return tuple(_validate.real(f"{argument}[{k}]", c) for k, c in enumerate(row))
+    return tuple(validate.real(f"{argument}[{k}]", c) for k, c in enumerate(row))
 
 
 def _updated(backend: Backend, stage: Stage, state: list[Array], v: Array) -> list[Array]:

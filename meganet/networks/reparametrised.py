@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.dense import DenseLayer
 from meganet.layers.parameters import Parameter, Parameters
@@ -49,20 +49,20 @@ class Reparametrised(Layer):
     def __init__(
         self, layer: Layer, basis: LinearOperator, offset: Array | None = None, parameters: Parameters | None = None
     ) -> None:
-        _validate.instance("layer", layer, Layer, "a layer or network")
-        _validate.instance("basis", basis, LinearOperator, "a LinearOperator")
+        validate.instance("layer", layer, Layer, "a layer or network")
+        validate.instance("basis", basis, LinearOperator, "a LinearOperator")
         size = layer.parameters.size
         if basis.range_shape != (size,) or len(basis.domain_shape) != 1 or basis.backend is not layer.backend:
             expected = f"an operator from a vector to {size} weights on {layer.backend.name}"
-            _validate.reject("basis", expected, repr(basis))
+            validate.reject("basis", expected, repr(basis))
         if offset is not None:
             layer.backend.require_floats("offset", offset)
-            _validate.array_shape("offset", offset, (size,))
+            validate.array_shape("offset", offset, (size,))
         if parameters is None:
             parameters = Parameters([Parameter("coefficients", basis.domain_shape, "coefficients", 1)])
-        _validate.instance("parameters", parameters, Parameters, "Parameters or None")
+        validate.instance("parameters", parameters, Parameters, "Parameters or None")
         if parameters.size != basis.shape[1]:
-            _validate.reject("parameters", f"names of {basis.shape[1]} coefficients", str(parameters.size))
+            validate.reject("parameters", f"names of {basis.shape[1]} coefficients", str(parameters.size))
         self.layer, self.basis, self.offset = layer, basis, offset
         self.couples_examples = layer.couples_examples
         super().__init__(layer.domain_shape, layer.range_shape, parameters, layer.backend)
@@ -83,7 +83,7 @@ class Reparametrised(Layer):
     def refined_in_time(self, theta: Array) -> tuple[Reparametrised, Array]:
         """Return the layer as it is; weights in a basis over several time steps cannot be refined."""
         if self.layer.refined_in_time(self.weights(theta))[0] is not self.layer:
-            _validate.reject("network", "time steps around weights in a basis, not within them", repr(self))
+            validate.reject("network", "time steps around weights in a basis, not within them", repr(self))
         return self, theta
 
     @property
@@ -166,8 +166,8 @@ def antisymmetric(n: int, *, damping: float = 1e-4, backend: str | Backend | Non
      [-2.  -0.1  2. ]
      [-3.  -2.  -0.1]]
     """
-    n = _validate.integer("n", n, minimum=2)
-    damping = _validate.real("damping", damping, minimum=0)
+    n = validate.integer("n", n, minimum=2)
+    damping = validate.real("damping", damping, minimum=0)
     layer = DenseLayer((n,), n, bias=False, backend=backend)
     column, row = np.array([(j, i) for j in range(n) for i in range(n) if i != j]).T
     numbers, ones = np.arange(len(row)), np.ones(len(row))

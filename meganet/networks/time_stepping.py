@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.layers.activations import Activation
 from meganet.layers.base import Layer
 from meganet.layers.elementwise import resized_bias
@@ -29,7 +29,7 @@ class _EquidistantSteps(Integrator):
     h: float
 
     def _set(self, steps: int, h: float) -> tuple[int, float]:
-        self.steps, self.h = _validate.integer("steps", steps), _validate.real("h", h, above=0)
+        self.steps, self.h = validate.integer("steps", steps), validate.real("h", h, above=0)
         return self.steps, self.h
 
     def __repr__(self) -> str:
@@ -38,7 +38,7 @@ class _EquidistantSteps(Integrator):
     def resized(self, domain_shape: tuple[int, ...]) -> Integrator:
         """Return the same scheme for examples of another shape."""
         if domain_shape[0] % self.split:
-            _validate.reject("domain_shape", f"a first axis that {self.split} parts share", str(tuple(domain_shape)))
+            validate.reject("domain_shape", f"a first axis that {self.split} parts share", str(tuple(domain_shape)))
         one = (domain_shape[0] // self.split, *domain_shape[1:])
         return self._made([layer.resized(one) for layer in self.layers], self.steps, self.h, self.coefficients)
 
@@ -293,10 +293,10 @@ class RungeKutta4(Integrator):
 
     def __init__(self, layer: Layer, times: Sequence[float], *, coefficients: Any = None) -> None:
         if isinstance(times, str) or not np.iterable(times):
-            _validate.reject("times", "two or more increasing times", repr(times))
-        nodes = [_validate.real(f"times[{k}]", t) for k, t in enumerate(times)]
+            validate.reject("times", "two or more increasing times", repr(times))
+        nodes = [validate.real(f"times[{k}]", t) for k, t in enumerate(times)]
         if len(nodes) < 2 or (np.diff(nodes) <= 0).any():
-            _validate.reject("times", "two or more increasing times", repr(times))
+            validate.reject("times", "two or more increasing times", repr(times))
         self.nodes = tuple(nodes)
         stages = []
         for k, h in enumerate(np.diff(nodes).tolist()):
@@ -332,7 +332,7 @@ class RungeKutta4(Integrator):
 def _refined(network: Integrator, refinement: np.ndarray[Any, Any], theta: Array) -> Array:
     """Return the weights at finer times; coefficients in time stay what they are."""
     network.backend.require("theta", theta)
-    _validate.array_shape("theta", theta, (network.parameters.size,))
+    validate.array_shape("theta", theta, (network.parameters.size,))
     if network.coefficients is not None:
         return theta
     columns = network.backend.asarray(refinement, theta.dtype) @ network.columns_unchecked(theta)

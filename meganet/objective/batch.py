@@ -8,8 +8,8 @@ from functools import partial
 from operator import add
 from typing import Any, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.dense import DenseLayer
 from meganet.layers.parameters import Parameters
@@ -160,11 +160,11 @@ class Terms:
 
         `batch_size` bounds the examples of a batch; on the CPU a batch is divided among the threads.
         """
-        size = examples if batch_size is None else _validate.integer("batch_size", batch_size)
+        size = examples if batch_size is None else validate.integer("batch_size", batch_size)
         if self.network.couples_examples:
             if size < examples:
                 expected = "none, for a network that normalises over the examples"
-                _validate.reject("batch_size", expected, str(batch_size))
+                validate.reject("batch_size", expected, str(batch_size))
             return (slice(0, examples),)
         return tuple(
             slice(start + share.start, start + share.stop)

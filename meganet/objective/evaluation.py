@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 from meganet.objective.batch import Terms
 
 EXAMPLES_AT_ONCE = 128
@@ -114,7 +114,7 @@ def _in_batches(
 ) -> list[Any]:
     """Return the results for all examples, evaluated in batches, by default as large as the memory allows."""
     free, together = terms.backend.free_bytes(), terms.network.couples_examples
-    size = EXAMPLES_AT_ONCE if batch_size is None else _validate.integer("batch_size", batch_size)
+    size = EXAMPLES_AT_ONCE if batch_size is None else validate.integer("batch_size", batch_size)
     if batch_size is None and free is not None:
         size = max(1, min(examples, int(free * MEMORY_SHARE) // bytes_each))
     if together:

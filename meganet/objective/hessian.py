@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend, get_backend, to_dtype
+from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 from meganet.objective.batch import Pass, Terms
 from meganet.objective.selection import Selection
@@ -48,7 +48,7 @@ class SymmetricOperator(LinearOperator):
     def to(self, backend: str | Backend) -> Any:
         """Return the operator itself on its own backend; elsewhere it needs an objective made there."""
         if get_backend(backend) is not self.backend:
-            _validate.reject("backend", f"{self.backend.name}, where the objective is", get_backend(backend).name)
+            validate.reject("backend", f"{self.backend.name}, where the objective is", get_backend(backend).name)
         return self
 
     def tosparse(self) -> Any:
@@ -99,9 +99,9 @@ class Hessian(SymmetricOperator):
     def __init__(
         self, terms: Terms, x: Array, examples: Selection, kind: str = "gauss-newton", *, keep: bool = True
     ) -> None:
-        self.kind = _validate.choice("kind", kind, KINDS)
+        self.kind = validate.choice("kind", kind, KINDS)
         if kind == "exact" and not terms.network.twice_differentiable:
-            _validate.reject("network", "layers with second derivatives, or kind 'gauss-newton'", repr(terms.network))
+            validate.reject("network", "layers with second derivatives, or kind 'gauss-newton'", repr(terms.network))
         self.terms, self.x, self.examples = terms, x.copy(), examples
         super().__init__(x.shape, x.shape, x.dtype, terms.backend)
         passes = [partial(self._pass, share) for share in examples.shares]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, to_host
+from meganet.ground import validate
 from meganet.objective.evaluation import EXAMPLES_AT_ONCE
 from meganet.objective.objective import Objective
 
@@ -141,11 +141,11 @@ def landscape(
     >>> plane.steps.shape, plane.objective.shape
     ((5,), (5, 5))
     """
-    if _validate.integer("points", points, minimum=3) % 2 == 0:
-        _validate.reject("points", "an odd number, so that the point itself is among them", str(points))
-    count = min(_validate.integer("examples", examples), fun.examples)
+    if validate.integer("points", points, minimum=3) % 2 == 0:
+        validate.reject("points", "an odd number, so that the point itself is among them", str(points))
+    count = min(validate.integer("examples", examples), fun.examples)
     few, bare = _first(fun, count), _first(fun, count, regularized=False)
-    steps = _validate.real("extent", extent, above=0) * np.linspace(-1, 1, points)
+    steps = validate.real("extent", extent, above=0) * np.linspace(-1, 1, points)
     directions = [filter_normalized(few, x, rng) for _ in range(2)]
     values = np.array(
         [[few.evaluate(x + float(a) * directions[0] + float(b) * directions[1])[:2] for b in steps] for a in steps]
@@ -185,8 +185,8 @@ def loss_curvature(
     >>> loss_curvature(fun, x, rng, directions=4) > 0
     True
     """
-    bare = _first(fun, min(_validate.integer("examples", examples), fun.examples), regularized=False)
-    drawn = [filter_normalized(bare, x, rng) for _ in range(_validate.integer("directions", directions))]
+    bare = _first(fun, min(validate.integer("examples", examples), fun.examples), regularized=False)
+    drawn = [filter_normalized(bare, x, rng) for _ in range(validate.integer("directions", directions))]
     return _curvature(bare, x, drawn)
 
 

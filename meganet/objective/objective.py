@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meganet import _validate
-from meganet._deprecated import renamed
 from meganet.backend import Array, is_finite
+from meganet.ground import validate
+from meganet.ground.deprecated import renamed
 from meganet.layers.base import Layer
 from meganet.layers.dense import DenseLayer
 from meganet.linop._alike import alike
@@ -87,24 +87,24 @@ class Objective:
         W_regularizer: Regularizer | None = None,
     ) -> None:
         for name, part in (("network", network), ("classifier", classifier)):
-            _validate.instance(name, part, Layer, "a Layer")
+            validate.instance(name, part, Layer, "a Layer")
         if classifier.domain_shape != network.range_shape or len(classifier.range_shape) != 1:
             expected = f"a layer from {network.range_shape}, the network's range, to a vector of classes"
-            _validate.reject("classifier", expected, repr(classifier))
+            validate.reject("classifier", expected, repr(classifier))
         self.backend = network.backend
         self.backend.require("images", images)
-        _validate.array_shape("images", images, ("N", *network.domain_shape))
-        self.dtype = _validate.float_images("images", images)
+        validate.array_shape("images", images, ("N", *network.domain_shape))
+        self.dtype = validate.float_images("images", images)
         if not is_finite(images):
-            _validate.reject("images", "finite pixels", "NaN or infinity among them")
-        _validate.not_empty("images", images, "image")
+            validate.reject("images", "finite pixels", "NaN or infinity among them")
+        validate.not_empty("images", images, "image")
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
         if not isinstance(self.loss, Loss):
-            _validate.reject("loss", "a Loss or None", repr(loss))
+            validate.reject("loss", "a Loss or None", repr(loss))
         host_labels = self.loss.targets("labels", labels, classifier.range_shape[0])
-        _validate.fits("labels", host_labels, self.dtype)
+        validate.fits("labels", host_labels, self.dtype)
         if len(host_labels) != images.shape[0]:
-            _validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
+            validate.reject("labels", f"one label for each of {images.shape[0]} images", str(len(host_labels)))
         self.network, self.classifier = network, classifier
         self.images, self.labels = images, self.backend.asarray(host_labels.copy())
         self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
@@ -112,9 +112,9 @@ class Objective:
         penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
         for (penalty, name), fitting in zip(penalties, sizes, strict=True):
             if penalty is not None and not isinstance(penalty, Regularizer):
-                _validate.reject(name, "a Regularizer", repr(penalty))
+                validate.reject(name, "a Regularizer", repr(penalty))
             if penalty is not None and penalty.size not in fitting:
-                _validate.reject(name, f"an operator on {fitting[0]} weights", repr(penalty))
+                validate.reject(name, f"an operator on {fitting[0]} weights", repr(penalty))
         self.parameters = self.terms.parameters
 
     @property
@@ -189,7 +189,7 @@ class Objective:
         """Return the classifier's outputs (N, K) for any images of the network's domain."""
         self.backend.require_floats("x", x)
         if x.shape[-1:] != (self.parameters.size,):
-            _validate.reject("x", f"{self.parameters.size} weights along the last axis", f"shape {x.shape}")
+            validate.reject("x", f"{self.parameters.size} weights along the last axis", f"shape {x.shape}")
         theta, w = self.split(x)
         return self.classifier(w, self.network(theta, images))
 
@@ -267,10 +267,10 @@ class Objective:
         """
         self._check(x)
         check_indices(indices, self.examples, self.backend)
-        size = None if self.network.couples_examples else _validate.integer("batch_size", batch_size)
+        size = None if self.network.couples_examples else validate.integer("batch_size", batch_size)
         return first_non_finite(self.terms, x, self.select(indices, size))
 
     def _check(self, x: Array) -> None:
         self.backend.require("x", x)
-        _validate.array_shape("x", x, (self.parameters.size,))
-        _validate.same_dtype("x", x, self.dtype, "the images")
+        validate.array_shape("x", x, (self.parameters.size,))
+        validate.same_dtype("x", x, self.dtype, "the images")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.objective.objective import Objective
 
 
@@ -78,6 +78,6 @@ def observer(training: Objective, validation: Objective | None = None) -> Evalua
     """
     for name, objective in (("training", training), ("validation", validation)):
         if not isinstance(objective, Objective) and not (objective is None and name == "validation"):
-            _validate.reject(name, "an Objective", repr(objective))
+            validate.reject(name, "an Objective", repr(objective))
 
     return Evaluation(training, validation)

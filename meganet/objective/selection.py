@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 
 
 class Batch(NamedTuple):
@@ -99,15 +99,15 @@ def check_indices(indices: Array | None, examples: int, backend: Backend, shape:
     >>> check_indices(np.array([0, 10]), 10, get_backend("numpy"))
     Traceback (most recent call last):
         ...
-    meganet._validate.InputError: indices: expected numbers 0 to 9 of examples, got 0 to 10
+    meganet.ground.validate.InputError: indices: expected numbers 0 to 9 of examples, got 0 to 10
     """
     if indices is None:
         return
     backend.require("indices", indices)
-    _validate.array_shape("indices", indices, shape)
-    _validate.not_empty("indices", indices, axis=-1)
+    validate.array_shape("indices", indices, shape)
+    validate.not_empty("indices", indices, axis=-1)
     if indices.dtype.kind not in "iu":
-        _validate.reject("indices", "integers", str(indices.dtype))
+        validate.reject("indices", "integers", str(indices.dtype))
     if isinstance(indices, np.ndarray) and (indices.min() < 0 or indices.max() >= examples):
         got = f"{indices.min()} to {indices.max()}"
-        _validate.reject("indices", f"numbers 0 to {examples - 1} of examples", got)
+        validate.reject("indices", f"numbers 0 to {examples - 1} of examples", got)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.objective.objective import Objective
 from meganet.objective.selection import Batch, check_indices
 
@@ -42,16 +42,16 @@ class StackedObjective:
     recordable = True
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
-        objectives = _validate.items("objectives", objectives, object, "at least one")
+        objectives = validate.items("objectives", objectives, object, "at least one")
         first = objectives[0]
         for k, other in enumerate(objectives):
-            _validate.instance(f"objectives[{k}]", other, Objective, "an Objective")
+            validate.instance(f"objectives[{k}]", other, Objective, "an Objective")
             what = first.differing_part(other)
             if what is not None:
                 have, expected = getattr(other, what), getattr(first, what)
-                _validate.reject(f"objectives[{k}]", f"the {what} of the first, {expected!r}", repr(have))
+                validate.reject(f"objectives[{k}]", f"the {what} of the first, {expected!r}", repr(have))
             if other.images.shape != first.images.shape:
-                _validate.reject(
+                validate.reject(
                     f"objectives[{k}]", f"images {first.images.shape}, as the first", str(other.images.shape)
                 )
         self.objectives, self.backend = tuple(objectives), first.backend
@@ -78,9 +78,9 @@ class StackedObjective:
         """
         first = self.objectives[0]
         self.backend.require("x", x)
-        _validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
+        validate.array_shape("x", x, (len(self.objectives), first.parameters.size))
         check_indices(indices, first.examples, self.backend, (len(self.objectives), "N"))
-        _validate.same_dtype("x", x, first.dtype, "the images")
+        validate.same_dtype("x", x, first.dtype, "the images")
         terms = [objective.terms for objective in self.objectives]
         if self.backend.takes_stacks:
             batch = Batch(self._images[self._set, indices], self._labels[self._set, indices], 1.0)

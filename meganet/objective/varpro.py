@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, is_finite
+from meganet.ground import validate
 from meganet.layers.linear import LinearLayer
 from meganet.linop import Identity
 from meganet.linop.base import LinearOperator
@@ -55,11 +55,11 @@ class VariableProjection:
     """
 
     def __init__(self, objective: Objective, *, control: Control | None = None) -> None:
-        _validate.instance("objective", objective, Objective, "an Objective")
+        validate.instance("objective", objective, Objective, "an Objective")
         penalty = objective.W_regularizer
         if penalty is None or penalty.size != objective.classifier.parameters.size:
             expected = f"a W_regularizer on all {objective.classifier.parameters.size} weights of the classifier"
-            _validate.reject("objective", expected, "none" if penalty is None else repr(penalty))
+            validate.reject("objective", expected, "none" if penalty is None else repr(penalty))
         self.objective, self.parameters = objective, objective.network.parameters
         self.control = control
         self.W = objective.backend.xp.zeros(objective.classifier.parameters.size, dtype=objective.dtype)
@@ -102,12 +102,12 @@ class VariableProjection:
         point = self._point(theta)
         inner = self._inner(theta)
         if inner is None:
-            _validate.reject("theta", "weights at which the features are finite", "NaN or infinity among them")
+            validate.reject("theta", "weights at which the features are finite", "NaN or infinity among them")
         return ReducedHessian(self.objective.hessian(point, kind), inner.hessian(self.W))
 
     def _point(self, theta: Array) -> Array:
         self.objective.backend.require("theta", theta)
-        _validate.array_shape("theta", theta, (self.parameters.size,))
+        validate.array_shape("theta", theta, (self.parameters.size,))
         return self.objective.backend.xp.concatenate([theta, self.solve(theta)])
 
 

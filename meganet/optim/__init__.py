@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from meganet import _deprecated
+from meganet.ground import deprecated
 from meganet.optim.divergence import Divergence, DivergenceWarning
 from meganet.optim.epochs import Run, SGDState
 from meganet.optim.history import History
@@ -64,4 +64,4 @@ _MOVED = {
 if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
 
     def __getattr__(name: str) -> Any:
-        return _deprecated.moved(__name__, _MOVED, name)
+        return deprecated.moved(__name__, _MOVED, name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from meganet import _validate
+from meganet.ground import validate
 
 NOTED = ("objective", "loss", "accuracy", "validation_loss", "validation_accuracy")
 """Columns of a history that the bar shows, as far as they are known."""
@@ -61,7 +61,7 @@ def bar_of(label: str | None, total: int, done: int = 0) -> Iterator[Bar]:
     if label is None:
         yield Bar()
         return
-    _validate.instance("progress", label, str, "a label or None")
+    validate.instance("progress", label, str, "a label or None")
     from tqdm.auto import tqdm
 
     with tqdm(total=total, initial=done, desc=label, leave=False) as bar:

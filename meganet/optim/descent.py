@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.problem import Control, Point, Problem, Result
 
@@ -117,7 +117,7 @@ def descend(
     [5.0, 1.0, 0.0]
     """
     control = Control() if control is None else control
-    _validate.instance("control", control, Control, "a Control or None")
+    validate.instance("control", control, Control, "a Control or None")
     point = problem.at(problem.x0)
     step: Step[Any] = Step(point, None, point, 0.0, search.size, columns)
     target = max(control.rtol * search.measure(problem, point, step.size), control.atol)

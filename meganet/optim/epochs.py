@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend, backend_of, is_finite, random_stream, to_host
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.bar import Bar, bar_of
 from meganet.optim.divergence import Divergence, DivergenceWarning, described, row_is_finite
@@ -127,20 +127,20 @@ class Shared:
     ) -> None:
         self.learning_rate = learning_rate if callable(learning_rate) else self._rate(learning_rate)
         self.project, self.stack = project, stack
-        self.examples = _validate.integer("examples", examples)
-        self.epochs = _validate.integer("epochs", epochs)
-        self.batch_size = _validate.integer("batch_size", batch_size)
+        self.examples = validate.integer("examples", examples)
+        self.epochs = validate.integer("epochs", epochs)
+        self.batch_size = validate.integer("batch_size", batch_size)
         if self.batch_size > self.examples:
-            _validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
+            validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
         self.batches = self.examples // self.batch_size
         self.rule = rule if rule is not None else Momentum()
         self._recorded: _Recorded | None = None
         # the class itself has the names too
         if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
-            _validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
+            validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
         functions.optional("project", project)
         functions.optional("stack", stack)
-        self.on_divergence = _validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
+        self.on_divergence = validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
 
     def start(self, run: Run) -> SGDState:
         """Return the state at the start, which has no history yet, or a copy of a given one."""
@@ -148,26 +148,26 @@ class Shared:
         functions.optional("observe", run.observe)
         functions.optional("callback", run.callback)
         if not callable(run.order):
-            _validate.integer("order", run.order, minimum=0)
+            validate.integer("order", run.order, minimum=0)
         backend, x0, state = functions.flat("x0", run.x0), run.x0, run.state
         if state is None:
             x = self.projected_alone(x0.copy())
             return SGDState(x, self.rule.start(backend, x))
         self._check_state(state, backend, x0)
-        return replace(state.copy(), epoch=_validate.integer("state.epoch", state.epoch, minimum=0))
+        return replace(state.copy(), epoch=validate.integer("state.epoch", state.epoch, minimum=0))
 
     def _check_state(self, state: SGDState, backend: Backend, x0: Array) -> None:
-        _validate.instance("state", state, SGDState, "an SGDState or None")
+        validate.instance("state", state, SGDState, "an SGDState or None")
         backend.require("state.x", state.x)
-        _validate.array_shape("state.x", state.x, tuple(x0.shape))
-        _validate.same_dtype("state.x", state.x, x0.dtype, "x0")
+        validate.array_shape("state.x", state.x, tuple(x0.shape))
+        validate.same_dtype("state.x", state.x, x0.dtype, "x0")
         expected = self.rule.start(backend, x0)
         if len(state.memory) != len(expected):
-            _validate.reject("state.memory", f"{len(expected)} arrays, as the rule remembers", str(len(state.memory)))
+            validate.reject("state.memory", f"{len(expected)} arrays, as the rule remembers", str(len(state.memory)))
         for k, (have, like) in enumerate(zip(state.memory, expected, strict=True)):
             functions.vector(f"state.memory[{k}]", backend, have, like)
         if state.history.columns and state.history.columns[: len(OWN)] != OWN:
-            _validate.reject("state.history", f"the columns {', '.join(OWN)} first", repr(state.history.columns))
+            validate.reject("state.history", f"the columns {', '.join(OWN)} first", repr(state.history.columns))
 
     def find_divergence(self, state: SGDState, fun: Function) -> None:
         """Find out whether a state at which a run starts has diverged already, from its history if it does not say."""
@@ -195,17 +195,17 @@ class Shared:
 
     @staticmethod
     def _rate(rate: Any) -> float:
-        return _validate.real("learning_rate", rate, above=0)
+        return validate.real("learning_rate", rate, above=0)
 
     def indices(self, order: Order, epoch: int) -> np.ndarray[Any, Any]:
         """Return the numbers of the examples in the mini-batches of an epoch, (batches, batch_size)."""
         n = self.examples
         given = order(epoch) if callable(order) else random_stream(order, epoch).permutation(n)
         expected = f"a permutation of 0 to {n - 1} for epoch {epoch}"
-        indices = _validate.read("order", to_host(given), expected).copy()
+        indices = validate.read("order", to_host(given), expected).copy()
         whole = indices.shape == (n,) and indices.dtype.kind in "iu" and np.array_equal(np.sort(indices), np.arange(n))
         if not whole:
-            _validate.reject("order", expected, repr(given))
+            validate.reject("order", expected, repr(given))
         return indices[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
 
     def projected(self, x: Array) -> Array:
@@ -297,10 +297,10 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
     >>> train(Shared(4, 1, 0.5, 2, None, None, None, "warn"), runs, None)[0].x
     array([0.25, 0.25])
     """
-    _validate.instance("runs", runs, Iterable, "a sequence of Run")
+    validate.instance("runs", runs, Iterable, "a sequence of Run")
     runs = tuple(runs)
     for number, run in enumerate(runs):
-        _validate.instance(f"runs[{number}]", run, Run, "a Run")
+        validate.instance(f"runs[{number}]", run, Run, "a Run")
     states = [shared.start(run) for run in runs]
     for number, state in enumerate(states[1:], start=1):
         what = f"runs[{number}].x0"
@@ -356,7 +356,7 @@ def _advance(shared: Shared, fun: Function, group: list[tuple[Run, SGDState]], e
         known = state.history.columns
         if known and row.keys() != set(known):
             got = ", ".join(observed) or "none"
-            _validate.reject("observe", f"the columns {', '.join(known[len(OWN) :]) or 'none'} of state.history", got)
+            validate.reject("observe", f"the columns {', '.join(known[len(OWN) :]) or 'none'} of state.history", got)
         diverged = state.divergence is None and not (row_is_finite(row) and (math.isfinite(step) or is_finite(x)))
         if diverged:
             with np.errstate(over="ignore", invalid="ignore"):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array, Backend, backend_of
+from meganet.ground import validate
 
 
 def required(argument: str, function: Any, expected: str = "a function") -> None:
@@ -22,10 +22,10 @@ def required(argument: str, function: Any, expected: str = "a function") -> None
     >>> required("fun", 3)
     Traceback (most recent call last):
     ...
-    meganet._validate.InputError: fun: expected a function, got 3
+    meganet.ground.validate.InputError: fun: expected a function, got 3
     """
     if not callable(function):
-        _validate.reject(argument, expected, _validate.shown(function))
+        validate.reject(argument, expected, validate.shown(function))
 
 
 def optional(argument: str, function: Any) -> None:
@@ -38,7 +38,7 @@ def optional(argument: str, function: Any) -> None:
     >>> optional("callback", "no")
     Traceback (most recent call last):
     ...
-    meganet._validate.InputError: callback: expected a function or None, got 'no'
+    meganet.ground.validate.InputError: callback: expected a function or None, got 'no'
     """
     if function is not None:
         required(argument, function, "a function or None")
@@ -56,12 +56,12 @@ def flat(argument: str, x: Any) -> Backend:
     >>> flat("x0", np.ones((2, 3)))
     Traceback (most recent call last):
     ...
-    meganet._validate.InputError: x0: expected an array of shape (n,), got shape (2, 3)
+    meganet.ground.validate.InputError: x0: expected an array of shape (n,), got shape (2, 3)
     """
     backend = backend_of(x)
     backend.require(argument, x)
-    _validate.array_shape(argument, x, ("n",))
-    _validate.float_dtype(f"dtype of {argument}", x.dtype)
+    validate.array_shape(argument, x, ("n",))
+    validate.float_dtype(f"dtype of {argument}", x.dtype)
     return backend
 
 
@@ -77,7 +77,7 @@ def pair(backend: Backend, result: Any, like: Array) -> tuple[Any, Array]:
     (3.0, array([1., 1.]))
     """
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        _validate.reject("fun", "a pair of value and gradient from it", described(result))
+        validate.reject("fun", "a pair of value and gradient from it", described(result))
     value, gradient = result
     _real("value", backend, value, tuple(like.shape[:-1]))
     vector("gradient", backend, gradient, like)
@@ -95,11 +95,11 @@ def vector(argument: str, backend: Backend, result: Any, like: Array, owner: str
     >>> vector("direction", get_backend("numpy"), np.ones(2, "float32"), np.zeros(2))
     Traceback (most recent call last):
     ...
-    meganet._validate.InputError: direction: expected float64, the dtype of x0, got float32
+    meganet.ground.validate.InputError: direction: expected float64, the dtype of x0, got float32
     """
     backend.require(argument, result)
-    _validate.array_shape(argument, result, tuple(like.shape))
-    _validate.same_dtype(argument, result, like.dtype, owner)
+    validate.array_shape(argument, result, tuple(like.shape))
+    validate.same_dtype(argument, result, like.dtype, owner)
     return result
 
 
@@ -151,7 +151,7 @@ def stops(result: Any) -> bool:
     (False, True)
     """
     if result is not None and not isinstance(result, (bool, np.bool_)):
-        _validate.reject("callback", "True, False or None from it", described(result))
+        validate.reject("callback", "True, False or None from it", described(result))
     return bool(result)
 
 
@@ -167,7 +167,7 @@ def number(argument: str, backend: Backend, value: Any) -> float:
     0.5
     """
     _real(argument, backend, value, ())
-    return _validate.as_float(backend.to_host(value) if backend.owns(value) else value)
+    return validate.as_float(backend.to_host(value) if backend.owns(value) else value)
 
 
 def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> dict[str, float]:
@@ -182,10 +182,10 @@ def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> di
     {'norm': 2.0, 'count': 3}
     """
     if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
-        _validate.reject(argument, "a dict from names to numbers from it", described(row))
+        validate.reject(argument, "a dict from names to numbers from it", described(row))
     for name in row:
         if name in own:
-            _validate.reject(argument, f"other names than {', '.join(own)}, the optimiser's own columns", repr(name))
+            validate.reject(argument, f"other names than {', '.join(own)}, the optimiser's own columns", repr(name))
     return {
         name: int(value) if isinstance(value, Integral) else number(f"{argument}, column {name}", backend, value)
         for name, value in row.items()
@@ -194,13 +194,13 @@ def columns(argument: str, backend: Backend, row: Any, own: Iterable[str]) -> di
 
 def _real(argument: str, backend: Backend, value: Any, shape: tuple[int, ...]) -> None:
     """Refuse what is no real number, or no array of them of the given shape."""
-    _validate.plain(argument, value)
+    validate.plain(argument, value)
     expected = "a real number" if not shape else f"real numbers, an array of shape {shape}"
     if backend.owns(value) or isinstance(value, (np.ndarray, np.generic)):
         if tuple(value.shape) != shape or value.dtype.kind not in "fiub":
-            _validate.reject(argument, expected, described(value))
+            validate.reject(argument, expected, described(value))
     elif shape or not isinstance(value, Real):
-        _validate.reject(argument, expected, described(value))
+        validate.reject(argument, expected, described(value))
 
 
 def described(value: Any) -> str:

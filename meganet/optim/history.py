@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import get_backend
+from meganet.ground import validate
 from meganet.optim import functions
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class History:
         """Add a row; its names must be the columns, in any order."""
         numbers = functions.columns("row", get_backend("numpy"), row, ())
         if self._rows and numbers.keys() != self._rows[0].keys():
-            _validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
+            validate.reject("row", f"the columns {self.columns}", str(tuple(row)))
         self._rows.append({name: numbers[name] for name in self.columns or numbers})
 
     def copy(self) -> History:
@@ -64,7 +64,7 @@ class History:
     def column(self, name: str) -> list[float]:
         """Return one column."""
         if self._rows:
-            _validate.choice("name", name, self.columns)
+            validate.choice("name", name, self.columns)
         return [row[name] for row in self._rows]
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class History:
 
     def __getitem__(self, number: int) -> dict[str, float]:
         if isinstance(number, str):
-            _validate.reject("number", f"that of a row; column({number!r}) returns a column", repr(number))
+            validate.reject("number", f"that of a row; column({number!r}) returns a column", repr(number))
         return dict(self._rows[number])
 
     def __str__(self) -> str:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.steihaug import Subproblem, checked_radius
 
@@ -66,12 +66,12 @@ def arnoldi(product: Callable[[Array], Array], start: Array, dimension: int) -> 
     >>> v.shape, bool(np.allclose(a[:, None] * v[:, :3], v @ space.matrix))
     ((5, 4), True)
     """
-    dimension = _validate.integer("dimension", dimension)
+    dimension = validate.integer("dimension", dimension)
     backend, product = functions.flat("start", start), functions.owned("product", product, "the start")
     dot = functions.inner(backend)
     norm = math.sqrt(dot(start, start))
     if not norm > 0:
-        _validate.reject("start", "a vector that is not zero", "zero" if norm == 0 else "one that is not finite")
+        validate.reject("start", "a vector that is not zero", "zero" if norm == 0 else "one that is not finite")
     basis = [start * (1 / norm)]
     matrix = np.zeros((dimension + 1, dimension))
     for k in range(dimension):
@@ -117,7 +117,7 @@ def gmres(product: Callable[[Array], Array], b: Array, dimension: int, *, x0: Ar
     >>> gmres(lambda v: A @ v, np.array([4.0, 8.0]), dimension=2).round(12)
     array([1., 2.])
     """
-    dimension = _validate.integer("dimension", dimension)
+    dimension = validate.integer("dimension", dimension)
     product, backend = functions.owned("product", product, "b"), functions.flat("b", b)
     start = 0 * b if x0 is None else functions.vector("x0", backend, x0, b, "b").copy()
     r = b if x0 is None else b - product(start)
@@ -170,7 +170,7 @@ def gmres_in_ball(product: Callable[[Array], Array], gradient: Array, radius: fl
     """
     radius = checked_radius(radius)
     backend = functions.flat("gradient", gradient)
-    dimension = min(_validate.integer("dimension", dimension), int(gradient.shape[0]))
+    dimension = min(validate.integer("dimension", dimension), int(gradient.shape[0]))
     space = arnoldi(product, -gradient, dimension)
     norm = math.sqrt(functions.inner(backend)(gradient, gradient))
     m = space.matrix.shape[1]

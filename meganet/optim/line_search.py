@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.descent import Ray, Search, Step
 from meganet.optim.problem import Point, Problem
@@ -69,7 +69,7 @@ class Along(Search[Ray[Any]]):
         if found is None:
             return "line search"
         if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Point):
-            _validate.reject("line_search", "a Point with its step length, or None from it", functions.described(found))
+            validate.reject("line_search", "a Point with its step length, or None from it", functions.described(found))
         end, length = found[0].copy(), functions.number("step length of line_search", problem.backend, found[1])
         return Step(point, way, end, problem.distance(end.x, point.x), length, {"length": length, **way.columns})
 
@@ -113,8 +113,8 @@ class Armijo:
     project: Callable[[Array], Array] | None = None
 
     def __post_init__(self) -> None:
-        _validate.store(self, decrease=_fraction("decrease", self.decrease), shrink=_fraction("shrink", self.shrink))
-        _validate.store(self, max_trials=_validate.integer("max_trials", self.max_trials))
+        validate.store(self, decrease=_fraction("decrease", self.decrease), shrink=_fraction("shrink", self.shrink))
+        validate.store(self, max_trials=validate.integer("max_trials", self.max_trials))
         functions.optional("project", self.project)
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
@@ -170,11 +170,11 @@ class StrongWolfe:
     max_step: float = 1e10
 
     def __post_init__(self) -> None:
-        _validate.store(self, **{name: _fraction(name, getattr(self, name)) for name in ("decrease", "curvature")})
-        _validate.store(self, max_trials=_validate.integer("max_trials", self.max_trials))
-        _validate.store(self, max_step=_validate.real("max_step", self.max_step, above=0))
+        validate.store(self, **{name: _fraction(name, getattr(self, name)) for name in ("decrease", "curvature")})
+        validate.store(self, max_trials=validate.integer("max_trials", self.max_trials))
+        validate.store(self, max_step=validate.real("max_step", self.max_step, above=0))
         if self.curvature <= self.decrease:
-            _validate.reject("curvature", f"a number above decrease = {self.decrease}", repr(self.curvature))
+            validate.reject("curvature", f"a number above decrease = {self.decrease}", repr(self.curvature))
 
     def __call__(self, problem: Problem, start: Point, direction: Array, step: float) -> tuple[Point, float] | None:
         """Return a point that fulfils both conditions, and its step length.
@@ -252,7 +252,7 @@ def _between(low: _End, high: _End, noise: float) -> float:
 
 
 def _fraction(name: str, value: float) -> float:
-    number = _validate.real(name, value)
+    number = validate.real(name, value)
     if not 0 < number < 1:
-        _validate.reject(name, "a number between 0 and 1", repr(value))
+        validate.reject(name, "a number between 0 and 1", repr(value))
     return number

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.descent import Ray, Search, Step, descend
 from meganet.optim.problem import Control, Function, Hessian, Point, Problem, Result
@@ -95,7 +95,7 @@ def meganet_cg(
     (array([0., 0.]), 3, array([0.0707, 0.0707]))
     """
     backend, radius = functions.flat("b", b), checked_radius(radius)
-    tol, max_iterations = _validate.real("tol", tol, minimum=0), _validate.integer("max_iterations", max_iterations)
+    tol, max_iterations = validate.real("tol", tol, minimum=0), validate.integer("max_iterations", max_iterations)
     product = functions.owned("product", product, "b")
     if preconditioner is not None:
         preconditioner = functions.owned("preconditioner", preconditioner, "b")
@@ -152,7 +152,7 @@ class _Halving(Search[Ray[Any]]):
     argument: ClassVar[str] = "mu"
 
     def __post_init__(self) -> None:
-        _validate.store(self, size=_validate.real("mu", self.size, above=0))
+        validate.store(self, size=validate.real("mu", self.size, above=0))
 
     def __call__(self, problem: Problem, point: Point, way: Ray[Any], size: float) -> Step[Ray[Any]] | str:
         largest = problem.number(abs(way.direction).max())
@@ -217,7 +217,7 @@ def meganet_descent(
     def given(problem: Problem, point: Point, last: Step[Ray[None]] | None) -> Ray[None]:
         found = direction(problem, point.copy())
         if not isinstance(found, tuple) or len(found) != 2:
-            _validate.reject("direction", "a vector and a dict of columns from it", functions.described(found))
+            validate.reject("direction", "a vector and a dict of columns from it", functions.described(found))
         own = functions.columns("columns", problem.backend, found[1], ("mu", "trials"))
         return Ray(functions.vector("direction", problem.backend, found[0], point.x).copy(), columns=own)
 

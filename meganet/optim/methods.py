@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.descent import Ray, Step, descend
 from meganet.optim.line_search import Along, Armijo, LineSearch, StrongWolfe
@@ -79,7 +79,7 @@ def steepest_descent(
     problem = Problem(fun, x0)
     if project is not None:
         if not isinstance(search, Armijo):
-            _validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
+            validate.reject("line_search", "Armijo, or None, with a projection", repr(line_search))
         search, project = replace(search, project=project), functions.owned("project", project)
         problem.x0 = project(problem.x0)
     return descend(problem, steepest, Along(search, project), {"length": 0.0}, control)
@@ -364,7 +364,7 @@ def lbfgs(
     >>> result.reason, result.x.shape, result.x.dtype
     ('gradient', (50,), dtype('float32'))
     """
-    direction = LimitedBFGS(_validate.integer("memory", memory))
+    direction = LimitedBFGS(validate.integer("memory", memory))
     search = Along(StrongWolfe() if line_search is None else line_search)
     return descend(Problem(fun, x0), direction, search, {"length": 0.0}, control)
 

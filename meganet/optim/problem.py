@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.history import History
 
@@ -55,9 +55,9 @@ class Control:
     callback: Callable[[Result], bool | None] | None = None
 
     def __post_init__(self) -> None:
-        numbers = {name: _validate.real(name, getattr(self, name), minimum=0) for name in ("rtol", "atol")}
-        whole = _validate.integer("max_iterations", self.max_iterations, minimum=0)
-        _validate.store(self, **numbers, max_iterations=whole)
+        numbers = {name: validate.real(name, getattr(self, name), minimum=0) for name in ("rtol", "atol")}
+        whole = validate.integer("max_iterations", self.max_iterations, minimum=0)
+        validate.store(self, **numbers, max_iterations=whole)
         functions.optional("observe", self.observe)
         functions.optional("callback", self.callback)
 
@@ -172,11 +172,11 @@ class Problem:
     def hessian(self, x: Array) -> Callable[[Array], Array]:
         """Return the products with the Hessian at `x`, which are counted."""
         if self.make_hessian is None:
-            _validate.reject("hessian", "a function of the point", "None")
+            validate.reject("hessian", "a function of the point", "None")
         matrix, n = self.make_hessian(x.copy()), self.x0.shape[0]
         if not hasattr(matrix, "__matmul__") or tuple(getattr(matrix, "shape", (n, n))) != (n, n):
             got = functions.described(matrix)
-            _validate.reject("hessian", f"a matrix or operator H of shape ({n}, {n}) with products H @ v from it", got)
+            validate.reject("hessian", f"a matrix or operator H of shape ({n}, {n}) with products H @ v from it", got)
         if self.backend.owns(matrix) or scipy.sparse.issparse(matrix):
             matrix = matrix.copy()
 
@@ -201,4 +201,4 @@ class Problem:
 
     def number(self, value: Any) -> float:
         """Return a scalar, of the backend or not, on the host."""
-        return _validate.as_float(self.backend.to_host(value) if self.backend.owns(value) else value)
+        return validate.as_float(self.backend.to_host(value) if self.backend.owns(value) else value)

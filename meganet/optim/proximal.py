@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from meganet import _validate
 from meganet.backend import Array, backend_of
+from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.descent import Ray, Search, Step, descend
 from meganet.optim.methods import steepest
@@ -25,9 +25,9 @@ def bounds(lower: float, upper: float) -> Callable[[Array], Array]:
     >>> bounds(-1, 0.5)(np.array([-3.0, 0.0, 2.0]))
     array([-1. ,  0. ,  0.5])
     """
-    low, high = _validate.real("lower", lower), _validate.real("upper", upper)
+    low, high = validate.real("lower", lower), validate.real("upper", upper)
     if high < low:
-        _validate.reject("upper", f"a number of at least {low}, the lower bound", repr(upper))
+        validate.reject("upper", f"a number of at least {low}, the lower bound", repr(upper))
 
     def project(x: Array) -> Array:
         backend = backend_of(x)
@@ -48,7 +48,7 @@ def ball(radius: float) -> Callable[[Array], Array]:
     array([[0.6, 0.8],
            [0.3, 0.4]])
     """
-    radius = _validate.real("radius", radius, above=0)
+    radius = validate.real("radius", radius, above=0)
 
     def project(x: Array) -> Array:
         backend = backend_of(x)
@@ -80,13 +80,13 @@ def prox_tikhonov(operator: Any, alpha: float, reference: Array | None = None) -
     >>> prox_tikhonov(Identity((2,)), alpha=1.0)(np.array([2.0, 4.0]), 1.0)
     array([1., 2.])
     """
-    alpha = _validate.real("alpha", alpha, above=0)
+    alpha = validate.real("alpha", alpha, above=0)
     reference = None if reference is None else reference.copy()
 
     def prox(p: Array, tau: float) -> Array:
         shifted = p if reference is None else p - reference
         tensor = shifted.reshape(operator.domain_shape)
-        solved = operator.solve_normal(tensor, alpha / _validate.real("tau", tau, above=0), 1.0).reshape(p.shape)
+        solved = operator.solve_normal(tensor, alpha / validate.real("tau", tau, above=0), 1.0).reshape(p.shape)
         return solved if reference is None else solved + reference
 
     return prox
@@ -102,10 +102,10 @@ def prox_l1(alpha: float) -> Callable[[Array, float], Array]:
     >>> prox_l1(0.5)(np.array([-2.0, 0.25, 1.0]), 1.0)
     array([-1.5,  0. ,  0.5])
     """
-    alpha = _validate.real("alpha", alpha, minimum=0)
+    alpha = validate.real("alpha", alpha, minimum=0)
 
     def prox(p: Array, tau: float) -> Array:
-        threshold = alpha / _validate.real("tau", tau, above=0)
+        threshold = alpha / validate.real("tau", tau, above=0)
         xp = backend_of(p).xp
         above = xp.maximum(p - threshold, xp.zeros_like(p))
         return above - xp.maximum(-p - threshold, xp.zeros_like(p))
@@ -124,7 +124,7 @@ class _ProximalStep(Search[Ray[Any]]):
     def __post_init__(self) -> None:
         functions.required("prox", self.prox)
         functions.required("penalty", self.penalty)
-        _validate.store(self, size=_validate.real("tau", self.size, above=0))
+        validate.store(self, size=validate.real("tau", self.size, above=0))
 
     def penalised(self, problem: Problem, x: Array) -> float:
         return functions.number("penalty", problem.backend, self.penalty(x.copy()))

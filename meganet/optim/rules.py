@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from meganet import _validate
 from meganet.backend import Array, Backend
+from meganet.ground import validate
 
 
 class Rule(Protocol):
@@ -68,10 +68,10 @@ class Momentum:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        momentum = _validate.real("momentum", self.momentum)
+        momentum = validate.real("momentum", self.momentum)
         if not 0 <= momentum < 1:
-            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
-        _validate.store(self, momentum=momentum, nesterov=bool(self.nesterov))
+            validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+        validate.store(self, momentum=momentum, nesterov=bool(self.nesterov))
 
     def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
         """Return the velocity zero, or nothing without momentum."""
@@ -121,12 +121,12 @@ class Adam:
     variant: str = "standard"
 
     def __post_init__(self) -> None:
-        _validate.choice("variant", self.variant, ["standard", "meganet"])
-        numbers = {name: _validate.real(name, getattr(self, name)) for name in ("beta1", "beta2")}
+        validate.choice("variant", self.variant, ["standard", "meganet"])
+        numbers = {name: validate.real(name, getattr(self, name)) for name in ("beta1", "beta2")}
         for name, value in numbers.items():
             if not 0 <= value < 1:
-                _validate.reject(name, "a number in [0, 1)", repr(getattr(self, name)))
-        _validate.store(self, **numbers, eps=_validate.real("eps", self.eps, above=0))
+                validate.reject(name, "a number in [0, 1)", repr(getattr(self, name)))
+        validate.store(self, **numbers, eps=validate.real("eps", self.eps, above=0))
 
     def start(self, backend: Backend, x: Array) -> tuple[Array, ...]:
         """Return both moments, zero."""

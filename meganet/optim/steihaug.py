@@ -7,8 +7,8 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim import functions
 
 Preconditioner = Callable[[Array], Array]
@@ -106,11 +106,11 @@ def steihaug(
     array([1. , 0.1])
     """
     backend = functions.flat("gradient", gradient)
-    radius, rtol = checked_radius(radius), _validate.real("rtol", rtol, minimum=0)
+    radius, rtol = checked_radius(radius), validate.real("rtol", rtol, minimum=0)
     product = functions.owned("product", product, "the gradient")
     if preconditioner is not None:
         preconditioner = functions.owned("preconditioner", preconditioner, "the gradient")
-    limit = gradient.shape[0] if max_iterations is None else _validate.integer("max_iterations", max_iterations)
+    limit = gradient.shape[0] if max_iterations is None else validate.integer("max_iterations", max_iterations)
     dot = functions.inner(backend)
     p, hp, r = 0 * gradient, 0 * gradient, gradient
     z = r if preconditioner is None else preconditioner(r)
@@ -168,15 +168,15 @@ def checked_radius(radius: Any) -> float:
     >>> checked_radius(2), checked_radius(float("inf"))
     (2.0, inf)
     """
-    if isinstance(radius, bool) or not isinstance(radius, Real) or not _validate.as_float(radius) > 0:
-        _validate.reject("radius", "a positive number", repr(radius))
-    return _validate.as_float(radius)
+    if isinstance(radius, bool) or not isinstance(radius, Real) or not validate.as_float(radius) > 0:
+        validate.reject("radius", "a positive number", repr(radius))
+    return validate.as_float(radius)
 
 
 def _positive(rz: float) -> float:
     """Return ``<r, M^-1 r>``, which is not negative; where it is not a number everything after is not either."""
     if rz < 0:
-        _validate.reject("preconditioner", "a positive definite one", f"<r, M^-1 r> = {rz:.3g}")
+        validate.reject("preconditioner", "a positive definite one", f"<r, M^-1 r> = {rz:.3g}")
     return rz
 
 

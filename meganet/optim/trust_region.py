@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from meganet import _validate
 from meganet.backend import Array
+from meganet.ground import validate
 from meganet.optim.descent import Search, Step, descend
 from meganet.optim.krylov import gmres_in_ball
 from meganet.optim.methods import Model, Newton
@@ -106,17 +106,17 @@ def trust_region(
     >>> result.reason, bool(abs(result.x).max() < 1e-5), result.history.column("radius")[:3]
     ('gradient', True, [0.5, 0.5, 1.0])
     """
-    _validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
+    validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
     if subproblem == "gmres" and preconditioner is not None:
-        _validate.reject("preconditioner", "None for the subproblem 'gmres'", "one")
-    accept = _validate.real("accept", accept)
+        validate.reject("preconditioner", "None for the subproblem 'gmres'", "one")
+    accept = validate.real("accept", accept)
     if not 0 <= accept < 0.25:
-        _validate.reject("accept", "a number in [0, 1/4)", repr(accept))
+        validate.reject("accept", "a number in [0, 1/4)", repr(accept))
     if max_products is not None:
-        max_products = _validate.integer("max_products", max_products)
-    largest = _validate.real("max_radius", max_radius, above=0)
+        max_products = validate.integer("max_products", max_products)
+    largest = validate.real("max_radius", max_radius, above=0)
     problem = Problem(fun, x0, hessian)
-    search = _Radius(largest, accept, size=min(_validate.real("radius", radius, above=0), largest))
+    search = _Radius(largest, accept, size=min(validate.real("radius", radius, above=0), largest))
     start = {"radius": search.size, "ratio": 1.0, "accepted": 1, "cg_steps": 0, "boundary": 0}
     if subproblem == "steihaug":
         return descend(problem, Newton(max_products, preconditioner).model, search, start, control)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.plotting.axes import LEGEND, PAGE, new_axes
 from meganet.plotting.styles import styles_of
 
@@ -78,7 +78,7 @@ def plot_gaps(
     >>> [float(bar.get_width()) for bar in ax.patches]
     [4.5, 9.0]
     """
-    _validate.choice("net", net, dict.fromkeys(gap.net for gap in gaps))
+    validate.choice("net", net, dict.fromkeys(gap.net for gap in gaps))
     ax = new_axes((PAGE, 3)) if ax is None else ax
     variants = list(dict.fromkeys(gap.variant for gap in gaps))
     styles = styles_of(dict.fromkeys(gap.row for gap in gaps))
@@ -112,7 +112,7 @@ def gaps_figure(gaps: Sequence[Gap], thesis: Mapping[tuple[str, str], float] = _
 
     nets = list(dict.fromkeys(gap.net for gap in gaps))
     if not nets:
-        _validate.reject("gaps", "at least one gap", "none")
+        validate.reject("gaps", "at least one gap", "none")
     height = 1.6 + 0.42 * len({gap.variant for gap in gaps})
     canvas = Figure(figsize=(PAGE, height), layout="constrained")
     axes = canvas.subplots(1, len(nets), sharex=True, sharey=True, squeeze=False)[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.optim import History
 from meganet.plotting.axes import PAGE, is_accuracy, legend_above, logarithmic, new_axes, quantity, whole_numbers
 from meganet.plotting.styles import styles_of
@@ -63,19 +63,19 @@ def plot_convergence(
     >>> plot_convergence({"new": run}, "loss", Figure().subplots()).get_ylabel()
     'Loss'
     """
-    _validate.instance("histories", histories, Mapping, "a dict from names of runs to histories")
+    validate.instance("histories", histories, Mapping, "a dict from names of runs to histories")
     trials = {name: [found] if isinstance(found, History) else found for name, found in histories.items()}
     for name, found in trials.items():
         if not isinstance(found, Sequence) or not all(isinstance(history, History) for history in found):
-            _validate.reject(f"histories[{name!r}]", "a History or a list of them", repr(found))
+            validate.reject(f"histories[{name!r}]", "a History or a list of them", repr(found))
     trials = {name: [history for history in found if len(history)] for name, found in trials.items()}
     trials = {name: found for name, found in trials.items() if found}
     if not trials:
-        _validate.reject("histories", "at least one history with a row", "none")
+        validate.reject("histories", "at least one history with a row", "none")
     for name, found in trials.items():
         for history in found:
             if not {"epoch", column} <= set(history.columns):
-                _validate.reject("column", f"one that the histories of {name!r} have beside epoch", repr(column))
+                validate.reject("column", f"one that the histories of {name!r} have beside epoch", repr(column))
     ax = new_axes((PAGE, 4.2)) if ax is None else ax
     before = {name: _COARSE for name in trials if name != _COARSE} if after is None else after
     ends = {name: max(history[-1]["epoch"] for history in found) for name, found in trials.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.optim import History
 from meganet.plotting.axes import PAGE, is_accuracy, legend_above, logarithmic, quantity, whole_numbers
 from meganet.plotting.styles import STYLES
@@ -61,13 +61,13 @@ def plot_history(
     >>> [ax.get_ylabel() for ax in plot_history(History(rows), Figure().subplots(2))]
     ['Loss', 'Accuracy, %']
     """
-    _validate.instance("history", history, History, "a History")
+    validate.instance("history", history, History, "a History")
     values = {name: np.array(history.column(name), dtype=float) for name in history.columns}
     counter = next((name for name in COUNTERS if name in values), None)
     chosen = _usual(tuple(values), counter) if columns is None else _named(columns, tuple(values))
     chosen = [name for name in chosen if np.isfinite(values[name]).any()]
     if not chosen:
-        _validate.reject("history", "one with a finite number to draw", f"{len(history)} rows of {history.columns}")
+        validate.reject("history", "one with a finite number to draw", f"{len(history)} rows of {history.columns}")
     panels: dict[str, list[str]] = {}
     for name in chosen:
         panels.setdefault(name.removeprefix(VALIDATION), []).append(name)
@@ -102,8 +102,8 @@ def _usual(names: Sequence[str], counter: str | None) -> list[str]:
 
 def _named(columns: Sequence[str] | str, names: Sequence[str]) -> list[str]:
     """Return the columns that the caller wishes."""
-    _validate.instance("columns", columns, Sequence, "names of columns")
-    return [_validate.choice("columns", name, names) for name in ([columns] if isinstance(columns, str) else columns)]
+    validate.instance("columns", columns, Sequence, "names of columns")
+    return [validate.choice("columns", name, names) for name in ([columns] if isinstance(columns, str) else columns)]
 
 
 def _places(axes: Axes | Iterable[Axes] | None, names: list[str]) -> np.ndarray[Any, Any]:
@@ -115,7 +115,7 @@ def _places(axes: Axes | Iterable[Axes] | None, names: list[str]) -> np.ndarray[
         return pyplot.subplots(len(names), sharex=True, squeeze=False, figsize=size, layout="constrained")[1][:, 0]
     given = list(np.ravel(np.asarray(axes, dtype=object)))
     if len(given) != len(names) or not all(hasattr(ax, "plot") for ax in given):
-        _validate.reject("axes", f"axes for each of {', '.join(names)}", _validate.shown(axes))
+        validate.reject("axes", f"axes for each of {', '.join(names)}", validate.shown(axes))
     return np.array(given, dtype=object)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.objective.landscape import Landscape
 from meganet.plotting.axes import PAGE, new_axes
 
@@ -65,14 +65,14 @@ def plot_landscape(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('first direction', 'second direction')
     """
-    _validate.choice("kind", kind, KINDS)
-    values = getattr(found, _validate.choice("quantity", quantity, QUANTITIES))
+    validate.choice("kind", kind, KINDS)
+    values = getattr(found, validate.choice("quantity", quantity, QUANTITIES))
     if ax is None:
         ax = new_axes((5, 4), projection="3d" if kind == "surface" else None)
     elif kind == "surface" and not hasattr(ax, "plot_surface"):
-        _validate.reject("ax", "axes with projection='3d' for a surface", type(ax).__name__)
+        validate.reject("ax", "axes with projection='3d' for a surface", type(ax).__name__)
     if not np.isfinite(values).any():
-        _validate.reject("found", f"a finite {quantity} somewhere in the plane", "none")
+        validate.reject("found", f"a finite {quantity} somewhere in the plane", "none")
     heights = np.log10(np.maximum(np.where(np.isfinite(values), values, np.nan), np.finfo(float).tiny))
     levels = _levels(*(np.nanmin(heights), np.nanmax(heights)) if limits is None else map(np.log10, limits))
     options: dict[str, Any] = {"cmap": "viridis", "vmin": levels[0], "vmax": levels[-1]}
@@ -125,11 +125,11 @@ def plot_landscapes(
     """
     from matplotlib.ticker import MaxNLocator
 
-    _validate.choice("quantity", quantity, QUANTITIES)
+    validate.choice("quantity", quantity, QUANTITIES)
     values = np.concatenate([np.empty(0), *(getattr(landscape, quantity).ravel() for landscape in found.values())])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
-        _validate.reject("found", f"a landscape with a finite {quantity}", "none")
+        validate.reject("found", f"a landscape with a finite {quantity}", "none")
     if figure is None:
         from matplotlib import pyplot
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.plotting.axes import new_axes
 
 if TYPE_CHECKING:
@@ -53,18 +53,18 @@ def plot_mosaic(
     (6, (14, 14))
     """
     rows = [
-        [_validate.numbers(f"rows[{i}][{j}]", image, "an image of real numbers", "biuf") for j, image in enumerate(row)]
+        [validate.numbers(f"rows[{i}][{j}]", image, "an image of real numbers", "biuf") for j, image in enumerate(row)]
         for i, row in enumerate(rows)
     ]
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
-            _validate.array_shape(f"rows[{i}][{j}]", image, ("H", "W"))
+            validate.array_shape(f"rows[{i}][{j}]", image, ("H", "W"))
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
-        _validate.reject("rows", "rows of the same number of images", str([len(row) for row in rows]))
+        validate.reject("rows", "rows of the same number of images", str([len(row) for row in rows]))
     for name, labels, number in (("row_labels", row_labels, len(rows)), ("column_labels", column_labels, count)):
         if len(labels) not in (0, number):
-            _validate.reject(name, f"{number} labels or none", str(len(labels)))
+            validate.reject(name, f"{number} labels or none", str(len(labels)))
     if ax is None:
         ax = new_axes((0.9 * count + 1, 0.9 * len(rows) + 0.4))
     sizes = [np.abs(image[np.isfinite(image)]).max(initial=0.0) for row in rows for image in row]

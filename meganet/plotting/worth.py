@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meganet import _validate
+from meganet.ground import validate
 from meganet.plotting.axes import LEGEND, PAGE, new_axes
 from meganet.plotting.styles import styles_of
 
@@ -76,7 +76,7 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
     >>> plot_work([curve], 1000, Figure().subplots()).get_xlabel()
     'Work in all, TFLOP'
     """
-    _validate.choice("against", against, ("tflop", "seconds"))
+    validate.choice("against", against, ("tflop", "seconds"))
     ax = new_axes((PAGE, 4)) if ax is None else ax
     styles = styles_of(LINES.get(curve.line, curve.line) for curve in curves)
     for curve in (curve for curve in curves if curve.examples in (0, examples)):
@@ -97,7 +97,7 @@ def work_figure(curves: Sequence[Curve]) -> Figure:
 
     numbers = sorted({curve.examples for curve in curves if curve.examples}, reverse=True)
     if not numbers:
-        _validate.reject("curves", "at least one of fine training", "none")
+        validate.reject("curves", "at least one of fine training", "none")
     canvas = Figure(figsize=(PAGE, 2.8 * len(numbers) + 0.6), layout="constrained")
     axes = canvas.subplots(len(numbers), 2, sharex="col", sharey=True, squeeze=False)
     for row, examples in zip(axes, numbers, strict=True):

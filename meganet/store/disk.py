@@ -14,21 +14,21 @@ from typing import Any, NoReturn
 
 from filelock import Timeout
 
-from meganet import _validate
-from meganet._files import TEMPORARY, write_atomic
+from meganet.ground import validate
+from meganet.ground.files import TEMPORARY, write_atomic
 from meganet.store import locks
 
 LEFT_OVER = re.compile(rf"\..+\.[a-z0-9_]+{re.escape(TEMPORARY)}")
 """Names of the files that `write_atomic` moves to their place when they are complete."""
 
 
-class ResultsError(_validate.UserError):
+class ResultsError(validate.UserError):
     """A results folder cannot be used: it cannot be written, or holds something else than it should."""
 
 
 def refuse(expected: str, got: str, argument: str = "out") -> NoReturn:
     """Raise `ResultsError` about a results folder."""
-    _validate.reject(argument, expected, got, ResultsError)
+    validate.reject(argument, expected, got, ResultsError)
 
 
 def make_folder(path: Path) -> None:

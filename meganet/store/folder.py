@@ -29,9 +29,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from meganet._files import user_path
-from meganet._npz import Expected
 from meganet.backend import Backend
+from meganet.ground.files import user_path
+from meganet.ground.npz import Expected
 from meganet.optim import SGDState
 from meganet.store.disk import (
     ResultsError,

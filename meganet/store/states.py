@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from meganet._npz import SEAL, TEXT, Expected, read_sealed, write_sealed
-from meganet._validate import InputError
 from meganet.backend import Backend
+from meganet.ground.npz import SEAL, TEXT, Expected, read_sealed, write_sealed
+from meganet.ground.validate import InputError
 from meganet.optim import Divergence, History, SGDState
 from meganet.store.disk import exists, refuse
 

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 from meganet import cli
-from meganet._dropins import titles
-from meganet._validate import UserError, reject
-from meganet._workers import clusters
 from meganet.cli import options
 from meganet.cli.arguments import QUESTIONS
 from meganet.datasets import ImageSet
@@ -19,6 +16,9 @@ from meganet.experiments.report.figure import figures
 from meganet.experiments.runs import study
 from meganet.experiments.setup.settings import FIELDS
 from meganet.experiments.setup.tables import protocols
+from meganet.ground.dropins import titles
+from meganet.ground.validate import UserError, reject
+from meganet.workers import clusters
 
 WORDS = [
     *(

@@ -16,10 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from meganet._files import cache_folder
 from meganet.datasets import CIFAR10, MNIST, DataNotFoundError, load_mnist
 from meganet.datasets.download import Patience
 from meganet.datasets.sets import mnist
+from meganet.ground.files import cache_folder
 
 pytest.importorskip("pooch", reason="needs the extra data")
 pytest.importorskip("requests")  # beforehand, since importing it takes longer than some waits below

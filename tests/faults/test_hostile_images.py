@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from hostile import count_outcomes, damaged, peak
 
-from meganet._files import cache_folder
-from meganet._validate import InputError
 from meganet.datasets import (
     CIFAR10,
     MNIST,
@@ -28,6 +26,8 @@ from meganet.datasets import (
     read_idx,
 )
 from meganet.datasets.sets import cifar10, mnist
+from meganet.ground.files import cache_folder
+from meganet.ground.validate import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
 LABELS = np.arange(6, dtype=np.uint8)

@@ -14,8 +14,8 @@ import scipy.io
 from hostile import count_outcomes, damaged, peak
 
 from meganet import DenseLayer
-from meganet._validate import InputError
 from meganet.datasets import load_cdr
+from meganet.ground.validate import InputError
 from meganet.interop import from_matlab, load_mat, save_mat, to_matlab
 from meganet.layers.parameters import Parameters
 

@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from meganet._npz import Expected, read_npz, write_npz
-from meganet._validate import InputError
+from meganet.ground.npz import Expected, read_npz, write_npz
+from meganet.ground.validate import InputError
 
 EXPECTED = {
     "x": Expected("float32", (50,)),

@@ -11,10 +11,10 @@ import pytest
 from stored_runs import RUNS, assert_continues, case_of, copied, data, execute, read
 from tiny import TINY, results
 
-from meganet._npz import write_npz, write_sealed
 from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder
 from meganet.experiments.runs import record
+from meganet.ground.npz import write_npz, write_sealed
 from meganet.optim import SGDState
 from meganet.store import settings as stored_settings
 

@@ -16,12 +16,13 @@ import pytest
 from stored_runs import assert_continues, copied, execute, read
 from tiny import TINY, quadrants, results
 
-from meganet import _files, cli
-from meganet._validate import InputError, UserError
+from meganet import cli
 from meganet.cli import options
 from meganet.experiments import ResultsError, ResultsFolder
 from meganet.experiments.report.figures import landscapes
 from meganet.experiments.runs import study
+from meganet.ground import files
+from meganet.ground.validate import InputError, UserError
 from meganet.store.disk import read_file, write_file
 
 ONE = TINY.changed(trials=1)
@@ -291,7 +292,7 @@ def test_a_kill_at_any_write(tmp_path, whole, monkeypatch, trials):
 
         shutil.rmtree(place, ignore_errors=True)
         with monkeypatch.context() as patch, pytest.raises(Kill):
-            patch.setattr(_files.os, "replace", replace)
+            patch.setattr(files.os, "replace", replace)
             # every write is the last one of somebody who is killed there
             execute(place)
         if number > 10:

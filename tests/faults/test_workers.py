@@ -13,9 +13,9 @@ from test_parallel import cluster
 from tiny import TINY, execute, quadrants, results
 
 from meganet import cli
-from meganet._workers import Workers, clusters
-from meganet._workers.processes import ATTEMPTS, WorkersError
 from meganet.store.locks import HOLDER
+from meganet.workers import Workers, clusters
+from meganet.workers.processes import ATTEMPTS, WorkersError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 PATIENCE = 60

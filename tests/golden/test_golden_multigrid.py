@@ -5,7 +5,7 @@ import pytest
 from layout import column_major
 from test_golden_conv_matrices import zero_padded
 
-from meganet._validate import InputError
+from meganet.ground.validate import InputError
 from meganet.linop import CirculantConvolution
 from meganet.multigrid import (
     galerkin_matrix,

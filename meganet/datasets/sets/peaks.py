@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.data_set import Points
 from meganet.datasets.samples import Samples
+from meganet.ground import validate
 
 TITLES = {"peaks": "points in the plane, by the height of MATLAB's peaks"}
 ORDER = 90
@@ -36,8 +36,8 @@ def peaks(count: int, classes: int, rng: np.random.Generator) -> Samples:
     >>> points.features.shape, np.bincount(points.targets)
     ((1000, 2), array([200, 200, 200, 200, 200]))
     """
-    count, classes = _validate.integer("count", count), _validate.integer("classes", classes)
-    _validate.generator("rng", rng, "choice")
+    count, classes = validate.integer("count", count), validate.integer("classes", classes)
+    validate.generator("rng", rng, "choice")
     line = np.linspace(-PEAKS_REACH, PEAKS_REACH, PEAKS_GRID)
     x, y = np.meshgrid(line, line)
     z = (
@@ -49,7 +49,7 @@ def peaks(count: int, classes: int, rng: np.random.Generator) -> Samples:
     level = np.clip(np.ceil((z - z.min()) * (classes / (z.max() - z.min()))).astype(int) - 1, 0, classes - 1)
     empty = sorted(set(range(classes)) - set(np.unique(level).tolist()))
     if empty:
-        _validate.reject("classes", "so few that each has grid points", f"{classes}, of which {len(empty)} have none")
+        validate.reject("classes", "so few that each has grid points", f"{classes}, of which {len(empty)} have none")
     each = -(-count // classes)
     grid = np.column_stack([x.ravel(), y.ravel()])
     chosen = [rng.choice(np.flatnonzero(level.ravel() == k), each) for k in range(classes)]

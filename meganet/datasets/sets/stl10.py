@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.collection import Collection
 from meganet.datasets.content import read_members
 from meganet.datasets.data_set import Published
 from meganet.datasets.images import ImageSet
+from meganet.ground import validate
 
 TITLES = {"stl-10": "13,000 larger colour photographs"}
 ORDER = 60
@@ -36,9 +36,9 @@ def _read(files: Mapping[str, Path], train: bool) -> tuple[np.ndarray[Any, Any],
     contents = read_members(path, "stl10_binary", {f"{part}_X.bin": size * most, f"{part}_y.bin": most})
     pixels, labels = contents[f"{part}_X.bin"], contents[f"{part}_y.bin"]
     if not labels.size or pixels.size != size * labels.size:
-        _validate.reject_file(path, f"{labels.size} images of {size} bytes", f"{pixels.size} bytes")
+        validate.reject_file(path, f"{labels.size} images of {size} bytes", f"{pixels.size} bytes")
     if labels.min() < 1 or labels.max() > 10:
-        _validate.reject_file(path, "labels 1 to 10", f"{labels.min()} to {labels.max()}")
+        validate.reject_file(path, "labels 1 to 10", f"{labels.min()} to {labels.max()}")
     images = pixels.reshape(-1, *SHAPE)
     for image in images:
         # stored column by column, as MATLAB does; one by one, for the training images have 138 MB

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meganet import _validate
 from meganet.datasets.data_set import Points
 from meganet.datasets.samples import Samples
+from meganet.ground import validate
 
 TITLES = {"swiss-roll": "points on two spirals"}
 ORDER = 80
@@ -30,7 +30,7 @@ def swiss_roll(n: int = 256) -> tuple[Samples, Samples]:
     >>> training.features.shape, validation.features.shape, training.targets.shape
     ((201, 2), (201, 2), (201,))
     """
-    n = _validate.integer("n", n)
+    n = validate.integer("n", n)
     angle = np.linspace(0, 4 * np.pi, 2 * n + 1)
     inner, outer = (np.linspace(a, a + 1, 2 * n + 1) for a in (0.0, 0.2))
     features = np.concatenate([np.column_stack([r * np.cos(angle), r * np.sin(angle)]) for r in (inner, outer)])

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import meganet._dropins as dropins
-from meganet import _validate
+import meganet.ground.dropins as dropins
 from meganet._version import __version__
-from meganet._workers import Workers
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.document import Document, Grid, Heading, Paragraph
@@ -27,7 +25,9 @@ from meganet.experiments.runs.work import epoch_flop
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import Stage, planned
 from meganet.experiments.setup.tables import setup_for, tables_of
+from meganet.ground import validate
 from meganet.store.disk import write_file, writing
+from meganet.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,8 +77,8 @@ class Variant:
         """
         try:
             return setup_for(self.protocol, preset, **{**settings, **self.changes})
-        except _validate.InputError as error:
-            _validate.reject("settings", f"some that go with {dict(self.changes)}", f"({error})", SettingsError)
+        except validate.InputError as error:
+            validate.reject("settings", f"some that go with {dict(self.changes)}", f"({error})", SettingsError)
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages that are run, for any number of grids."""

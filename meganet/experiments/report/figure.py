@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import meganet._dropins as dropins
+import meganet.ground.dropins as dropins
 from meganet.experiments.runs.case import Case
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from meganet._version import __version__
-from meganet._workers.remaining import duration
 from meganet.document import Block, Document, Grid, Note, Paragraph
 from meganet.experiments.report.results import Cell, TableResult
 from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
 from meganet.experiments.setup.settings import PRESETS, Setup
+from meganet.workers.remaining import duration
 
 SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
 SIZED = ("dataset", *SIZES)

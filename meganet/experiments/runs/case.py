@@ -36,10 +36,6 @@ class Case:
     folders: Mapping[str, ResultsFolder]
     data: ImageSet
 
-    def __post_init__(self) -> None:
-        if not self.stages:
-            raise ValueError("a case without stages")
-
     @property
     def own(self) -> ResultsFolder:
         """The folder of what is not shared with other cases."""

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from meganet._workers import Workers
-from meganet._workers.progress import Progress
-from meganet._workers.remaining import Part, Remaining
 from meganet.backend import use_backend
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.pilot import Pilot
@@ -22,6 +19,9 @@ from meganet.experiments.runs.training import StageRun, train
 from meganet.experiments.setup.stages import SGD, Stage, alike, chain
 from meganet.optim import SGDState
 from meganet.store.folder import trial_lock
+from meganet.workers import Workers
+from meganet.workers.progress import Progress
+from meganet.workers.remaining import Part, Remaining
 
 
 def carry_out(

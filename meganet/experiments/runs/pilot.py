@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from meganet._workers import Workers
-from meganet._workers.remaining import roughly
 from meganet.backend import Array, Backend, use_backend
 from meganet.backend.threads import thread_count
 from meganet.experiments.runs.case import Case
@@ -28,6 +26,8 @@ from meganet.experiments.setup.stages import MEGANET, SGD, STEIHAUG, Stage
 from meganet.objective import Objective, StackedObjective
 from meganet.objective.landscape import EXAMPLES, POINTS
 from meganet.optim import Run, sgd_stacked
+from meganet.workers import Workers
+from meganet.workers.remaining import roughly
 
 STEPS = 3
 """Of SGD, after one to warm up."""

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import meganet._dropins as dropins
-from meganet import _validate, datasets
+import meganet.ground.dropins as dropins
+from meganet import datasets
 from meganet.backend import Array, Backend, is_finite, random_stream
 from meganet.datasets import ImageSet, scale_images
 from meganet.experiments.runs import vec_order
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
+from meganet.ground import validate
 from meganet.layers import DenseLayer, LinearLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator
 from meganet.multigrid import prolongate, prolongate_images, restrict, restrict_images
@@ -113,7 +114,7 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
     missing = [width for width in widths if width not in known]
     if missing:
         expected = f"widths that images of {image_shape[1]}x{image_shape[2]} have when they are halved again and again"
-        _validate.reject("grids", expected, ",".join(map(str, widths)))
+        validate.reject("grids", expected, ",".join(map(str, widths)))
     return tuple(known[width] for width in widths)
 
 
@@ -194,7 +195,7 @@ class Problems:
         part = self._order_of_images[start : start + sizes[name]]
         if len(part) < sizes[name]:
             needed = f"at most the {len(self.data)} of {self.data.name}"
-            _validate.reject(f"{name}_examples", needed, f"{start + sizes[name]} with the sets before")
+            validate.reject(f"{name}_examples", needed, f"{start + sizes[name]} with the sets before")
         scaled = scale_images(self.data.images[part], data.data_scaling, np.dtype(self.setup.model.dtype))
         images = self.backend.asarray(scaled)
         while images.shape[-1] > self.shapes[grid][-1]:

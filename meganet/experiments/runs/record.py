@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import scipy
 
-from meganet import _validate
-from meganet._files import user_path
 from meganet._version import __version__
 from meganet.backend.threads import thread_count
 from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
+from meganet.ground import validate
+from meganet.ground.files import user_path
 from meganet.store.disk import entries, refuse
 from meganet.store.settings import FORMAT, PART, SETTINGS, read_settings
 
@@ -78,7 +78,7 @@ def read_setup(path: str | Path) -> Setup:
     begun = [number for number in numbers if number <= LARGEST_TRIALS]
     try:
         return Setup.of(**values_of(stored), trials=max(begun, default=1))
-    except (TypeError, _validate.InputError) as error:
+    except (TypeError, validate.InputError) as error:
         refuse("settings that this version knows", f"{str(folder / SETTINGS)!r} ({error})")
 
 

@@ -17,9 +17,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from meganet import _validate
-from meganet._files import user_path
-from meganet._workers import Workers
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
@@ -30,15 +27,18 @@ from meganet.experiments.runs.record import read_setup, values_of
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
+from meganet.ground import validate
+from meganet.ground.files import user_path
 from meganet.store.disk import entries, refuse
 from meganet.store.settings import read_settings
+from meganet.workers import Workers
 
 OWN = "fine"
 Plan = tuple[Setup, Iterable[Stage]]
 """A setup and stages, for any number of grids."""
 
 
-class SettingsError(_validate.UserError):
+class SettingsError(validate.UserError):
     """Settings that a user chose do not go together, or with the data."""
 
 
@@ -220,16 +220,16 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
     """Return the stages of a case for its grids, once it is clear that data and networks are there for them."""
     if setup.examples > len(data):
         sizes = "coarse_examples + fine_examples + validation_examples"
-        _validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
+        validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
     try:
         shapes = grid_shapes(setup, data.images.shape[1:])
         for shape in shapes:
             network_parts(setup, data.classes, get_backend("numpy"), True, shape)
-    except _validate.InputError as error:
+    except validate.InputError as error:
         widths = ",".join(map(str, setup.levels.grids)) or "half the data's and the data's"
         expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
-        _validate.reject("grids", expected, f"{widths} ({error})", SettingsError)
+        validate.reject("grids", expected, f"{widths} ({error})", SettingsError)
     try:
         return planned(stages, len(shapes))
-    except _validate.InputError as error:
+    except validate.InputError as error:
         raise SettingsError(str(error)) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from meganet import _validate
+from meganet.ground import validate
 
 if TYPE_CHECKING:
     from meganet.experiments.setup.stages import Stage
@@ -60,19 +60,19 @@ class Setting:
     def checked(self, name: str, value: Any, default: Any) -> Any:
         """Return a value of the kind of the default; raise `InputError` if it is none."""
         if isinstance(default, str):
-            return _validate.choice(name, value, self.allowed())
+            return validate.choice(name, value, self.allowed())
         if isinstance(default, tuple):
             return _widths(name, value)
         if isinstance(default, int):
-            number: float = _validate.integer(name, value, minimum=1 if self.minimum is None else int(self.minimum))
+            number: float = validate.integer(name, value, minimum=1 if self.minimum is None else int(self.minimum))
             largest = LARGEST_NUMBER if self.largest is None else self.largest
         else:
             minimum = 0.0 if self.minimum is None and self.above is None else self.minimum
-            number = _validate.real(name, value, above=self.above, minimum=minimum)
+            number = validate.real(name, value, above=self.above, minimum=minimum)
             largest = math.inf if self.largest is None else self.largest
         if number > largest:
             kind = "an integer of " if isinstance(default, int) else ""
-            _validate.reject(name, f"{kind}at most {largest:.15g}", str(number))
+            validate.reject(name, f"{kind}at most {largest:.15g}", str(number))
         return number
 
 
@@ -91,7 +91,7 @@ def check(section: Any) -> None:
     """Check the settings of a section, and store them as Python's own numbers."""
     for field in dataclasses.fields(section):
         value = setting_of(field).checked(field.name, getattr(section, field.name), field.default)
-        _validate.store(section, **{field.name: value})
+        validate.store(section, **{field.name: value})
 
 
 def parsed(name: str, text: str, default: Any) -> Any:
@@ -102,7 +102,7 @@ def parsed(name: str, text: str, default: Any) -> Any:
             return tuple(int(part) for part in text.split(",")) if text else ()
         return type(default)(text)
     except ValueError:
-        _validate.reject(name, kinds[type(default)], repr(text))
+        validate.reject(name, kinds[type(default)], repr(text))
 
 
 def as_text(value: Any) -> str:
@@ -112,12 +112,12 @@ def as_text(value: Any) -> str:
 
 def _widths(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, tuple | list):
-        _validate.reject(name, "widths of images, such as (7, 14, 28)", _validate.shown(value))
-    found = tuple(_validate.integer(name, width, minimum=1) for width in value)
+        validate.reject(name, "widths of images, such as (7, 14, 28)", validate.shown(value))
+    found = tuple(validate.integer(name, width, minimum=1) for width in value)
     ratios = [(fine // coarse, fine % coarse) for coarse, fine in pairwise(found)]
     if any(rest or ratio < 2 or ratio & (ratio - 1) for ratio, rest in ratios):
         expected = "widths from coarse to fine, each 2, 4, 8, ... times the one before"
-        _validate.reject(name, expected, ",".join(map(str, found)))
+        validate.reject(name, expected, ",".join(map(str, found)))
     return found
 
 

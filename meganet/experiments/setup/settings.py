@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import meganet._dropins as dropins
-from meganet import _validate
+import meganet.ground.dropins as dropins
 from meganet.experiments.setup.fields import check, different, parsed, setting
 from meganet.experiments.setup.stages import STEIHAUG, Stage
+from meganet.ground import validate
 
 MODELS = "meganet.experiments.models"
 """Where networks are registered."""
@@ -154,7 +154,7 @@ class Descent(_Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.momentum >= 1:
-            _validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
+            validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, which counts from 1."""
@@ -223,8 +223,8 @@ class Setup:
         fewest = min(self.data.coarse_examples, self.data.fine_examples)
         if self.descent.batch_size > fewest:
             expected = f"at most the {fewest} training examples of a grid"
-            _validate.reject("batch_size", expected, str(self.descent.batch_size))
-        _validate.mesh_width("mesh_width", self.penalties.mesh_width)
+            validate.reject("batch_size", expected, str(self.descent.batch_size))
+        validate.mesh_width("mesh_width", self.penalties.mesh_width)
 
     @classmethod
     def of(cls, **settings: Any) -> Setup:
@@ -235,14 +235,14 @@ class Setup:
         """Return the setup with some settings changed; `InputError` for a name or a value that there is not."""
         sections: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
-            sections.setdefault(SECTIONS[_validate.choice("settings", name, SECTIONS)], {})[name] = value
+            sections.setdefault(SECTIONS[validate.choice("settings", name, SECTIONS)], {})[name] = value
         changed = {name: dataclasses.replace(getattr(self, name), **values) for name, values in sections.items()}
         return dataclasses.replace(self, **changed)
 
     def parsed(self, settings: Mapping[str, str]) -> Setup:
         """Return the setup with settings given as text, as on a command line."""
         values = {
-            name: parsed(name, text, DEFAULTS[_validate.choice("settings", name, DEFAULTS)])
+            name: parsed(name, text, DEFAULTS[validate.choice("settings", name, DEFAULTS)])
             for name, text in settings.items()
         }
         return self.changed(**values)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meganet import _validate
+from meganet.ground import validate
 
 if TYPE_CHECKING:
     from meganet.experiments.setup.settings import Setup
@@ -63,11 +63,11 @@ class Stage:
     classifier_only: bool = False
 
     def __post_init__(self) -> None:
-        _validate.choice("start", self.start, STARTS)
-        _validate.choice("method", self.method, METHODS)
-        _validate.choice("images", self.images, IMAGES)
+        validate.choice("start", self.start, STARTS)
+        validate.choice("method", self.method, METHODS)
+        validate.choice("images", self.images, IMAGES)
         if (self.after is None) != (self.start == FRESH):
-            _validate.reject("after", "a stage to start from, or none with fresh weights", repr(self.after))
+            validate.reject("after", "a stage to start from, or none with fresh weights", repr(self.after))
 
     @property
     def by_newton(self) -> bool:
@@ -110,10 +110,10 @@ def planned(stages: Iterable[Stage], grids: int) -> tuple[Stage, ...]:
     for stage in stages:
         grid = stage.grid % grids if -grids <= stage.grid < grids else None
         if grid is None or (stage.transfers and grids == 1):
-            _validate.reject("grids", f"enough of them for the stage {stage.name!r}", str(grids))
+            validate.reject("grids", f"enough of them for the stage {stage.name!r}", str(grids))
         for part in _through(dataclasses.replace(stage, grid=grid), found, grids):
             if found.setdefault(part.name, part) != part:
-                _validate.reject("stages", "one stage of each name", f"two different ones named {part.name!r}")
+                validate.reject("stages", "one stage of each name", f"two different ones named {part.name!r}")
     depths = _depths(found)
     return tuple(sorted(found.values(), key=lambda stage: (depths[stage.name], alike(stage))))
 
@@ -123,12 +123,12 @@ def _through(stage: Stage, known: Mapping[str, Stage], grids: int) -> list[Stage
     if stage.after is None:
         return [stage]
     if stage.after not in known:
-        _validate.reject("after", "a stage that stands before", f"{stage.after!r} of {stage.name!r}")
+        validate.reject("after", "a stage that stands before", f"{stage.after!r} of {stage.name!r}")
     before = known[stage.after]
     if stage.transfers and grids == 1:
-        _validate.reject("grids", f"two or more, between which the stage {stage.name!r} carries weights", "one")
+        validate.reject("grids", f"two or more, between which the stage {stage.name!r} carries weights", "one")
     if (before.grid == stage.grid) != (stage.start == SAME):
-        _validate.reject("start", "'same' on the same grid, 'copy' or 'galerkin' to another", f"{stage.name!r}")
+        validate.reject("start", "'same' on the same grid, 'copy' or 'galerkin' to another", f"{stage.name!r}")
     step = 1 if before.grid < stage.grid else -1
     result: list[Stage] = []
     for grid in range(before.grid + step, stage.grid, step):

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import meganet._dropins as dropins
-from meganet import _validate
+import meganet.ground.dropins as dropins
 from meganet.experiments.setup.settings import PRESETS, Setup
 from meganet.experiments.setup.stages import Stage
+from meganet.ground import validate
 
 PROTOCOLS = "meganet.experiments.protocols"
 
@@ -84,7 +84,7 @@ def protocols() -> dict[str, str]:
 
 def tables_of(protocol: str) -> tuple[Table, ...]:
     """Return the tables of a protocol, by its name: "4.1" to "4.4" for those of the thesis."""
-    name = _validate.choice("table", protocol, protocols())
+    name = validate.choice("table", protocol, protocols())
     found: tuple[Table, ...] = dropins.module_of(PROTOCOLS, name).PROTOCOLS[name]
     return found
 
@@ -104,7 +104,7 @@ def stages_of(network: str) -> tuple[Stage, ...]:
                 known, other = found.setdefault(stage.name, (stage, protocol))
                 if known != stage:
                     got = f"two different ones named {stage.name!r}, in {other} and {protocol}"
-                    _validate.reject("protocols", "one stage of each name", got)
+                    validate.reject("protocols", "one stage of each name", got)
     return tuple(stage for stage, _ in found.values())
 
 
@@ -120,5 +120,5 @@ def setup_for(protocol: str, preset: str, **settings: Any) -> Setup:
     """
     network = tables_of(protocol)[0].network
     fixed = {} if network is None else {"network": network}
-    chosen = PRESETS[_validate.choice("preset", preset, PRESETS)]
+    chosen = PRESETS[validate.choice("preset", preset, PRESETS)]
     return Setup.of(**{**fixed, **chosen, **settings})

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from meganet import _validate
-from meganet._workers import clusters, processes
+from meganet.ground import validate
+from meganet.workers import clusters, processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,11 +43,11 @@ class Workers:
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        _validate.store(self, jobs=_validate.integer("jobs", self.jobs))
+        validate.store(self, jobs=validate.integer("jobs", self.jobs))
         if self.jobs > LARGEST_JOBS:
-            _validate.reject("jobs", f"at most {LARGEST_JOBS} processes", str(self.jobs))
+            validate.reject("jobs", f"at most {LARGEST_JOBS} processes", str(self.jobs))
         if self.cluster is not None and self.jobs != 1:
-            _validate.reject("jobs", "no number beside a cluster, whose workers do the work", str(self.jobs))
+            validate.reject("jobs", "no number beside a cluster, whose workers do the work", str(self.jobs))
         if self.cluster is not None:
             clusters.check_address(self.cluster)
 

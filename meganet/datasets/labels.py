@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from meganet import _validate
 from meganet.backend import to_host
+from meganet.ground import validate
 
 
 def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, Any]:
@@ -21,11 +21,11 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
     InputError
         For labels that are none of these, or name a class outside of the range.
     """
-    array = _validate.read(argument, to_host(labels), "a vector of integers")
+    array = validate.read(argument, to_host(labels), "a vector of integers")
     kind = array.dtype.kind
     if kind in "USO":
         advice = "text is numbered by np.unique(labels, return_inverse=True)[1]"
-        _validate.reject(argument, f"a vector of integers; {advice}", f"dtype {array.dtype}")
+        validate.reject(argument, f"a vector of integers; {advice}", f"dtype {array.dtype}")
     if kind not in "biuf":
         _refuse(argument, array, "a vector of integers")
     if array.ndim == 2 and min(array.shape) > 0:
@@ -36,13 +36,13 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
         fractional = ~np.isfinite(array) | (array != np.round(array))
         if fractional.any():
             first = int(np.flatnonzero(fractional)[0])
-            _validate.reject(argument, "whole numbers", f"{array[first]} at position {first}")
+            validate.reject(argument, "whole numbers", f"{array[first]} at position {first}")
     wrong = (array < 0) | (array >= classes)
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         from_one = array.min() == 1 and array.max() == classes
         advice = f"; MATLAB's classes 1 to {classes} are labels - 1 here" if from_one else ""
-        _validate.reject(argument, f"classes 0 to {classes - 1}", f"{array[first]:g} at position {first}{advice}")
+        validate.reject(argument, f"classes 0 to {classes - 1}", f"{array[first]:g} at position {first}{advice}")
     return array.astype(np.int64)
 
 
@@ -66,4 +66,4 @@ def _of_matrix(argument: str, array: np.ndarray[Any, Any], classes: int) -> np.n
 
 
 def _refuse(argument: str, array: np.ndarray[Any, Any], expected: str) -> NoReturn:
-    _validate.reject(argument, expected, f"shape {array.shape}, dtype {array.dtype}")
+    validate.reject(argument, expected, f"shape {array.shape}, dtype {array.dtype}")

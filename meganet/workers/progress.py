@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from meganet._workers.remaining import Remaining, duration
+from meganet.workers.remaining import Remaining, duration
 
 SECONDS, ROWS = 0.5, 20
 LAYOUT = "{percentage:3.0f}%|{bar}| {desc}"

@@ -17,8 +17,8 @@ from typing import IO, Any, Literal, NoReturn
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import BLOCK, DEFLATE_RATIO
+from meganet.ground import validate
+from meganet.ground.files import BLOCK, DEFLATE_RATIO
 
 HEADER = 128
 TAG = 8
@@ -79,7 +79,7 @@ def read_mat5(path: Path, names: Collection[str], check: Check) -> dict[str, np.
         with open(path, "rb") as file:
             return _Level5(path, file).read(names, check)
     except (OSError, zlib.error) as error:
-        _validate.reject("path", "a MAT-file that can be read", f"{path} ({error})")
+        validate.reject("path", "a MAT-file that can be read", f"{path} ({error})")
 
 
 class _Level5:
@@ -95,7 +95,7 @@ class _Level5:
         self.order = order
 
     def reject(self, expected: str, got: str) -> NoReturn:
-        _validate.reject("path", expected, f"{got} ({self.path})")
+        validate.reject("path", expected, f"{got} ({self.path})")
 
     def damaged(self, got: str) -> NoReturn:
         self.reject("a MAT-file that is whole", got)
@@ -165,7 +165,7 @@ class _Variable:
         """Return the numbers in the shape they have in MATLAB."""
         number = NUMBERS[self.stored]
         if self.complex:
-            _validate.reject(
+            validate.reject(
                 "vector", "real numbers", f"{np.result_type(number, np.complex64)} as {self.name!r} ({self.level.path})"
             )
         count = math.prod(self.shape)

@@ -63,7 +63,7 @@ class Page:
     def html(self) -> str:
         """Return the page with its contents and its style."""
         title = escape(self._title)
-        style = resources.files("meganet").joinpath("_page.css").read_text(encoding="utf-8")
+        style = resources.files("meganet.document").joinpath("page.css").read_text(encoding="utf-8")
         head = [
             '<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',

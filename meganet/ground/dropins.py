@@ -43,7 +43,7 @@ def titles(package: str) -> dict[str, str]:
 
     Examples
     --------
-    >>> from meganet._dropins import titles
+    >>> from meganet.ground.dropins import titles
     >>> titles("meganet.datasets.sets")["mnist"]
     '70,000 handwritten digits'
     """
@@ -60,11 +60,11 @@ def module_of(package: str, name: str) -> ModuleType:
 
     Examples
     --------
-    >>> from meganet._dropins import module_of
+    >>> from meganet.ground.dropins import module_of
     >>> module_of("meganet.datasets.sets", "mnist").SET.shape
     (1, 28, 28)
     """
-    from meganet._validate import choice
+    from meganet.ground.validate import choice
 
     found = _registered(_folders(package))
     return import_module(f"{package}.{found[choice('name', name, found)][1].stem}")
@@ -128,6 +128,6 @@ def _is_line(text: Any) -> bool:
 
 def _refuse(path: Path, expected: str, got: str) -> NoReturn:
     # the numerical libraries take their time, and as a rule nothing is wrong
-    from meganet._validate import reject_file
+    from meganet.ground.validate import reject_file
 
     reject_file(path, expected, got)

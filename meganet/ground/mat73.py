@@ -16,9 +16,9 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import BLOCK
-from meganet._mat5 import NUMBERS, Check
+from meganet.ground import validate
+from meganet.ground.files import BLOCK
+from meganet.ground.mat5 import NUMBERS, Check
 
 DEFLATE, SHUFFLE = 1, 2
 SMALL = 2**20
@@ -32,7 +32,7 @@ def require_h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        _validate.reject("version", "h5py for MAT-files of version 7.3 (pip install 'meganet[matlab]')", "none")
+        validate.reject("version", "h5py for MAT-files of version 7.3 (pip install 'meganet[matlab]')", "none")
     return h5py
 
 
@@ -45,10 +45,10 @@ def read_mat73(path: Path, names: Collection[str], check: Check) -> dict[str, np
         with h5py.File(path, "r") as file:
             present = [name for name in names if file.id.links.exists(name.encode())]
             return {name: _Dataset(h5py, path, order, file, name).read(check) for name in present}
-    except _validate.InputError:
+    except validate.InputError:
         raise
     except FOREIGN as error:
-        _validate.reject("path", "a MAT-file of version 7.3", f"{path} ({error})")
+        validate.reject("path", "a MAT-file of version 7.3", f"{path} ({error})")
 
 
 class _Dataset:
@@ -61,7 +61,7 @@ class _Dataset:
         self.id: Any = h5py.h5o.open(file.id, name.encode())
 
     def reject(self, expected: str, got: str) -> NoReturn:
-        _validate.reject("path", f"the variable {self.name!r} {expected}", f"{got} ({self.path})")
+        validate.reject("path", f"the variable {self.name!r} {expected}", f"{got} ({self.path})")
 
     def read(self, check: Check) -> np.ndarray[Any, Any]:
         """Return the numbers in the shape they have in MATLAB."""

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import joblib
 
-from meganet import _validate
-from meganet._workers.processes import WorkersError
 from meganet.backend.threads import limit_for_good
+from meganet.ground import validate
+from meganet.workers.processes import WorkersError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ def check_address(address: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        _validate.reject("cluster", "an address tcp://host:port of a Dask scheduler, or 'ray'", repr(address))
+        validate.reject("cluster", "an address tcp://host:port of a Dask scheduler, or 'ray'", repr(address))
 
 
 def check_cluster(address: str) -> None:
@@ -73,7 +73,7 @@ def _client(address: str) -> Any:
     try:
         return Client(address, timeout=SECONDS)
     except (OSError, ValueError) as error:
-        _validate.reject("cluster", "the address of a running scheduler", f"{address!r} ({error})", WorkersError)
+        validate.reject("cluster", "the address of a running scheduler", f"{address!r} ({error})", WorkersError)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def _dask(address: str) -> Iterator[None]:
             got = "one trial that lost worker after worker (out of memory?)"
         else:
             got = f"no connection any more to {address!r}"
-        _validate.reject(
+        validate.reject(
             "cluster",
             "a scheduler and workers that can be reached",
             f"{got}; nothing stored is lost, the same command continues",
@@ -132,4 +132,4 @@ def _register_ray() -> None:
 
 
 def _missing(package: str, install: str) -> NoReturn:
-    _validate.reject("cluster", f"the package {package}", f"none; pip install '{install}'", WorkersError)
+    validate.reject("cluster", f"the package {package}", f"none; pip install '{install}'", WorkersError)

@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from meganet import _validate
-from meganet._files import BLOCK, DEFLATE_RATIO, opened
+from meganet.ground import validate
+from meganet.ground.files import BLOCK, DEFLATE_RATIO, opened
 
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(
@@ -172,7 +172,7 @@ def read_described(
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     if not os.path.exists(path):
-        _validate.reject_file(path, "a file", "none")
+        validate.reject_file(path, "a file", "none")
     # of a method of compression, and of a name
     errors = (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError)
     with opened(path, "a readable NPZ file", *errors) as file:
@@ -187,9 +187,9 @@ def _check_seal(path: Any, file: IO[bytes]) -> str:
         rest -= len(block)
     seal = file.read(SEAL)
     if not re.fullmatch(rb"[0-9a-f]{64}", seal):
-        _validate.reject_file(path, "a whole file that meganet has written", "one without SHA-256 at its end")
+        validate.reject_file(path, "a whole file that meganet has written", "one without SHA-256 at its end")
     if seal != digest.hexdigest().encode():
-        _validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
+        validate.reject_file(path, "the file that was written", "another SHA-256; it is damaged or was edited")
     return digest.hexdigest()
 
 
@@ -220,7 +220,7 @@ def _check_size(path: str, size: int, expected: Mapping[str, Expected]) -> None:
     # a byte in 1,000 is more than deflate adds to what it cannot compress
     most = sum(e.limit + e.limit // 1000 + ROOM for e in expected.values())
     if size > most:
-        _validate.reject_file(path, f"an NPZ file of at most {most:,} bytes", f"{size:,} bytes")
+        validate.reject_file(path, f"an NPZ file of at most {most:,} bytes", f"{size:,} bytes")
 
 
 def _check_end(path: str, file: IO[bytes], size: int, most: int) -> None:
@@ -230,12 +230,12 @@ def _check_end(path: str, file: IO[bytes], size: int, most: int) -> None:
     tail = file.read(size - file.tell())
     end = tail[-END.size :]
     if len(end) < END.size or not end.startswith(b"PK\x05\x06"):
-        _validate.reject_file(path, "an NPZ file that is whole", f"{size:,} bytes without the record at the end")
+        validate.reject_file(path, "an NPZ file that is whole", f"{size:,} bytes without the record at the end")
     _, _, _, here, members, length, _, _ = END.unpack(end)
     larger = tail.startswith(END_64) and size < LARGE
     if not members == here <= most or length > members * ROOM or larger:
         got = f"{members} members, whose list takes {length:,} bytes"
-        _validate.reject_file(path, f"an NPZ file of {most} arrays", got)
+        validate.reject_file(path, f"an NPZ file of {most} arrays", got)
 
 
 def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expected]) -> dict[str, zipfile.ZipInfo]:
@@ -245,7 +245,7 @@ def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expec
     needed = [name for name, e in expected.items() if not e.optional]
     if len(found) != len(infos) or not set(needed) <= set(found) <= set(expected):
         names = [repr(info.filename.removesuffix(".npy")) for info in infos]
-        _validate.reject_file(path, f"the arrays {', '.join(map(repr, expected))}", ", ".join(names) or "none")
+        validate.reject_file(path, f"the arrays {', '.join(map(repr, expected))}", ", ".join(names) or "none")
     free = archive.start_dir
     for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
         name = info.filename.removesuffix(".npy")
@@ -253,11 +253,11 @@ def _directory(path: str, archive: zipfile.ZipFile, expected: Mapping[str, Expec
         possible = {zipfile.ZIP_STORED: packed == size, zipfile.ZIP_DEFLATED: size <= DEFLATE_RATIO * packed}
         if info.flag_bits & ENCRYPTED or not possible.get(info.compress_type, False):
             got = f"{size:,} bytes in {packed:,}, method {info.compress_type}, flags {info.flag_bits:#x}"
-            _validate.reject_file(path, f"the array {name!r} as NumPy writes it", got)
+            validate.reject_file(path, f"the array {name!r} as NumPy writes it", got)
         if size > expected[name].limit + LONGEST_HEADER + len(MAGIC) + 6:
-            _validate.reject_file(path, f"the array {name!r}, {expected[name]}", f"{size:,} bytes")
+            validate.reject_file(path, f"the array {name!r}, {expected[name]}", f"{size:,} bytes")
         if info.header_offset < 0 or info.header_offset + packed > free:
-            _validate.reject_file(path, f"the array {name!r} in a place of its own", f"byte {info.header_offset:,}")
+            validate.reject_file(path, f"the array {name!r} in a place of its own", f"byte {info.header_offset:,}")
         free = info.header_offset
     return {name: found[name] for name in expected if name in found}
 
@@ -267,10 +267,10 @@ def _array(path: Any, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo
     with archive.open(info) as stream:
         dtype, shape, fortran, length = _header(path, name, stream)
         if not expected.accepts(dtype, shape):
-            _validate.reject_file(path, f"the array {name!r}, {expected}", f"{dtype} of shape {shape}")
+            validate.reject_file(path, f"the array {name!r}, {expected}", f"{dtype} of shape {shape}")
         if length + math.prod(shape) * dtype.itemsize != info.file_size:
             got = f"{info.file_size - length:,} bytes"
-            _validate.reject_file(path, f"{math.prod(shape) * dtype.itemsize:,} bytes of the array {name!r}", got)
+            validate.reject_file(path, f"{math.prod(shape) * dtype.itemsize:,} bytes of the array {name!r}", got)
         data = np.empty(math.prod(shape), dtype)
         into, done = data.reshape(-1).view(np.uint8), 0
         # an array without data has its CRC checked too
@@ -278,11 +278,11 @@ def _array(path: Any, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo
             into[done : done + len(block)] = np.frombuffer(block, np.uint8)
             done += len(block)
         if done != data.nbytes:
-            _validate.reject_file(path, f"{data.nbytes:,} bytes of the array {name!r}", f"{done:,}")
+            validate.reject_file(path, f"{data.nbytes:,} bytes of the array {name!r}", f"{done:,}")
     if dtype.kind == "U":
         codes = data.view(np.uint32 if dtype.isnative else np.dtype(np.uint32).newbyteorder())
         if np.any((codes > 0x10FFFF) | (codes >> 11 == 0xD800 >> 11)):
-            _validate.reject_file(path, f"text in the array {name!r}", "what are no characters")
+            validate.reject_file(path, f"text in the array {name!r}", "what are no characters")
     if not dtype.isnative:
         data = data.byteswap(inplace=True).view(dtype.newbyteorder("="))
     return data.reshape(shape[::-1]).T if fortran else data.reshape(shape)
@@ -301,4 +301,4 @@ def _header(path: Any, name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tup
             return np.dtype(match[1].decode()), shape, match[2] == b"True", len(start) + len(text)
     except (TypeError, ValueError):  # no such dtype
         pass
-    _validate.reject_file(path, f"a NumPy header of numbers or text for the array {name!r}", repr((start + text)[:80]))
+    validate.reject_file(path, f"a NumPy header of numbers or text for the array {name!r}", repr((start + text)[:80]))

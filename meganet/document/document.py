@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from meganet._page import Page
-from meganet._text import Screen
+from meganet.document.page import Page
+from meganet.document.text import Screen
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Document:
         return "\n\n".join(map(_markdown, self.blocks)) + "\n"
 
     def to_text(self, width: int | None = None) -> str:
-        """Return the document as plain text of some width, or for standard output as it is, see `_text.Screen`.
+        """Return the document as plain text of some width, or for standard output as it is, see `text.Screen`.
 
         Pictures are left out.
         """
@@ -145,7 +145,7 @@ class Document:
         return "\n\n".join(_text(block, screen) for block in self.blocks if not isinstance(block, Picture)) + "\n"
 
     def to_html(self) -> str:
-        """Return the document as one page with everything in it, see `_page.Page`."""
+        """Return the document as one page with everything in it, see `page.Page`."""
         page = Page()
         for block in self.blocks:
             _on_page(block, page)

@@ -15,7 +15,7 @@ from typing import IO
 
 from platformdirs import user_cache_path
 
-from meganet import _validate
+from meganet.ground import validate
 
 TEMPORARY = ".tmp"
 """Ending of the hidden files that are being written; one that is left over belongs to a process that was killed."""
@@ -40,13 +40,13 @@ def opened(path: str | os.PathLike[str], expected: str, *errors: type[Exception]
     """
     # asked first: opening a pipe would wait for somebody who writes to it
     if os.path.exists(path) and not os.path.isfile(path):
-        _validate.reject_file(path, "a file", "a folder or a device")
+        validate.reject_file(path, "a file", "a folder or a device")
     faults: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, *errors)
     try:
         with open(path, "rb") as file:
             yield file
     except faults as error:
-        _validate.reject_file(path, expected, f"{type(error).__name__}: {error}")
+        validate.reject_file(path, expected, f"{type(error).__name__}: {error}")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -56,7 +56,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not (path.is_file() or path.is_dir()):
-        _validate.reject_file(path, "a file", "a pipe or a device")
+        validate.reject_file(path, "a file", "a pipe or a device")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -75,11 +75,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def write_named(path: Path, content: bytes) -> None:
     """Write a file that the argument `path` of a function names; `InputError` if it cannot be written."""
     if not os.path.isdir(path.parent):
-        _validate.reject("path", "a file in an existing folder", str(path))
+        validate.reject("path", "a file in an existing folder", str(path))
     try:
         write_atomic(path, content)
     except OSError as error:
-        _validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
+        validate.reject("path", "a file that can be written", f"{path} ({error.strerror})")
 
 
 def user_path(argument: str, path: str | os.PathLike[str]) -> Path:
@@ -91,14 +91,14 @@ def user_path(argument: str, path: str | os.PathLike[str]) -> Path:
         If no file can have that name, or there is no such home folder.
     """
     try:
-        found = _validate.path(argument, path).expanduser()
+        found = validate.path(argument, path).expanduser()
     except RuntimeError:
-        _validate.reject(argument, "a path below a home folder that exists", repr(str(path)))
+        validate.reject(argument, "a path below a home folder that exists", repr(str(path)))
     try:
         # it is also printed, and written into reports
         str(found).encode()
     except UnicodeEncodeError:
-        _validate.reject(argument, "a path in UTF-8", repr(str(path)))
+        validate.reject(argument, "a path in UTF-8", repr(str(path)))
     return found
 
 

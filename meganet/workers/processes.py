@@ -15,8 +15,8 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from meganet import _validate
 from meganet.backend.threads import limit_for_good
+from meganet.ground import validate
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ SECONDS = 1.0
 """Between two looks of a process at whether its parent lives."""
 
 
-class WorkersError(_validate.UserError):
+class WorkersError(validate.UserError):
     """Those who make the trials cannot be reached, or are killed again and again."""
 
 
@@ -78,7 +78,7 @@ def unordered(
             failures += 1
             how = _how(killed)
             if failures == ATTEMPTS:
-                _validate.reject(
+                validate.reject(
                     "jobs",
                     "workers that are not killed",
                     f"one that was ({how}) {ATTEMPTS} times without a trial that ended; nothing stored is lost, the "

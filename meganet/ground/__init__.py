@@ -1,0 +1,1 @@
+"""What everything stands on: checked arguments, files, names that have moved."""
