@@ -14,7 +14,7 @@ from meganet.experiments.report.results import result_of
 from meganet.experiments.runs import record
 from meganet.experiments.setup.stages import planned
 from meganet.ground.npz import write_sealed
-from meganet.store import settings as stored_settings
+from meganet.store import settings
 from meganet.store.states import digest_of
 
 NEWER = ("grids",)
@@ -33,15 +33,18 @@ def whole(data, tmp_path_factory):
     return execute(tmp_path_factory.mktemp("whole") / "net-A", TINY, data, NAMES).own.path
 
 
-def as_format_2(path, names=NAMES):
-    """Rewrite a folder as the version before wrote it: flat settings, no digests of stages, all digests its own."""
+def as_format_2(path, **changes):
+    """Rewrite a folder as the version before wrote it: flat settings, no digests of stages, all digests its own.
+
+    Some settings, the `changes`, may be changed that have no influence on its runs.
+    """
     content = json.loads((path / "settings.json").read_text())
     flat = {name: value for section in content.pop("setup").values() for name, value in section.items()}
-    flat = {name: value for name, value in flat.items() if name not in NEWER}
+    flat = {name: value for name, value in flat.items() if name not in NEWER} | changes
     del content["sha256"], content["format"]
     content = {"format": 2, "protocol": flat, **content}
-    (path / "settings.json").write_text(stored_settings.to_text(content))
-    plan = planned(stages_of(names), 2)
+    (path / "settings.json").write_text(settings.to_text(content))
+    plan = planned(stages_of(NAMES), 2)
     for trial in sorted(path.glob("trial-*")):
         for stage in plan:
             file = trial / f"{stage.name}.npz"
@@ -51,7 +54,7 @@ def as_format_2(path, names=NAMES):
                 arrays = dict(stored)
             origin = json.loads(str(arrays["origin"]))
             del origin["stage"]
-            origin["settings"] = stored_settings.identity_of(content)
+            origin["settings"] = settings.identity_of(content)
             origin["after"] = None if stage.after is None else digest_of(trial / f"{stage.after}.npz")
             arrays["origin"] = np.array(json.dumps(origin))
             file.write_bytes(write_sealed(arrays))
@@ -127,7 +130,7 @@ def forged(path, change):
     content = json.loads((path / "settings.json").read_text())
     del content["sha256"]
     change(content)
-    (path / "settings.json").write_text(stored_settings.to_text(content))
+    (path / "settings.json").write_text(settings.to_text(content))
 
 
 SECTIONS = {

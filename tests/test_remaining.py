@@ -1,7 +1,8 @@
 """The time left of a plan of mixed stages, from synthetic timings."""
 
 import pytest
-from meganet.experiments.runs.remaining import Part, Remaining, roughly
+
+from meganet.workers.remaining import Part, Remaining, roughly
 
 #: Kind to true seconds of an epoch, and to what was measured beforehand, which is off by large factors.
 KINDS = {"coarse": (20.0, 50.0), "classifier": (90.0, 9.0), "newton": (1500.0, 1000.0), "sgd": (200.0, 400.0)}

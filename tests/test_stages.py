@@ -89,7 +89,7 @@ def test_grids_by_their_numbers():
         ((Stage("a", -3),), 2, "grids: expected enough of them for the stage 'a', got 2"),
         ((COPY,), 2, "after: expected a stage that stands before, got 'coarse' of 'transfer'"),
         ((COPY, COARSE), 2, "after: expected a stage that stands before, got 'coarse' of 'transfer'"),
-        ((COARSE, COPY), 1, "grids: expected enough of them for the stage 'transfer', got 1"),
+        ((COARSE, COPY), 1, "grids: expected two or more, between which the stage 'transfer' carries weights, got one"),
         ((NEW, Stage("b", start="copy", after="new")), 2, "start: expected 'same' on the same grid, .*got 'b'"),
         ((COARSE, Stage("b", start="same", after="coarse")), 2, "start: expected 'same' on the same grid, .*got 'b'"),
         ((NEW, Stage("new", epochs=3)), 2, "stages: expected one stage of each name, got two different .* 'new'"),

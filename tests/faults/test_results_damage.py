@@ -16,7 +16,7 @@ from meganet.experiments import ResultsError, ResultsFolder
 from meganet.experiments.runs import record
 from meganet.ground.npz import write_npz, write_sealed
 from meganet.optim import SGDState
-from meganet.store import settings as stored_settings
+from meganet.store import settings
 
 ONE = TINY.changed(trials=1)
 
@@ -121,7 +121,7 @@ def test_settings_that_another_version_has_sealed(place, name, value):
     path = place / "settings.json"
     content = json.loads(path.read_text())
     del content["sha256"], content[name]
-    path.write_text(stored_settings.to_text(content if value is None else {**content, name: value}))
+    path.write_text(settings.to_text(content if value is None else {**content, name: value}))
     refused(place, "settings.json")
 
 

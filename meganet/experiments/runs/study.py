@@ -104,7 +104,7 @@ class Study:
         folders, grids = {}, len(grid_shapes(setup, self.data.images.shape[1:]))
         for stage in plan:
             kind, names = shared_by(stage, plan, grids)
-            own = Setup.of(**{k: v for k, v in setup.values().items() if k in (*names, "trials")})
+            own = _alone(setup, names)
             folders[stage.name] = self._folder(self._place(kind, own, names), own, [stage], names)
         return Case(setup, plan, folders, self.data)
 
@@ -123,7 +123,8 @@ class Study:
         if path.exists():
             return path
         wanted = {name: setup.values()[name] for name in names}
-        for other in (self.path / name for name in entries(self.path) if name.startswith(f"{kind}-")):
+        named = re.compile(f"{re.escape(kind)}-[0-9a-f]{{8}}")
+        for other in (self.path / name for name in entries(self.path) if named.fullmatch(name)):
             stored = read_settings(other)
             if stored is not None and {name: values_of(stored).get(name) for name in wanted} == wanted:
                 return other
@@ -205,11 +206,20 @@ def shared_by(stage: Stage, plan: Sequence[Stage], grids: int) -> tuple[str, set
     return OWN, DEFAULTS.keys() - {"trials"}
 
 
+def _alone(setup: Setup, names: Collection[str]) -> Setup:
+    """Return a setup with the settings that have an influence, all others by default as far as they go together."""
+    known = {name: value for name, value in setup.values().items() if name in names or name == "trials"}
+    values = {**DEFAULTS, **known}
+    if values["batch_size"] > min(values["coarse_examples"], values["fine_examples"]):
+        known |= {name: setup.values()[name] for name in ("batch_size", "coarse_examples", "fine_examples")}
+    return Setup.of(**known)
+
+
 def _joined(first: Case, second: Case) -> Case:
     stages = {stage.name: stage for case in (first, second) for stage in case.stages}
-    return replace(
-        first, stages=planned(stages.values(), _grids(stages.values())), folders={**first.folders, **second.folders}
-    )
+    plan = planned(stages.values(), _grids(stages.values()))
+    setup = max(first.setup, second.setup, key=lambda setup: setup.run.trials)
+    return replace(first, setup=setup, stages=plan, folders={**first.folders, **second.folders})
 
 
 def _grids(stages: Iterable[Stage]) -> int:

@@ -57,6 +57,10 @@ def _transfer(stage: Stage, finest: bool) -> bool:
     return stage.transfers
 
 
+def _network(stage: Stage, finest: bool) -> bool:
+    return not stage.classifier_only
+
+
 def _sgd(stage: Stage, finest: bool) -> bool:
     return not stage.by_newton
 
@@ -129,7 +133,7 @@ class Levels(_Section):
 class Penalties(_Section):
     """The regularisers R(theta) and R(W)."""
 
-    theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1")
+    theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1", matters=_network)
     W_alpha: float = setting(2.0**-5, "Weight of R(W) on the finest grid", "thesis, section 4.1", matters=_finest)
     W_alpha_coarse: float = setting(
         4 * 2.0**-5, "Weight of R(W) on all other grids", "thesis, section 4.1", matters=_below

@@ -109,7 +109,7 @@ def planned(stages: Iterable[Stage], grids: int) -> tuple[Stage, ...]:
     found: dict[str, Stage] = {}
     for stage in stages:
         grid = stage.grid % grids if -grids <= stage.grid < grids else None
-        if grid is None or (stage.transfers and grids == 1):
+        if grid is None:
             validate.reject("grids", f"enough of them for the stage {stage.name!r}", str(grids))
         for part in _through(dataclasses.replace(stage, grid=grid), found, grids):
             if found.setdefault(part.name, part) != part:
