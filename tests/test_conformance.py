@@ -303,7 +303,7 @@ class TestLosses:
             loss.value(logits, labels.astype(np.float64) * 0 + 0.5)
         with pytest.raises(InputError, match="labels: expected one class for each of 5 examples"):
             loss.value(logits, labels[:2])
-        with pytest.raises(InputError, match="logits: expected at least one example, got none"):
+        with pytest.raises(InputError, match="outputs: expected at least one example, got none"):
             loss.value(logits[:0], labels[:0])
 
 

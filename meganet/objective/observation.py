@@ -26,7 +26,7 @@ class Evaluation:
     >>> fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
     >>> from meganet.objective import Evaluation
     >>> observers, points = [Evaluation(fun), Evaluation(fun, fun)], [np.zeros(fun.parameters.size)] * 2
-    >>> [sorted(row) for row in Evaluation.together(observers, points)]
+    >>> [sorted(row) for row in Evaluation.stacked(observers, points)]
     [['accuracy', 'loss', 'objective'],
      ['accuracy', 'loss', 'objective', 'validation_accuracy', 'validation_loss']]
     """
