@@ -18,7 +18,7 @@ from meganet.datasets import CATALOGUE, Collection, Published, load, sets
 from meganet.datasets.catalogue import image_sets
 from meganet.ground.validate import InputError
 
-FILE = next(block for block in blocks((ROOT / "docs" / "extend.md").read_text()) if "meganet/datasets/sets/" in block)
+FILE = next(block for block in blocks((ROOT / "docs" / "extend.md").read_text()) if "TITLES = " in block)
 """The file that the documentation shows."""
 
 
