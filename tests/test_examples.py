@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 import meganet
+from meganet import experiments
 
 PACKAGE = Path(meganet.__file__).parent
 
@@ -95,6 +97,11 @@ def test_public_classes_and_functions_have_examples(room):
     assert modules, f"{room} has no public module"
     missing = [f"{path.relative_to(PACKAGE)}: {name}" for path in modules for name in without_example(path.read_text())]
     assert not missing, "no example for " + ", ".join(missing)
+
+
+def test_what_experiments_exports_has_examples():
+    missing = [name for name in experiments.__all__ if not shows_use(inspect.getdoc(getattr(experiments, name)) or "")]
+    assert missing == ["PRESETS"]
 
 
 def test_a_missing_example_is_seen():

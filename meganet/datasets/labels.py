@@ -20,6 +20,12 @@ def class_numbers(argument: str, labels: Any, classes: int) -> np.ndarray[Any, A
     ------
     InputError
         For labels that are none of these, or name a class outside of the range.
+
+    Examples
+    --------
+    >>> from meganet.datasets.labels import class_numbers
+    >>> class_numbers("labels", [[0, 1, 0], [1, 0, 0]], classes=3)
+    array([1, 0])
     """
     array = validate.read(argument, to_host(labels), "a vector of integers")
     kind = array.dtype.kind

@@ -24,6 +24,14 @@ class LinearLayer(Layer):
         A, on one example.
     offset : array, optional
         b, of the operator's range and dtype.
+
+    Examples
+    --------
+    >>> from meganet.layers import LinearLayer
+    >>> from meganet.linop import AveragePooling
+    >>> layer = LinearLayer(AveragePooling((3, 8, 8)))
+    >>> layer.range_shape, layer.parameters.size
+    ((3, 4, 4), 0)
     """
 
     def __init__(self, operator: LinearOperator, offset: Array | None = None) -> None:

@@ -34,6 +34,13 @@ class Gap(NamedTuple):
     row : str
         How it was trained, which is the name of its style: "transfer", "multigrid".
     values : ndarray, (trials,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.plotting import Gap
+    >>> Gap("linear P", "A", "multigrid", np.array([9.0, 11.0])).values.mean()
+    np.float64(10.0)
     """
 
     variant: str
@@ -107,7 +114,17 @@ def plot_gaps(
 
 
 def gaps_figure(gaps: Sequence[Gap], thesis: Mapping[tuple[str, str], float] = _NONE) -> Figure:
-    """Return the figure of gaps: the networks side by side."""
+    """Return the figure of gaps: the networks side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.plotting import Gap
+    >>> from meganet.plotting.causes import gaps_figure
+    >>> figure = gaps_figure([Gap("linear P", net, "multigrid", np.array([9.0])) for net in "AB"])
+    >>> [ax.get_title() for ax in figure.axes]
+    ['net A', 'net B']
+    """
     from matplotlib.figure import Figure
 
     nets = list(dict.fromkeys(gap.net for gap in gaps))

@@ -40,6 +40,14 @@ class Curve:
         Work in all.
     accuracy, std : ndarray, (epochs + 1,)
         Validation accuracy in percent, and its standard deviation over the trials; nan where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.plotting import Curve
+    >>> epochs = np.arange(3.0)
+    >>> Curve("New", 1000, 0.5 * epochs, 2 * epochs, 10 + 40 * epochs, 0 * epochs).tflop
+    array([0. , 0.5, 1. ])
     """
 
     line: str
@@ -92,7 +100,18 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
 
 
 def work_figure(curves: Sequence[Curve]) -> Figure:
-    """Return the figure of curves: a row for each number of fine examples, work beside seconds."""
+    """Return the figure of curves: a row for each number of fine examples, work beside seconds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.plotting import Curve
+    >>> from meganet.plotting.worth import work_figure
+    >>> epochs = np.arange(3.0)
+    >>> curves = [Curve("New", n, n * epochs, epochs, 30 * epochs, 0 * epochs) for n in (10, 1000)]
+    >>> [ax.get_title() for ax in work_figure(curves).axes[::2]]
+    ['1000 fine examples', '10 fine examples']
+    """
     from matplotlib.figure import Figure
 
     numbers = sorted({curve.examples for curve in curves if curve.examples}, reverse=True)

@@ -23,7 +23,18 @@ LEFT_OVER = re.compile(rf"\..+\.[a-z0-9_]+{re.escape(TEMPORARY)}")
 
 
 class ResultsError(validate.UserError):
-    """A results folder cannot be used: it cannot be written, or holds something else than it should."""
+    """A results folder cannot be used: it cannot be written, or holds something else than it should.
+
+    Examples
+    --------
+    >>> from meganet.experiments import ResultsError
+    >>> from meganet.experiments.runs.record import read_setup
+    >>> try:
+    ...     read_setup("no-such-folder")
+    ... except ResultsError as error:
+    ...     print(error)
+    out: expected a results folder, got 'no-such-folder', without settings.json
+    """
 
 
 def refuse(expected: str, got: str, argument: str = "out") -> NoReturn:

@@ -37,6 +37,12 @@ class Workers:
 
     An item whose worker is killed is tried again, a few times; then the error is a `WorkersError`. Local processes end
     with the one that started them.
+
+    Examples
+    --------
+    >>> from meganet.workers import Workers
+    >>> list(Workers().map(abs, [-1, 2]))
+    [1, 2]
     """
 
     jobs: int = 1

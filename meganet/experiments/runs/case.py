@@ -29,6 +29,17 @@ class Case:
     folders : mapping
         Name of each stage to its folder; cases that have stages in common share folders.
     data : ImageSet
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_digits
+    >>> from meganet.experiments import Stage, Study, setup_for
+    >>> plans = {"net-A": (setup_for("4.1", "small"), [Stage("new")])}
+    >>> case = Study(tempfile.mkdtemp(), plans, get_backend("numpy"), load_digits()).cases["net-A"]
+    >>> case.histories(), case.start(trial=0, run="new").shape
+    ({'new': []}, (520490,))
     """
 
     setup: Setup

@@ -40,6 +40,16 @@ class ResultsFolder(StateFolder):
     ------
     ResultsError
         As `StateFolder`; of other settings the message names those that differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_digits
+    >>> from meganet.experiments import ResultsFolder, Setup, Stage
+    >>> folder = ResultsFolder(tempfile.mkdtemp(), Setup(), [Stage("new")], get_backend("numpy"), load_digits())
+    >>> folder.load(0, "new") is None, folder.kind("new").parameters
+    (True, 520490)
     """
 
     def __init__(

@@ -138,6 +138,16 @@ class Problems:
     number : int
         From 0.
     backend : Backend
+
+    Examples
+    --------
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_digits
+    >>> from meganet.experiments import Problems, setup_for, tables_of
+    >>> problems = Problems(setup_for("4.1", "small"), load_digits(), 0, get_backend("numpy"))
+    >>> coarse, *_ = tables_of("4.1")[0].stages()
+    >>> problems.level_of(coarse).training.images.shape, problems.start(coarse).shape
+    ((3000, 1, 14, 14), (144170,))
     """
 
     def __init__(self, setup: Setup, data: ImageSet, number: int, backend: Backend) -> None:

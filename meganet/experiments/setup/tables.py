@@ -29,6 +29,12 @@ class Column(NamedTuple):
         After which epoch: 0 for the start, -1 for the last.
     quantity : str
         Column of the history, which is a share, reported in percent.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Column
+    >>> Column("After training", stage=-1, epoch=-1, quantity="validation_accuracy").title
+    'After training'
     """
 
     title: str
@@ -55,6 +61,13 @@ class Table:
         The network that it is about; None if any.
     thesis : mapping
         Row to the thesis' numbers, in percent, in the order of the columns; empty if it has none.
+
+    Examples
+    --------
+    >>> from meganet.experiments import tables_of
+    >>> (table,) = tables_of("4.1")
+    >>> [stage.name for stage in table.stages(["multigrid"])], table.thesis["multigrid"]
+    (['coarse', 'multigrid'], (97.5, 62.9, 99.9, 63.6))
     """
 
     name: str
@@ -83,7 +96,14 @@ def protocols() -> dict[str, str]:
 
 
 def tables_of(protocol: str) -> tuple[Table, ...]:
-    """Return the tables of a protocol, by its name: "4.1" to "4.4" for those of the thesis."""
+    """Return the tables of a protocol, by its name: "4.1" to "4.4" for those of the thesis.
+
+    Examples
+    --------
+    >>> from meganet.experiments import tables_of
+    >>> [table.name for table in tables_of("4.3")]
+    ['4.3-steihaug', '4.3-meganet']
+    """
     name = validate.choice("table", protocol, protocols())
     found: tuple[Table, ...] = dropins.module_of(PROTOCOLS, name).PROTOCOLS[name]
     return found
