@@ -5,10 +5,11 @@ import pytest
 from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
-from meganet import ConvolutionLayer, DenseLayer, ResidualNetwork, Tikhonov
+from meganet import Chain, ConvolutionLayer, DenseLayer, NormalisationLayer, Objective, ResidualNetwork, Tikhonov
 from meganet.checks import check_adjoint, check_derivative
 from meganet.ground.validate import InputError
 from meganet.linop import Gradient, Identity, Matrix
+from meganet.losses import LeastSquares
 from meganet.networks import Reparametrised
 from meganet.regularizers import SmoothedL1
 
@@ -205,3 +206,19 @@ class TestHessian:
         coupled, x = small_objective(backend, "float64", network=coupled_network())
         with pytest.raises(InputError, match="batch_size: expected none, for a network that normalises over"):
             coupled.hessian(x, batch_size=2)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_problem_of_the_classifier_has_its_weights_and_loss(bias, rng):
+    """Of a network that normalises over the examples too, whose features are not made in batches."""
+    layers = [ConvolutionLayer((1, 4, 4), 2), NormalisationLayer((2, 4, 4), ("examples", "pixels"))]
+    classifier = DenseLayer((2, 4, 4), 3, bias=bias)
+    images, targets = rng.standard_normal((300, 1, 4, 4)), rng.standard_normal((300, 3))
+    fun = Objective(Chain(layers), classifier, images, targets, loss=LeastSquares())
+    x = rng.standard_normal(fun.parameters.size)
+    (theta, w), found = fun.split(x), fun.of_classifier(x)
+    np.testing.assert_allclose(found(w)[0], fun(x)[0], rtol=1e-12)
+    np.testing.assert_allclose(found(w)[1], fun.split(fun(x)[1])[1], rtol=1e-9, atol=1e-12)
+    x[: theta.size] = np.inf
+    with np.errstate(invalid="ignore"):
+        assert fun.of_classifier(x) is None

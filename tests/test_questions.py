@@ -18,8 +18,9 @@ from meganet.experiments.questions import amplification, base, calibration, caus
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, costs, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
-from meganet.experiments.runs.work import epoch_flop, products, step_flop
+from meganet.experiments.runs.work import epoch_flop
 from meganet.ground.validate import InputError
+from meganet.networks.work import products, step_flop
 from meganet.objective.landscape import filter_normalized
 from meganet.optim import History
 

@@ -8,9 +8,9 @@ from meganet.backend import get_backend
 from meganet.datasets import scale_images
 from meganet.experiments import Problems, build_network
 from meganet.experiments.protocols.chapter4 import STARTS
-from meganet.experiments.runs.vec_order import vec_as_images
 from meganet.experiments.setup.stages import chain, planned
 from meganet.multigrid import galerkin_matrix, prolongate_images, restrict_images
+from meganet.multigrid.vec_order import vec_as_images
 from meganet.objective import observer
 
 STAGES = planned(stages_of(["4.1"]), 2)

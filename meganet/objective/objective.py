@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from meganet.ground import validate
 from meganet.ground.deprecated import renamed
 from meganet.layers.base import Layer
 from meganet.layers.dense import DenseLayer
+from meganet.layers.linear import LinearLayer
+from meganet.linop import Identity
 from meganet.linop._alike import alike
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.objective.batch import Terms
@@ -21,6 +24,7 @@ from meganet.regularizers import Regularizer
 
 PARTS = ("network", "classifier", "loss", "backend", "dtype", "theta_regularizer", "W_regularizer")
 """What objectives that are evaluated together have in common."""
+FEATURES_AT_ONCE = 256
 
 
 class Objective:
@@ -130,6 +134,42 @@ class Objective:
     def split(self, x: Array) -> tuple[Array, Array]:
         """Return the views ``theta`` and ``W`` of the flat vector, or of a stack of them."""
         return self.terms.split(x)
+
+    def of_classifier(self, x: Array) -> Objective | None:
+        """Return the problem of the classifier alone, on the features, as vectors, of the network with weights `x`.
+
+        Its weights are those of the classifier, in the same order. None if the features are not finite, which leaves
+        nothing to be trained.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from meganet import ConvolutionLayer, DenseLayer, Objective
+        >>> network = ConvolutionLayer((1, 8, 8), 2)
+        >>> fun = Objective(network, DenseLayer(network.range_shape, 3), np.ones((4, 1, 8, 8)), [0, 1, 2, 0])
+        >>> x = np.ones(fun.parameters.size)
+        >>> of_features, (theta, w) = fun.of_classifier(x), fun.split(x)
+        >>> of_features.images.shape, float(of_features(w)[0]) == float(fun(x)[0])
+        ((4, 128), True)
+        """
+        theta, _ = self.split(x)
+        size = math.prod(self.network.range_shape)
+        features = self.backend.xp.empty((self.examples, size), dtype=self.dtype)
+        at_once = self.examples if self.network.couples_examples else FEATURES_AT_ONCE
+        for start in range(0, self.examples, at_once):
+            batch = slice(start, start + at_once)
+            features[batch] = self.network(theta, self.images[batch]).reshape(-1, size)
+        if not is_finite(features):
+            return None
+        biased = len(self.classifier.parameters) > 1
+        return Objective(
+            LinearLayer(Identity(size, backend=self.backend)),
+            DenseLayer(size, *self.classifier.range_shape, bias=biased, backend=self.backend),
+            features,
+            self.backend.to_host(self.labels),
+            loss=self.loss,
+            W_regularizer=self.W_regularizer,
+        )
 
     def select(self, indices: Array | None = None, batch_size: int | None = None) -> Selection:
         """Return the examples numbered `indices`, or all, with the batches in which they are evaluated; not checked.

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import scipy
+
+from meganet._version import __version__
+from meganet.backend.threads import thread_count
 from meganet.store.disk import json_text, read_file, refuse
 
 SETTINGS = "settings.json"
@@ -77,3 +84,16 @@ def _is_dict(content: dict[str, Any], name: str) -> bool:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json_text(content).encode()).hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Return versions, machine and cores, for the record."""
+    return {
+        "meganet": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count()),
+        "threads": str(thread_count()),
+    }

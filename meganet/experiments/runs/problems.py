@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -10,15 +9,14 @@ import numpy as np
 
 import meganet.ground.dropins as dropins
 from meganet import datasets
-from meganet.backend import Array, Backend, is_finite, random_stream
+from meganet.backend import Array, Backend, random_stream
 from meganet.datasets import ImageSet, scale_images
-from meganet.experiments.runs import vec_order
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
 from meganet.ground import validate
-from meganet.layers import DenseLayer, LinearLayer, clipped_normal, he_normal, smoothed_normal
+from meganet.layers import DenseLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator
-from meganet.multigrid import prolongate, prolongate_images, restrict, restrict_images
+from meganet.multigrid import prolongate, prolongate_images, restrict, restrict_images, vec_order
 from meganet.multigrid.transfer import image_axes, scaled
 from meganet.networks import Chain
 from meganet.objective import Objective
@@ -28,7 +26,6 @@ from meganet.regularizers import Tikhonov
 SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
 # the same of what is measured and drawn afterwards
 NOISE, CHANNELS, BLOCKS, DIRECTIONS = range(9, 13)
-FEATURES_AT_ONCE = 256
 Shape = tuple[int, int, int]
 
 
@@ -48,32 +45,9 @@ class Level(NamedTuple):
         return network.backend.xp.concatenate([theta, w])
 
     def of_classifier(self, x: Array) -> Level | None:
-        """Return the problem of the classifier alone, on the features that the network has with its weights in `x`.
-
-        None if these are not finite, which leaves nothing to be trained.
-        """
-        training, validation = (_classifier_only(objective, x) for objective in self)
+        """Return the problem of the classifier alone, see `Objective.of_classifier`."""
+        training, validation = (objective.of_classifier(x) for objective in self)
         return None if training is None or validation is None else Level(training, validation)
-
-
-def _classifier_only(objective: Objective, x: Array) -> Objective | None:
-    """Return the problem on the features as vectors, in the order of the classifier's weights."""
-    theta, _ = objective.split(x)
-    images, network, backend = objective.images, objective.network, objective.backend
-    size = math.prod(network.range_shape)
-    features = backend.xp.empty((objective.examples, size), dtype=objective.dtype)
-    for start in range(0, objective.examples, FEATURES_AT_ONCE):
-        batch = slice(start, start + FEATURES_AT_ONCE)
-        features[batch] = network(theta, images[batch]).reshape(-1, size)
-    if not is_finite(features):
-        return None
-    return Objective(
-        LinearLayer(Identity(size, backend=backend)),
-        DenseLayer(size, *objective.classifier.range_shape, backend=backend),
-        features,
-        backend.to_host(objective.labels),
-        W_regularizer=objective.W_regularizer,
-    )
 
 
 def build_network(name: str, image_shape: Shape, backend: str | Backend | None = None) -> Chain:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy
-
-from meganet._version import __version__
-from meganet.backend.threads import thread_count
 from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
 from meganet.ground import validate
 from meganet.ground.files import user_path
 from meganet.store.disk import entries, refuse
-from meganet.store.settings import FORMAT, PART, SETTINGS, read_settings
+from meganet.store.settings import FORMAT, PART, SETTINGS, environment, read_settings
 
 TRIAL = re.compile(r"trial-(\d{3,9})")
 
@@ -80,16 +73,3 @@ def read_setup(path: str | Path) -> Setup:
         return Setup.of(**values_of(stored), trials=max(begun, default=1))
     except (TypeError, validate.InputError) as error:
         refuse("settings that this version knows", f"{str(folder / SETTINGS)!r} ({error})")
-
-
-def environment() -> dict[str, str]:
-    """Return versions, machine and cores, for the record."""
-    return {
-        "meganet": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
-        "threads": str(thread_count()),
-    }
