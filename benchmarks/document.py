@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from meganet.experiments.questions.base import costs, questions
-from meganet.experiments.setup.described import described
+from meganet.experiments.setup.settings import described
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("performance.md", "running.md", "thesis.md")

@@ -10,8 +10,7 @@ import pytest
 from meganet import cli
 from meganet.backend import available_backends
 from meganet.cli import arguments
-from meganet.experiments.setup.described import described
-from meganet.experiments.setup.settings import FIELDS
+from meganet.experiments.setup.settings import FIELDS, described
 from meganet.ground.dropins import titles
 
 

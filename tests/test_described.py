@@ -8,9 +8,8 @@ import pytest
 from meganet.cli import arguments
 from meganet.experiments import PRESETS, Setup, setup_for, tables_of
 from meganet.experiments.report.figure import Figure, figure_of, figures
-from meganet.experiments.setup.described import described
 from meganet.experiments.setup.fields import as_text
-from meganet.experiments.setup.settings import DEFAULTS, FIELDS
+from meganet.experiments.setup.settings import DEFAULTS, FIELDS, described
 from meganet.experiments.setup.tables import protocols
 from meganet.ground.validate import InputError
 
@@ -58,7 +57,7 @@ def test_titles_are_of_what_there_is():
 
 def test_what_is_offered_is_known_without_the_numerical_libraries():
     code = (
-        "import sys; from meganet.experiments.setup.described import described; described()\n"
+        "import sys; from meganet.experiments.setup.settings import described; described()\n"
         "from meganet.experiments.setup.tables import protocols; from meganet.cli.arguments import build; protocols()\n"
         "build().commands['reproduce'].format_help(); print('scipy' in sys.modules)"
     )

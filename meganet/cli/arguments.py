@@ -144,7 +144,7 @@ def _data(parser: Parser) -> None:
 
 
 def _settings() -> Rows:
-    from meganet.experiments.setup.described import described
+    from meganet.experiments.setup.settings import described
 
     return [
         ("name", "type", "default", "meaning"),

@@ -33,7 +33,7 @@ def complete(parser: Parser) -> None:
 
 def _settings(prefix: str, **more: Any) -> list[str]:
     """Return the names of settings, or the values of the one that has been written."""
-    from meganet.experiments.setup.described import described
+    from meganet.experiments.setup.settings import described
 
     name, equals, _ = prefix.partition("=")
     if not equals:

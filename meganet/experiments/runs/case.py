@@ -151,8 +151,9 @@ class Case:
 
 def influences(stages: Iterable[Stage], grids: int) -> set[str]:
     """Return the names of the settings that have an influence on some stages."""
+    matters = {name: setting_of(field).matters for name, field in FIELDS.items() if name != "trials"}
     return {
         name
-        for name, field in FIELDS.items()
-        if name != "trials" and any(setting_of(field).matters(stage, stage.grid == grids - 1) for stage in stages)
+        for name, when in matters.items()
+        if when is None or any(when(stage, stage.grid == grids - 1) for stage in stages)
     }

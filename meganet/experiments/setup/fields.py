@@ -22,11 +22,6 @@ Matters = Callable[["Stage", bool], bool]
 """``(stage, on the finest grid)``: whether a setting has an influence on a stage."""
 
 
-def always(stage: Stage, finest: bool) -> bool:
-    """Whatever the stage."""
-    return True
-
-
 @dataclass(frozen=True)
 class Setting:
     """What is known of a setting beside its default.
@@ -41,8 +36,8 @@ class Setting:
         The values that it may have, or a function that returns them; none if there are too many to name.
     above, minimum, largest : float, optional
         Bounds of a number.
-    matters : callable
-        Which stages it has an influence on.
+    matters : callable, optional
+        Which stages it has an influence on; all if not given.
     """
 
     meaning: str
@@ -51,7 +46,7 @@ class Setting:
     above: float | None = None
     minimum: float | None = None
     largest: float | None = None
-    matters: Matters = always
+    matters: Matters | None = None
 
     def allowed(self) -> tuple[str, ...]:
         """Return the values that it may have, none if there are too many to name."""
@@ -87,11 +82,13 @@ def setting_of(field: dataclasses.Field[Any]) -> Setting:
     return found
 
 
-def check(section: Any) -> None:
-    """Check the settings of a section, and store them as Python's own numbers."""
-    for field in dataclasses.fields(section):
-        value = setting_of(field).checked(field.name, getattr(section, field.name), field.default)
-        validate.store(section, **{field.name: value})
+class Section:
+    """A dataclass of settings, which checks them and stores them as Python's own numbers."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = setting_of(field).checked(field.name, getattr(self, field.name), field.default)
+            validate.store(self, **{field.name: value})
 
 
 def parsed(name: str, text: str, default: Any) -> Any:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import meganet.ground.dropins as dropins
-from meganet.experiments.setup.fields import check, different, parsed, setting
+from meganet.experiments.setup.fields import Section, as_text, different, parsed, setting, setting_of
 from meganet.experiments.setup.stages import STEIHAUG, Stage
 from meganet.ground import validate
 
@@ -77,15 +77,8 @@ def _lasts(name: str) -> Any:
     return lambda stage, finest: stage.epochs == name
 
 
-class _Section:
-    """A part of a `Setup`, which checks itself."""
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
 @dataclass(frozen=True)
-class Data(_Section):
+class Data(Section):
     """The images of a trial: three disjoint sets, for validation, for coarse and for fine training."""
 
     dataset: str = setting("mnist", "The images, see 'meganet data list'", "thesis, section 4.1", choices=data_sets)
@@ -105,7 +98,7 @@ class Data(_Section):
 
 
 @dataclass(frozen=True)
-class Model(_Section):
+class Model(Section):
     """The network, its numbers, and the weights that it starts from."""
 
     network: str = setting("A", "A; B has pooling between its layers", "thesis, section 3.2", choices=networks)
@@ -117,7 +110,7 @@ class Model(_Section):
 
 
 @dataclass(frozen=True)
-class Levels(_Section):
+class Levels(Section):
     """The grids, and how weights go from one to the next."""
 
     grids: tuple[int, ...] = setting((), "Widths as 7,14,28; none: half, full")
@@ -130,7 +123,7 @@ class Levels(_Section):
 
 
 @dataclass(frozen=True)
-class Penalties(_Section):
+class Penalties(Section):
     """The regularisers R(theta) and R(W)."""
 
     theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1", matters=_network)
@@ -142,7 +135,7 @@ class Penalties(_Section):
 
 
 @dataclass(frozen=True)
-class Descent(_Section):
+class Descent(Section):
     """Training by SGD."""
 
     coarse_epochs: int = setting(
@@ -155,18 +148,13 @@ class Descent(_Section):
     batch_size: int = setting(32, "Images of a step", "thesis, section 4.1", matters=_sgd)
     momentum: float = setting(0.0, "Nesterov momentum, 0 for none", "calibration", matters=_sgd)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.momentum >= 1:
-            validate.reject("momentum", "a number in [0, 1)", repr(self.momentum))
-
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, which counts from 1."""
         return self.learning_rate / (0.5 * epoch) ** 0.5
 
 
 @dataclass(frozen=True)
-class Newton(_Section):
+class Newton(Section):
     """Training by Newton's method, in tables 4.3 and 4.4."""
 
     classifier_epochs: int = setting(
@@ -179,7 +167,7 @@ class Newton(_Section):
 
 
 @dataclass(frozen=True)
-class Readings(_Section):
+class Readings(Section):
     """Readings of the original that only the question of the causes changes."""
 
     validation_images: str = setting("original", "original, or P R x: linear, constant", choices=SEEN, matters=_finest)
@@ -188,7 +176,7 @@ class Readings(_Section):
 
 
 @dataclass(frozen=True)
-class Run(_Section):
+class Run(Section):
     """How often, and from which random numbers."""
 
     trials: int = setting(20, "Times that all is run, on new images", "thesis, section 4.1", largest=LARGEST_TRIALS)
@@ -199,10 +187,7 @@ class Run(_Section):
 class Setup:
     """Every setting of an experiment, in sections; the names of settings are unique, so they also stand alone.
 
-    Parameters
-    ----------
-    data, model, levels, penalties, descent, newton, readings, run
-        The sections; by default the settings of the thesis.
+    By default they are those of the thesis.
 
     Examples
     --------
@@ -228,6 +213,8 @@ class Setup:
         if self.descent.batch_size > fewest:
             expected = f"at most the {fewest} training examples of a grid"
             validate.reject("batch_size", expected, str(self.descent.batch_size))
+        if self.descent.momentum >= 1:
+            validate.reject("momentum", "a number in [0, 1)", repr(self.descent.momentum))
         validate.mesh_width("mesh_width", self.penalties.mesh_width)
 
     @classmethod
@@ -282,19 +269,10 @@ class Setup:
         return min(((preset, changes(preset)) for preset in PRESETS), key=lambda pair: len(pair[1]))
 
 
-_SECTIONS: dict[str, Any] = {
-    "data": Data,
-    "model": Model,
-    "levels": Levels,
-    "penalties": Penalties,
-    "descent": Descent,
-    "newton": Newton,
-    "readings": Readings,
-    "run": Run,
-}
-FIELDS = {part.name: part for section in _SECTIONS.values() for part in dataclasses.fields(section)}
+_FOUND = [(part, name) for name, section in vars(Setup()).items() for part in dataclasses.fields(section)]
+FIELDS = {part.name: part for part, _ in _FOUND}
 """Every setting by its name."""
-SECTIONS = {part.name: name for name, section in _SECTIONS.items() for part in dataclasses.fields(section)}
+SECTIONS = {part.name: section for part, section in _FOUND}
 """In which section each is."""
 DEFAULTS = {name: part.default for name, part in FIELDS.items()}
 
@@ -311,3 +289,31 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings of each preset that differ from the thesis'."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A setting as a user chooses it: its type, "int", "float", "str" or "ints" for several, and defaults as text.
+
+    Those of the presets small and thesis stand beside one another, with a slash, where they differ.
+    """
+
+    name: str
+    section: str
+    kind: str
+    choices: tuple[str, ...]
+    default: str
+    meaning: str
+    source: str
+
+
+def described() -> list[Described]:
+    """Return all settings, section by section."""
+    found = []
+    for name, part in FIELDS.items():
+        known = setting_of(part)
+        values = [as_text(PRESETS[preset].get(name, part.default)) for preset in ("small", "thesis")]
+        kind = "ints" if isinstance(part.default, tuple) else type(part.default).__name__
+        default = "/".join(dict.fromkeys(values))
+        found.append(Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, known.source))
+    return found
