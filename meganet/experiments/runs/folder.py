@@ -9,7 +9,7 @@ from typing import Any
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.problems import grid_shapes, network_parts
-from meganet.experiments.runs.record import check_same, settings_of
+from meganet.experiments.runs.record import settings_of, values_of
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage
 from meganet.store.disk import refuse
@@ -75,7 +75,12 @@ class ResultsFolder(StateFolder):
 
     def check_same(self, stored: dict[str, Any], given: dict[str, Any]) -> None:
         """Raise `ResultsError` if what is stored was made with other settings, on another backend or other data."""
-        check_same(self.path, stored, given, self._names)
+        old, new = ({**values_of(s), "backend": s["backend"], "data": s["data"]} for s in (stored, given))
+        compared = [name for name in {**old, **new} if name in self._names or name not in DEFAULTS]
+        different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in compared if old.get(k) != new.get(k)]
+        if different:
+            got = f"{str(self.path / SETTINGS)!r} with {', '.join(different)}"
+            refuse("a folder made with the same settings", got)
 
     @property
     def environment(self) -> dict[str, str]:

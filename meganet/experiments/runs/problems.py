@@ -26,6 +26,8 @@ from meganet.regularizers import Tikhonov
 SPLIT, COARSE_WEIGHTS, FINE_WEIGHTS, COARSE_ORDER, FINE_ORDER = range(5)
 # the same of what is measured and drawn afterwards
 NOISE, CHANNELS, BLOCKS, DIRECTIONS = range(9, 13)
+SETS = ("validation", "coarse", "fine")
+"""Of examples, in the order in which they are drawn."""
 Shape = tuple[int, int, int]
 
 
@@ -127,23 +129,21 @@ class Problems:
     def __init__(self, setup: Setup, data: ImageSet, number: int, backend: Backend) -> None:
         self.setup, self.data, self.number, self.backend = setup, data, number, backend
         self.shapes = grid_shapes(setup, data.images.shape[1:])
+        self.finest = len(self.shapes) - 1
         self._levels: dict[tuple[int, str], Level] = {}
         self._validation: dict[int, tuple[Array, Any]] = {}
 
-    @property
-    def finest(self) -> int:
-        """Number of the finest grid."""
-        return len(self.shapes) - 1
-
     def level(self, grid: int, images: str) -> Level:
         """Return the problem on a grid, negative ones counted from the finest, with one of the sets of examples."""
-        key = grid % len(self.shapes), images
-        if key not in self._levels:
-            if key[0] not in self._validation:
-                self._validation[key[0]] = self._examples("validation", key[0])
-            sets = self._examples(images, key[0]), self._validation[key[0]]
-            self._levels[key] = self._level(key[0], sets)
-        return self._levels[key]
+        grid %= len(self.shapes)
+        if (grid, images) not in self._levels:
+            if grid not in self._validation:
+                self._validation[grid] = self._examples("validation", grid)
+            parts = network_parts(self.setup, self.data.classes, self.backend, grid == self.finest, self.shapes[grid])
+            network, classifier, regularizers = parts
+            sets = self._examples(images, grid), self._validation[grid]
+            self._levels[grid, images] = Level(*(Objective(network, classifier, *s, **regularizers) for s in sets))
+        return self._levels[grid, images]
 
     def level_of(self, stage: Stage) -> Level:
         """Return the problem that a stage solves."""
@@ -153,7 +153,9 @@ class Problems:
         """Return the weights from which a stage starts: fresh ones, or those at the end `x` of the stage before."""
         level = self.level_of(stage)
         if stage.start == FRESH or before is None or x is None:
-            key = (FINE_WEIGHTS,) if stage.grid == self.finest else (COARSE_WEIGHTS, *_middle(stage.grid))
+            # the coarsest grid's stream has no number of the grid
+            middle = [stage.grid] if stage.grid else []
+            key = [FINE_WEIGHTS] if stage.grid == self.finest else [COARSE_WEIGHTS, *middle]
             return level.initial(random_stream(self.setup.run.seed, self.number, *key), self.setup)
         if stage.start == SAME:
             return x
@@ -174,12 +176,12 @@ class Problems:
     def _examples(self, name: str, grid: int) -> tuple[Array, Any]:
         """Return images on a grid and labels of a set."""
         data = self.setup.data
-        sizes = {"validation": data.validation_examples, "coarse": data.coarse_examples, "fine": data.fine_examples}
-        start = sum(size for other, size in sizes.items() if [*sizes].index(other) < [*sizes].index(name))
-        part = self._order_of_images[start : start + sizes[name]]
-        if len(part) < sizes[name]:
+        size, before = getattr(data, f"{name}_examples"), SETS[: SETS.index(name)]
+        start = sum(getattr(data, f"{other}_examples") for other in before)
+        part = self._order_of_images[start : start + size]
+        if len(part) < size:
             needed = f"at most the {len(self.data)} of {self.data.name}"
-            validate.reject(f"{name}_examples", needed, f"{start + sizes[name]} with the sets before")
+            validate.reject(f"{name}_examples", needed, f"{start + size} with the sets before")
         scaled = scale_images(self.data.images[part], data.data_scaling, np.dtype(self.setup.model.dtype))
         images = self.backend.asarray(scaled)
         while images.shape[-1] > self.shapes[grid][-1]:
@@ -190,17 +192,11 @@ class Problems:
             images = prolongate_images(restrict_images(images), seen)
         return images, self.data.labels[part]
 
-    def _level(self, grid: int, sets: tuple[tuple[Array, Any], ...]) -> Level:
-        parts = network_parts(self.setup, self.data.classes, self.backend, grid == self.finest, self.shapes[grid])
-        network, classifier, regularizers = parts
-        return Level(*(Objective(network, classifier, images, labels, **regularizers) for images, labels in sets))
-
     def _carried(self, before: Objective, x: Array, after: Objective, stage: Stage) -> Array:
         """Return weights on another grid, grid by grid."""
         network, (theta, w) = before.network, before.split(x)
         levels = self.setup.levels
-        by_vec = self.setup.readings.W_transfer == "vec"
-        if by_vec:
+        if by_vec := self.setup.readings.W_transfer == "vec":
             w = vec_order.from_vec(before.classifier, w)
         transfer = partial(
             prolongate if network.domain_shape[-1] < after.network.domain_shape[-1] else restrict,
@@ -213,11 +209,6 @@ class Problems:
         if by_vec:
             w = vec_order.to_vec(after.classifier, w)
         return self.backend.xp.concatenate([theta, w])
-
-
-def _middle(grid: int) -> tuple[int, ...]:
-    """Return what tells a grid's random stream from the coarsest one's."""
-    return (grid,) if grid else ()
 
 
 # trials that share their parts need not be compared, number by number, each time that they are evaluated together

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,8 @@ def settings_of(setup: Setup, backend: str, data: str) -> dict[str, Any]:
     """Return the content of ``settings.json``; the number of trials is that of their folders."""
     made_with = setup.nested()
     del made_with["run"]["trials"]
-    return {
-        "format": FORMAT,
-        PART[FORMAT]: made_with,
-        "backend": backend,
-        "data": data,
-        "environment": environment(),
-    }
+    where = {"backend": backend, "data": data, "environment": environment()}
+    return {"format": FORMAT, PART[FORMAT]: made_with, **where}
 
 
 def values_of(content: dict[str, Any]) -> dict[str, Any]:
@@ -39,19 +33,6 @@ def values_of(content: dict[str, Any]) -> dict[str, Any]:
         found = {name: value for section in found.values() for name, value in section.items()}
     lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
     return {name: value for name, value in {**DEFAULTS, **found, **lists}.items() if name != "trials"}
-
-
-def check_same(folder: Path, stored: dict[str, Any], now: dict[str, Any], names: Collection[str]) -> None:
-    """Check that stored results were made with the settings of now; the message names those that differ.
-
-    Settings that are not among the `names` may.
-    """
-    old, new = ({**values_of(s), "backend": s["backend"], "data": s["data"]} for s in (stored, now))
-    compared = [name for name in {**old, **new} if name in names or name not in DEFAULTS]
-    different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in compared if old.get(k) != new.get(k)]
-    if different:
-        got = f"{str(folder / SETTINGS)!r} with {', '.join(different)}"
-        refuse("a folder made with the same settings", got)
 
 
 def read_setup(path: str | Path) -> Setup:

@@ -101,7 +101,7 @@ class Study:
         if not shared:
             folder = self._folder(self.path / name, setup, plan, DEFAULTS)
             return Case(setup, plan, {stage.name: folder for stage in plan}, self.data)
-        folders, grids = {}, len(grid_shapes(setup, self.data.images.shape[1:]))
+        folders, grids = {}, self._grids(setup)
         for stage in plan:
             kind, names = shared_by(stage, plan, grids)
             own = _alone(setup, names)
@@ -166,32 +166,36 @@ class Study:
         Parameters
         ----------
         workers, progress, log
-            See `trials.carry_out`.
+            See `jobs.carry_out`.
         landscapes : bool
             The time that is announced includes that of the figures of landscapes.
         """
-        first: list[Case] = []
+        first: dict[Path, Case] = {}
         rest: dict[Path, Case] = {}
         for case in self.cases.values():
             for stage in case.stages:
                 folder = case.folders[stage.name]
                 if folder.path != case.own.path:
                     alone = Case(folder.setup, (stage,), {stage.name: folder}, self.data)
-                    first.append(alone)
-            others = rest.get(case.own.path)
+                    first[folder.path] = _longer(first.get(folder.path, alone), case.setup)
             # one job for each folder: no two processes may write a trial's files
-            rest[case.own.path] = case if others is None else _joined(others, case)
+            others = rest.get(case.own.path, case)
+            stages = {stage.name: stage for stage in (*others.stages, *case.stages)}
+            plan = planned(stages.values(), self._grids(case.setup))
+            joined = replace(others, stages=plan, folders={**others.folders, **case.folders})
+            rest[case.own.path] = _longer(joined, case.setup)
         stacked = self.backend.takes_stacks and workers.local
-        once = {case.own.path: case for case in first}
-        rounds = [[Job(case, stacked) for case in part.values()] for part in (once, rest)]
+        rounds = [[Job(case, stacked) for case in part.values()] for part in (first, rest)]
         drawn = list(self.cases.values()) if landscapes else []
         carry_out(rounds, workers, progress=progress, log=log, landscapes=drawn)
 
     def part(self, name: str, stages: Iterable[Stage]) -> Case:
         """Return a case with some of its stages alone, as a table has them."""
         case = self.cases[name]
-        grids = len(grid_shapes(case.setup, self.data.images.shape[1:]))
-        return replace(case, stages=planned(stages, grids))
+        return replace(case, stages=planned(stages, self._grids(case.setup)))
+
+    def _grids(self, setup: Setup) -> int:
+        return len(grid_shapes(setup, self.data.images.shape[1:]))
 
 
 def shared_by(stage: Stage, plan: Sequence[Stage], grids: int) -> tuple[str, set[str]]:
@@ -215,15 +219,10 @@ def _alone(setup: Setup, names: Collection[str]) -> Setup:
     return Setup.of(**known)
 
 
-def _joined(first: Case, second: Case) -> Case:
-    stages = {stage.name: stage for case in (first, second) for stage in case.stages}
-    plan = planned(stages.values(), _grids(stages.values()))
-    setup = max(first.setup, second.setup, key=lambda setup: setup.run.trials)
-    return replace(first, setup=setup, stages=plan, folders={**first.folders, **second.folders})
-
-
-def _grids(stages: Iterable[Stage]) -> int:
-    return 1 + max(stage.grid for stage in stages)
+def _longer(case: Case, setup: Setup) -> Case:
+    """Return a case with as many trials as a setup has, if these are more."""
+    trials = max(case.setup.run.trials, setup.run.trials)
+    return replace(case, setup=case.setup.changed(trials=trials))
 
 
 def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -> tuple[Stage, ...]:

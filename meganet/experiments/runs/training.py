@@ -40,6 +40,9 @@ SOLVERS: dict[str, tuple[Callable[..., Result], str, Callable[[Setup], float]]] 
 }
 """Newton methods with the argument that a continued run needs, radius of the trust region or first step of the search,
 and its value at the start."""
+COUNTS = ("evaluations", "products")
+UNMOVED = dict.fromkeys(("step", "gradient_norm", *COUNTS), 0)
+"""What the history keeps of a Newton method's own columns; zeros where it did not move."""
 
 
 @dataclass(frozen=True)
@@ -81,31 +84,24 @@ class StageRun:
 
 
 def train(runs: list[StageRun]) -> list[SGDState]:
-    """Make the runs of some runs of one stage, those of SGD together if there are several; return their ends.
+    """Make some runs of one stage, those of SGD together if there are several; return their ends.
 
     What the folder already holds of a run is not done again; each epoch is stored there. A run that diverges, or that
     starts from weights that are not finite, stops there: the rows of the epochs that are left hold nan.
     """
-    if runs[0].stage.method == SGD:
-        states = _train_sgd(runs)
-    else:
-        states = [_train_newton(run) for run in runs]
+    states = _by_sgd(runs) if runs[0].stage.method == SGD else [_by_newton(run) for run in runs]
     for run, state in zip(runs, states, strict=True):
         if state.divergence is not None and state.epoch < run.epochs:
-            _close(run, state)
+            for epoch in range(state.epoch + 1, run.epochs + 1):
+                state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": epoch})
+            state.epoch = run.epochs
+            run.save(state)
     return states
 
 
-def _close(run: StageRun, state: SGDState) -> None:
-    """Store a run that has diverged as one that has ended."""
-    while state.epoch < run.epochs:
-        state.epoch += 1
-        state.history.append({**dict.fromkeys(state.history.columns, math.nan), "epoch": state.epoch})
-    run.save(state)
-
-
-def _train_sgd(runs: list[StageRun]) -> list[SGDState]:
-    examples, setup = runs[0].level.training.examples, runs[0].problems.setup
+def _by_sgd(runs: list[StageRun]) -> list[SGDState]:
+    examples, settings = runs[0].level.training.examples, sgd_settings(runs[0].problems.setup)
+    settings |= {"epochs": runs[0].epochs, "on_divergence": "stop"}
     trainings = [
         Run(
             run.level.training,
@@ -117,7 +113,6 @@ def _train_sgd(runs: list[StageRun]) -> list[SGDState]:
         )
         for run in runs
     ]
-    settings = {"epochs": runs[0].epochs, "on_divergence": "stop", **sgd_settings(setup)}
     if len(trainings) == 1:
         return [sgd(**vars(trainings[0]), examples=examples, **settings)]
     return sgd_stacked(trainings, examples, stack=StackedObjective, **settings)
@@ -126,78 +121,57 @@ def _train_sgd(runs: list[StageRun]) -> list[SGDState]:
 def sgd_settings(setup: Setup) -> dict[str, Any]:
     """Return how `sgd` makes its steps."""
     descent = setup.descent
-    return {
-        "learning_rate": descent.rate,
-        "batch_size": descent.batch_size,
-        "rule": Momentum(descent.momentum, nesterov=descent.momentum > 0),
-    }
+    rule = Momentum(descent.momentum, nesterov=descent.momentum > 0)
+    return {"learning_rate": descent.rate, "batch_size": descent.batch_size, "rule": rule}
 
 
-def _train_newton(run: StageRun) -> SGDState:
+def _by_newton(run: StageRun) -> SGDState:
     """Make the steps of a Newton method, each an epoch; one that can go no further stays where it is."""
-    stage, setup, epochs = run.stage, run.problems.setup, run.epochs
-    state = run.resume()
-    if state is not None and state.epoch == epochs:
+    stage, epochs, state = run.stage, run.epochs, run.resume()
+    if state is not None and (state.epoch == epochs or state.divergence is not None):
         return state
-    method, memory_name, first = SOLVERS[stage.method]
-    theta, w = run.level.training.split(run.x0 if state is None else state.x)
-    if state is not None and state.divergence is not None:
-        return state
-    reduced, x = (run.level.of_classifier(run.x0), w) if stage.classifier_only else (run.level, run.x0)
-    if reduced is None:
-        return _not_finite(run, observer(*run.level)(run.x0))
-    level = reduced
-    xp, observe = level.training.backend.xp, observer(*level)
+    whole, x = run.level, run.x0 if state is None else state.x
+    backend, level, kept = whole.training.backend, whole, x[:0]
+    # the classifier alone keeps no more than its features, which are there anyway
+    batch_size = None if stage.classifier_only else EXAMPLES_AT_ONCE
+    if stage.classifier_only and (reduced := whole.of_classifier(run.x0)) is not None:
+        level, (kept, x) = reduced, whole.training.split(x)
+    observe = observer(*level)
     if state is None:
         row = observe(x)
-        if not row_is_finite(row):
-            return _not_finite(run, row)
-        state = SGDState(run.x0, history=History([{"epoch": 0, **_columns({}), **row}]))
-    elif not stage.classifier_only:
-        x = state.x
+        state = SGDState(run.x0, history=History([{"epoch": 0, **UNMOVED, **row}]))
+        if not row_is_finite(row) or (stage.classifier_only and level is whole):
+            state.divergence = Divergence(0, described(whole.training, run.x0))
+            return state
+    method, memory_name, first = SOLVERS[stage.method]
     clock = time.perf_counter()
 
-    def advance(x: Array, row: Mapping[str, float], memory: float) -> None:
+    def advance(result: Result, own: Mapping[str, float]) -> None:
         nonlocal clock
         state.seconds.append(time.perf_counter() - clock)
-        state.x, state.epoch = xp.concatenate([theta, x]) if stage.classifier_only else x, state.epoch + 1
-        state.memory = (level.training.backend.asarray(np.array([memory])),)
-        state.history.append({"epoch": state.epoch, **_columns(row), **observe(x)})
+        state.x, state.epoch = backend.xp.concatenate([kept, result.x]), state.epoch + 1
+        state.memory = (backend.asarray(np.array([result.state[memory_name]])),)
+        state.history.append({"epoch": state.epoch, **own, **observe(result.x)})
         run.save(state)
         clock = time.perf_counter()
 
-    memory = float(level.training.backend.to_host(state.memory[0])[0]) if state.memory else first(setup)
-    # the classifier alone keeps no more than its features, which are there anyway
-    batch_size = None if stage.classifier_only else EXAMPLES_AT_ONCE
+    memory = float(backend.to_host(state.memory[0])[0]) if state.memory else first(run.problems.setup)
     result = method(
         partial(level.training, batch_size=batch_size),
         x,
         partial(level.training.hessian, batch_size=batch_size),
-        max_products=setup.newton.newton_products,
+        max_products=run.problems.setup.newton.newton_products,
         control=Control(
-            epochs - state.epoch,
-            rtol=0.0,
-            callback=lambda result: advance(result.x, _own(result.history), result.state[memory_name]),
+            epochs - state.epoch, rtol=0.0, callback=lambda result: advance(result, _last_step(result.history))
         ),
         **{memory_name: memory},
     )
     while state.epoch < epochs:
-        advance(result.x, {}, result.state[memory_name])
+        advance(result, UNMOVED)
     return state
 
 
-def _not_finite(run: StageRun, row: Mapping[str, float]) -> SGDState:
-    """Return the state of a run that cannot start, with what was observed there."""
-    divergence = Divergence(0, described(run.level.training, run.x0))
-    return SGDState(run.x0, history=History([{"epoch": 0, **_columns({}), **row}]), divergence=divergence)
-
-
-def _own(history: History) -> dict[str, float]:
-    """Return the last row, with the evaluations and products of this step alone."""
+def _last_step(history: History) -> dict[str, float]:
+    """Return what is kept of an optimiser's own columns, with the evaluations and products of its last step alone."""
     before, row = history[-2], history[-1]
-    return {**row, **{name: row[name] - before[name] for name in ("evaluations", "products")}}
-
-
-def _columns(row: Mapping[str, float]) -> dict[str, float]:
-    """Return what the history keeps of an optimiser's own columns; zeros where it did not move."""
-    return {name: row.get(name, 0) for name in ("step", "gradient_norm", "evaluations", "products")}
+    return {name: row[name] - (before[name] if name in COUNTS else 0) for name in UNMOVED}
