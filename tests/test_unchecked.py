@@ -86,3 +86,60 @@ def test_the_linear_layer_is_found_by_its_old_name_and_in_old_files():
     operator = {"class": "Identity", "arguments": {"domain_shape": [3], "dtype": "float64"}}
     old = {"class": "ConnectorLayer", "arguments": {"operator": operator, "offset": None}}
     assert type(built(old, {}, weights=0)) is meganet.layers.LinearLayer
+
+
+def test_a_class_mixed_in_by_the_old_names_holds_as_before():
+    class Doubling:
+        def _forward(self, theta, x):
+            y, record = super()._forward(theta, x)
+            return 2 * y, record
+
+        def _evaluate(self, theta, x):
+            return 2 * super()._evaluate(theta, x)
+
+    with pytest.warns(DeprecationWarning, match=r"Doubling\._[a-z]* is now called [a-z]*_unchecked") as caught:
+
+        class Doubled(Doubling, DenseLayer):
+            pass
+
+        class Same(DenseLayer, Doubling):
+            pass
+
+    assert {warning.filename for warning in caught} == {__file__} and len(caught) == 2
+    theta, x = np.arange(8.0), np.ones((4, 3))
+    plain = DenseLayer((3,), 2)(theta, x)
+    for kind, factor in ((Doubled, 2), (Same, 1)):
+        layer = kind((3,), 2)
+        assert (layer(theta, x) == factor * plain).all() and (layer.forward(theta, x)[0] == factor * plain).all()
+        assert (layer._evaluate(theta, x) == factor * plain).all()
+
+
+def test_a_class_mixed_in_by_the_new_names_is_found_by_the_old_ones():
+    class Tripling:
+        def apply_unchecked(self, x):
+            return 3 * super().apply_unchecked(x)
+
+    class Tripled(Tripling, Identity):
+        pass
+
+    with pytest.warns(DeprecationWarning, match="Called._apply is now called apply_unchecked"):
+
+        class Called(Tripled):
+            def _apply(self, x):
+                return 2 * super()._apply(x)
+
+    assert (Called((2,)) @ np.ones(2) == 6).all()
+
+
+def test_the_warning_names_the_class_statement_behind_hooks_of_the_users_own():
+    class Base(Identity):
+        def __init_subclass__(cls, **kwargs):
+            super().__init_subclass__(**kwargs)
+
+    with pytest.warns(DeprecationWarning, match="Own._apply is now called apply_unchecked") as caught:
+
+        class Own(Base):
+            def _apply(self, x):
+                return x
+
+    assert [warning.filename for warning in caught] == [__file__]

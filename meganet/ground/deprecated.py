@@ -112,7 +112,8 @@ def renamed_methods(kind: type, names: Mapping[str, str]) -> None:
     """Let a class have methods by their old names as well; a class that defines one by its old name warns.
 
     It is called for the base class, and from its ``__init_subclass__`` for each class made from it. Both names are then
-    the same method of that very class, so that ``super()`` finds the one it would have found.
+    the same method of that very class, so that ``super()`` finds the one it would have found. A class that is mixed in
+    and is not made from the base class counts as well: the name that stands first in the method resolution order holds.
 
     Parameters
     ----------
@@ -132,13 +133,26 @@ def renamed_methods(kind: type, names: Mapping[str, str]) -> None:
     >>> Own().run()
     'own'
     """
-    own = vars(kind)
+    order = kind.__mro__
     for old, new in names.items():
-        if new in own:
-            if old not in own and not getattr(own[new], "__isabstractmethod__", False):
-                setattr(kind, old, own[new])
-        elif old in own:
-            # level 4 is the class statement, behind the base class and the metaclass
-            text = f"{kind.__qualname__}.{old} is now called {new}"
-            warnings.warn(text, DeprecationWarning, stacklevel=4)
-            setattr(kind, new, own[old])
+        first_old, first_new = (_first_with(name, order) for name in (old, new))
+        if first_new < first_old:
+            method = vars(order[first_new])[new]
+            if not getattr(method, "__isabstractmethod__", False):
+                setattr(kind, old, method)
+        elif first_old < first_new:
+            text = f"{order[first_old].__qualname__}.{old} is now called {new}"
+            warnings.warn(text, DeprecationWarning, stacklevel=_level_of_class_statement())
+            setattr(kind, new, vars(order[first_old])[old])
+
+
+def _first_with(name: str, order: tuple[type, ...]) -> int:
+    return next((k for k, kind in enumerate(order) if name in vars(kind)), len(order))
+
+
+def _level_of_class_statement() -> int:
+    """Return where it stands on the stack, counted from the calling function, behind all hooks and metaclasses."""
+    frame, level = sys._getframe(2), 2
+    while frame.f_back is not None and frame.f_code.co_name in ("__init_subclass__", "__new__"):
+        frame, level = frame.f_back, level + 1
+    return level
