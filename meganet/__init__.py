@@ -107,6 +107,7 @@ _ROOMS = (
 """Modules that are shown beside them, and imported likewise; all other names are there."""
 
 _MOVED = {
+    "_validate": "meganet.ground.validate",
     "BiasLayer": "meganet.layers:BiasLayer",
     "BlockRegularizer": "meganet.regularizers:BlockRegularizer",
     "ConnectorLayer": "meganet.layers:LinearLayer",

@@ -140,3 +140,79 @@ def test_what_is_made_of_objectives_is_found_where_it_was(room, name):
     with pytest.warns(DeprecationWarning, match=rf"meganet\.{room} is now meganet\.objective\.{room}"):
         assert getattr(meganet, room) is importlib.import_module(f"meganet.objective.{room}")
     assert room not in dir(meganet)
+
+
+OLD_PLACES = {
+    "datasets.colour": ("load_cifar10", "datasets.sets.cifar10"),
+    "datasets.digits": ("load_digits", "datasets.sets.digits"),
+    "datasets.mnist": ("load_mnist", "datasets.sets.mnist"),
+    "datasets.synthetic": ("circle", "datasets.sets.circle"),
+    "layers.linear": ("DenseLayer", "layers.dense"),
+    "linop.base": ("ParametricOperator", "linop.parametric"),
+    "linop.transposed": ("Transposed", "linop.parametric"),
+    "networks.evaluation": ("Metrics", "objective.evaluation"),
+    "optim.descent": ("newton_cg", "optim.methods"),
+    "optim.quasi_newton": ("lbfgs", "optim.methods"),
+    "_validate": ("InputError", "ground.validate"),
+}
+
+
+@pytest.mark.parametrize("old", OLD_PLACES)
+def test_names_are_found_in_the_modules_that_had_them(old):
+    name, new = OLD_PLACES[old]
+    expected = getattr(importlib.import_module(f"meganet.{new}"), name)
+    with pytest.warns(
+        DeprecationWarning, match=rf"^meganet\.{old}\.{name} is now meganet\.[a-z._]*\.{name}$"
+    ) as caught:
+        found = getattr(importlib.import_module(f"meganet.{old}"), name)
+    assert found is expected and [warning.filename for warning in caught] == [__file__]
+
+
+def test_renamed_things_are_found_in_the_modules_that_had_them():
+    from meganet import layers, optim
+
+    with pytest.warns(DeprecationWarning, match="now"):
+        from meganet.layers.connector import ConnectorLayer
+
+        from meganet.optim.sgd import sgd_together
+    assert ConnectorLayer is layers.LinearLayer and sgd_together is optim.sgd_stacked
+    with pytest.warns(DeprecationWarning, match=r"^meganet\.layers\.connector is now meganet\.layers$"):
+        assert layers.connector is layers
+
+
+def test_observers_that_serve_runs_together_are_asked_by_the_old_name():
+    import numpy as np
+
+    from meganet import DenseLayer, Objective
+    from meganet.objective import Evaluation, StackedObjective
+    from meganet.optim import Run, sgd_stacked
+
+    class Own:
+        def __call__(self, x):
+            return {"size": float(x.size)}
+
+        @staticmethod
+        def together(observers, points):
+            asked.append(len(observers))
+            return [one(x) for one, x in zip(observers, points, strict=True)]
+
+    asked = []
+    fun = Objective(DenseLayer((2,), 3), DenseLayer((3,), 2), np.ones((4, 2)), [0, 1, 0, 1])
+    x0 = np.zeros(fun.parameters.size)
+    with pytest.warns(DeprecationWarning, match=r"Own\.together is now called stacked$"):
+        runs = [Run(fun, x0, observe=Own(), order=k) for k in range(2)]
+        sgd_stacked(runs, 4, stack=StackedObjective, epochs=2, learning_rate=0.1, batch_size=2)
+    assert asked and set(asked) == {2}
+    one = Evaluation(fun)
+    with pytest.warns(DeprecationWarning, match=r"Evaluation\.together is now Evaluation\.stacked$"):
+        assert Evaluation.together([one], [x0]) == [one(x0)]
+
+
+def test_a_collection_is_found_by_the_old_name(tmp_path):
+    from meganet.datasets import Collection
+
+    (tmp_path / "a").write_bytes(b"")
+    collection = Collection("own", "Own", {"a": "md5:d41d8cd98f00b204e9800998ecf8427e"}, ())
+    with pytest.warns(DeprecationWarning, match=r"Collection\.located is now Collection\.find_or_fetch$"):
+        found = collection.located(tmp_path, False)
+    assert found == {"a": tmp_path / "a"}

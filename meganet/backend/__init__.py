@@ -5,8 +5,6 @@ backend that was active when they were built; nothing migrates inside a product.
 `Backend.asarray` and `Backend.to_host`, which say so in the code.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from meganet.backend.active import (
     ENVIRONMENT_VARIABLE,
     available_backends,
@@ -19,7 +17,7 @@ from meganet.backend.active import (
 from meganet.backend.base import Array, Backend, BackendError
 from meganet.backend.copies import to_backend, to_dtype
 from meganet.backend.streams import random_stream
-from meganet.ground import deprecated
+from meganet.ground.deprecated import moved_names
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -37,13 +35,11 @@ __all__ = [
     "use_backend",
 ]
 
-_MOVED = {
-    "host": "meganet.backend:to_host",
-    "moved": "meganet.backend:to_backend",
-    "recast": "meganet.backend:to_dtype",
-}
-
-if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
-
-    def __getattr__(name: str) -> Any:
-        return deprecated.moved(__name__, _MOVED, name)
+moved_names(
+    __name__,
+    {
+        "host": "meganet.backend:to_host",
+        "moved": "meganet.backend:to_backend",
+        "recast": "meganet.backend:to_dtype",
+    },
+)

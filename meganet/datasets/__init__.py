@@ -17,6 +17,7 @@ from meganet.datasets.sets.mnist import MNIST, load_mnist
 from meganet.datasets.sets.peaks import peaks
 from meganet.datasets.sets.stl10 import STL10, load_stl10
 from meganet.datasets.sets.swiss_roll import swiss_roll
+from meganet.ground.deprecated import moved_names
 
 __all__ = [
     "CATALOGUE",
@@ -47,3 +48,5 @@ __all__ = [
     "split",
     "swiss_roll",
 ]
+
+moved_names(__name__, dict.fromkeys(("colour", "digits", "mnist", "synthetic"), "meganet.datasets"))

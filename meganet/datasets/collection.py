@@ -17,6 +17,7 @@ from filelock import FileLock
 from meganet.datasets.content import opened
 from meganet.datasets.download import Patience, download
 from meganet.ground import validate
+from meganet.ground.deprecated import renamed
 from meganet.ground.files import BLOCK, TEMPORARY, cache_folder, user_path, write_atomic
 
 DATA_VARIABLE = "MEGANET_DATA"
@@ -278,6 +279,8 @@ class Collection:
         if found and not any(path.is_relative_to(cache_folder() / self.name) for path in found.values()):
             return found
         return self.fetch(progress=progress, searched=self.folders(folder))
+
+    located = renamed("Collection.located", find_or_fetch)
 
 
 def _named(folder: str | Path | None) -> dict[str, Path]:

@@ -51,6 +51,21 @@ def moved(module: str, places: Mapping[str, str], name: str) -> Any:
     return value
 
 
+def moved_names(module: str, places: Mapping[str, str]) -> None:
+    """Let a module that has no ``__getattr__`` of its own have names and modules that have moved, as `moved` has them.
+
+    Examples
+    --------
+    >>> moved_names("meganet.ground.deprecated", {"squareroot": "math:sqrt"})
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     from meganet.ground.deprecated import squareroot
+    >>> squareroot(4)
+    2.0
+    """
+    vars(sys.modules[module])["__getattr__"] = lambda name: moved(module, places, name)
+    moved_modules(module, places)
+
+
 def moved_modules(package: str, places: Mapping[str, str]) -> None:
     """Let the whole modules among `places` be imported by their old names as well: what is asked of them warns.
 

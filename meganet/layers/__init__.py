@@ -1,8 +1,6 @@
 """Layers: differentiable maps of weights and examples."""
 
-from typing import TYPE_CHECKING, Any
-
-from meganet.ground.deprecated import moved
+from meganet.ground.deprecated import moved_names
 from meganet.layers.activations import Activation, SmoothReLU
 from meganet.layers.affine import AffineLayer
 from meganet.layers.base import Layer
@@ -46,7 +44,5 @@ __all__ = [
     "smoothed_normal",
 ]
 
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        return moved(__name__, {"ConnectorLayer": "meganet.layers:LinearLayer"}, name)
+moved_names(__name__, {"ConnectorLayer": "meganet.layers:LinearLayer", "connector": "meganet.layers"})
+moved_names("meganet.layers.linear", {"DenseLayer": "meganet.layers.dense:DenseLayer"})

@@ -1,5 +1,6 @@
 """Linear operators between spaces of tensors."""
 
+from meganet.ground.deprecated import moved_names
 from meganet.linop.base import LinearOperator
 from meganet.linop.convolution import CirculantConvolution
 from meganet.linop.dense import Dense
@@ -32,3 +33,6 @@ __all__ = [
     "Transposed",
     "zero_padded_convolution",
 ]
+
+moved_names(__name__, {"transposed": "meganet.linop.parametric"})
+moved_names("meganet.linop.base", {"ParametricOperator": "meganet.linop.parametric:ParametricOperator"})

@@ -1,5 +1,6 @@
 """Networks: layers made of layers. They nest, since every network is a layer."""
 
+from meganet.ground.deprecated import moved_names
 from meganet.networks.chain import Chain
 from meganet.networks.compound import DoubleLayer, SingleLayer, SymmetricLayer
 from meganet.networks.integrator import Integrator, Stage
@@ -27,3 +28,5 @@ __all__ = [
     "SymmetricLayer",
     "antisymmetric",
 ]
+
+moved_names(__name__, {"evaluation": "meganet.objective.evaluation"})

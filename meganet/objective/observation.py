@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from meganet.backend import Array
 from meganet.ground import validate
+from meganet.ground.deprecated import renamed
 from meganet.objective.objective import Objective
 
 
@@ -49,6 +50,8 @@ class Evaluation:
             for k, (_, loss, accuracy) in zip(numbers, metrics, strict=True):
                 rows[k] |= {"validation_loss": loss, "validation_accuracy": accuracy}
         return rows
+
+    together = staticmethod(renamed("Evaluation.together", stacked))
 
 
 def observer(training: Objective, validation: Objective | None = None) -> Evaluation:

@@ -1,8 +1,6 @@
 """Optimisers. They see functions of a vector and know nothing of networks."""
 
-from typing import TYPE_CHECKING, Any
-
-from meganet.ground import deprecated
+from meganet.ground.deprecated import moved_names
 from meganet.optim.divergence import Divergence, DivergenceWarning
 from meganet.optim.epochs import Run, SGDState
 from meganet.optim.history import History
@@ -57,11 +55,9 @@ __all__ = [
     "trust_region",
 ]
 
-_MOVED = {
-    "sgd_together": "meganet.optim:sgd_stacked",
-}
-
-if not TYPE_CHECKING:  # which finds misspelt names only where none can be made up
-
-    def __getattr__(name: str) -> Any:
-        return deprecated.moved(__name__, _MOVED, name)
+moved_names(__name__, {"quasi_newton": "meganet.optim.methods", "sgd_together": "meganet.optim:sgd_stacked"})
+moved_names("meganet.optim.sgd", {"sgd_together": "meganet.optim.sgd:sgd_stacked"})
+moved_names(
+    "meganet.optim.descent",
+    {name: f"meganet.optim.methods:{name}" for name in ("newton_cg", "nonlinear_cg", "steepest_descent")},
+)

@@ -385,7 +385,7 @@ def _arrays(state: SGDState) -> State:
 def _observed(points: Sequence[tuple[Run, Array]]) -> list[dict[str, float]]:
     """Return what each run's observer reports at its point; an observer may know how to do so for all at once."""
     observers = [run.observe for run, _ in points]
-    stacked = getattr(observers[0], "stacked", None) if observers else None
+    stacked = functions.stacked(observers[0]) if observers else None
     if stacked is not None and all(type(observe) is type(observers[0]) for observe in observers):
         found = stacked(observers, [x.copy() for _, x in points])
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -26,6 +27,24 @@ def required(argument: str, function: Any, expected: str = "a function") -> None
     """
     if not callable(function):
         validate.reject(argument, expected, validate.shown(function))
+
+
+def stacked(observe: Any) -> Any:
+    """Return how an observer serves several runs at once, its attribute ``stacked``; None if it does not say.
+
+    The attribute was called ``together``, which works and warns.
+
+    Examples
+    --------
+    >>> from meganet.optim.functions import stacked
+    >>> stacked(print) is None
+    True
+    """
+    old = getattr(observe, "together", None)
+    if old is None or hasattr(observe, "stacked"):
+        return getattr(observe, "stacked", None)
+    warnings.warn(f"{type(observe).__qualname__}.together is now called stacked", DeprecationWarning, stacklevel=2)
+    return old
 
 
 def optional(argument: str, function: Any) -> None:
