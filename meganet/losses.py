@@ -74,7 +74,7 @@ class Loss(ABC):
 
     def with_dtype(self, dtype: Any) -> Any:
         """Return the same loss with its operators in another dtype."""
-        return to_dtype(self, dtype)
+        return to_dtype(self, validate.float_dtype("dtype", dtype))
 
     def value(self, outputs: Array, targets: Array) -> Array:
         """Return the mean loss.

@@ -7,7 +7,7 @@ import meganet
 from meganet.checks import check_adjoint, check_layer
 from meganet.layers import DenseLayer, Layer, Parameters
 from meganet.linop import Identity, LinearOperator
-from meganet.losses import LeastSquares, Loss
+from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
 from meganet.networks import Chain
 from meganet.networks.architecture import built
 
@@ -143,3 +143,10 @@ def test_the_warning_names_the_class_statement_behind_hooks_of_the_users_own():
                 return x
 
     assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("thing", [Identity((2,)), LeastSquares(), SoftmaxCrossEntropy()], ids=repr)
+def test_copies_are_made_in_the_dtypes_that_are_computed_in(thing):
+    assert type(thing.with_dtype(np.float32)) is type(thing)
+    with pytest.raises(ValueError, match="dtype: expected float32 or float64, got int64"):
+        thing.with_dtype("int64")
