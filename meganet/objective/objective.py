@@ -180,8 +180,11 @@ class Objective:
         batch_size : int, optional
             Most examples of a batch; none for a network that normalises over the examples.
         """
+        return self._selected(self.terms, indices, batch_size)
+
+    def _selected(self, terms: Terms, indices: Array | None, batch_size: int | None) -> Selection:
         examples = self.examples if indices is None else int(indices.shape[0])
-        return Selection(self.images, self.labels, indices, self.terms.shares(examples, batch_size))
+        return Selection(self.images, self.labels, indices, terms.shares(examples, batch_size))
 
     def __call__(self, x: Array, indices: Array | None = None, *, batch_size: int | None = None) -> tuple[Array, Array]:
         """Return value and gradient at `x`, over all examples or those numbered `indices`.
@@ -201,7 +204,9 @@ class Objective:
         """
         self._check(x)
         check_indices(indices, self.examples, self.backend)
-        return self.terms.value_and_gradient(x, self.select(indices, batch_size))
+        # made once: a step of a small network takes hardly longer
+        terms = self.terms
+        return terms.value_and_gradient(x, self._selected(terms, indices, batch_size))
 
     def hessian(
         self, x: Array, kind: str = "gauss-newton", *, indices: Array | None = None, batch_size: int | None = None
