@@ -258,12 +258,13 @@ def concrete_subclasses(base):
 
 def documented(kind):
     """Return what the example in the docstring of a class makes of it."""
-    found = {}
+    known = vars(inspect.getmodule(kind))
+    found = dict(known)  # as in any doctest
     with use_backend("numpy"):
         for example in DocTestParser().get_examples(kind.__doc__ or ""):
             exec(compile(example.source, f"<example of {kind.__name__}>", "single"), found)
-    made = [value for value in found.values() if type(value) is kind]
-    assert made, f"{kind.__name__}: the example in its docstring makes none, which the tests could try"
+    made = [value for name, value in found.items() if type(value) is kind and value is not known.get(name)]
+    assert made, f"{kind.__name__}: the example in its docstring assigns none to a name, for the tests to try"
     return made
 
 

@@ -37,14 +37,26 @@ def test_every_operator_layer_loss_and_regulariser_is_tried():
         assert {c for c in classes if not inspect.isabstract(c)} == set(listed)
 
 
+class Short(Chain):
+    """A network whose example imports nothing.
+
+    Examples
+    --------
+    >>> network = Short([LinearLayer(Identity((2, 3, 4)))])
+    """
+
+
 def test_a_class_is_tried_on_what_the_example_in_its_docstring_makes():
     (chain,) = documented(Chain)
     assert len(chain.layers) == 2
 
+    (short,) = documented(Short)
+    assert type(short) is Short, "an example may use the names of its module, as in any doctest"
+
     class Silent(Chain):
         """Layers without an example."""
 
-    with pytest.raises(AssertionError, match="Silent: the example in its docstring makes none"):
+    with pytest.raises(AssertionError, match="Silent: the example in its docstring assigns none"):
         documented(Silent)
 
 
