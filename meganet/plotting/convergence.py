@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from meganet.ground import validate
 from meganet.optim import History
 from meganet.plotting.axes import PAGE, is_accuracy, legend_above, logarithmic, new_axes, quantity, whole_numbers
-from meganet.plotting.styles import styles_of
+from meganet.plotting.styles import STYLES, Style, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,8 @@ def plot_convergence(
         Above the axes.
     after : mapping, optional
         Name of a run to that of the one before it, where it ends the run begins. If not given, all other runs begin
-        where "coarse" ends, if it is there.
+        where "coarse" ends, if it is there. If given, a run whose name continues that of another, such as
+        "transfer-back" that of "transfer", has its colour and no entry of its own in the legend.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def plot_convergence(
     ends = {name: max(history[-1]["epoch"] for history in found) for name, found in trials.items()}
     starts = {name: sum(ends.get(run, 0) for run in _before(name, before)) for name in trials}
     smallest = np.inf
-    for name, style in styles_of(trials).items():
+    for name, style in (styles_of(trials) if after is None else _styles_of_lines(tuple(trials))).items():
         epochs, values = _aligned(trials[name], column)
         position = epochs + starts[name]
         middle, low, high = _mean_and_range(values * (100 if is_accuracy(column) else 1))
@@ -102,6 +104,14 @@ def plot_convergence(
     if legend:
         legend_above(ax)
     return ax
+
+
+def _styles_of_lines(names: Sequence[str]) -> dict[str, Style]:
+    """Return a style for each run; one whose name continues that of another has its style, without a label."""
+    first = {name: min((n for n in names if name.startswith(f"{n}-")), key=len, default=name) for name in names}
+    first |= {name: name for name in names if name in STYLES}
+    styles = styles_of(name for name in names if first[name] == name)
+    return styles | {name: replace(styles[first[name]], label="_") for name in names if first[name] != name}
 
 
 def _before(name: str, before: Mapping[str, str]) -> Iterator[str]:
