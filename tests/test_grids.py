@@ -239,6 +239,11 @@ def test_grids_that_cannot_be_made_are_one_line(tmp_path, shape, grids, network)
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
+def test_a_line_on_widths_says_it_once(tmp_path):
+    with pytest.raises(InputError, match="^grids: expected widths that images of 12x12 have .*, got 12,24$"):
+        study_of(tmp_path / "out", TINY.changed(grids=(12, 24)), quadrants(size=12))
+
+
 def test_a_finest_grid_that_is_coarser_than_the_data(tmp_path, data):
     """Its images are restricted ones."""
     case = execute(tmp_path / "net-A", TINY.changed(grids=(3, 6), trials=1, training_images="original"), data)

@@ -100,6 +100,7 @@ def test_it_is_run_and_reported(added, tmp_path, capsys):
     for word in ("reproduce short", "network=residual", "dataset=stripes", "grids=4,8,16", "--trials 2"):
         assert word in again
     page = (out / "report.md").read_text()
+    assert page.startswith("# Multiresolution convolutional networks: short\n"), "it is none of the thesis"
     assert "Figure gain: validation accuracy that a short coarse training gains" in page and "at the end" in page
     assert page.count("![") == 1 and "Convergence" not in page and "Net residual" in page and "grids | 4,8,16" in page
     assert matplotlib.image.imread(out / "figures" / "figure-gain.png").std() > 0.02

@@ -194,6 +194,9 @@ def test_presets():
     found = setup_for("4.2", "small", seed=3, trials=9, momentum=0.9)
     assert found.nearest_preset() == ("small", {"momentum": 0.9}) and found.examples == 5000
     assert Setup.of(fine_epochs=3).nearest_preset() == ("thesis", {"fine_epochs": 3})
+    own = {"dataset": "stl-10", "coarse_examples": 60, "fine_examples": 40, "validation_examples": 20}
+    epochs = {"coarse_epochs": 1, "fine_epochs": 2}
+    assert Setup.of(**own, **epochs).nearest_preset()[0] == "small", "of two that are as near, the command's default"
     for preset in PRESETS:
         assert set(PRESETS[preset]) <= set(FIELDS)
     changed = setup_for("4.1", "small", seed=3).parsed({"momentum": "0.9", "interpolation": "constant", "seed": "4"})

@@ -85,8 +85,8 @@ def test_grids_by_their_numbers():
 @pytest.mark.parametrize(
     ("stages", "grids", "message"),
     [
-        ((Stage("a", 2),), 2, "grids: expected enough of them for the stage 'a', got 2"),
-        ((Stage("a", -3),), 2, "grids: expected enough of them for the stage 'a', got 2"),
+        ((Stage("a", 2),), 2, "grids: expected 3 or more, for the stage 'a', got 2"),
+        ((Stage("a", -3),), 2, "grids: expected 3 or more, for the stage 'a', got 2"),
         ((COPY,), 2, "after: expected a stage that stands before, got 'coarse' of 'transfer'"),
         ((COPY, COARSE), 2, "after: expected a stage that stands before, got 'coarse' of 'transfer'"),
         ((COARSE, COPY), 1, "grids: expected two or more, between which the stage 'transfer' carries weights, got one"),

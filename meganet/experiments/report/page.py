@@ -25,6 +25,8 @@ from meganet.plotting.axes import to_png, to_svg
 from meganet.store.disk import json_text, write_file, writing
 
 TITLE = "Multiresolution Methods for Convolutional Neural Networks: chapter 4 rerun"
+OWN_TITLE = "Multiresolution convolutional networks"
+"""Of a report without a table of the thesis."""
 Progress = Callable[[str], None]
 
 
@@ -54,8 +56,9 @@ def write_report(
     names = tuple(names)
     # looked at first: nothing is written of results that do not belong together
     found = results(study, names)
+    title = TITLE if any(result.table.thesis for result in found) else f"{OWN_TITLE}: {', '.join(names)}"
     with writing(study.path, "tables", "figures"):
-        page = Document([Heading(TITLE, 1), Paragraph("Made by:"), Paragraph(command, code=True), Heading("Tables")])
+        page = Document([Heading(title, 1), Paragraph("Made by:"), Paragraph(command, code=True), Heading("Tables")])
         for result in found:
             for line in tables.incomplete(result):
                 progress(f"{result.table.title}: {line}")

@@ -232,6 +232,9 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
         validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
     try:
         shapes = grid_shapes(setup, data.images.shape[1:])
+    except validate.InputError as error:
+        raise SettingsError(str(error)) from error
+    try:
         for shape in shapes:
             network_parts(setup, data.classes, get_backend("numpy"), True, shape)
     except validate.InputError as error:

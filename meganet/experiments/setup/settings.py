@@ -260,13 +260,16 @@ class Setup:
         return self.data.coarse_examples + self.data.fine_examples + self.data.validation_examples
 
     def nearest_preset(self) -> tuple[str, dict[str, Any]]:
-        """Return the preset from which the fewest settings differ, and these; network, trials and seed do not count."""
+        """Return the preset from which the fewest settings differ, the default one of two, and these settings.
+
+        Network, trials and seed do not count.
+        """
 
         def changes(preset: str) -> dict[str, Any]:
             found = different(self._values, Setup.of(**PRESETS[preset])._values)
             return {name: value for name, value in found.items() if name not in ("network", "trials", "seed")}
 
-        return min(((preset, changes(preset)) for preset in PRESETS), key=lambda pair: len(pair[1]))
+        return min(((preset, changes(preset)) for preset in ("small", "thesis")), key=lambda pair: len(pair[1]))
 
 
 _FOUND = [(part, name) for name, section in vars(Setup()).items() for part in dataclasses.fields(section)]

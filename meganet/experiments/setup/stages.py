@@ -110,7 +110,8 @@ def planned(stages: Iterable[Stage], grids: int) -> tuple[Stage, ...]:
     for stage in stages:
         grid = stage.grid % grids if -grids <= stage.grid < grids else None
         if grid is None:
-            validate.reject("grids", f"enough of them for the stage {stage.name!r}", str(grids))
+            least = max(-stage.grid, stage.grid + 1, 2 if stage.transfers else 1)
+            validate.reject("grids", f"{least} or more, for the stage {stage.name!r}", str(grids))
         for part in _through(dataclasses.replace(stage, grid=grid), found, grids):
             if found.setdefault(part.name, part) != part:
                 validate.reject("stages", "one stage of each name", f"two different ones named {part.name!r}")
