@@ -15,7 +15,7 @@ from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
 from meganet.backend import get_backend, random_stream
 from meganet.experiments import Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
 from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
-from meganet.experiments.questions.base import Answer, Context, Variant, cost, costs, question_of, questions
+from meganet.experiments.questions.base import Answer, Context, Variant, cost, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop
@@ -175,7 +175,9 @@ QUESTIONS = {"batches": Comparison({"as set": {}, "4": {"batch_size": 4}})}
     (tmp_path / "questions_of_mine" / "batches.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(base, "PLACE", "questions_of_mine")
-    assert questions() == {"batches": "Are batches too large?"} and costs("small")["batches"].runs == 3 * 2 * (2 + 4)
+    assert questions() == {"batches": "Are batches too large?"} and cost(
+        question_of("batches"), "small"
+    ).runs == 3 * 2 * (2 + 4)
     context, _ = asked
     assert len(question_of("batches").ask(dataclasses.replace(context, path=tmp_path / "out")).rows) == 4
     with pytest.raises(InputError, match="name: expected one of 'batches', got 'worth'"):
@@ -411,7 +413,7 @@ def test_runs_that_variants_share_cost_once(asked):
         question_of(name).ask(fresh)
         assert len(lines) == cost(question_of(name), "small").runs
         lines.clear()
-    found = costs("small")
+    found = {name: cost(question_of(name), "small") for name in questions()}
     assert [*found] == [*questions()] and found["causes"].runs < sum(found[name].runs for name in causes.CAUSES)
     assert found["validation-set"] == found["sharpness"] and found["calibration"].runs == 3 * (12 + 1 + 1 + 2 + 1)
     thesis = cost(question_of("worth"), "thesis")

@@ -12,7 +12,7 @@ import pytest
 from tiny import TINY, execute, quadrants
 
 from meganet.document import Document
-from meganet.experiments import PRESETS, Setup, Stage, tables_of
+from meganet.experiments import PRESETS, Case, Setup, Stage, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
 from meganet.experiments.setup.stages import planned
@@ -33,6 +33,7 @@ class Made:
     seconds: dict[str, list[float]]
     diverged: dict[tuple[int, str], Divergence]
     own = SimpleNamespace(path=Path("out") / "net-A")
+    complete = Case.complete
 
     def ends(self, trial):
         return {

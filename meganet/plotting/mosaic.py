@@ -88,6 +88,24 @@ def plot_mosaic(
     return ax
 
 
+def say_scales(ax: Axes) -> None:
+    """Say below a mosaic without a common scale how its grey levels are meant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from meganet.plotting import plot_mosaic
+    >>> from meganet.plotting.mosaic import say_scales
+    >>> ax = plot_mosaic(np.ones((1, 2, 14, 14)), Figure().subplots())
+    >>> say_scales(ax)
+    >>> ax.get_xlabel()
+    'Each image from its smallest value (black) to its largest (white).'
+    """
+    ax.xaxis.set_label_position("bottom")
+    ax.set_xlabel("Each image from its smallest value (black) to its largest (white).")
+
+
 def share_scale(axes: Sequence[Axes], label: str) -> None:
     """Give mosaics of one figure, drawn on common scales, the same one, and a colour bar below them.
 

@@ -6,8 +6,6 @@ same name, is all that a new question takes: `meganet experiment NAME` asks it.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ import meganet.ground.dropins as dropins
 from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
-from meganet.document import Document, Grid, Heading, Paragraph
+from meganet.document import Document, Grid, Heading, Paragraph, csv_text
 from meganet.experiments.runs.diverged import Diverged, divergences
 from meganet.experiments.runs.problems import Shape, grid_shapes
 from meganet.experiments.runs.study import SettingsError, Study, shared_by
@@ -206,10 +204,7 @@ class Answer:
 
     def to_csv(self) -> str:
         """Return the table as CSV; every number reads back exactly."""
-        text = io.StringIO()
-        # the writer gives floats by their repr
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *(row.values() for row in self.rows)])
-        return text.getvalue()
+        return csv_text([self.columns, *(row.values() for row in self.rows)])
 
 
 def _text(value: Any) -> str:
@@ -254,12 +249,7 @@ class Cost(NamedTuple):
 def cost(question: Question, preset: str, image_shape: Shape = (1, 28, 28), classes: int = 10) -> Cost:
     """Return what a question costs in a folder without runs; those that variants share count once.
 
-    Parameters
-    ----------
-    question : Question
-    preset : {"small", "thesis"}
-    image_shape, classes
-        Of the data; those of the presets are digits.
+    Image shape and classes are those of the data; in the presets they are digits.
 
     Examples
     --------
@@ -278,8 +268,3 @@ def cost(question: Question, preset: str, image_shape: Shape = (1, 28, 28), clas
             key = stage.name, kind, *(values[name] for name in sorted(names))
             made[key] = stage.length(setup) * epoch_flop(setup, stage, shapes, classes)
     return Cost(trials * len(made), trials * sum(made.values()) / 1e12)
-
-
-def costs(preset: str) -> dict[str, Cost]:
-    """Return what each question costs in a preset, by its name."""
-    return {name: cost(question_of(name), preset) for name in questions()}

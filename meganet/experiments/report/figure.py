@@ -12,13 +12,11 @@ import meganet.ground.dropins as dropins
 from meganet.experiments.runs.case import Case
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 FIGURES = "meganet.experiments.report.figures"
 ROWS = ("new", "transfer", "multigrid")
 """The rows of the thesis' tables, which are the arms of its figures."""
-OWN_SCALES = "Each image from its smallest value (black) to its largest (white)"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,3 @@ def figure_of(number: str) -> Figure:
     """Return a figure by its number."""
     found: Figure = dropins.module_of(FIGURES, number).FIGURES[number]
     return found
-
-
-def say_scales(ax: Axes) -> None:
-    """Say below a mosaic how its grey levels are meant."""
-    ax.xaxis.set_label_position("bottom")
-    ax.set_xlabel(f"{OWN_SCALES}.")

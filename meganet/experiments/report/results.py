@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
@@ -18,7 +17,6 @@ from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import chain
 from meganet.experiments.setup.tables import Table, protocols, tables_of
-from meganet.optim import History
 from meganet.store.disk import refuse
 
 DETAILS = ("objective", "loss", "validation_loss")
@@ -59,7 +57,7 @@ class TableResult:
     diverged : tuple of Diverged
         Its runs that diverged.
     lacking : tuple of str
-        Parts of a sentence, one for each trial that has begun and is not complete, with the runs that it lacks.
+        Parts of a sentence, one for each trial that is not complete, with the runs that it lacks.
     """
 
     protocol: str
@@ -123,14 +121,9 @@ def _has_trial(case: Case) -> bool:
 
 
 def results(study: Study, names: Iterable[str]) -> list[TableResult]:
-    """Return tables from what is stored, over the trials that are complete; they name those that are not.
+    """Return the tables of protocols, by their names, from what a study of ``meganet reproduce`` has stored.
 
-    Parameters
-    ----------
-    study : Study
-        Of ``meganet reproduce``.
-    names : iterable of str
-        Of the protocols.
+    They are over the trials that are complete, and name those that are not.
 
     Raises
     ------
@@ -142,35 +135,30 @@ def results(study: Study, names: Iterable[str]) -> list[TableResult]:
 
 def result_of(case: Case, table: Table, protocol: str) -> TableResult:
     """Return one table from its case."""
-    runs: dict[str, list[History]] = defaultdict(list)
-    seconds: dict[str, list[list[float]]] = defaultdict(list)
-    diverged, lacking = [], []
-    for trial in range(case.setup.run.trials):
-        ends = case.ends(trial)
-        if len(ends) < len(case.stages):
-            lacking.append(_lack(trial, case))
-            continue
-        for name, state in ends.items():
-            runs[name].append(state.history)
-            seconds[name].append(state.seconds)
-            if state.divergence is not None:
-                diverged.append(Diverged(trial + 1, name, *state.divergence))
-    if not runs:
+    done = dict(case.complete())
+    if not done:
         refuse_incomplete(case, protocol)
+    lacking = tuple(_lack(trial, case) for trial in range(case.setup.run.trials) if trial not in done)
+    diverged = tuple(
+        Diverged(trial + 1, run, *state.divergence)
+        for trial, of_trial in done.items()
+        for run, state in of_trial.items()
+        if state.divergence is not None
+    )
+    ends = {stage.name: [of_trial[stage.name] for of_trial in done.values()] for stage in case.stages}
     cells, details = {}, {}
     for row, stages in table.rows.items():
         thesis = table.thesis.get(row, (None,) * len(table.columns))
         cells[row] = [
-            _cell([100 * history[column.epoch][column.quantity] for history in runs[stages[column.stage].name]], value)
+            _cell([100 * end.history[column.epoch][column.quantity] for end in ends[stages[column.stage].name]], value)
             for column, value in zip(table.columns, thesis, strict=True)
         ]
-        last = stages[-1].name
-        spent = [s for trial in seconds[last] for s in trial if math.isfinite(s)]
-        details[row] = {name: _mean([history[-1][name] for history in runs[last]]) for name in DETAILS}
+        last = ends[stages[-1].name]
+        spent = [seconds for end in last for seconds in end.seconds if math.isfinite(seconds)]
+        details[row] = {name: _mean([end.history[-1][name] for end in last]) for name in DETAILS}
         details[row]["seconds"] = float(np.median(spent)) if spent else float("nan")
-    total = float(sum(sum(trial) for of_run in seconds.values() for trial in of_run))
-    trials = len(runs[case.stages[0].name])
-    return TableResult(protocol, table, case.setup, trials, cells, details, total, tuple(diverged), tuple(lacking))
+    total = float(sum(sum(end.seconds) for of_run in ends.values() for end in of_run))
+    return TableResult(protocol, table, case.setup, len(done), cells, details, total, diverged, lacking)
 
 
 def refuse_incomplete(case: Case, protocol: str) -> NoReturn:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from meganet._version import __version__
-from meganet.document import Block, Document, Grid, Note, Paragraph
+from meganet.document import Block, Document, Grid, Note, Paragraph, csv_text
 from meganet.experiments.report.results import Cell, TableResult
 from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
@@ -33,10 +33,11 @@ def _numbers(result: TableResult) -> list[Block]:
     grid, more = grids(result)
     known = math.isfinite(result.seconds)
     thesis = ", the thesis' value in brackets" if result.table.thesis else ""
+    trials = f"mean ± standard deviation of {result.trials} trials" if result.trials > 1 else "one trial"
     took = duration(result.seconds) if known else "a time that is not known"
     return [
         *map(Note, [*other_sizes(result.setup), *incomplete(result)]),
-        Grid(grid, caption=f"{result.table.title}: accuracy in percent, {trials_of(result)}{thesis}."),
+        Grid(grid, caption=f"{result.table.title}: accuracy in percent, {trials}{thesis}."),
         *map(Paragraph, divergences(result.diverged, result.trials)),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
@@ -50,14 +51,13 @@ def to_text(result: TableResult, width: int | None = None) -> str:
 
 def to_csv(result: TableResult) -> str:
     """Return the cells as CSV; every number reads back exactly."""
-    lines = []
+    lines: list[tuple[Any, ...]] = [("arm", "part", "moment", "quantity", "mean", "std", "thesis")]
     for row, cells in result.cells.items():
         for column, cell in zip(result.table.columns, cells, strict=True):
             part = "network" if column.stage == -1 else "classifier"
             moment = {0: "start", 1: "initial"}.get(column.epoch, "end")
-            known = ("" if value is None else repr(value) for value in (cell.mean, cell.std, cell.thesis))
-            lines.append(f"{row},{part},{moment},{column.quantity},{','.join(known)}")
-    return "\n".join(["arm,part,moment,quantity,mean,std,thesis", *lines, ""])
+            lines.append((row, part, moment, column.quantity, cell.mean, cell.std, cell.thesis))
+    return csv_text(lines)
 
 
 def to_json(result: TableResult) -> dict[str, Any]:
@@ -114,12 +114,6 @@ def incomplete(result: TableResult) -> list[str]:
     """Return a sentence about the trials that are not complete, if there are any."""
     done, lacking = result.trials, result.lacking
     return [f"{done} of {done + len(lacking)} trials are complete: {'; '.join(lacking)}."] if lacking else []
-
-
-def trials_of(result: TableResult) -> str:
-    """Return how many trials the numbers stand for."""
-    trials = result.trials
-    return f"mean ± standard deviation of {trials} trials" if trials > 1 else "one trial"
 
 
 def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:

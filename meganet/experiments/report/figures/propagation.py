@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from meganet.backend import random_stream
-from meganet.experiments.report.figure import ROWS, Figure, say_scales
+from meganet.experiments.report.figure import ROWS, Figure
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.problems import CHANNELS
 from meganet.layers import PoolingLayer
 from meganet.networks import Chain
 from meganet.plotting.axes import PAGE
-from meganet.plotting.mosaic import plot_mosaic
+from meganet.plotting.mosaic import plot_mosaic, say_scales
 from meganet.plotting.styles import STYLES
 
 TITLES = {
