@@ -10,11 +10,12 @@ from tiny import TINY, quadrants
 from meganet.backend import get_backend
 from meganet.datasets.catalogue import image_sets
 from meganet.datasets.prepare import SCALINGS
-from meganet.experiments import PRESETS, Problems, Setup, setup_for
+from meganet.experiments import PRESETS, Problems, Setup, setup_for, tables_of
 from meganet.experiments.runs.training import SOLVERS
 from meganet.experiments.setup.fields import as_text, parsed, setting_of
 from meganet.experiments.setup.settings import DEFAULTS, FIELDS, LARGEST_RADIUS, MODELS, SECTIONS
 from meganet.experiments.setup.stages import COPY, GALERKIN, METHODS, SGD, STARTS
+from meganet.experiments.setup.tables import protocols
 from meganet.ground.dropins import titles
 from meganet.ground.validate import InputError
 from meganet.multigrid.network import CLASSIFIER_SCALINGS, KERNEL_TRANSFERS
@@ -44,6 +45,12 @@ def test_names_are_unique_and_every_setting_is_described():
         assert setting.meaning.strip() and setting.source.strip() and "\n" not in setting.meaning + setting.source, name
         assert bool(setting.allowed()) == (name in TEXTS)
         assert type(getattr(getattr(Setup(), SECTIONS[name]), name)) is type(DEFAULTS[name])
+
+
+def test_a_setting_matters_to_some_stage():
+    stages = [stage for name in protocols() for table in tables_of(name) for stage in table.stages()]
+    traits = set().union(*(stage.traits(finest) for stage in stages for finest in (False, True)))
+    assert {setting.matters for setting in SETTINGS.values()} <= {None, *traits}
 
 
 CHOICES = {

@@ -151,9 +151,6 @@ class Case:
 
 def influences(stages: Iterable[Stage], grids: int) -> set[str]:
     """Return the names of the settings that have an influence on some stages."""
+    traits = set().union(*(stage.traits(stage.grid == grids - 1) for stage in stages))
     matters = {name: setting_of(field).matters for name, field in FIELDS.items() if name != "trials"}
-    return {
-        name
-        for name, when in matters.items()
-        if when is None or any(when(stage, stage.grid == grids - 1) for stage in stages)
-    }
+    return {name for name, trait in matters.items() if trait is None or trait in traits}

@@ -78,10 +78,6 @@ class StageRun:
         """Return the stored state, if there is one."""
         return self.folder.resume(self.problems.number, self.stage.name, self.after)
 
-    def order(self, epoch: int) -> np.ndarray[Any, Any]:
-        """Return the order of the examples in an epoch."""
-        return self.problems.order(self.stage, self.visits, epoch)
-
 
 def train(runs: list[StageRun]) -> list[SGDState]:
     """Make some runs of one stage, those of SGD together if there are several; return their ends.
@@ -106,7 +102,7 @@ def _by_sgd(runs: list[StageRun]) -> list[SGDState]:
         Run(
             run.level.training,
             run.x0,
-            order=run.order,
+            order=partial(run.problems.order, run.stage, run.visits),
             observe=observer(*run.level),
             callback=run.save,
             state=run.resume(),

@@ -7,19 +7,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meganet.ground import validate
-
-if TYPE_CHECKING:
-    from meganet.experiments.setup.stages import Stage
 
 LARGEST_NUMBER = 10**9
 """Of examples, epochs, products, and of a batch."""
 OURS = "our choice"
 """Source of a default on which the thesis is silent."""
-Matters = Callable[["Stage", bool], bool]
-"""``(stage, on the finest grid)``: whether a setting has an influence on a stage."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,8 @@ class Setting:
         The values that it may have, or a function that returns them; none if there are too many to name.
     above, minimum, largest : float, optional
         Bounds of a number.
-    matters : callable, optional
-        Which stages it has an influence on; all if not given.
+    matters : str, optional
+        Trait of the stages that it has an influence on, see `Stage.traits`; all if not given.
     """
 
     meaning: str
@@ -46,7 +41,7 @@ class Setting:
     above: float | None = None
     minimum: float | None = None
     largest: float | None = None
-    matters: Matters | None = None
+    matters: str | None = None
 
     def allowed(self) -> tuple[str, ...]:
         """Return the values that it may have, none if there are too many to name."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import meganet.ground.dropins as dropins
 from meganet.experiments.setup.fields import Section, as_text, different, parsed, setting, setting_of
-from meganet.experiments.setup.stages import STEIHAUG, Stage
+from meganet.experiments.setup.stages import SGD, STEIHAUG
 from meganet.ground import validate
 
 MODELS = "meganet.experiments.models"
@@ -41,49 +41,13 @@ def networks() -> tuple[str, ...]:
     return tuple(dropins.titles(MODELS))
 
 
-def _of_fine_images(stage: Stage, finest: bool) -> bool:
-    return stage.images == "fine"
-
-
-def _finest(stage: Stage, finest: bool) -> bool:
-    return finest
-
-
-def _below(stage: Stage, finest: bool) -> bool:
-    return not finest
-
-
-def _transfer(stage: Stage, finest: bool) -> bool:
-    return stage.transfers
-
-
-def _network(stage: Stage, finest: bool) -> bool:
-    return not stage.classifier_only
-
-
-def _sgd(stage: Stage, finest: bool) -> bool:
-    return not stage.by_newton
-
-
-def _newton(stage: Stage, finest: bool) -> bool:
-    return stage.by_newton
-
-
-def _steihaug(stage: Stage, finest: bool) -> bool:
-    return stage.method == STEIHAUG
-
-
-def _lasts(name: str) -> Any:
-    return lambda stage, finest: stage.epochs == name
-
-
 @dataclass(frozen=True)
 class Data(Section):
     """The images of a trial: three disjoint sets, for validation, for coarse and for fine training."""
 
     dataset: str = setting("mnist", "The images, see 'meganet data list'", "thesis, section 4.1", choices=data_sets)
     coarse_examples: int = setting(40_000, "Images for coarse training", "thesis, section 4.1")
-    fine_examples: int = setting(10_000, "Images for fine training", "thesis, section 4.1", matters=_of_fine_images)
+    fine_examples: int = setting(10_000, "Images for fine training", "thesis, section 4.1", matters="fine images")
     validation_examples: int = setting(10_000, "Images for validation")
     data_scaling: str = setting(
         "unit", "Pixels: unit, 0 to 1, or standardize", "calibration", choices=("standardize", "unit")
@@ -93,7 +57,7 @@ class Data(Section):
         "original, or P R x: linear, constant",
         "calibration; both are in thesis, equation (3.3)",
         choices=SEEN,
-        matters=_finest,
+        matters="finest",
     )
 
 
@@ -115,10 +79,10 @@ class Levels(Section):
 
     grids: tuple[int, ...] = setting((), "Widths as 7,14,28; none: half, full")
     interpolation: str = setting(
-        "linear", "The choice of P: linear or constant", choices=INTERPOLATIONS, matters=_transfer
+        "linear", "The choice of P: linear or constant", choices=INTERPOLATIONS, matters="transfer"
     )
     classifier_scaling: str = setting(
-        "logits", "Factor on W: logits, none or thesis", choices=("logits", "none", "thesis"), matters=_transfer
+        "logits", "Factor on W: logits, none or thesis", choices=("logits", "none", "thesis"), matters="transfer"
     )
 
 
@@ -126,10 +90,10 @@ class Levels(Section):
 class Penalties(Section):
     """The regularisers R(theta) and R(W)."""
 
-    theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1", matters=_network)
-    W_alpha: float = setting(2.0**-5, "Weight of R(W) on the finest grid", "thesis, section 4.1", matters=_finest)
+    theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1", matters="network")
+    W_alpha: float = setting(2.0**-5, "Weight of R(W) on the finest grid", "thesis, section 4.1", matters="finest")
     W_alpha_coarse: float = setting(
-        4 * 2.0**-5, "Weight of R(W) on all other grids", "thesis, section 4.1", matters=_below
+        4 * 2.0**-5, "Weight of R(W) on all other grids", "thesis, section 4.1", matters="below"
     )
     mesh_width: float = setting(1.0, "h of the differences in R(W)", "calibration", above=0.0)
 
@@ -138,15 +102,13 @@ class Penalties(Section):
 class Descent(Section):
     """Training by SGD."""
 
-    coarse_epochs: int = setting(
-        20, "Epochs of coarse training", "thesis, section 4.1", matters=_lasts("coarse_epochs")
-    )
-    fine_epochs: int = setting(10, "Epochs of fine training", "thesis, section 4.1", matters=_lasts("fine_epochs"))
+    coarse_epochs: int = setting(20, "Epochs of coarse training", "thesis, section 4.1", matters="coarse_epochs")
+    fine_epochs: int = setting(10, "Epochs of fine training", "thesis, section 4.1", matters="fine_epochs")
     learning_rate: float = setting(
-        0.003, "a, of the rate a / sqrt(epoch / 2)", "thesis, section 4.1", above=0.0, matters=_sgd
+        0.003, "a, of the rate a / sqrt(epoch / 2)", "thesis, section 4.1", above=0.0, matters=SGD
     )
-    batch_size: int = setting(32, "Images of a step", "thesis, section 4.1", matters=_sgd)
-    momentum: float = setting(0.0, "Nesterov momentum, 0 for none", "calibration", matters=_sgd)
+    batch_size: int = setting(32, "Images of a step", "thesis, section 4.1", matters=SGD)
+    momentum: float = setting(0.0, "Nesterov momentum, 0 for none", "calibration", matters=SGD)
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, which counts from 1."""
@@ -158,11 +120,11 @@ class Newton(Section):
     """Training by Newton's method, in tables 4.3 and 4.4."""
 
     classifier_epochs: int = setting(
-        5, "Steps for the classifier alone", "thesis, section 4.4", matters=_lasts("classifier_epochs")
+        5, "Steps for the classifier alone", "thesis, section 4.4", matters="classifier_epochs"
     )
-    newton_products: int = setting(10, "Most Hessian products in a step", "Meganet", matters=_newton)
+    newton_products: int = setting(10, "Most Hessian products in a step", "Meganet", matters="newton")
     trust_radius: float = setting(
-        1.0, "First trust radius, at most 1000", above=0.0, largest=LARGEST_RADIUS, matters=_steihaug
+        1.0, "First trust radius, at most 1000", above=0.0, largest=LARGEST_RADIUS, matters=STEIHAUG
     )
 
 
@@ -170,9 +132,9 @@ class Newton(Section):
 class Readings(Section):
     """Readings of the original that only the question of the causes changes."""
 
-    validation_images: str = setting("original", "original, or P R x: linear, constant", choices=SEEN, matters=_finest)
+    validation_images: str = setting("original", "original, or P R x: linear, constant", choices=SEEN, matters="finest")
     W_neighbours: str = setting("pixels", "Neighbours in R(W): pixels or vec", choices=NEIGHBOURS)
-    W_transfer: str = setting("pixels", "Neighbours for P of W: pixels or vec", choices=NEIGHBOURS, matters=_transfer)
+    W_transfer: str = setting("pixels", "Neighbours for P of W: pixels or vec", choices=NEIGHBOURS, matters="transfer")
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,19 @@ class Stage:
         """Whether weights are carried to another grid."""
         return self.start in (COPY, GALERKIN)
 
+    def traits(self, finest: bool) -> set[str]:
+        """Return what settings tell stages apart by: grid, images, method, the setting of the epochs, and transfer.
+
+        Examples
+        --------
+        >>> from meganet.experiments import Stage
+        >>> sorted(Stage("transfer", start="copy", after="coarse").traits(finest=True))
+        ['fine images', 'fine_epochs', 'finest', 'network', 'sgd', 'transfer']
+        """
+        found = {"finest" if finest else "below", f"{self.images} images", self.method, str(self.epochs)}
+        also = {"newton": self.by_newton, "transfer": self.transfers, "network": not self.classifier_only}
+        return found | {name for name, holds in also.items() if holds}
+
     def length(self, setup: Setup) -> int:
         """Return the number of epochs."""
         return self.epochs if isinstance(self.epochs, int) else int(setup.values()[self.epochs])
