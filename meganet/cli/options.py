@@ -74,7 +74,7 @@ def changed(setup: Setup, given: argparse.Namespace, fixed: Mapping[str, Any]) -
 
 
 def folder_of_data(given: argparse.Namespace) -> str | None:
-    """Return where to look first for the MNIST files, if that was said."""
+    """Return where to look first for the files of data sets, if that was said."""
     return None if given.data is None else str(place("data", given.data))
 
 

@@ -28,7 +28,7 @@ class ResultsError(validate.UserError):
     Examples
     --------
     >>> from meganet.experiments import ResultsError
-    >>> from meganet.experiments.runs.record import read_setup
+    >>> from meganet.experiments.runs.folder import read_setup
     >>> try:
     ...     read_setup("no-such-folder")
     ... except ResultsError as error:

@@ -6,7 +6,7 @@ import pytest
 from meganet import cli
 from meganet.datasets import load_cdr, load_cifar10, load_mnist, load_stl10
 from meganet.datasets.idx import read_idx
-from meganet.experiments.runs.record import read_setup
+from meganet.experiments.runs.folder import read_setup
 from meganet.ground.validate import InputError
 from meganet.interop import load_mat, save_mat
 from meganet.layers import DenseLayer

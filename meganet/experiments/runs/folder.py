@@ -1,7 +1,8 @@
-"""The results folder of a setup: its runs, stored as `meganet.store` does."""
+"""The results folder of a setup: its runs, stored as `meganet.store` does, and what they were made with."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.problems import grid_shapes, network_parts
-from meganet.experiments.runs.record import settings_of, values_of
-from meganet.experiments.setup.settings import DEFAULTS, Setup
+from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
 from meganet.experiments.setup.stages import Stage
-from meganet.store.disk import refuse
+from meganet.ground import validate
+from meganet.ground.files import user_path
+from meganet.store.disk import entries, refuse
 from meganet.store.folder import Kind, StateFolder
-from meganet.store.settings import SETTINGS, read_settings
+from meganet.store.settings import FORMAT, PART, SETTINGS, environment, read_settings
+
+TRIAL = re.compile(r"trial-(\d{3,9})")
 
 
 class ResultsFolder(StateFolder):
@@ -89,3 +93,44 @@ class ResultsFolder(StateFolder):
         if stored is None:
             refuse("a results folder", f"{str(self.path)!r}, without {SETTINGS}")
         return {str(name): str(value) for name, value in stored["environment"].items()}
+
+
+def settings_of(setup: Setup, backend: str, data: str) -> dict[str, Any]:
+    """Return the content of ``settings.json``; the number of trials is that of their folders."""
+    made_with = setup.nested()
+    del made_with["run"]["trials"]
+    where = {"backend": backend, "data": data, "environment": environment()}
+    return {"format": FORMAT, PART[FORMAT]: made_with, **where}
+
+
+def values_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in the content by their names, those that are not there by their defaults.
+
+    Results older than a setting were made with what is its default now.
+    """
+    found: dict[str, Any] = content[PART[content["format"]]]
+    if content["format"] == FORMAT:
+        found = {name: value for section in found.values() for name, value in section.items()}
+    lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+    return {name: value for name, value in {**DEFAULTS, **found, **lists}.items() if name != "trials"}
+
+
+def read_setup(path: str | Path) -> Setup:
+    """Return the setup that a results folder was made with; `trials` counts to the last one that has begun.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds no results, or settings that this version does not know.
+    """
+    folder = user_path("out", path)
+    stored = read_settings(folder)
+    if stored is None:
+        refuse("a results folder", f"{str(path)!r}, without {SETTINGS}")
+    numbers = [int(match[1]) + 1 for match in map(TRIAL.fullmatch, entries(folder)) if match]
+    # no folder of a trial of ours has a number beyond the largest
+    begun = [number for number in numbers if number <= LARGEST_TRIALS]
+    try:
+        return Setup.of(**values_of(stored), trials=max(begun, default=1))
+    except (TypeError, validate.InputError) as error:
+        refuse("settings that this version knows", f"{str(folder / SETTINGS)!r} ({error})")

@@ -20,10 +20,9 @@ from pathlib import Path
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
-from meganet.experiments.runs.folder import ResultsFolder
+from meganet.experiments.runs.folder import ResultsFolder, read_setup, values_of
 from meganet.experiments.runs.jobs import Job, carry_out
 from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
-from meganet.experiments.runs.record import read_setup, values_of
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
