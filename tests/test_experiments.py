@@ -16,7 +16,8 @@ from meganet.datasets import ImageSet
 from meganet.experiments import ResultsError, ResultsFolder, tables_of
 from meganet.experiments.report.results import result_of
 from meganet.experiments.report.tables import description
-from meganet.experiments.runs import record, training
+from meganet.experiments.runs import training
+from meganet.experiments.runs.folder import read_setup, settings_of
 from meganet.optim import Momentum
 from meganet.store import settings as stored_settings
 
@@ -278,7 +279,7 @@ def test_training_uses_the_rate_the_rule_and_a_new_order_each_epoch(data, tmp_pa
 
 
 def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data):
-    older = record.settings_of(TINY, "numpy", data.digest)
+    older = settings_of(TINY, "numpy", data.digest)
     del older["setup"]["newton"]["trust_radius"], older["setup"]["readings"]
     path = tmp_path / "run"
     path.mkdir()
@@ -288,7 +289,7 @@ def test_results_older_than_a_setting_were_made_with_its_default(tmp_path, data)
     lines = []
     execute(path, TINY, data, log=lines.append)
     assert not lines and results(path) == before and "trust_radius" not in before["settings.json"].decode()
-    assert record.read_setup(path) == TINY
+    assert read_setup(path) == TINY
     with pytest.raises(ResultsError, match=r"with trust_radius = 1.0 \(now 2.0\)"):
         execute(path, TINY.changed(trust_radius=2.0), data)
 
@@ -307,7 +308,7 @@ def test_results_of_another_format_are_refused(tmp_path, data, version, message)
     else:
         (path / "settings.json").write_text(stored_settings.to_text({**stored, "format": version}))
     before = results(tmp_path)
-    for use in (lambda: execute(path, TINY, data), lambda: record.read_setup(path)):
+    for use in (lambda: execute(path, TINY, data), lambda: read_setup(path)):
         with pytest.raises(ResultsError, match=f"out: expected results in format 3, got .*{message}.*choose another"):
             use()
     assert results(tmp_path) == before

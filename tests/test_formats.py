@@ -11,7 +11,7 @@ from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder, Study, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
-from meganet.experiments.runs import record
+from meganet.experiments.runs.folder import read_setup
 from meganet.experiments.setup.stages import planned
 from meganet.ground.npz import write_sealed
 from meganet.store import settings
@@ -77,7 +77,7 @@ def test_a_folder_of_format_2_opens_and_reports_the_same(whole, older, data, mon
         np.testing.assert_array_equal(found.weights(1, name), now.weights(1, name))
     monkeypatch.setattr("meganet.experiments.runs.study.load_data", lambda *arguments, **options: data)
     study = Study.stored(older.parent, None, get_backend())
-    assert record.read_setup(older) == study.cases["net-A"].setup == TINY
+    assert read_setup(older) == study.cases["net-A"].setup == TINY
 
 
 def test_what_is_complete_stays_as_it_is(older, data):
@@ -172,7 +172,7 @@ def test_a_forged_folder_is_one_line(whole, tmp_path, data, what):
     before = results(place)
     uses = [lambda: execute(place, TINY, data)]
     if what != "another value":
-        uses.append(lambda: record.read_setup(place))
+        uses.append(lambda: read_setup(place))
     for use in uses:
         with pytest.raises(ResultsError) as error:
             use()
@@ -209,4 +209,4 @@ def test_results_older_than_a_section(whole, tmp_path, data):
     """What is not there has its default."""
     place = shutil.copytree(whole, tmp_path / "net-A")
     forged(place, lambda content: content["setup"].pop("readings"))
-    assert record.read_setup(place) == TINY
+    assert read_setup(place) == TINY

@@ -13,7 +13,7 @@ from tiny import TINY, results
 
 from meganet.backend import get_backend
 from meganet.experiments import ResultsError, ResultsFolder
-from meganet.experiments.runs import record
+from meganet.experiments.runs.folder import read_setup
 from meganet.ground.npz import write_npz, write_sealed
 from meganet.optim import SGDState
 from meganet.store import settings
@@ -146,7 +146,7 @@ def test_a_missing_settings_file(place):
     with pytest.raises(ResultsError, match=r"without settings.json"):
         execute(place)
     with pytest.raises(ResultsError, match=r"without settings.json"):
-        record.read_setup(place)
+        read_setup(place)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv"])
