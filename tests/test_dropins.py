@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from meganet.ground.dropins import module_of, titles
+from meganet.ground.dropins import module_of, titles, value_of
 from meganet.ground.validate import InputError
 
 NUMBERS = count()
@@ -63,6 +63,14 @@ def test_order_is_that_of_the_files_then_of_their_names(package):
         ({"a": "TITLES = {'x': ''}\n"}, "a.py: expected TITLES as a dict of names and a line on each"),
         ({"a": "TITLES = {3: 'x'}\n"}, "a.py: expected TITLES as a dict of names and a line on each"),
         ({"a": "TITLES = {'x': '1'}\nORDER = 'first'\n"}, "a.py: expected ORDER as a number, got 'first'"),
+        ({"a": "TITLES = {[]: '1'}\n"}, "a.py: expected TITLES as a literal"),
+        ({"a": "TITLES = {'x/y': '1'}\n"}, "a.py: expected names of at most 80 letters, .*got 'x/y'"),
+        ({"a": "TITLES = {'..': '1'}\n"}, "a.py: expected names of"),
+        ({"a": "TITLES = {'two words': '1'}\n"}, "a.py: expected names of"),
+        ({"a": "TITLES = {'\u00e4': '1'}\n"}, "a.py: expected names of"),
+        ({"a": f"TITLES = {{'{81 * 'x'}': '1'}}\n"}, "a.py: expected names of"),
+        ({"a.b": "TITLES = {'x': '1'}\n"}, "a.b.py: expected a file that can be imported"),
+        ({"a": "TITLES = {'x': '1'}\0\n"}, "a.py: expected a file of Python, got "),
     ],
 )
 def test_what_a_file_may_not_say(package, files, message):
@@ -72,8 +80,16 @@ def test_what_a_file_may_not_say(package, files, message):
 
 
 def test_a_file_that_is_no_python_is_named_with_its_line(package):
-    with pytest.raises(SyntaxError, match="broken.py, line 2"):
+    with pytest.raises(InputError, match=r"broken.py: expected a file of Python, got SyntaxError: .*line 2\)"):
         titles(package(broken="TITLES = {'x': '1'}\ndef (:\n"))
+
+
+@pytest.mark.parametrize("rest", ["", "VALUES = 3", "VALUES = {}", "VALUES = {'x': 3}"])
+def test_a_file_that_has_not_what_it_registers(tmp_path, package, rest):
+    name = package(one=f"TITLES = {{'x': '1'}}\n{rest}\n")
+    (tmp_path / name.partition(".")[0] / "__init__.py").write_text("")
+    with pytest.raises(InputError, match="one.py: expected VALUES, a dict with a text for 'x', got (None|3)$"):
+        value_of(name, "x", "VALUES", "a text", lambda value: isinstance(value, str))
 
 
 def test_a_package_that_is_not_there():

@@ -1,6 +1,7 @@
 """What somebody adds to the experiments is one file; nothing else has to know of it."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -22,6 +23,9 @@ from meganet.cli import main
 
 sys.exit(main())
 """
+
+
+NUMBERS = itertools.count()
 
 
 def shell(places, *words, **environment):
@@ -143,3 +147,42 @@ def test_a_stage_that_another_protocol_calls_by_the_same_name_is_refused(tmp_pat
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert "expected one stage of each name" in captured.err and "'new'" in captured.err and "clash" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "line", "message"),
+    [
+        ("protocols", "TITLES = {", ["reproduce", "4.1"], "expected a file of Python, got SyntaxError"),
+        ("protocols", "TITLES = {'all': 'mine'}", ["reproduce", "4.1"], "expected names other than 'all'"),
+        ("protocols", "TITLES = {'4.1': 'mine'}", ["--help"], "expected names that no other file registers"),
+        (
+            "questions",
+            "TITLES = {'mine': 'why?'}",
+            ["experiment", "mine"],
+            "expected QUESTIONS, a dict with a Question",
+        ),
+        (
+            "models",
+            "TITLES = {'C': 'c'}",
+            ["reproduce", "in-turn", "--set=network=C"],
+            "expected NETWORKS, a dict with",
+        ),
+        (
+            "models",
+            "TITLES = {'C': 'c'}\nNETWORKS = {'C': lambda shape, backend: 3}",
+            ["reproduce", "in-turn", "--set=network=C"],
+            "expected a function that returns a Chain as net C, got 3",
+        ),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path, monkeypatch, capsys, path, text, line, message):
+    extend(monkeypatch, drop(tmp_path, {f"meganet/experiments/{path}/wrong_{next(NUMBERS)}.py": text}))
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert cli.main(line) == 2
+    except SystemExit as end:
+        assert end.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.err.startswith("meganet: error: ") and message in captured.err
+    assert not (tmp_path / "meganet-results").exists()

@@ -41,8 +41,17 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """Return what a command line, by default this program's, asks for: `command`, its `parser`, and all options.
 
     Ends the program where there is nothing else to do: it shows help, completes a word for the shell, or says in one
-    line, with status 2, what cannot be understood.
+    line, with status 2, what cannot be understood, or which of the files that register names cannot be used.
     """
+    try:
+        return _parsed(words)
+    except ValueError as error:
+        # an `InputError`, whose class comes with the numerical libraries
+        print(f"meganet: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser = build()
     if words is None and "_ARGCOMPLETE" in os.environ:
         from meganet.cli.completion import complete
@@ -90,6 +99,10 @@ def _reproduce(parser: Parser) -> None:
         "The same command continues an interrupted run."
     )
     names, several = titles(PROTOCOLS), f"{ALL} of the thesis'"
+    if ALL in names:
+        from meganet.ground.validate import reject
+
+        reject("protocols", f"names other than {ALL!r}, which stands for the thesis' tables", repr(ALL))
     parser.add_argument("table", choices=[*names, ALL], metavar="TABLE", help=f"{', '.join(names)}, or {several}")
     _add_preset(parser)
     parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/PRESET-seed-S...)")

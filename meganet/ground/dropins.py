@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import sys
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+"""What can be typed on a command line, and be part of a file's name anywhere."""
+PLAIN = "at most 80 letters, digits, '.', '_', '+', '-', the first a letter or digit"
+"""The same in words."""
 
 
 def titles(package: str) -> dict[str, str]:
@@ -36,10 +43,8 @@ def titles(package: str) -> dict[str, str]:
     Raises
     ------
     InputError
-        If TITLES is something else than a literal of one-line texts by name, ORDER no number, or a name is registered
-        twice.
-    SyntaxError
-        If a file is no Python.
+        If a file is no Python, TITLES something else than a literal of one-line texts by name, a name nothing that a
+        file can be called by, ORDER no number, or a name is registered twice.
 
     Examples
     --------
@@ -68,6 +73,38 @@ def module_of(package: str, name: str) -> ModuleType:
 
     found = _registered(_folders(package))
     return import_module(f"{package}.{found[choice('name', name, found)][1].stem}")
+
+
+def value_of(package: str, name: str, table: str, expected: str, fits: Callable[[Any], bool]) -> Any:
+    """Return what the file that registers a name has for it in a dict.
+
+    Parameters
+    ----------
+    package, name : str
+    table : str
+        What the dict is called in the file.
+    expected : str
+        What it should have for the name, in words.
+    fits : callable
+        Whether a value is that.
+
+    Raises
+    ------
+    InputError
+        If no file registers the name, or the one that does has something else for it.
+
+    Examples
+    --------
+    >>> from meganet.ground.dropins import value_of
+    >>> value_of("meganet.experiments.models", "A", "NETWORKS", "a function", callable).__name__
+    'net_a'
+    """
+    module = module_of(package, name)
+    values = getattr(module, table, None)
+    found = values.get(name) if isinstance(values, Mapping) else None
+    if not fits(found):
+        _refuse(Path(str(module.__file__)), f"{table}, a dict with {expected} for {name!r}", repr(found))
+    return found
 
 
 def _folders(package: str) -> tuple[str, ...]:
@@ -101,6 +138,12 @@ def _read(path: Path) -> tuple[float, Path, list[tuple[str, str]]]:
     texts, order = values.get("TITLES", {}), values.get("ORDER", math.inf)
     if not isinstance(texts, dict) or not all(map(_is_line, [*texts, *texts.values()])):
         _refuse(path, "TITLES as a dict of names and a line on each", repr(texts))
+    for name in texts:
+        # of files that are made of it too
+        if not is_name(name):
+            _refuse(path, f"names of {PLAIN}", repr(name))
+    if texts and "." in path.stem:
+        _refuse(path, "a file that can be imported, without another '.' in its name", repr(path.name))
     if isinstance(order, bool) or not isinstance(order, (int, float)):
         _refuse(path, "ORDER as a number", repr(order))
     return order, path, [*texts.items()]
@@ -109,17 +152,33 @@ def _read(path: Path) -> tuple[float, Path, list[tuple[str, str]]]:
 def _literals(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     """Return what a file assigns to some names at its top level."""
     found = {}
-    for node in ast.parse(path.read_bytes(), str(path)).body:
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        _refuse(path, "a file of Python", f"{type(error).__name__}: {error}")
+    for node in tree.body:
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if isinstance(target, ast.Name) and target.id in names:
                 try:
                     found[target.id] = ast.literal_eval(node.value)
-                except ValueError:
+                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     expected = f"{target.id} as a literal, since the file is read without being run"
                     _refuse(path, expected, ast.unparse(node.value))
     return found
+
+
+def is_name(text: Any) -> bool:
+    """Whether a text can be the name of something that files are called by.
+
+    Examples
+    --------
+    >>> from meganet.ground.dropins import is_name
+    >>> [is_name(text) for text in ("table-4.1", "a/b", "two words", ".hidden", "")]
+    [True, False, False, False, False]
+    """
+    return isinstance(text, str) and NAME.fullmatch(text) is not None
 
 
 def _is_line(text: Any) -> bool:

@@ -235,8 +235,12 @@ def questions() -> dict[str, str]:
 
 def question_of(name: str) -> Question:
     """Return a question by its name; `InputError` if there is none."""
-    found: Question = dropins.module_of(PLACE, name).QUESTIONS[name]
+    found: Question = dropins.value_of(PLACE, name, "QUESTIONS", "a Question", _is_question)
     return found
+
+
+def _is_question(value: Any) -> bool:
+    return all(callable(getattr(value, method, None)) for method in ("variants", "ask"))
 
 
 class Cost(NamedTuple):

@@ -61,7 +61,9 @@ def build_network(name: str, image_shape: Shape, backend: str | Backend | None =
     >>> build_network("B", (1, 28, 28)).range_shape
     (64, 14, 14)
     """
-    network: Chain = dropins.module_of(MODELS, name).NETWORKS[name](image_shape, backend)
+    make = dropins.value_of(MODELS, name, "NETWORKS", "a function of image shape and backend", callable)
+    network: Chain = make(image_shape, backend)
+    validate.instance("network", network, Chain, f"a function that returns a Chain as net {name}")
     return network
 
 

@@ -236,6 +236,9 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
     try:
         for shape in shapes:
             network_parts(setup, data.classes, get_backend("numpy"), True, shape)
+    except validate.UserError:
+        # of a file that registers the network
+        raise
     except validate.InputError as error:
         widths = ",".join(map(str, setup.levels.grids)) or "half the data's and the data's"
         expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
