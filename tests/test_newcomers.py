@@ -149,6 +149,16 @@ def test_a_stage_that_another_protocol_calls_by_the_same_name_is_refused(tmp_pat
     assert "expected one stage of each name" in captured.err and "'new'" in captured.err and "clash" in captured.err
 
 
+MINE = """
+from meganet.experiments import Column, Stage, Table
+TITLES = {"mine": "my own"}
+def table(name="mine", stage=None, **more):
+    return Table(name, "Mine", {"row": (stage or Stage("new"),)}, (Column("a", -1, -1, "accuracy"),), **more)
+PROTOCOLS = {"mine": %s}
+"""
+TABLES = "PROTOCOLS, a dict with one or more tables of one network for 'mine'"
+
+
 @pytest.mark.parametrize(
     ("path", "text", "line", "message"),
     [

@@ -6,7 +6,9 @@ import pytest
 from tiny import TINY, stages_of
 
 from meganet.experiments import Column, Stage, Table, setup_for, tables_of
-from meganet.experiments.setup.stages import COARSEST, MEGANET, SGD, STEIHAUG, alike, chain, planned
+from meganet.experiments.runs.case import influences
+from meganet.experiments.setup.settings import DEFAULTS
+from meganet.experiments.setup.stages import COARSEST, EPOCHS, MEGANET, SGD, STEIHAUG, alike, chain, planned
 from meganet.experiments.setup.tables import protocols
 from meganet.experiments.setup.tables import stages_of as stages_of_network
 from meganet.ground.validate import InputError
@@ -117,7 +119,7 @@ def test_stages_that_cannot_be_made(stages, grids, message):
     ],
 )
 def test_no_stage(arguments, message):
-    with pytest.raises(InputError, match=f"^{message}"):
+    with pytest.raises(InputError, match=f"^stage a: {message}"):
         Stage("a", **arguments)
 
 
@@ -170,7 +172,9 @@ def test_a_digest_is_of_all_that_is_said():
         "name": "b", "grid": 0, "method": STEIHAUG, "epochs": 3, "images": "coarse", "classifier_only": True,
     }  # fmt: skip
     assert {*changes, "start", "after"} == {field.name for field in dataclasses.fields(Stage)}
-    others = [dataclasses.replace(NEW, **{name: value}) for name, value in changes.items()]
+    # what trains a classifier alone is a Newton method
+    alone = dataclasses.replace(NEW, method=MEGANET, classifier_only=changes.pop("classifier_only"))
+    others = [alone, *(dataclasses.replace(NEW, **{name: value}) for name, value in changes.items())]
     others += [dataclasses.replace(NEW, start="copy", after="a"), dataclasses.replace(NEW, start="same", after="a")]
     others += [dataclasses.replace(NEW, start="same", after="c")]
     digests = {stage.digest() for stage in (NEW, *others)}
@@ -217,3 +221,61 @@ def test_tables_of_protocols():
         setup_for("9.9", "small")
     with pytest.raises(InputError, match="^preset: expected one of 'small', 'thesis', got 'large'"):
         setup_for("4.1", "large")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": "a/b"}, "name: expected at most 80 letters, digits.*got 'a/b'"),
+        ({"name": "two words"}, "name: expected"),
+        ({"name": "x,y"}, "name: expected"),
+        ({"name": "\u00e4"}, "name: expected"),
+        ({"name": ".lock"}, "name: expected"),
+        ({"name": ""}, "name: expected"),
+        ({"name": 3}, "name: expected"),
+        ({"name": "timings"}, "name: expected .*not 'timings', got 'timings'"),
+        ({"epochs": 0}, "stage fine: epochs: expected an integer of at least 1, got 0"),
+        ({"epochs": True}, "stage fine: epochs: expected an integer"),
+        ({"epochs": 1.5}, "stage fine: epochs: expected an integer"),
+        ({"epochs": "epochs"}, "stage fine: epochs: expected one of 'classifier_epochs', 'coarse_epochs', 'fine_"),
+        ({"epochs": "dataset"}, "stage fine: epochs: expected one of"),
+        ({"grid": "0"}, "stage fine: grid: expected an integer"),
+        ({"grid": None}, "stage fine: grid: expected an integer"),
+        ({"classifier_only": 1, "method": "steihaug"}, "stage fine: classifier_only: expected True or False"),
+        ({"classifier_only": True}, "stage fine: method: expected 'steihaug' or 'meganet', .*got 'sgd'"),
+    ],
+)
+def test_what_a_stage_may_not_be(given, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Stage(**{"name": "fine", **given})
+
+
+def test_a_stage_lasts_as_a_setting_says_that_matters_to_it():
+    for name in EPOCHS:
+        assert name in influences([Stage("fine", method="steihaug", epochs=name)], 2)
+    assert {name for name in DEFAULTS if name.endswith("_epochs")} == {*EPOCHS}
+
+
+ROW = {"row": (Stage("fine"),)}
+COLUMN = Column("a", -1, -1, "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": "a/b"}, "name: expected"),
+        ({"rows": {}}, "table mine: rows: expected"),
+        ({"rows": {"row": ()}}, "table mine: rows: expected stages in each, got none"),
+        ({"columns": ()}, "table mine: columns: expected columns, got none"),
+        ({"columns": (COLUMN._replace(stage=1),)}, "table mine: columns: expected a stage of each row"),
+        ({"columns": (COLUMN._replace(stage=-2),)}, "table mine: columns: expected a stage of each row"),
+        ({"columns": (COLUMN._replace(epoch=7),)}, "table mine: columns: expected a stage of each row, an epoch of"),
+        ({"columns": (COLUMN._replace(quantity="lost"),)}, "table mine: columns: expected a stage of each row"),
+        ({"before": ("coarse",)}, "table mine: before: expected stages"),
+        ({"thesis": {"other": (1.0,)}}, "table mine: thesis: expected a number for each column of a row"),
+        ({"thesis": {"row": (1.0, 2.0)}}, "table mine: thesis: expected a number for each column of a row"),
+    ],
+)
+def test_what_a_table_may_not_be(given, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Table(**{"name": "mine", "title": "Mine", "rows": ROW, "columns": (COLUMN,), **given})

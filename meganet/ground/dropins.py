@@ -61,7 +61,8 @@ def module_of(package: str, name: str) -> ModuleType:
     Raises
     ------
     InputError
-        If no file registers it; the message lists the names, and says which may be meant.
+        If no file registers it; the message lists the names, and says which may be meant. An `InputError` that comes
+        up while the file is run begins with its path.
 
     Examples
     --------
@@ -69,10 +70,12 @@ def module_of(package: str, name: str) -> ModuleType:
     >>> module_of("meganet.datasets.sets", "mnist").SET.shape
     (1, 28, 28)
     """
-    from meganet.ground.validate import choice
+    from meganet.ground.validate import choice, within
 
     found = _registered(_folders(package))
-    return import_module(f"{package}.{found[choice('name', name, found)][1].stem}")
+    path = found[choice("name", name, found)][1]
+    with within(str(path)):
+        return import_module(f"{package}.{path.stem}")
 
 
 def value_of(package: str, name: str, table: str, expected: str, fits: Callable[[Any], bool]) -> Any:

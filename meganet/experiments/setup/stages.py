@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 
 if TYPE_CHECKING:
     from meganet.experiments.setup.settings import Setup
@@ -20,7 +20,13 @@ SGD, STEIHAUG, MEGANET = "sgd", "steihaug", "meganet"
 METHODS = (SGD, STEIHAUG, MEGANET)
 """SGD; Newton methods: CG-Steihaug in a trust region as in the textbook, the original's variant with a line search."""
 IMAGES = ("coarse", "fine")
+EPOCHS = ("coarse_epochs", "fine_epochs", "classifier_epochs")
+"""The settings that say how long a stage lasts."""
+TAKEN = ("timings",)
+"""Names of other files of a trial."""
 COARSEST, FINEST = 0, -1
+LARGEST_GRID = 64
+"""No image can be halved so often."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Stage:
     Attributes
     ----------
     name : str
-        Of its files; no two stages of a results folder share one.
+        Of its files, of letters, digits and ``._+-``; no two stages of a results folder share one.
     grid : int
         Number of its grid, 0 for the coarsest; negative ones count from the finest, -1.
     start : {"fresh", "copy", "galerkin", "same"}
@@ -44,7 +50,7 @@ class Stage:
     images : {"coarse", "fine"}
         Which of the two disjoint sets of training examples; every grid can have either.
     classifier_only : bool
-        The network's weights stay as they are.
+        The network's weights stay as they are; by a Newton method.
 
     Examples
     --------
@@ -63,11 +69,27 @@ class Stage:
     classifier_only: bool = False
 
     def __post_init__(self) -> None:
+        if not dropins.is_name(self.name) or self.name in TAKEN:
+            expected = f"{dropins.PLAIN}, and not {' or '.join(map(repr, TAKEN))}"
+            validate.reject("name", expected, validate.shown(self.name))
+        with validate.within(f"stage {self.name}"):
+            self._check()
+
+    def _check(self) -> None:
+        if isinstance(self.epochs, str):
+            validate.choice("epochs", self.epochs, EPOCHS)
+        else:
+            validate.store(self, epochs=validate.integer("epochs", self.epochs))
+        validate.store(self, grid=validate.integer("grid", self.grid, minimum=-LARGEST_GRID))
+        validate.instance("classifier_only", self.classifier_only, bool, "True or False")
         validate.choice("start", self.start, STARTS)
         validate.choice("method", self.method, METHODS)
         validate.choice("images", self.images, IMAGES)
         if (self.after is None) != (self.start == FRESH):
             validate.reject("after", "a stage to start from, or none with fresh weights", repr(self.after))
+        if self.classifier_only and not self.by_newton:
+            expected = f"{STEIHAUG!r} or {MEGANET!r}, which train a classifier alone"
+            validate.reject("method", expected, repr(self.method))
 
     @property
     def by_newton(self) -> bool:

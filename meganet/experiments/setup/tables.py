@@ -15,6 +15,10 @@ from meganet.experiments.setup.stages import Stage
 from meganet.ground import validate
 
 PROTOCOLS = "meganet.experiments.protocols"
+QUANTITIES = ("accuracy", "validation_accuracy")
+"""The columns of histories that are shares."""
+MOMENTS = (0, 1, -1)
+"""The epochs that every stage has."""
 
 
 class Column(NamedTuple):
@@ -26,8 +30,8 @@ class Column(NamedTuple):
     stage : int
         Which of the row's stages: 0 for the first, -1 for the last.
     epoch : int
-        After which epoch: 0 for the start, -1 for the last.
-    quantity : str
+        After which epoch: 0 for the start, 1 for the first, -1 for the last.
+    quantity : {"accuracy", "validation_accuracy"}
         Column of the history, which is a share, reported in percent.
 
     Examples
@@ -78,6 +82,27 @@ class Table:
     network: str | None = None
     thesis: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not dropins.is_name(self.name):
+            validate.reject("name", dropins.PLAIN, validate.shown(self.name))
+        with validate.within(f"table {self.name}"):
+            self._check()
+
+    def _check(self) -> None:
+        if self.before:
+            validate.items("before", self.before, Stage, "stages")
+        if not isinstance(self.rows, Mapping) or not self.rows:
+            validate.reject("rows", "one or more, each with its stages", validate.shown(self.rows))
+        lengths = [len(validate.items("rows", row, Stage, "stages in each")) for row in self.rows.values()]
+        for column in validate.items("columns", self.columns, Column, "columns"):
+            known = isinstance(column.stage, int) and -min(lengths) <= column.stage < min(lengths)
+            if not known or column.epoch not in MOMENTS or column.quantity not in QUANTITIES:
+                expected = f"a stage of each row, an epoch of {MOMENTS} and one of {QUANTITIES}"
+                validate.reject("columns", expected, f"{tuple(column)}")
+        for row, values in self.thesis.items():
+            if row not in self.rows or len(values) != len(self.columns):
+                validate.reject("thesis", "a number for each column of a row", f"{row!r}: {values}")
+
     def stages(self, rows: Iterable[str] | None = None) -> tuple[Stage, ...]:
         """Return the stages of all rows or some, with those before that are needed."""
         own = [stage for name in (self.rows if rows is None else rows) for stage in self.rows[name]]
@@ -105,8 +130,14 @@ def tables_of(protocol: str) -> tuple[Table, ...]:
     ['4.3-steihaug', '4.3-meganet']
     """
     name = validate.choice("table", protocol, protocols())
-    found: tuple[Table, ...] = dropins.module_of(PROTOCOLS, name).PROTOCOLS[name]
+    expected = "one or more tables of one network"
+    found: tuple[Table, ...] = dropins.value_of(PROTOCOLS, name, "PROTOCOLS", expected, _are_tables)
     return found
+
+
+def _are_tables(value: Any) -> bool:
+    known = isinstance(value, tuple) and bool(value) and all(isinstance(table, Table) for table in value)
+    return known and len({table.network for table in value}) == 1
 
 
 def stages_of(network: str) -> tuple[Stage, ...]:
@@ -115,11 +146,17 @@ def stages_of(network: str) -> tuple[Stage, ...]:
     Raises
     ------
     InputError
-        If two protocols have different stages of one name, which a results folder could not tell apart.
+        If two protocols have different stages of one name, or tables of one name, which a results folder could not
+        tell apart.
     """
     found: dict[str, tuple[Stage, str]] = {}
+    names: dict[str, str] = {}
     for protocol in protocols():
         for table in tables_of(protocol):
+            if table.name in names:
+                got = f"two named {table.name!r}, in {names[table.name]} and {protocol}"
+                validate.reject("protocols", "one table of each name", got)
+            names[table.name] = protocol
             for stage in table.stages() if table.network in (None, network) else ():
                 known, other = found.setdefault(stage.name, (stage, protocol))
                 if known != stage:
