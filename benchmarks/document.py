@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from meganet.experiments.questions.base import costs, questions
+from meganet.experiments.questions.base import cost, question_of, questions
 from meganet.experiments.setup.settings import described
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -41,11 +41,10 @@ def settings() -> list[tuple[str, ...]]:
 
 def asked() -> list[tuple[str, ...]]:
     """Return the table of all questions, with what each costs in a folder without runs."""
-    small, thesis = costs("small"), costs("thesis")
-    rows = [
-        (f"`{name}`", words, *(f"{cost[name].runs}, {_digits(cost[name].tflop)}" for cost in (small, thesis)))
-        for name, words in questions().items()
-    ]
+    rows = []
+    for name, words in questions().items():
+        found = [cost(question_of(name), preset) for preset in ("small", "thesis")]
+        rows.append((f"`{name}`", words, *(f"{one.runs}, {_digits(one.tflop)}" for one in found)))
     return [("name", "question", "small: runs, TFLOP", "thesis: runs, TFLOP"), *rows]
 
 

@@ -116,7 +116,7 @@ def test_a_file_without_the_set_that_it_registers(dropped, content, message):
 
 def test_a_broken_file_shows_where(dropped):
     dropped("own_broken", "TITLES = {'broken': 'no Python'}\nSET = (\n")
-    with pytest.raises(SyntaxError, match="own_broken.py, line 2"):
+    with pytest.raises(InputError, match=r"own_broken.py: expected a file of Python, got SyntaxError.*line 2"):
         load("mnist")
 
 

@@ -25,7 +25,7 @@ Reader = Callable[[Mapping[str, Path], bool], tuple[np.ndarray[Any, Any], np.nda
 class DataSet:
     """A data set, here one that needs nothing but the package; the others say where theirs is.
 
-    A class of it that holds images defines ``_read``.
+    A class of it that holds images defines ``read``.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class DataSet:
         """Return the training images, or those for testing; see `load`."""
         if not train and len(self.examples) < 2:
             validate.reject("train", f"True, as no images of {self.title} are set apart for testing", "False")
-        found = self._read(folder, train, progress)
+        found = self.read(folder, train, progress)
         if found.images.shape[1:] != self.shape:
             expected, got = ("x".join(map(str, shape)) for shape in (self.shape, found.images.shape[1:]))
             validate.reject_file(found.source, f"{expected} images", got)
@@ -95,9 +95,9 @@ class DataSet:
             validate.reject_file(found.source, f"labels 0 to {self.classes - 1}", found.classes - 1)
         return found
 
-    def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
-        """Return the images as they are stored."""
-        raise NotImplementedError
+    def read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
+        """Return the images as they are stored; a class of sets of images says how."""
+        validate.reject("dataset", "a set whose images can be read", f"{self.name!r}, which does not say how")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ class Published(DataSet):
         """Return what is there of each file."""
         return self.collection.states(folder)
 
-    def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
+    def read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
         files = self.collection.find_or_fetch(folder, progress)
         if self.verified:
             self.collection.verify(files)

@@ -114,7 +114,7 @@ class Digits(DataSet):
             state = "missing"
         return {"images and labels": FileState(state)}
 
-    def _read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
+    def read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
         if folder is not None:
             validate.reject("data", "no folder, since the embedded digits are used", repr(str(folder)))
         return load_digits()
