@@ -272,3 +272,8 @@ def cost(question: Question, preset: str, image_shape: Shape = (1, 28, 28), clas
             key = stage.name, kind, *(values[name] for name in sorted(names))
             made[key] = stage.length(setup) * epoch_flop(setup, stage, shapes, classes)
     return Cost(trials * len(made), trials * sum(made.values()) / 1e12)
+
+
+def costs(preset: str) -> dict[str, Cost]:
+    """Return what each question costs in a preset, by its name."""
+    return {name: cost(question_of(name), preset) for name in questions()}
