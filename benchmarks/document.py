@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from meganet.experiments.questions.base import cost, question_of, questions
+from meganet.experiments.questions.base import costs, questions
 from meganet.experiments.setup.settings import described
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -41,10 +41,11 @@ def settings() -> list[tuple[str, ...]]:
 
 def asked() -> list[tuple[str, ...]]:
     """Return the table of all questions, with what each costs in a folder without runs."""
-    rows = []
-    for name, words in questions().items():
-        found = [cost(question_of(name), preset) for preset in ("small", "thesis")]
-        rows.append((f"`{name}`", words, *(f"{one.runs}, {_digits(one.tflop)}" for one in found)))
+    found = costs("small"), costs("thesis")
+    rows = [
+        (f"`{name}`", words, *(f"{of_preset[name].runs}, {_digits(of_preset[name].tflop)}" for of_preset in found))
+        for name, words in questions().items()
+    ]
     return [("name", "question", "small: runs, TFLOP", "thesis: runs, TFLOP"), *rows]
 
 

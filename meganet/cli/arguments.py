@@ -48,7 +48,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     except ValueError as error:
         # an `InputError`, whose class comes with the numerical libraries
         print(f"meganet: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        sys.exit(2)
 
 
 def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
