@@ -1,5 +1,6 @@
 """A study: its report, its figures, the commands on it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,14 +12,16 @@ from tiny import TINY, quadrants, results
 from meganet import cli
 from meganet.backend import get_backend
 from meganet.cli import figure as command
-from meganet.experiments import ResultsError, ResultsFolder, Study, Workers, tables_of
+from meganet.experiments import Column, ResultsError, ResultsFolder, Stage, Study, Table, Workers, tables_of
 from meganet.experiments.report import results as found
 from meganet.experiments.report import tables
-from meganet.experiments.report.figure import Figure, figure_of, figures
-from meganet.experiments.report.figures import landscapes
+from meganet.experiments.report.figure import Figure, check_figures, figure_of, figures
+from meganet.experiments.report.figures import convergence, landscapes
 from meganet.experiments.report.page import write_report
-from meganet.experiments.report.results import case_of, complete, first_trial
+from meganet.experiments.report.results import case_of, complete, first_trial, lacking_in
 from meganet.experiments.runs import study as module
+from meganet.experiments.setup import tables as setup_tables
+from meganet.experiments.setup.tables import protocols
 from meganet.ground.validate import InputError
 from meganet.objective.landscape import landscape
 from meganet.plotting import plot_convergence, plot_landscape, plot_mosaic
@@ -137,6 +140,78 @@ def test_a_figure_may_show_all_tables_of_its_protocol(study, without_files, monk
     monkeypatch.setattr(command, "figure_of", lambda number: several)
     given = ["figure", "4.1", "--results", str(study.path), "--save", str(tmp_path / "a.png")]
     assert cli.main(given) == 0 and "\n13 stages\n" in capsys.readouterr().out
+
+
+def test_what_a_process_leaves_that_is_killed_at_once_is_no_network(study, tmp_path, without_files):
+    """Nor is a file of somebody's notes; a folder with trials whose settings are gone is named."""
+    shutil.copytree(study.path, tmp_path / "copy")
+    (tmp_path / "copy" / "net-C").mkdir()
+    (tmp_path / "copy" / "net-C" / ".lock").touch()
+    (tmp_path / "copy" / "net-notes").touch()
+    assert [*Study.stored(tmp_path / "copy", None, get_backend()).cases] == ["net-A", "net-B"]
+    (tmp_path / "copy" / "net-C" / "trial-000").mkdir()
+    with pytest.raises(ResultsError, match="expected a results folder, got .*net-C', without settings.json"):
+        Study.stored(tmp_path / "copy", None, get_backend())
+
+
+def test_protocols_of_other_numbers_of_grids_do_not_keep_a_folder_from_being_read(tmp_path, monkeypatch, capsys):
+    """One that needs three grids beside the thesis' on two; one of a single grid, on which those cannot be."""
+    data = quadrants()
+    monkeypatch.setattr(module, "load_data", lambda *arguments, **options: data)
+    column = Column("End", -1, -1, "accuracy")
+    alone = Table("alone", "Alone", {"own": (Stage("own"),)}, (column,))
+    third = Table("third", "Third", {"third": (Stage("third", 2),)}, (column,))
+    monkeypatch.setattr(setup_tables, "protocols", lambda: {**protocols(), "alone": "", "third": ""})
+    monkeypatch.setattr(found, "protocols", setup_tables.protocols)
+    known = {"alone": (alone,), "third": (third,)}
+    for place in (setup_tables, found):
+        monkeypatch.setattr(place, "tables_of", lambda name: known[name] if name in known else tables_of(name))
+    for folder, setup, stages, expected in (
+        ("two", TINY, tables_of("4.1")[0].stages(), ("4.1",)),
+        ("one", TINY.changed(grids=(12,)), alone.stages(), ("alone",)),
+    ):
+        carried_out(Study(tmp_path / folder, {"net-A": (setup, stages)}, get_backend(), data))
+        opened = Study.stored(tmp_path / folder, None, get_backend())
+        assert complete(opened) == expected
+    shutil.rmtree(tmp_path / "one" / "net-A" / "trial-001")
+    (tmp_path / "one" / "net-A" / "trial-000" / "own.npz").unlink()
+    (tmp_path / "one" / "net-A" / "trial-000" / "own.csv").unlink()
+    (tmp_path / "one" / "net-A" / "trial-000" / "timings.csv").unlink()
+    assert lacking_in(Study.stored(tmp_path / "one", None, get_backend())) == "for table alone trial 1 lacks own"
+
+
+@pytest.mark.parametrize(
+    ("plans", "message"),
+    [
+        ({}, "plans: expected one case or more, got none"),
+        ({"net-A": (TINY, ())}, "stages: expected one or more in net-A, got none"),
+        ({"../net-A": (TINY, (Stage("new"),))}, "plans: expected names of at most 80 letters"),
+        ({"net-A": (TINY.changed(grids=(3,)), (Stage("new"),))}, "grids: expected .*even widths on the finest grid"),
+    ],
+)
+def test_a_study_that_cannot_be(tmp_path, plans, message):
+    with pytest.raises(InputError, match=message):
+        Study(tmp_path / "out", plans, get_backend(), quadrants())
+    assert not [*tmp_path.iterdir()]
+
+
+def test_notes_beside_shared_runs_are_no_runs(tmp_path):
+    for name in ("fine-notes", "fine-0123abcd"):
+        (tmp_path / name).write_text("of somebody")
+    carried_out(Study(tmp_path, {"a": (TINY, (Stage("new"),))}, get_backend(), quadrants(), shared=True))
+
+
+def test_a_figure_of_what_there_is_not(monkeypatch):
+    for changes, message in (
+        ({"protocol": "4.9"}, "figure 4.1: table: expected one of"),
+        ({"runs": ("lost",)}, "figure 4.1: runs: expected one of 'coarse'"),
+    ):
+        changed = dataclasses.replace(figure_of("4.1"), **changes)
+        with monkeypatch.context() as patch:
+            patch.setitem(convergence.FIGURES, "4.1", changed)
+            with pytest.raises(InputError, match=f"^{message}"):
+                check_figures()
+    check_figures()
 
 
 def test_what_is_not_there_is_named(study, tmp_path):

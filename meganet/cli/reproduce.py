@@ -10,6 +10,7 @@ from meganet.cli import options
 from meganet.cli.arguments import ALL, RESULTS
 from meganet.experiments import Study, setup_for, tables_of
 from meganet.experiments.report import tables
+from meganet.experiments.report.figure import check_figures
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import results
 from meganet.experiments.runs.study import Plan
@@ -31,6 +32,7 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
         stages = [stage for table in tables_of(name) for stage in table.stages()]
         plans[case] = (setup, [*plans.get(case, (setup, []))[1], *stages])
         titles[case] = [*titles.get(case, []), name]
+    check_figures()
     backend, data, workers = options.tools(given, [setup for setup, _ in plans.values()])
     folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
     path = Path(RESULTS, folder) if given.out is None else options.place("out", given.out)

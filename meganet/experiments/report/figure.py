@@ -10,6 +10,8 @@ import numpy as np
 
 import meganet.ground.dropins as dropins
 from meganet.experiments.runs.case import Case
+from meganet.experiments.setup.tables import tables_of
+from meganet.ground import validate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -68,6 +70,22 @@ def figures() -> dict[str, str]:
 
 
 def figure_of(number: str) -> Figure:
-    """Return a figure by its number."""
-    found: Figure = dropins.module_of(FIGURES, number).FIGURES[number]
+    """Return a figure by its number.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is drawn from a protocol or from runs that there are not.
+    """
+    found: Figure = dropins.value_of(FIGURES, number, "FIGURES", "a Figure", lambda value: isinstance(value, Figure))
+    with validate.within(f"figure {number}"):
+        stages = [stage.name for table in tables_of(found.protocol) for stage in table.stages()]
+        for run in found.runs:
+            validate.choice("runs", run, stages)
     return found
+
+
+def check_figures() -> None:
+    """Raise `InputError` if there is a figure that cannot be drawn from any runs."""
+    for number in figures():
+        figure_of(number)

@@ -100,6 +100,7 @@ def case_of(study: Study, *tables: Table) -> Case:
     names = [name for name in study.cases if network is None or name == f"net-{network}"]
     if not names:
         refuse(f"a folder with results of net {network}", repr(str(study.path)))
+    names = [name for name in names if _is_for(study.cases[name], tables)] or names
     cases = [study.part(name, [stage for table in tables for stage in table.stages()]) for name in names]
     return next((case for case in cases[1:] if _has_trial(case) and not _has_trial(cases[0])), cases[0])
 
@@ -110,9 +111,12 @@ def complete(study: Study) -> tuple[str, ...]:
 
 
 def _is_complete(study: Study, table: Table) -> bool:
-    if table.network is not None and f"net-{table.network}" not in study.cases:
-        return False
-    return _has_trial(case_of(study, table))
+    of_network = [case for case in study.cases.values() if table.network in (None, case.setup.model.network)]
+    return any(_is_for(case, [table]) for case in of_network) and _has_trial(case_of(study, table))
+
+
+def _is_for(case: Case, tables: Sequence[Table]) -> bool:
+    return all(table.is_for(case.grids) for table in tables)
 
 
 def _has_trial(case: Case) -> bool:
@@ -174,10 +178,13 @@ def lacking(case: Case) -> str:
 
 
 def lacking_in(study: Study) -> str:
-    """Return in words which runs the trials of a study lack, for the first table of each network."""
-    known = (tables_of(name)[0] for name in protocols())
-    firsts = {table.network: table for table in reversed([t for t in known if f"net-{t.network}" in study.cases])}
-    texts = [f"for table {table.name} {lacking(case_of(study, table))}" for table in firsts.values()]
+    """Return in words which runs the trials of a study lack, for the first table that each network can have."""
+    texts = []
+    for name, case in study.cases.items():
+        known = (tables_of(protocol)[0] for protocol in protocols())
+        fits = (t for t in known if t.network in (None, case.setup.model.network) and t.is_for(case.grids))
+        if (table := next(fits, None)) is not None:
+            texts.append(f"for table {table.name} {lacking(study.part(name, table.stages()))}")
     return "; ".join(sorted(texts))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.folder import ResultsFolder
-from meganet.experiments.runs.problems import Problems
+from meganet.experiments.runs.problems import Problems, grid_shapes
 from meganet.experiments.setup.fields import setting_of
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.stages import Stage, chain
@@ -51,6 +51,11 @@ class Case:
     def own(self) -> ResultsFolder:
         """The folder of what is not shared with other cases."""
         return self.folders[self.stages[-1].name]
+
+    @property
+    def grids(self) -> int:
+        """Number of grids."""
+        return len(grid_shapes(self.setup, self.data.images.shape[1:]))
 
     def problems(self, trial: int) -> Problems:
         """Return the problems of a trial."""

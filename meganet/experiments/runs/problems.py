@@ -73,7 +73,8 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
     Raises
     ------
     InputError
-        If images of this shape cannot be halved to the widths that the setup names.
+        If images of this shape cannot be halved to the widths that the setup names, or on the finest grid once more
+        where it shows P R x.
 
     Examples
     --------
@@ -93,7 +94,13 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
     if missing:
         expected = f"widths that images of {image_shape[1]}x{image_shape[2]} have when they are halved again and again"
         validate.reject("grids", expected, ",".join(map(str, widths)))
-    return tuple(known[width] for width in widths)
+    shapes = tuple(known[width] for width in widths)
+    # which only a grid that stands alone can have
+    odd = any(shapes[-1][1 + axis] % 2 for axis in image_axes(None, shapes[-1][1:]))
+    if odd and {setup.data.training_images, setup.readings.validation_images} != {"original"}:
+        seen = "even widths on the finest grid, or training_images=original and validation_images=original"
+        validate.reject("grids", seen, ",".join(map(str, widths)))
+    return shapes
 
 
 def load_data(setup: Setup, folder: str | None = None, progress: bool = True) -> ImageSet:

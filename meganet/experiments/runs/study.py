@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from meganet.experiments.runs.problems import grid_shapes, load_data, network_pa
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 from meganet.ground.files import user_path
 from meganet.store.disk import entries, refuse
 from meganet.store.settings import read_settings
@@ -82,6 +83,11 @@ class Study:
     ) -> None:
         self.path, self.backend, self.data = user_path("out", path), backend, data
         self._folders: dict[Path, ResultsFolder] = {}
+        if not plans:
+            validate.reject("plans", "one case or more", "none")
+        for name in plans if not shared else ():
+            if not dropins.is_name(name):
+                validate.reject("plans", f"names of {dropins.PLAIN}", validate.shown(name))
         # of all cases, before any folder is made
         checked = {name: (setup, _planned(name, setup, stages, data)) for name, (setup, stages) in plans.items()}
         self.cases = {name: self._case(name, *plan, shared) for name, plan in checked.items()}
@@ -100,7 +106,7 @@ class Study:
         if not shared:
             folder = self._folder(self.path / name, setup, plan, DEFAULTS)
             return Case(setup, plan, {stage.name: folder for stage in plan}, self.data)
-        folders, grids = {}, self._grids(setup)
+        folders, grids = {}, len(grid_shapes(setup, self.data.images.shape[1:]))
         for stage in plan:
             kind, names = shared_by(stage, plan, grids)
             own = _alone(setup, names)
@@ -123,7 +129,8 @@ class Study:
             return path
         wanted = {name: setup.values()[name] for name in names}
         named = re.compile(f"{re.escape(kind)}-[0-9a-f]{{8}}")
-        for other in (self.path / name for name in entries(self.path) if named.fullmatch(name)):
+        places = [self.path / name for name in entries(self.path) if named.fullmatch(name)]
+        for other in filter(_holds, places):
             stored = read_settings(other)
             if stored is not None and {name: values_of(stored).get(name) for name in wanted} == wanted:
                 return other
@@ -139,7 +146,7 @@ class Study:
             If there are no results.
         """
         root = user_path("out", path)
-        names = [name for name in entries(root) if re.fullmatch("net-.+", name)]
+        names = [name for name in entries(root) if re.fullmatch("net-.+", name) and _holds(root / name)]
         if not names:
             refuse("a folder with results of 'meganet reproduce'", repr(str(path)))
         setups = {name: read_setup(root / name) for name in names}
@@ -148,9 +155,12 @@ class Study:
                 got = f"{str(root / name)!r} with those of net {setup.model.network}"
                 refuse(f"results of net {name.removeprefix('net-')}", got)
         data = load_data(next(iter(setups.values())), data_folder, progress=False)
-        return cls(
-            path, {name: (setup, stages_of(setup.model.network)) for name, setup in setups.items()}, backend, data
-        )
+        shape = data.images.shape[1:]
+        plans = {
+            name: (setup, stages_of(setup.model.network, len(grid_shapes(setup, shape))))
+            for name, setup in setups.items()
+        }
+        return cls(path, plans, backend, data)
 
     def run(
         self,
@@ -180,7 +190,7 @@ class Study:
             # one job for each folder: no two processes may write a trial's files
             others = rest.get(case.own.path, case)
             stages = {stage.name: stage for stage in (*others.stages, *case.stages)}
-            plan = planned(stages.values(), self._grids(case.setup))
+            plan = planned(stages.values(), case.grids)
             joined = replace(others, stages=plan, folders={**others.folders, **case.folders})
             rest[case.own.path] = _longer(joined, case.setup)
         stacked = self.backend.takes_stacks and workers.local
@@ -191,10 +201,12 @@ class Study:
     def part(self, name: str, stages: Iterable[Stage]) -> Case:
         """Return a case with some of its stages alone, as a table has them."""
         case = self.cases[name]
-        return replace(case, stages=planned(stages, self._grids(case.setup)))
+        return replace(case, stages=planned(stages, case.grids))
 
-    def _grids(self, setup: Setup) -> int:
-        return len(grid_shapes(setup, self.data.images.shape[1:]))
+
+def _holds(folder: Path) -> bool:
+    """Whether there is a folder, and something in it: a process may have been killed when it had just made it."""
+    return os.path.isdir(folder) and any(not name.startswith(".") for name in entries(folder))
 
 
 def shared_by(stage: Stage, plan: Sequence[Stage], grids: int) -> tuple[str, set[str]]:
@@ -244,6 +256,9 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
         expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
         validate.reject("grids", expected, f"{widths} ({error})", SettingsError)
     try:
-        return planned(stages, len(shapes))
+        found = planned(stages, len(shapes))
     except validate.InputError as error:
         raise SettingsError(str(error)) from error
+    if not found:
+        validate.reject("stages", f"one or more in {name}", "none", SettingsError)
+    return found

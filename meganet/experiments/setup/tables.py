@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import meganet.ground.dropins as dropins
 from meganet.experiments.setup.settings import PRESETS, Setup
-from meganet.experiments.setup.stages import Stage
+from meganet.experiments.setup.stages import Stage, planned
 from meganet.ground import validate
 
 PROTOCOLS = "meganet.experiments.protocols"
@@ -114,6 +114,14 @@ class Table:
                 needed.add(stage.after)
         return (*found, *own)
 
+    def is_for(self, grids: int) -> bool:
+        """Whether its stages can be made on so many grids."""
+        try:
+            planned(self.stages(), grids)
+        except validate.InputError:
+            return False
+        return True
+
 
 def protocols() -> dict[str, str]:
     """Return the name of every protocol with a line on what it is."""
@@ -140,8 +148,8 @@ def _are_tables(value: Any) -> bool:
     return known and len({table.network for table in value}) == 1
 
 
-def stages_of(network: str) -> tuple[Stage, ...]:
-    """Return the stages of all tables that a network may have, each once.
+def stages_of(network: str, grids: int | None = None) -> tuple[Stage, ...]:
+    """Return the stages of all tables that a network may have, on so many grids if these are known, each once.
 
     Raises
     ------
@@ -157,7 +165,8 @@ def stages_of(network: str) -> tuple[Stage, ...]:
                 got = f"two named {table.name!r}, in {names[table.name]} and {protocol}"
                 validate.reject("protocols", "one table of each name", got)
             names[table.name] = protocol
-            for stage in table.stages() if table.network in (None, network) else ():
+            wanted = table.network in (None, network) and (grids is None or table.is_for(grids))
+            for stage in table.stages() if wanted else ():
                 known, other = found.setdefault(stage.name, (stage, protocol))
                 if known != stage:
                     got = f"two different ones named {stage.name!r}, in {other} and {protocol}"
