@@ -58,6 +58,15 @@ def within(part: str, kind: type[Exception] = InputError) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def raised_as(kind: type[InputError]) -> Iterator[None]:
+    """Let what is wrong with arguments be an error of a class of its own, with the same words."""
+    try:
+        yield
+    except InputError as error:
+        raise kind(str(error)) from error
+
+
 def shown(value: Any) -> str:
     """Return what came in a form that a line can hold: arrays of more than a few numbers by shape and dtype."""
     if math.prod(getattr(value, "shape", ())) > FEW and hasattr(value, "dtype"):

@@ -241,10 +241,8 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
     if setup.examples > len(data):
         sizes = "coarse_examples + fine_examples + validation_examples"
         validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
-    try:
+    with validate.raised_as(SettingsError):
         shapes = grid_shapes(setup, data.images.shape[1:])
-    except validate.InputError as error:
-        raise SettingsError(str(error)) from error
     try:
         for shape in shapes:
             network_parts(setup, data.classes, get_backend("numpy"), True, shape)
@@ -255,10 +253,8 @@ def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -
         widths = ",".join(map(str, setup.levels.grids)) or "half the data's and the data's"
         expected = f"grids for which net {setup.model.network} and images of {data.images.shape[1:]} can be made"
         validate.reject("grids", expected, f"{widths} ({error})", SettingsError)
-    try:
+    with validate.raised_as(SettingsError):
         found = planned(stages, len(shapes))
-    except validate.InputError as error:
-        raise SettingsError(str(error)) from error
     if not found:
         validate.reject("stages", f"one or more in {name}", "none", SettingsError)
     return found
