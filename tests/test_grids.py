@@ -9,7 +9,7 @@ from meganet.backend import get_backend
 from meganet.experiments import Problems, ResultsFolder, Setup, build_network, grid_shapes, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.results import result_of
-from meganet.experiments.setup.stages import chain
+from meganet.experiments.setup.stages import Stage, chain
 from meganet.ground.validate import InputError
 from meganet.multigrid import restrict_images
 
@@ -250,3 +250,21 @@ def test_a_finest_grid_that_is_coarser_than_the_data(tmp_path, data):
     assert case.problems(0).shapes[-1] == (1, 6, 6) and case.missing(0) == []
     full = Problems(TINY.changed(training_images="original"), data, 0, get_backend()).level(0, "fine")
     np.testing.assert_array_equal(case.problems(0).level(-1, "fine").training.images, full.training.images)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_stage_goes_on_as_the_one_before_it_was_trained(tmp_path, data, together):
+    """Alike in all but the weights that they start from, they are made one after the other; others join them."""
+    first, other = Stage("first", 0, epochs=1), Stage("other", 0, epochs=1)
+    plan = [
+        first,
+        other,
+        Stage("next", 0, "same", "first", epochs=1),
+        Stage("up", start="copy", after="next", epochs=1),
+    ]
+    made = execute(tmp_path / "at-once", data=data, stages=plan, together=together)
+    for count in range(1, len(plan) + 1):
+        execute(tmp_path / "in-parts", data=data, stages=plan[:count])
+    assert results(tmp_path / "at-once") == results(tmp_path / "in-parts")
+    np.testing.assert_array_equal(made.start(0, "next"), made.weights(0, "first"))
+    assert not np.array_equal(made.weights(0, "next"), made.weights(0, "first"))

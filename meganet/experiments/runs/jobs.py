@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from meganet.experiments.runs.pilot import Pilot
 from meganet.experiments.runs.problems import Problems
 from meganet.experiments.runs.tracked import Tracked, found, told_apart
 from meganet.experiments.runs.training import StageRun, train
-from meganet.experiments.setup.stages import SGD, Stage, alike, chain
+from meganet.experiments.setup.stages import SGD, Stage, chain, together
 from meganet.optim import SGDState
 from meganet.store.folder import trial_lock
 from meganet.workers import Workers
@@ -111,7 +110,7 @@ class Job:
             self._hold(held, folder.path, trials)
             problems = {trial: self.case.problems(trial) for trial in trials}
             ends: dict[tuple[int, str], SGDState] = {}
-            for _, group in groupby(self.case.stages, key=alike):
+            for group in together(self.case.stages):
                 runs = [self._run(problems[trial], ends, stage) for stage in group for trial in trials]
                 for part in [runs] if self.stacked else [[run] for run in runs]:
                     self._train(part, ends)

@@ -175,8 +175,28 @@ def _through(stage: Stage, known: Mapping[str, Stage], grids: int) -> list[Stage
 
 
 def alike(stage: Stage) -> tuple[Any, ...]:
-    """Return what stages that can be trained together have in common."""
+    """Return what stages that can be trained together have in common, see `together`."""
     return stage.grid, stage.images, stage.method, stage.classifier_only, str(stage.epochs)
+
+
+def together(stages: Iterable[Stage]) -> list[list[Stage]]:
+    """Return planned stages in groups that can be trained together: alike, and none goes on with another's weights.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.stages import Stage, planned, together
+    >>> stages = Stage("first"), Stage("other"), Stage("next", start="same", after="first")
+    >>> [[stage.name for stage in group] for group in together(planned(stages, 1))]
+    [['first', 'other'], ['next']]
+    """
+    groups: list[list[Stage]] = []
+    for stage in stages:
+        last = groups[-1] if groups else []
+        if last and alike(last[0]) == alike(stage) and all(other.name != stage.after for other in last):
+            last.append(stage)
+        else:
+            groups.append([stage])
+    return groups
 
 
 def _depths(stages: Mapping[str, Stage]) -> dict[str, int]:
