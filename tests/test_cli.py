@@ -142,6 +142,15 @@ def test_truncated_data_and_a_folder_of_other_settings(mnist, tmp_path, capsys):
     assert "(truncated file)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["reproduce", "4.1"], ["experiment", "interpolation"]])
+def test_more_settings_than_a_folder_can_be_called_by(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*words, *(20 * ["--set", "interpolation=linear"])]) == 2
+    expected = "expected a folder, as there are too many settings to call one by them, got none"
+    assert capsys.readouterr() == ("", f"meganet: error: --out: {expected}\n")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_damaged_state_is_one_line_and_status_2(mnist, tmp_path, capsys):
     assert reproduce(mnist, tmp_path / "out", "--trials", "1") == 0
     (tmp_path / "out" / "net-A" / "trial-000" / "new.npz").write_bytes(b"damaged")

@@ -25,8 +25,7 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
     )
     backend, data, workers = options.tools(given, [base])
     settings = {name: value for name, value in base.values().items() if name in options.names(given)}
-    folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path(RESULTS, "experiments", folder) if given.out is None else options.place("out", given.out)
+    path = options.results_folder(given, Path(RESULTS, "experiments"))
     context = Context(path, given.name, given.preset, settings, backend, data, workers, not given.quiet, print)
 
     def job() -> None:

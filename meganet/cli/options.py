@@ -24,6 +24,8 @@ from meganet.workers import Workers
 
 FEW = 8
 """Results folders that an error names."""
+LONGEST_NAME = 255
+"""Bytes of a file's name, as most systems have it."""
 
 
 def as_typed(argument: str, given: argparse.Namespace) -> str:
@@ -48,6 +50,16 @@ def place(argument: str, text: str) -> Path:
     except OSError as error:
         reject(argument, "a path that can be used", f"{text!r} ({error.strerror})")
     return path
+
+
+def results_folder(given: argparse.Namespace, usual: Path) -> Path:
+    """Return the folder that was named for results, or one in the usual folder, called by what was chosen."""
+    if given.out is not None:
+        return place("out", given.out)
+    name = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        reject("out", "a folder, as there are too many settings to call one by them", "none")
+    return usual / name
 
 
 def numbers(given: argparse.Namespace) -> dict[str, int]:

@@ -34,8 +34,7 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
         titles[case] = [*titles.get(case, []), name]
     check_figures()
     backend, data, workers = options.tools(given, [setup for setup, _ in plans.values()])
-    folder = "-".join([f"{given.preset}-seed-{given.seed}", *given.settings])
-    path = Path(RESULTS, folder) if given.out is None else options.place("out", given.out)
+    path = options.results_folder(given, Path(RESULTS))
     study = Study(path, plans, backend, data)
 
     def job() -> None:
