@@ -96,9 +96,9 @@ def test_something_else_in_the_place_of_a_file(half, whole, name, kind):
         ("file/below", "Not a directory"),
         ("loop", "Too many levels of symbolic links"),
         ("loop/below", "Too many levels of symbolic links"),
-        ("n" * 300, "File name too long"),
-        ("null\0", "without null characters"),
-        ("\udcff", "a path in UTF-8"),
+        (f"{'n' * 300}/below", "File name too long"),
+        ("null\0/below", "without null characters"),
+        ("\udcff/below", "a path in UTF-8"),
     ],
 )
 def test_paths_that_no_folder_can_have(tmp_path, path, reason):
