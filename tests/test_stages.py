@@ -279,3 +279,8 @@ COLUMN = Column("a", -1, -1, "accuracy")
 def test_what_a_table_may_not_be(given, message):
     with pytest.raises(InputError, match=f"^{message}"):
         Table(**{"name": "mine", "title": "Mine", "rows": ROW, "columns": (COLUMN,), **given})
+
+
+def test_without_rows_a_table_has_what_is_before_them():
+    (table,) = tables_of("4.1")
+    assert [stage.name for stage in table.stages([])] == [stage.name for stage in table.stages(())] == ["coarse"]

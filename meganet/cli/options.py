@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from meganet.backend import Backend, get_backend
 from meganet.cli import stored
 from meganet.datasets import ImageSet
-from meganet.experiments.runs.problems import load_data
+from meganet.experiments.runs.problems import check_examples, load_data
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.settings import FIELDS, Setup
 from meganet.experiments.setup.tables import protocols, tables_of
@@ -97,10 +97,7 @@ def tools(given: argparse.Namespace, setups: Sequence[Setup]) -> tuple[Backend, 
     if backend.takes_stacks and not workers.local:
         reject("jobs", "1 and no cluster on a GPU, where all trials run together", f"{given.jobs}, {given.cluster}")
     data = load_data(setups[0], folder_of_data(given), progress=not given.quiet and sys.stderr.isatty())
-    needed = max(setup.examples for setup in setups)
-    if needed > len(data):
-        sizes = "coarse_examples + fine_examples + validation_examples"
-        reject(sizes, f"at most the {len(data)} of {data.name}", str(needed))
+    check_examples(max(setups, key=lambda setup: setup.examples), data)
     # last, as it may take seconds, and before any folder is made
     workers.check()
     return backend, data, workers

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import meganet.ground.dropins as dropins
 from meganet._version import __version__
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
@@ -23,7 +22,7 @@ from meganet.experiments.runs.work import epoch_flop
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import Stage, planned
 from meganet.experiments.setup.tables import setup_for, tables_of
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 from meganet.store.disk import write_file, writing
 from meganet.workers import Workers
 

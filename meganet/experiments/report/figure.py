@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import meganet.ground.dropins as dropins
 from meganet.experiments.runs.case import Case
 from meganet.experiments.setup.tables import tables_of
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -142,7 +142,7 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
     done = dict(case.complete())
     if not done:
         refuse_incomplete(case, protocol)
-    lacking = tuple(_lack(trial, case) for trial in range(case.setup.run.trials) if trial not in done)
+    lacking = tuple(_lack(trial, case.missing(trial)) for trial in range(case.setup.run.trials) if trial not in done)
     diverged = tuple(
         Diverged(trial + 1, run, *state.divergence)
         for trial, of_trial in done.items()
@@ -174,7 +174,8 @@ def refuse_incomplete(case: Case, protocol: str) -> NoReturn:
 
 def lacking(case: Case) -> str:
     """Return in words which runs the trials of a case lack."""
-    return "; ".join(_lack(trial, case) for trial in range(case.setup.run.trials) if case.missing(trial))
+    missing = ((trial, case.missing(trial)) for trial in range(case.setup.run.trials))
+    return "; ".join(_lack(trial, runs) for trial, runs in missing if runs)
 
 
 def lacking_in(study: Study) -> str:
@@ -188,8 +189,8 @@ def lacking_in(study: Study) -> str:
     return "; ".join(sorted(texts))
 
 
-def _lack(trial: int, case: Case) -> str:
-    return f"trial {trial + 1} lacks {', '.join(case.missing(trial))}"
+def _lack(trial: int, runs: Sequence[str]) -> str:
+    return f"trial {trial + 1} lacks {', '.join(runs)}"
 
 
 def first_trial(case: Case, runs: Sequence[str], *, trained: bool = True) -> int | None:

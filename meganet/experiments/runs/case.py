@@ -141,11 +141,11 @@ class Case:
 
     def start(self, trial: int, run: str, problems: Problems | None = None) -> Any:
         """Return the weights from which a run starts; those before it must be stored."""
-        stage = chain(self.stages, run)[-1]
+        *before, stage = chain(self.stages, run)
         problems = self.problems(trial) if problems is None else problems
-        if stage.after is None:
+        if not before:
             return problems.start(stage)
-        return problems.start(stage, chain(self.stages, stage.after)[-1], self.weights(trial, stage.after))
+        return problems.start(stage, before[-1], self.weights(trial, before[-1].name))
 
     def seconds(self, trial: int, run: str) -> list[float]:
         """Return the seconds of each epoch of a run; nan if they are not all known, since timings may be deleted."""

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import meganet.ground.dropins as dropins
 from meganet import datasets
 from meganet.backend import Array, Backend, random_stream
 from meganet.datasets import ImageSet, scale_images
 from meganet.experiments.setup.settings import MODELS, Setup
 from meganet.experiments.setup.stages import FRESH, SAME, Stage
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 from meganet.layers import DenseLayer, clipped_normal, he_normal, smoothed_normal
 from meganet.linop import Gradient, Identity, LinearOperator
 from meganet.multigrid import prolongate, prolongate_images, restrict, restrict_images, vec_order
@@ -106,6 +105,15 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
 def load_data(setup: Setup, folder: str | None = None, progress: bool = True) -> ImageSet:
     """Return the training images of the data set of a setup; `folder` is where to look first for its files."""
     return datasets.load(setup.data.dataset, folder, progress=progress)
+
+
+def check_examples(
+    setup: Setup, data: ImageSet, where: str = "", error: type[validate.InputError] = validate.InputError
+) -> None:
+    """Raise an error if there are fewer images than a trial needs; `where` says what needs them."""
+    if setup.examples > len(data):
+        sizes = "coarse_examples + fine_examples + validation_examples"
+        validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples}{where}", error)
 
 
 class Problems:

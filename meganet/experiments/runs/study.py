@@ -23,7 +23,7 @@ from meganet.datasets import ImageSet
 from meganet.experiments.runs.case import Case, influences
 from meganet.experiments.runs.folder import ResultsFolder, read_setup, values_of
 from meganet.experiments.runs.jobs import Job, carry_out
-from meganet.experiments.runs.problems import grid_shapes, load_data, network_parts
+from meganet.experiments.runs.problems import check_examples, grid_shapes, load_data, network_parts
 from meganet.experiments.setup.settings import DEFAULTS, Setup
 from meganet.experiments.setup.stages import Stage, chain, planned
 from meganet.experiments.setup.tables import stages_of
@@ -132,7 +132,8 @@ class Study:
         places = [self.path / name for name in entries(self.path) if named.fullmatch(name)]
         for other in filter(_holds, places):
             stored = read_settings(other)
-            if stored is not None and {name: values_of(stored).get(name) for name in wanted} == wanted:
+            values = {} if stored is None else values_of(stored)
+            if all(name in values and values[name] == value for name, value in wanted.items()):
                 return other
         return path
 
@@ -238,9 +239,7 @@ def _longer(case: Case, setup: Setup) -> Case:
 
 def _planned(name: str, setup: Setup, stages: Iterable[Stage], data: ImageSet) -> tuple[Stage, ...]:
     """Return the stages of a case for its grids, once it is clear that data and networks are there for them."""
-    if setup.examples > len(data):
-        sizes = "coarse_examples + fine_examples + validation_examples"
-        validate.reject(sizes, f"at most the {len(data)} of {data.name}", f"{setup.examples} in {name}", SettingsError)
+    check_examples(setup, data, f" in {name}", SettingsError)
     with validate.raised_as(SettingsError):
         shapes = grid_shapes(setup, data.images.shape[1:])
     try:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import meganet.ground.dropins as dropins
 from meganet.experiments.setup.fields import Section, as_text, different, parsed, setting, setting_of
 from meganet.experiments.setup.stages import SGD, STEIHAUG
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 
 MODELS = "meganet.experiments.models"
 """Where networks are registered."""

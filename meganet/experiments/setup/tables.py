@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import meganet.ground.dropins as dropins
 from meganet.experiments.setup.settings import PRESETS, Setup
 from meganet.experiments.setup.stages import Stage, planned
-from meganet.ground import validate
+from meganet.ground import dropins, validate
 
 PROTOCOLS = "meganet.experiments.protocols"
 QUANTITIES = ("accuracy", "validation_accuracy")
@@ -109,7 +108,8 @@ class Table:
         needed = {stage.after for stage in own}
         found: list[Stage] = []
         for stage in reversed(self.before):
-            if stage.name in needed or rows == ():
+            # without rows, what is before them is all that there is
+            if stage.name in needed or not own:
                 found.insert(0, stage)
                 needed.add(stage.after)
         return (*found, *own)
