@@ -1,0 +1,232 @@
+"""The processor's vector registers, as numbers of a loop.
+
+A `Vector` holds `lanes` numbers of one dtype: as many as a register, 16 of float32 with AVX-512, 8 with AVX2, 4 else.
+``load`` and ``store`` move them from and to flat arrays, ``+``, ``-`` and ``*`` act on every lane, and a product with a
+sum may be rounded once (fused multiply-add) where the processor can. No operation mixes lanes, so a loop's result does
+not depend on how many there are.
+
+Each function here stands for a few instructions of LLVM and can be called in compiled loops only. Indices count numbers
+of the array from its start; nothing checks that they are inside.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+CONTRACT = ("contract",)
+INT = ir.IntType(32)
+
+
+def _register_bytes() -> int:
+    features = binding.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+REGISTER_BYTES = _register_bytes()
+
+
+class Vector(types.Type):
+    """The type of a register full of numbers of `dtype`."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.lanes = dtype, 8 * REGISTER_BYTES // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype}, {self.lanes})")
+
+    @property
+    def of_lanes(self) -> ir.VectorType:
+        """LLVM's type."""
+        return ir.VectorType(ir.FloatType() if self.dtype == types.float32 else ir.DoubleType(), self.lanes)
+
+    @property
+    def zero(self) -> ir.Constant:
+        """Zero in every lane."""
+        return ir.Constant(self.of_lanes, None)
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, vector.of_lanes)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, element: Any, lanes: int) -> Any:
+    """Return the address of `lanes` numbers of an array as that of a vector."""
+    address = _address(context, builder, kind, array, index)
+    return builder.bitcast(address, ir.VectorType(element, lanes).as_pointer())
+
+
+def _spread(builder: Any, vector: Vector, number: Any) -> Any:
+    undefined = ir.Constant(vector.of_lanes, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT, vector.lanes), None))
+
+
+def _first_lanes(builder: Any, vector: Vector, count: Any) -> Any:
+    """Return which lanes are among the first `count`."""
+    lanes = ir.VectorType(ir.IntType(64), vector.lanes)
+    every = builder.insert_element(ir.Constant(lanes, ir.Undefined), count, ir.Constant(INT, 0))
+    every = builder.shuffle_vector(every, every, ir.Constant(ir.VectorType(INT, vector.lanes), None))
+    return builder.icmp_signed("<", ir.Constant(lanes, list(range(vector.lanes))), every)
+
+
+def _masked(builder: Any, vector: Vector, name: str, arguments: list[Any], result: Any) -> Any:
+    element = "f32" if vector.dtype == types.float32 else "f64"
+    kinds = [argument.type for argument in arguments]
+    function = builder.module.declare_intrinsic(
+        f"llvm.masked.{name}.v{vector.lanes}{element}.p0", (), ir.FunctionType(result, kinds)
+    )
+    return builder.call(function, arguments)
+
+
+@intrinsic
+def lanes(context: Any, array: Any) -> Any:
+    """``lanes(array)``: how many of its numbers a register holds."""
+    count = Vector(array.dtype).lanes
+    return types.intp(array), lambda context, builder, sig, args: context.get_constant(types.intp, count)
+
+
+@intrinsic
+def zeros(context: Any, array: Any) -> Any:
+    """``zeros(array)``: zero in every lane."""
+    vector = Vector(array.dtype)
+    return vector(array), lambda context, builder, sig, args: vector.zero
+
+
+@intrinsic
+def load(context: Any, array: Any, index: Any) -> Any:
+    """``load(array, index)``: the numbers from `index` on."""
+    vector = Vector(array.dtype)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1], vector.of_lanes.element, vector.lanes)
+        return builder.load(place, align=vector.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), build
+
+
+@intrinsic
+def store(context: Any, array: Any, index: Any, vector: Any) -> Any:
+    """``store(array, index, vector)``: write all lanes."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1], vector.of_lanes.element, vector.lanes)
+        builder.store(args[2], place, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), build
+
+
+@intrinsic
+def load_first(context: Any, array: Any, index: Any, count: Any) -> Any:
+    """``load_first(array, index, count)``: at most `count` numbers, and zeros; others are not touched."""
+    vector = Vector(array.dtype)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1], vector.of_lanes.element, vector.lanes)
+        align, mask = ir.Constant(INT, vector.dtype.bitwidth // 8), _first_lanes(builder, vector, args[2])
+        return _masked(builder, vector, "load", [place, align, mask, vector.zero], vector.of_lanes)
+
+    return vector(array, types.intp, types.int64), build
+
+
+@intrinsic
+def store_first(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
+    """``store_first(array, index, count, vector)``: write at most `count` lanes."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1], vector.of_lanes.element, vector.lanes)
+        align, mask = ir.Constant(INT, vector.dtype.bitwidth // 8), _first_lanes(builder, vector, args[2])
+        _masked(builder, vector, "store", [args[3], place, align, mask], ir.VoidType())
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64, vector), build
+
+
+@intrinsic
+def spread(context: Any, array: Any, index: Any) -> Any:
+    """``spread(array, index)``: one number in every lane."""
+    vector = Vector(array.dtype)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _spread(builder, vector, builder.load(_address(context, builder, sig.args[0], args[0], args[1])))
+
+    return vector(array, types.intp), build
+
+
+@intrinsic
+def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``fma(a, b, c)``: ``a b + c``."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fadd(builder.fmul(*args[:2], flags=CONTRACT), args[2], flags=CONTRACT)
+
+    return a(a, b, c), build
+
+
+@intrinsic
+def positive(context: Any, vector: Any) -> Any:
+    """``positive(vector)``: ``max(v, 0)``; what is not a number stays."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", args[0], vector.zero), vector.zero, args[0])
+
+    return vector(vector), build
+
+
+@intrinsic
+def store_signs(context: Any, slopes: Any, index: Any, count: Any, vector: Any) -> Any:
+    """``store_signs(slopes, index, count, vector)``: write ``v >= 0`` of `count` lanes into Booleans."""
+    byte = ir.IntType(8)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        signs = builder.zext(builder.fcmp_ordered(">=", args[3], vector.zero), ir.VectorType(byte, vector.lanes))
+        full = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, vector.lanes))
+        with builder.if_else(full) as (whole, rest):
+            with whole:
+                place = _place(context, builder, sig.args[0], args[0], args[1], byte, vector.lanes)
+                builder.store(signs, place, align=1)
+            with rest:
+                address = _address(context, builder, sig.args[0], args[0], args[1])
+                for lane in range(vector.lanes):
+                    with builder.if_then(builder.icmp_signed("<", ir.Constant(args[2].type, lane), args[2])):
+                        sign = builder.extract_element(signs, ir.Constant(INT, lane))
+                        builder.store(sign, builder.gep(address, [ir.Constant(INT, lane)]))
+        return context.get_dummy_value()
+
+    return types.void(slopes, types.intp, types.int64, vector), build
+
+
+def _arithmetic(function: Callable[..., Any], instruction: str) -> None:
+    """Let an operator of Python act on vectors, or on a vector and a number."""
+
+    @infer_global(function)
+    class _Template(AbstractTemplate):
+        def generic(self, args: Any, kwargs: Any) -> Any:
+            vectors = [kind for kind in args if isinstance(kind, Vector)]
+            if vectors and all(isinstance(kind, (Vector, types.Number)) for kind in args):
+                return signature(vectors[0], *[kind if kind in vectors else vectors[0].dtype for kind in args])
+            return None
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = sig.return_type
+        kinds = zip(sig.args, args, strict=True)
+        operands = [value if kind == vector else _spread(builder, vector, value) for kind, value in kinds]
+        return getattr(builder, instruction)(*operands, flags=CONTRACT)
+
+    for kinds in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
+        lower_builtin(function, *kinds)(build)
+
+
+for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _arithmetic(_function, _instruction)
