@@ -20,6 +20,8 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from meganet.backend.loops.compiler import part
+
 CONTRACT = ("contract",)
 INT = ir.IntType(32)
 
@@ -175,6 +177,37 @@ def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
+def load_slopes(context: Any, slopes: Any, index: Any, count: Any, like: Any) -> Any:
+    """``load_slopes(slopes, index, count, like)``: `count` Booleans as 0 and 1 in the lanes of a vector `like`."""
+    byte = ir.IntType(8)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        signs = ir.VectorType(byte, like.lanes)
+        full = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, like.lanes))
+        with builder.if_else(full) as (whole, rest):
+            with whole:
+                place = _place(context, builder, sig.args[0], args[0], args[1], byte, like.lanes)
+                all_lanes = builder.load(place, align=1)
+                whole_block = builder.block
+            with rest:
+                address = _address(context, builder, sig.args[0], args[0], args[1])
+                some, zero = ir.Constant(signs, None), ir.Constant(byte, 0)
+                for lane in range(like.lanes):
+                    here = builder.icmp_signed("<", ir.Constant(args[2].type, lane), args[2])
+                    # beyond the count the first one again, which is there
+                    number = builder.select(here, ir.Constant(INT, lane), ir.Constant(INT, 0))
+                    sign = builder.select(here, builder.load(builder.gep(address, [number])), zero)
+                    some = builder.insert_element(some, sign, ir.Constant(INT, lane))
+                rest_block = builder.block
+        chosen = builder.phi(signs)
+        chosen.add_incoming(all_lanes, whole_block)
+        chosen.add_incoming(some, rest_block)
+        return builder.uitofp(chosen, like.of_lanes)
+
+    return like(slopes, types.intp, types.int64, like), build
+
+
+@intrinsic
 def positive(context: Any, vector: Any) -> Any:
     """``positive(vector)``: ``max(v, 0)``; what is not a number stays."""
 
@@ -205,6 +238,21 @@ def store_signs(context: Any, slopes: Any, index: Any, count: Any, vector: Any) 
         return context.get_dummy_value()
 
     return types.void(slopes, types.intp, types.int64, vector), build
+
+
+@part
+def load_some(array: Any, index: int, count: int) -> Any:
+    """Return at most `count` numbers, and zeros."""
+    return load(array, index) if count >= lanes(array) else load_first(array, index, count)
+
+
+@part
+def store_some(array: Any, index: int, count: int, vector: Any) -> None:
+    """Write at most `count` lanes."""
+    if count >= lanes(array):
+        store(array, index, vector)
+    else:
+        store_first(array, index, count, vector)
 
 
 def _arithmetic(function: Callable[..., Any], instruction: str) -> None:

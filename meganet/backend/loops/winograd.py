@@ -1,0 +1,280 @@
+"""Winograd's products block by block: transform, 36 matrix products, transform back, all within the cache.
+
+The same sums as `linop._engines.winograd`, with tiles of any size (see `tiles`). Images are flat (H, W, N, C) memory,
+transformed kernels (36, I, O) with the last axis filled up to whole registers. The tables ``rows_at`` and
+``columns_at`` hold where pixel row i and column j start, at places i + 1 and j + 1, continued periodically. A row
+(m1, m2, i, j, count1, count2) of ``groups`` describes tiles of m1 by m2 outputs, of which the first starts at pixel
+(i, j) and each next one four pixels further.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meganet.backend.loops.compiler import loop, part
+from meganet.backend.loops.products import product
+from meganet.backend.loops.tiles import gather_tile, scatter_tile, spread_tile, write_tile
+from meganet.backend.loops.vectors import lanes
+
+
+@part
+def _point(k: int, m: int) -> int:
+    """Return the number, 0 to 5, of point k of a tile of m outputs."""
+    return k if k <= m else 5
+
+
+@part
+def _multiply(
+    v: Any,
+    v_width: int,
+    kernels: Any,
+    m: Any,
+    m_width: int,
+    m1: int,
+    m2: int,
+    rows: Any,
+    terms: Any,
+    block: int,
+    count: int,
+    channels: int,
+    add: bool,
+) -> None:
+    """Multiply the points of `count` tiles by the transformed kernels, (36, channels, m_width)."""
+    for a in range(m1 + 2):
+        for b in range(m2 + 2):
+            k, p = a * (m2 + 2) + b, 6 * _point(a, m1) + _point(b, m2)
+            product(
+                v,
+                k * block * v_width,
+                rows,
+                terms,
+                kernels,
+                p * channels * m_width,
+                m_width,
+                m,
+                k * block * m_width,
+                m_width,
+                count,
+                channels,
+                m_width,
+                add,
+            )
+
+
+@part
+def _gather_block(
+    x: Any,
+    rows_at: Any,
+    columns_at: Any,
+    group: Any,
+    first: int,
+    last: int,
+    examples: int,
+    channels: int,
+    v: Any,
+    v_width: int,
+    block: int,
+    work: Any,
+) -> None:
+    """Transform the windows of tiles `first` to `last` of a group; each tile of each example has a number."""
+    m1, m2 = group[0], group[1]
+    for t in range(first, last):
+        tile, n = t // examples, t % examples
+        i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+        for c in range(0, channels, lanes(x)):
+            gather_tile(
+                x,
+                n * channels + c,
+                channels - c,
+                rows_at,
+                columns_at,
+                i,
+                j,
+                m1,
+                m2,
+                v,
+                (t - first) * v_width + c,
+                block * v_width,
+                work,
+            )
+
+
+@loop
+def correlate(
+    x: Any,
+    kernels: Any,
+    x2: Any,
+    kernels2: Any,
+    bias: Any,
+    y: Any,
+    slopes: Any,
+    then: int,
+    rows_at: Any,
+    columns_at: Any,
+    groups: Any,
+    rows: Any,
+    terms: Any,
+    width: int,
+    examples: int,
+    channels: int,
+    out_channels: int,
+    block: int,
+    v: Any,
+    m: Any,
+    work: Any,
+) -> None:
+    """Write ``K(kernel) x`` (and ``+ K(kernel2) x2`` if there is any, ``+ bias`` if there is any), and what follows.
+
+    Work arrays `v` and `m` hold the points of `block` tiles; `rows` and `terms` are the tables of `products`.
+    """
+    registers = lanes(x)
+    v_width, m_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
+    column = examples * out_channels
+    for g in range(groups.shape[0]):
+        group = groups[g]
+        m1, m2 = group[0], group[1]
+        tiles = group[4] * group[5] * examples
+        for first in range(0, tiles, block):
+            last = min(tiles, first + block)
+            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
+            _multiply(v, v_width, kernels, m, m_width, m1, m2, rows, terms, block, last - first, channels, False)
+            if x2.size:
+                _gather_block(x2, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
+                _multiply(v, v_width, kernels2, m, m_width, m1, m2, rows, terms, block, last - first, channels, True)
+            for t in range(first, last):
+                tile, n = t // examples, t % examples
+                i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                to = (i * width + j) * column + n * out_channels
+                for c in range(0, out_channels, registers):
+                    write_tile(
+                        m,
+                        (t - first) * m_width + c,
+                        block * m_width,
+                        m1,
+                        m2,
+                        y,
+                        slopes,
+                        to + c,
+                        out_channels - c,
+                        width * column,
+                        column,
+                        bias,
+                        c,
+                        then,
+                        work,
+                    )
+
+
+@loop
+def gradients(
+    x: Any,
+    y: Any,
+    slopes: Any,
+    kernels: Any,
+    in_kernels: Any,
+    dx: Any,
+    rows_at: Any,
+    columns_at: Any,
+    groups: Any,
+    rows: Any,
+    terms: Any,
+    out_rows: Any,
+    out_terms: Any,
+    width: int,
+    examples: int,
+    channels: int,
+    out_channels: int,
+    block: int,
+    v: Any,
+    z: Any,
+    work: Any,
+) -> None:
+    """Add the gradients of ``<y * slopes, K(kernel) x>`` in the transformed kernels and, if `dx` is not empty, in x.
+
+    `kernels` and `in_kernels` are (36, O, I), the last axis filled up; `rows` and `terms` are tables of rows of I,
+    `out_rows` and `out_terms` of rows of O.
+    """
+    registers = lanes(x)
+    v_width, z_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
+    column = examples * out_channels
+    for g in range(groups.shape[0]):
+        group = groups[g]
+        m1, m2 = group[0], group[1]
+        tiles = group[4] * group[5] * examples
+        for first in range(0, tiles, block):
+            last = min(tiles, first + block)
+            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
+            for t in range(first, last):
+                tile, n = t // examples, t % examples
+                i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                at = (i * width + j) * column + n * out_channels
+                for c in range(0, out_channels, registers):
+                    spread_tile(
+                        y,
+                        slopes,
+                        at + c,
+                        out_channels - c,
+                        width * column,
+                        column,
+                        m1,
+                        m2,
+                        z,
+                        (t - first) * z_width + c,
+                        block * z_width,
+                        work,
+                    )
+            for a in range(m1 + 2):
+                for b in range(m2 + 2):
+                    k, p = a * (m2 + 2) + b, 6 * _point(a, m1) + _point(b, m2)
+                    # rows are output channels, terms are tiles
+                    product(
+                        z,
+                        k * block * z_width,
+                        out_terms,
+                        out_rows,
+                        v,
+                        k * block * v_width,
+                        v_width,
+                        in_kernels,
+                        p * out_channels * v_width,
+                        v_width,
+                        out_channels,
+                        last - first,
+                        v_width,
+                        True,
+                    )
+            if dx.size:
+                _multiply(
+                    z,
+                    z_width,
+                    kernels,
+                    v,
+                    v_width,
+                    m1,
+                    m2,
+                    out_rows,
+                    out_terms,
+                    block,
+                    last - first,
+                    out_channels,
+                    False,
+                )
+                for t in range(first, last):
+                    tile, n = t // examples, t % examples
+                    i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                    for c in range(0, channels, registers):
+                        scatter_tile(
+                            v,
+                            (t - first) * v_width + c,
+                            block * v_width,
+                            m1,
+                            m2,
+                            dx,
+                            n * channels + c,
+                            channels - c,
+                            rows_at,
+                            columns_at,
+                            i,
+                            j,
+                            work,
+                        )
