@@ -30,6 +30,8 @@ class Activation(ABC):
 
     #: Whether the second derivative is anything but zero.
     curved = True
+    #: What a product that computes the activation along with itself knows it by.
+    rule: str | None = None
 
     @abstractmethod
     def value(self, backend: Backend, z: Array) -> Array:
@@ -59,7 +61,7 @@ class Identity(Activation):
     (array([-1.,  2.]), None)
     """
 
-    curved = False
+    curved, rule = False, "identity"
 
     def value(self, backend: Backend, z: Array) -> Array:
         """Return z."""
@@ -86,7 +88,7 @@ class ReLU(Activation):
     (array([0., 0., 2.]), array([False,  True,  True]))
     """
 
-    curved = False
+    curved, rule = False, "relu"
 
     def value(self, backend: Backend, z: Array) -> Array:
         """Return max(z, 0)."""

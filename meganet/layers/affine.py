@@ -105,28 +105,26 @@ class AffineLayer(Layer):
     def forward_unchecked(self, theta: Array, x: Array) -> tuple[Array, Record]:
         views = self.parameters.view_unchecked(theta)
         operator = self._operator.with_kernel_unchecked(views["kernel"])
-        z, kept = operator.recorded_unchecked(x)
-        self._add_bias(z, views)
-        y, slope = self.backend.elementwise(partial(self._activation.evaluate, self.backend), z)
+        y, slope, kept = operator.activated_unchecked(x, views.get("bias"), self._activation, recorded=True)
         return y, Record(views, operator, x, kept, slope)
 
     def evaluate_unchecked(self, theta: Array, x: Array) -> Array:
         views = self.parameters.view_unchecked(theta)
-        z = self._operator.with_kernel_unchecked(views["kernel"]).apply_unchecked(x)
-        self._add_bias(z, views)
-        return self.backend.elementwise(partial(self._activation.value, self.backend), z)
+        operator = self._operator.with_kernel_unchecked(views["kernel"])
+        return operator.activated_unchecked(x, views.get("bias"), self._activation, recorded=False)[0]
 
     def jvp_unchecked(self, dtheta: Array, dx: Array, record: Record) -> Array:
-        dz = self._linear_jvp(dtheta, dx, record)
+        if not self.bias:
+            return self._derivative(dtheta, dx, record, record.slope)
+        dz = self._derivative(dtheta, dx, record, None)
         if record.slope is not None:
             self.backend.elementwise(imul, dz, record.slope)
         return dz
 
-    def _linear_jvp(self, dtheta: Array, dx: Array, record: Record) -> Array:
-        """Return the derivative of z."""
+    def _derivative(self, dtheta: Array, dx: Array, record: Record, slope: Array | None) -> Array:
+        """Return the derivative of z, times a slope if there is no bias."""
         views = self.parameters.view_unchecked(dtheta)
-        dz = record.operator.with_kernel_unchecked(views["kernel"]).apply_unchecked(record.x)
-        self.backend.elementwise(iadd, dz, record.operator.apply_unchecked(dx))
+        dz = record.operator.derivative_unchecked(record.x, dx, views["kernel"], slope)
         self._add_bias(dz, views)
         return dz
 
@@ -154,7 +152,7 @@ class AffineLayer(Layer):
             z = record.operator.apply_unchecked(record.x)
             self._add_bias(z, record.views)
             second = partial(self._activation.second_derivative, self.backend)
-            dz = self._linear_jvp(dtheta, dx, record)
+            dz = self._derivative(dtheta, dx, record, None)
             du = self.backend.elementwise(lambda z, dz, dy: second(z) * dz * dy, z, dz, dy)
             views["kernel"][...] += record.operator.kernel_adjoint_unchecked(record.x, du)
             if self.bias:
@@ -167,14 +165,16 @@ class AffineLayer(Layer):
         return u.sum(axis=(-k - 1, *range(1 - k, 0)))
 
     def _backwards(self, dy: Array, record: Record, need_x: bool) -> tuple[Array, Any]:
-        if record.slope is not None:
-            self.backend.elementwise(imul, dy, record.slope)
+        slope = record.slope
         lead = dy.shape[: -len(self.range_shape) - 1]
         in_theta = self.backend.xp.empty((*lead, self.parameters.size), dtype=dy.dtype)
         views = self.parameters.view_unchecked(in_theta)
         if self.bias:
+            if slope is not None:
+                self.backend.elementwise(imul, dy, slope)
+                slope = None
             views["bias"][...] = self._bias_gradient(dy)
-        return in_theta, record.operator.gradients_unchecked(record.kept, dy, views["kernel"], need_x)
+        return in_theta, record.operator.sloped_gradients_unchecked(record.kept, dy, slope, views["kernel"], need_x)
 
 
 def shape_alone(shape: tuple[int, ...], backend: Backend) -> Array:

@@ -16,6 +16,9 @@ from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.parametric import ParametricOperator
 
+RULES: dict[str | None, bool] = {"identity": False, "relu": True}
+"""Activations that engines compute with the product: whether they are the ReLU."""
+
 
 class CirculantConvolution(ParametricOperator):
     """Convolution ``K(kernel)`` of images with periodic boundary conditions, from I to O channels.
@@ -155,13 +158,40 @@ class CirculantConvolution(ParametricOperator):
     def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         return self._engine.kernel_gradient(self.backend, x, self._spread(y), self.kernel_shape)
 
+    # a record goes with the engine that made it, whichever is chosen by then
+
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
-        y, record = self._engine.recorded(self.backend, x, self.kernel)
-        return self._sampled(y), record
+        engine = self._engine
+        y, record = engine.recorded(self.backend, x, self.kernel)
+        return self._sampled(y), (engine, record)
 
     def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
-        out[...], in_x = self._engine.gradients(self.backend, record, self._spread(y), need_x)
+        engine, kept = record
+        out[...], in_x = engine.gradients(self.backend, kept, self._spread(y), need_x)
         return in_x
+
+    def activated_unchecked(
+        self, x: Array, bias: Array | None, activation: Any, recorded: bool
+    ) -> tuple[Array, Array | None, Any]:
+        # of the class itself: one derived from it may compute something else
+        relu = RULES.get(vars(type(activation)).get("rule"))
+        if relu is None or self.stride != (1, 1):
+            return super().activated_unchecked(x, bias, activation, recorded)
+        engine = self._engine
+        y, slope, record = engine.activated(self.backend, x, self.kernel, bias, relu, recorded)
+        return y, slope, (engine, record)
+
+    def sloped_gradients_unchecked(self, record: Any, y: Array, slope: Array | None, out: Array, need_x: bool) -> Any:
+        if slope is None or slope.dtype != bool or self.stride != (1, 1):
+            return super().sloped_gradients_unchecked(record, y, slope, out, need_x)
+        engine, kept = record
+        out[...], in_x = engine.sloped_gradients(self.backend, kept, y, slope, need_x)
+        return in_x
+
+    def derivative_unchecked(self, x: Array, dx: Array, dkernel: Array, slope: Array | None) -> Array:
+        if self.stride != (1, 1) or (slope is not None and slope.dtype != bool):
+            return super().derivative_unchecked(x, dx, dkernel, slope)
+        return self._engine.correlate_two(self.backend, x, dkernel, dx, self.kernel, slope)
 
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W) without stride, as canonical CSR; a stack of kernels has none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from functools import partial
+from operator import iadd, imul
 from typing import Any, Self
 
 from meganet.backend import Array, Backend, get_backend
@@ -111,6 +113,44 @@ class ParametricOperator(LinearOperator):
         """Write the gradient of ``<y, K(kernel) x>`` in the kernel into `out`; return the one in x if it is needed."""
         out[...] = self.kernel_adjoint_unchecked(record, y)
         return self.adjoint_unchecked(y) if need_x else None
+
+    def activated_unchecked(
+        self, x: Array, bias: Array | None, activation: Any, recorded: bool
+    ) -> tuple[Array, Array | None, Any]:
+        """Return ``sigma(K x + b)``, its slope and what `sloped_gradients_unchecked` needs; the last two if `recorded`.
+
+        An operator whose product can do more in one pass overrides this method and the next two.
+
+        Parameters
+        ----------
+        x : array, ``(N, *domain_shape)``
+        bias : array or None
+            One number for each channel of the result, (C,), with the axis of the stack in front, if there is one.
+        activation : layers.Activation
+            sigma.
+        recorded : bool
+        """
+        z, record = self.recorded_unchecked(x) if recorded else (self.apply_unchecked(x), None)
+        if bias is not None:
+            bias = bias.reshape(*bias.shape[:-1], 1, -1, *(1,) * (len(self.range_shape) - 1))
+            self.backend.elementwise(iadd, z, bias)
+        if not recorded:
+            return self.backend.elementwise(partial(activation.value, self.backend), z), None, None
+        return (*self.backend.elementwise(partial(activation.evaluate, self.backend), z), record)
+
+    def sloped_gradients_unchecked(self, record: Any, y: Array, slope: Array | None, out: Array, need_x: bool) -> Any:
+        """Return what `gradients_unchecked` does for ``slope * y``; `y` may be written over."""
+        if slope is not None:
+            self.backend.elementwise(imul, y, slope)
+        return self.gradients_unchecked(record, y, out, need_x)
+
+    def derivative_unchecked(self, x: Array, dx: Array, dkernel: Array, slope: Array | None) -> Array:
+        """Return ``slope * (K(dkernel) x + K dx)``."""
+        dz = self.with_kernel_unchecked(dkernel).apply_unchecked(x)
+        self.backend.elementwise(iadd, dz, self.apply_unchecked(dx))
+        if slope is not None:
+            self.backend.elementwise(imul, dz, slope)
+        return dz
 
     def kernel_adjoint(self, x: Array, y: Array) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend.loops.compiler import loop, part
-from meganet.backend.loops.products import product
+from meganet.backend.loops.products import ROWS, product
 from meganet.backend.loops.tiles import gather_tile, scatter_tile, spread_tile, write_tile
 from meganet.backend.loops.vectors import lanes
 
@@ -21,6 +21,13 @@ from meganet.backend.loops.vectors import lanes
 def _point(k: int, m: int) -> int:
     """Return the number, 0 to 5, of point k of a tile of m outputs."""
     return k if k <= m else 5
+
+
+@part
+def _even(tiles: int, most: int) -> int:
+    """Return the number of tiles of a block, at most `most`, such that all blocks are alike and rows fill products."""
+    blocks = -(-tiles // most)
+    return min(most, -(-tiles // (ROWS * blocks)) * ROWS)
 
 
 @part
@@ -134,8 +141,8 @@ def correlate(
         group = groups[g]
         m1, m2 = group[0], group[1]
         tiles = group[4] * group[5] * examples
-        for first in range(0, tiles, block):
-            last = min(tiles, first + block)
+        for first in range(0, tiles, _even(tiles, block)):
+            last = min(tiles, first + _even(tiles, block))
             _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
             _multiply(v, v_width, kernels, m, m_width, m1, m2, rows, terms, block, last - first, channels, False)
             if x2.size:
@@ -201,8 +208,8 @@ def gradients(
         group = groups[g]
         m1, m2 = group[0], group[1]
         tiles = group[4] * group[5] * examples
-        for first in range(0, tiles, block):
-            last = min(tiles, first + block)
+        for first in range(0, tiles, _even(tiles, block)):
+            last = min(tiles, first + _even(tiles, block))
             _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
             for t in range(first, last):
                 tile, n = t // examples, t % examples

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from meganet.backend import Backend
+from meganet.backend import Backend, loops
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
+from meganet.linop._engines.compiled_winograd import CompiledWinograd
 from meganet.linop._engines.device import DeviceDirect, DeviceSparse, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
 from meganet.linop._engines.guarded import GuardedEngine
@@ -24,6 +25,7 @@ from meganet.linop._engines.winograd import WinogradEngine
 
 ENGINES: tuple[Engine, ...] = (
     DeviceWinograd(),
+    CompiledWinograd(),
     WinogradEngine(),
     DeviceDirect(),
     DirectEngine(),
@@ -32,7 +34,12 @@ ENGINES: tuple[Engine, ...] = (
 )
 """Every engine; of those with one name, the first that serves."""
 
-AUTOMATIC: tuple[Engine, ...] = (DeviceWinograd(), GuardedEngine(WinogradEngine(), DirectEngine()), *ENGINES[2:])
+AUTOMATIC: tuple[Engine, ...] = (
+    DeviceWinograd(),
+    GuardedEngine(CompiledWinograd(), DirectEngine()),
+    GuardedEngine(WinogradEngine(), DirectEngine()),
+    *ENGINES[3:],
+)
 """The engines that "auto" chooses from."""
 
 NAMES = tuple(dict.fromkeys(engine.name for engine in ENGINES))
@@ -41,9 +48,13 @@ FEWEST_CHANNELS = 8
 """Below this many channels on either side the transforms of *winograd* cost more than they spare."""
 
 
-@lru_cache(maxsize=128)
 def choose_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
     """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
+    return _chosen(name, backend, kernel_shape, loops.in_use())
+
+
+@lru_cache(maxsize=128)
+def _chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...], compiled: bool) -> Engine | None:
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
     for engine in AUTOMATIC if name == "auto" else ENGINES:
         wanted = not (few and engine.name == "winograd") if name == "auto" else engine.name == name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import iadd, imul
 from typing import Any
 
 from meganet.backend import Array, Backend
@@ -47,6 +48,58 @@ class Engine(ABC):
         x, kernel = record
         in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape[-4:]))
         return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
+
+    def activated(
+        self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
+    ) -> tuple[Array, Array | None, Any]:
+        """Return y, its slope and what `sloped_gradients` needs, for ``z = K(kernel) x + bias``, the bias (O,) or None.
+
+        y is ``max(z, 0)`` and the slope ``z >= 0``, or without `relu` z and None. The last two are None unless
+        `recorded`.
+        """
+        y, record = self.recorded(backend, x, kernel) if recorded else (self.correlate(backend, x, kernel), None)
+        if bias is not None:
+            backend.elementwise(iadd, y, bias[..., None, :, None, None])
+        if not relu:
+            return y, None, record
+        if not recorded:
+            return backend.elementwise(backend.positive_part, y), None, None
+        return (*backend.elementwise(backend.relu, y), record)
+
+    def sloped_gradients(
+        self, backend: Backend, record: Any, y: Array, slope: Array | None, need_x: bool
+    ) -> tuple[Array, Any]:
+        """Return the `gradients` of ``<slope * y, K(kernel) x>``, for a slope or None; `y` may be written over."""
+        if slope is not None:
+            backend.elementwise(imul, y, slope)
+        return self.gradients(backend, record, y, need_x)
+
+    def correlate_two(
+        self, backend: Backend, x: Array, kernel: Array, x2: Array, kernel2: Array, slope: Array | None
+    ) -> Array:
+        """Return ``slope * (K(kernel) x + K(kernel2) x2)``, for a slope or None."""
+        y = self.correlate(backend, x, kernel)
+        backend.elementwise(iadd, y, self.correlate(backend, x2, kernel2))
+        if slope is not None:
+            backend.elementwise(imul, y, slope)
+        return y
+
+
+class FusedEngine(Engine):
+    """An engine whose products do what stands beside them in a layer in the same pass over the images."""
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return ``K(kernel) x``."""
+        return self.activated(backend, x, kernel, None, relu=False, recorded=False)[0]
+
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return ``K(kernel) x`` and what `gradients` needs."""
+        y, _, record = self.activated(backend, x, kernel, None, relu=False, recorded=True)
+        return y, record
+
+    def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        return self.sloped_gradients(backend, record, y, None, need_x)
 
 
 class OneByOne(Engine):

@@ -34,9 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet.backend import Array, Backend
-from meganet.linop._engines.base import Engine
+from meganet.linop._engines.base import Engine, FusedEngine
 from meganet.linop._engines.direct import DirectEngine
-from meganet.linop._engines.winograd import WinogradEngine
 
 RANGE = 64
 """A number is large if it is at least the largest divided by this."""
@@ -61,43 +60,50 @@ class Record(NamedTuple):
     sizes: tuple[float, float]
 
 
-class GuardedEngine(Engine):
+class GuardedEngine(FusedEngine):
     """*winograd* for even images and kernels, else *direct*."""
 
     name = "winograd"
 
-    def __init__(self, fast: WinogradEngine, safe: DirectEngine) -> None:
+    def __init__(self, fast: Engine, safe: DirectEngine) -> None:
         self.fast, self.safe = fast, safe
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether *winograd* does."""
         return self.fast.serves(backend, kernel_shape)
 
-    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
-        """Return ``K(kernel) x``."""
-        engine = self.fast if _moderate(x, _image_size(x), _kernel_size(kernel)) else self.safe
-        return engine.correlate(backend, x, kernel)
+    def activated(
+        self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
+    ) -> tuple[Array, Array | None, Any]:
+        """Return y, its slope and what the gradients need, see `FusedEngine`."""
+        sizes = _image_size(x), _kernel_size(kernel)
+        engine = self.fast if _moderate(x, *sizes) else self.safe
+        y, slope, kept = engine.activated(backend, x, kernel, bias, relu, recorded)
+        return y, slope, Record(engine, kept, x, kernel, sizes) if recorded else None
+
+    def sloped_gradients(
+        self, backend: Backend, record: Any, y: Array, slope: Array | None, need_x: bool
+    ) -> tuple[Array, Any]:
+        """Return the gradients of ``<slope * y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        engine, kept, x, kernel, sizes = record
+        if engine is self.fast:
+            size = _image_size(y, slope)
+            if not all(_moderate(y, size, other) for other in sizes):
+                engine, kept = self.safe, self.safe.record(x, kernel)
+        return engine.sloped_gradients(backend, kept, y, slope, need_x)
+
+    def correlate_two(
+        self, backend: Backend, x: Array, kernel: Array, x2: Array, kernel2: Array, slope: Array | None
+    ) -> Array:
+        """Return ``slope * (K(kernel) x + K(kernel2) x2)``."""
+        pairs = ((x, kernel), (x2, kernel2))
+        even = all(_moderate(images, _image_size(images), _kernel_size(one)) for images, one in pairs)
+        return (self.fast if even else self.safe).correlate_two(backend, x, kernel, x2, kernel2, slope)
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
         engine = self.fast if _moderate(x, _image_size(x), _image_size(y)) else self.safe
         return engine.kernel_gradient(backend, x, y, kernel_shape)
-
-    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Record]:
-        """Return ``K(kernel) x`` and what `gradients` needs."""
-        sizes = _image_size(x), _kernel_size(kernel)
-        engine: Engine = self.fast if _moderate(x, *sizes) else self.safe
-        y, kept = engine.recorded(backend, x, kernel)
-        return y, Record(engine, kept, x, kernel, sizes)
-
-    def gradients(self, backend: Backend, record: Record, y: Array, need_x: bool) -> tuple[Array, Any]:
-        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
-        engine, kept, x, kernel, sizes = record
-        if engine is self.fast:
-            size = _image_size(y)
-            if not all(_moderate(y, size, other) for other in sizes):
-                engine, kept = self.safe, self.safe.record(x, kernel)
-        return engine.gradients(backend, kept, y, need_x)
 
 
 def _moderate(x: Array, first: float, second: float) -> bool:
@@ -107,8 +113,10 @@ def _moderate(x: Array, first: float, second: float) -> bool:
     return product == 0 or smallest <= product <= largest
 
 
-def _image_size(x: Array) -> float:
-    """Return the largest magnitude of the pixels of images (N, C, H, W), NaN unless all images are even."""
+def _image_size(x: Array, slope: Array | None = None) -> float:
+    """Return the largest magnitude of the pixels of ``slope * x``, NaN unless all images (N, C, H, W) are even."""
+    if slope is not None:
+        x = x * slope
     n, channels, height, width = x.shape
     weights = _weights(channels, x.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
