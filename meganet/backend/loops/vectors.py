@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -27,8 +27,17 @@ INT = ir.IntType(32)
 
 
 def _register_bytes() -> int:
-    features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    """Return the size of a register of the processor that numba compiles for, by its settings or else this one."""
+    if config.CPU_FEATURES is not None:
+        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    elif config.CPU_NAME == "generic":
+        features = set()
+    else:
+        try:
+            features = {name for name, there in binding.get_host_cpu_features().items() if there}
+        except RuntimeError:  # LLVM does not know this processor
+            features = set()
+    return 64 if "avx512f" in features else 32 if "avx2" in features else 16
 
 
 REGISTER_BYTES = _register_bytes()
