@@ -65,6 +65,7 @@ def operator(request, backend, dtype):
     return OPERATORS[request.param](backend, dtype)
 
 
+@pytest.mark.loops
 class TestOperators:
     def test_adjoint(self, operator):
         check_adjoint(operator)
@@ -146,6 +147,7 @@ def draws(layer, dtype, examples=3):
     return theta, layer.backend.asarray(rng.standard_normal((examples, *layer.domain_shape)), dtype)
 
 
+@pytest.mark.loops
 class TestLayers:
     def test_derivatives(self, layer):
         check_layer(layer)

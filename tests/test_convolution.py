@@ -29,6 +29,7 @@ def serving(kernel):
     return [name for name in NAMES if choose_engine(name, get_backend("numpy"), kernel.shape)]
 
 
+@pytest.mark.loops
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.sampled_from([1, 2000, 10**7]))
 def test_engines_agree_with_the_explicit_matrix(shapes, tile_bytes):
@@ -77,6 +78,7 @@ def test_symbol_diagonalises(shapes):
 ACCURACY = {"winograd": 40, "direct": 8, "sparse": 8}
 
 
+@pytest.mark.loops
 @pytest.mark.parametrize("size", [14, 28])
 @pytest.mark.parametrize("engine", NAMES)
 def test_accuracy(engine, size, dtype):

@@ -43,6 +43,7 @@ def guard():
         yield active
 
 
+@pytest.mark.loops
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_together_is_what_each_is_alone(backend, name):
     first, x = OBJECTIVES[name](backend)

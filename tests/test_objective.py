@@ -14,6 +14,7 @@ from meganet.networks import Reparametrised
 from meganet.regularizers import SmoothedL1
 
 
+@pytest.mark.loops
 class TestObjective:
     def test_a_stack_of_objectives(self, backend, dtype):
         objectives = [small_objective(backend, dtype)[0] for _ in range(2)]
@@ -135,6 +136,7 @@ class TestObjective:
             meganet.Objective(network, classifier, images, labels, W_regularizer=Tikhonov(Identity(3), 1.0))
 
 
+@pytest.mark.loops
 class TestHessian:
     """Both products, for every objective of the registry."""
 

@@ -74,6 +74,12 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
+def worded(error: BaseException) -> str:
+    """Return the first line of another library's error, cut where it is long; its class if it has no message."""
+    lines = str(error).strip().splitlines()
+    return shorten(lines[0], 100, placeholder=" ...") if lines else type(error).__name__
+
+
 def reject_file(path: object, expected: str, got: object) -> NoReturn:
     """Raise `UserError` about a file."""
     reject(str(path), expected, got, UserError)

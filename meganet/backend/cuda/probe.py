@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from typing import Any
+
+from meganet.ground.validate import worded
 
 MINIMUM_CUPY = 14
 
@@ -41,13 +42,13 @@ def cupy_problem() -> str | None:
             return f"CuPy is installed but cannot be imported ({error})"
         return "CuPy is not installed; install the extra for your driver: pip install 'meganet[cuda12]'"
     except Exception as error:  # a foreign package, which fails in its own ways
-        return f"CuPy is installed but cannot be imported ({_worded(error)})"
+        return f"CuPy is installed but cannot be imported ({worded(error)})"
     if int(cupy.__version__.split(".")[0]) < MINIMUM_CUPY:
         return f"CuPy {MINIMUM_CUPY} or newer is needed, {cupy.__version__} is installed"
     try:
         available = cupy.cuda.is_available()
     except Exception as error:
-        return f"CuPy {cupy.__version__} is installed, but CUDA does not start ({_worded(error)})"
+        return f"CuPy {cupy.__version__} is installed, but CUDA does not start ({worded(error)})"
     if not available:
         return f"CuPy {cupy.__version__} is installed, but no usable CUDA device and driver were found"
     if any(module is cupy for module in _sound):
@@ -71,20 +72,14 @@ def _missing(cupy: Any) -> dict[str, str]:
         try:
             used(cupy)
         except Exception as error:  # CuPy's errors have no common class: ImportError, RuntimeError, its own
-            found[name] = _worded(error)
+            found[name] = worded(error)
     if not found:
         try:
             import cupyx.scipy.fft
             import cupyx.scipy.sparse.linalg  # noqa: F401
         except Exception as error:
-            found["cupyx.scipy"] = _worded(error)
+            found["cupyx.scipy"] = worded(error)
     return found
-
-
-def _worded(error: BaseException) -> str:
-    """Return the first line of an error's message, cut where it is long; its class if it has none."""
-    lines = str(error).strip().splitlines()
-    return textwrap.shorten(lines[0], 100, placeholder=" ...") if lines else type(error).__name__
 
 
 def _cuda_version(cupy: Any) -> int:

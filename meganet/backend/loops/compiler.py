@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.compiler_lock import global_compiler_lock
+
+from meganet.backend.loops.cache import Kept
 
 OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
 
 #: A function that other loops call: it is compiled into each of them.
 part = njit(**OPTIONS)
-#: A function that Python calls.
-loop = njit(**OPTIONS, cache=True)
+
+
+def loop(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls, when it is called; what it is compiled to is kept on the disk.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.backend.loops.compiler import loop
+    >>> @loop
+    ... def first(x):
+    ...     return x[0]
+    >>> first.signatures  # nothing is compiled yet
+    []
+    """
+    compiled = njit(**OPTIONS)(function)
+    # in the place of numba's own, which knows of changes in the file of the function only
+    compiled._cache = Kept(function)
+    return compiled
+
+
+if hasattr(os, "register_at_fork"):
+    # else a process that is forked while another thread compiles could never compile anything
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_child=global_compiler_lock.release,
+        after_in_parent=global_compiler_lock.release,
+    )
