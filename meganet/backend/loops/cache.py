@@ -53,9 +53,8 @@ class Kept(NullCache):
         """Return what is kept for these types of arguments; None if there is nothing, and numba is about to compile."""
         context.refresh()
         loops.note_form()
-        unkept = None
-        try:
-            folder = place()
+        folder, unusable = place()
+        if unusable is None:
             # nothing was kept, or what was is damaged, in whatever way: it is compiled again
             with suppress(Exception):
                 path = self._path(folder, arguments, context.codegen())
@@ -63,10 +62,8 @@ class Kept(NullCache):
                 if content[:SEAL] == _seal(path, content[SEAL:]):
                     return CompileResult._rebuild(context, *pickle.loads(content[SEAL:]))
             if not os.access(folder, os.W_OK):
-                unkept = f"{str(folder)!r} cannot be written"
-        except OSError as error:
-            unkept = _why(error)
-        _announce(unkept)
+                unusable = f"{str(folder)!r} cannot be written"
+        _announce(unusable)
         return None
 
     def save_overload(self, arguments: Any, result: Any) -> None:
@@ -75,9 +72,12 @@ class Kept(NullCache):
             name = self._function.__qualname__
             warnings.warn(f"the loop {name} holds addresses of this process and cannot be kept", RuntimeWarning, 2)
             return
+        folder, unusable = place()
+        if unusable is not None:
+            return
+        path = self._path(folder, arguments, result.codegen)
+        content = dumps(result._reduce())
         try:
-            path = self._path(place(), arguments, result.codegen)
-            content = dumps(result._reduce())
             write_atomic(path, _seal(path, content) + content)
         except OSError as error:
             _say("kept", f"what was compiled cannot be kept ({_why(error)}): every process compiles for itself")
@@ -115,31 +115,34 @@ def version() -> str:
     return digest.hexdigest()[:16]
 
 
-def place() -> Path:
-    """Return the folder, which is there; `OSError` if it cannot be, or is not safe to read."""
+def place() -> tuple[Path, str | None]:
+    """Return the folder, and None if it is there, else why it cannot be, or cannot be trusted."""
     named = numba.config.CACHE_DIR
     above = Path(os.path.abspath(named)) if named else cache_folder()
     folder = above / f"meganet-loops-{version()}" if named else above / f"loops-{version()}"
     if not folder.is_absolute():
-        raise OSError(f"{str(above)!r} is no absolute path")
-    if not folder.is_dir():
-        above.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-    found = folder.lstat()
+        return folder, f"{str(above)!r} is no absolute path"
+    try:
+        if not folder.is_dir():
+            above.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    except OSError as error:
+        return folder, _why(error)
     if not stat.S_ISDIR(found.st_mode):
-        raise OSError(f"{str(folder)!r} is no folder")
+        return folder, f"{str(folder)!r} is no folder"
     if hasattr(os, "getuid") and (found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022):
-        raise OSError(f"{str(folder)!r} is not only the user's own to write into")
-    return folder
+        return folder, f"into {str(folder)!r} others may write"
+    return folder, None
 
 
-def _announce(unkept: str | None) -> None:
+def _announce(unusable: str | None) -> None:
     """Say, the first time, that compiling begins, and why nothing can be kept, if so."""
-    if unkept is None:
+    if unusable is None:
         _say("compiling", "compiling its loops for this processor, once; it takes some seconds")
     else:
-        _say("compiling", f"compiling its loops, some seconds in every process, as they cannot be kept ({unkept})")
+        _say("compiling", f"compiling its loops, some seconds in every process, as they cannot be kept ({unusable})")
         _said.add("kept")
 
 
