@@ -2,8 +2,8 @@
 
 The source is compiled by a C++ compiler behind a few definitions. The threads of a block run one after another, each to
 its end, and in a kernel that waits for others, from one `__syncthreads` to the next, as fibers. These are slow, so but
-for the tests of `product` itself a plain loop stands for it (`faithful_product`). What needs more than that, such as
-atomic sums or shuffles, is refused.
+for the tests of the products themselves a plain loop stands for them (`faithful_product`). What needs more than that,
+such as atomic sums or shuffles, is refused. A vector at an address that is no multiple of its size ends the process.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ struct dim3 { unsigned x = 1, y = 1, z = 1; };
 static thread_local dim3 blockIdx, blockDim, threadIdx, gridDim;
 #define __global__
 #define __device__
+#define __launch_bounds__(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static
 static void __syncthreads();
 using std::exp; using std::log;
@@ -71,10 +73,9 @@ static void run_fibers(unsigned block) {
 }
 
 template <class... A, std::size_t... I>
-static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, bool waits,
-                std::index_sequence<I...>) {
-    for (unsigned b = 0; b < grid; ++b) {
-        blockIdx.x = b;
+static void run(void (*kernel)(A...), dim3 grid, unsigned block, void **args, bool waits, std::index_sequence<I...>) {
+    for (unsigned b = 0; b < grid.x * grid.y * grid.z; ++b) {
+        blockIdx.x = b % grid.x, blockIdx.y = b / grid.x % grid.y, blockIdx.z = b / grid.x / grid.y;
         if (waits) {
             body = [&] { kernel(*static_cast<A *>(args[I])...); };
             run_fibers(block);
@@ -86,49 +87,46 @@ static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args
     }
 }
 
-template <class R>
-static void plain_product(const R *A, const R *B, R *C, int M, int N, int K, int ta, int tb, index_t oa, index_t ia,
-                          index_t ob, index_t ib, int inner, int tm, int tn) {
+extern "C" void plain_product(const R *A, const R *B, R *C, int M, int N, int K, int ta, int tb, index_t oa, index_t ia,
+                              index_t ob, index_t ib, int inner, int tm, int tn, int depth, index_t sa, index_t sb,
+                              int parts) {
     for (index_t matrix = 0; matrix < gridDim.x / (tm * tn); ++matrix)
-        for (int m = 0; m < M; ++m)
-            for (int n = 0; n < N; ++n) {
-                const R *a = A + matrix / inner * oa + matrix % inner * ia;
-                const R *b = B + matrix / inner * ob + matrix % inner * ib;
-                R sum = 0;
-                for (int k = 0; k < K; ++k) sum += a[ta ? k * M + m : m * K + k] * b[tb ? n * K + k : k * N + n];
-                C[(matrix * M + m) * N + n] = sum;
-            }
-}
-extern "C" void plain_product_float32(const float *A, const float *B, float *C, int M, int N, int K, int ta, int tb,
-    index_t oa, index_t ia, index_t ob, index_t ib, int inner, int tm, int tn) {
-    plain_product(A, B, C, M, N, K, ta, tb, oa, ia, ob, ib, inner, tm, tn);
-}
-extern "C" void plain_product_float64(const double *A, const double *B, double *C, int M, int N, int K, int ta, int tb,
-    index_t oa, index_t ia, index_t ob, index_t ib, int inner, int tm, int tn) {
-    plain_product(A, B, C, M, N, K, ta, tb, oa, ia, ob, ib, inner, tm, tn);
+        for (index_t part = 0; part < parts; ++part)
+            for (int m = 0; m < M; ++m)
+                for (int n = 0; n < N; ++n) {
+                    const R *a = A + matrix / inner * oa + matrix % inner * ia;
+                    const R *b = B + matrix / inner * ob + matrix % inner * ib;
+                    R sum = 0;
+                    for (index_t e = depth * K * part / parts; e < depth * K * (part + 1) / parts; ++e) {
+                        index_t s = e / K, k = e % K;
+                        sum += a[s * sa + (ta ? k * M + m : m * K + k)] * b[s * sb + (tb ? n * K + k : k * N + n)];
+                    }
+                    C[((matrix * parts + part) * M + m) * N + n] = sum;
+                }
 }
 template <class... A>
-static void run(void (*kernel)(A...), unsigned grid, unsigned block, void **args, bool waits, bool once, int *count) {
+static void run(void (*kernel)(A...), const unsigned *grid, unsigned block, void **args, bool waits, bool once,
+                int *count) {
     *count = sizeof...(A);
-    gridDim.x = grid; blockDim.x = block;
-    if (args) run(kernel, once ? 1 : grid, once ? 1 : block, args, waits, std::index_sequence_for<A...>{});
+    if (!args) return;
+    gridDim.x = grid[0], gridDim.y = grid[1], gridDim.z = grid[2], blockDim.x = block;
+    run(kernel, once ? dim3() : gridDim, once ? 1 : block, args, waits, std::index_sequence_for<A...>{});
 }
 """
 
 
-@lru_cache(maxsize=4)
+def kernel_names(code: str) -> list[str]:
+    """Return the names of all kernels of a source, those that macros make included."""
+    found = re.findall(r"__global__ void (?!__launch_bounds__)(\w+)\(|^PRODUCT\((\w+)", code, re.MULTILINE)
+    return [plain or made for plain, made in found]
+
+
+@lru_cache(maxsize=8)
 def _library(code: str, folder: str) -> ctypes.CDLL:
     for word in ("atomic", "__shfl", "__syncwarp"):
         assert word not in code, f"{word} cannot be emulated"
-    plain = re.sub(r"\\\n", " ", code)
-    names = re.findall(r"void (\w+)_##suffix", plain)
-    bodies = {text.split("(")[0]: text for text in plain.split("__device__ void ")[1:]}
-    waiting = {
-        f"{n}_{dtype}" for n, text in bodies.items() if "__syncthreads" in text for dtype in ("float32", "float64")
-    }
-    names = [f"{name}_{dtype}" for name in names for dtype in ("float32", "float64")]
-    launchers = "".join(_launcher(name, name in waiting, "false") for name in names)
-    launchers += "".join(_launcher(f"plain_product_{dtype}", False, "true") for dtype in ("float32", "float64"))
+    names = [(name, name.startswith("product"), False) for name in kernel_names(code)]
+    launchers = "".join(_launcher(*each) for each in [*names, ("plain_product", False, True)])
     stem = Path(folder) / hashlib.sha256(code.encode()).hexdigest()[:16]
     stem.with_suffix(".cpp").write_text(SHIM + code + LAUNCHER + launchers)
     command = [
@@ -141,14 +139,15 @@ def _library(code: str, folder: str) -> ctypes.CDLL:
         "-Wall",
         "-Werror",
         "-Wno-unused-variable",
+        "-Wno-unknown-pragmas",
     ]
     subprocess.run([*command, str(stem) + ".cpp", "-o", str(stem) + ".so"], check=True)
     return ctypes.CDLL(str(stem) + ".so")
 
 
-def _launcher(name: str, waits: bool, once: str) -> str:
-    call = f"run({name}, g, b, a, {str(waits).lower()}, {once}, &k)"
-    return f'extern "C" int launch_{name}(unsigned g, unsigned b, void **a) {{ int k; {call}; return k; }}\n'
+def _launcher(name: str, waits: bool, once: bool) -> str:
+    call = f"run({name}, g, b, a, {str(waits).lower()}, {str(once).lower()}, &k)"
+    return f'extern "C" int launch_{name}(const unsigned *g, unsigned b, void **a) {{ int k; {call}; return k; }}\n'
 
 
 @lru_cache(maxsize=1)
@@ -166,7 +165,7 @@ class RawModule:
 
     def get_function(self, name: str):
         plain = name.startswith("product_") and not RawModule.faithful_product
-        launch = getattr(self.compiled, f"launch_{'plain_' * plain}{name}")
+        launch = getattr(self.compiled, f"launch_{'plain_product' if plain else name}")
 
         def function(grid, block, arguments):
             cells, kept = [], []
@@ -183,11 +182,12 @@ class RawModule:
                 else:
                     raise TypeError(f"{name}: a {type(value).__name__} has no fixed size in C")
             pointers = (ctypes.c_void_p * len(cells))(*(ctypes.addressof(c) for c in cells))
-            expected = launch(0, 0, None)
+            extents = (ctypes.c_uint * 3)(*grid, *[1] * (3 - len(grid)))
+            expected = launch(extents, 0, None)
             if expected != len(cells):
                 raise TypeError(f"{name}: {len(cells)} arguments for {expected} parameters")
             arrays = [value for value in kept if isinstance(value, np.ndarray)]
             # the arguments' cells must live as long as a graph may launch the kernel
-            launched(lambda cells=(cells, kept): launch(grid[0], block[0], pointers), arrays)
+            launched(lambda cells=(cells, kept): launch(extents, block[0], pointers), arrays)
 
         return function

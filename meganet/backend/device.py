@@ -51,6 +51,10 @@ class CupyBackend(Backend):
         """Return the products of matrices (..., M, K) and (..., K, N), either transposed before."""
         return self.kernels.product(a, b, transpose_a, transpose_b)
 
+    def summed_product(self, a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array:
+        """Return the sums over s of the products of matrices (..., S, M, K) and (..., S, K, N), (..., M, N)."""
+        return self.kernels.summed_product(a, b, transpose_a, transpose_b)
+
     def dot(self, a: Array, b: Array) -> Array:
         """Return ``<a, b>`` without CuPy's linear algebra library, which a recorded step cannot hold."""
         return (a * b).sum()

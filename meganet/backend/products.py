@@ -32,6 +32,10 @@ class Products:
         """Return the products of matrices (..., M, K) and (..., K, N), either transposed before."""
         return (a.swapaxes(-1, -2) if transpose_a else a) @ (b.swapaxes(-1, -2) if transpose_b else b)
 
+    def summed_product(self, a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array:
+        """Return the sums over s of the products of matrices (..., S, M, K) and (..., S, K, N), (..., M, N)."""
+        return self.product(a, b, transpose_a, transpose_b).sum(axis=-3)
+
     def dot(self, a: Array, b: Array) -> Array:
         """Return ``<a, b>``, an array of shape ()."""
         return self.xp.vdot(a, b)

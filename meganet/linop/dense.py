@@ -72,7 +72,7 @@ class Dense(ParametricOperator):
 
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
         matrices, inputs = self._by_pixel(self.kernel), self._by_pixel(x)
-        return self.backend.product(inputs, matrices, transpose_b=True).sum(axis=-3), (inputs, matrices)
+        return self.backend.summed_product(inputs, matrices, transpose_b=True), (inputs, matrices)
 
     def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         inputs, matrices = record

@@ -1,27 +1,71 @@
 """Hand-written CUDA kernels and how they are launched. Only a device backend has them.
 
-The source, ``kernels.cu``, is compiled when the first kernel is wanted. Every function here takes and returns arrays
-of the device and neither waits for it nor reads from it.
+The sources, one file for each topic, are compiled for a type of numbers when its first kernel is wanted. Every function
+here takes and returns arrays of the device and neither waits for it nor reads from it.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
 
+SOURCES = ("common.cu", "winograd.cu", "products.cu", "direct.cu", "sparse.cu", "elementwise.cu")
+"""In the order in which they are compiled, as one."""
+C_TYPES = {"float32": "float", "float64": "double"}
 BLOCK = 256
-"""Threads of a block, the number that the kernel `product` is written for."""
-TILE = 64
-"""Rows and columns of a product that one block computes."""
+"""Threads of a block where each thread has a result of its own."""
 
 
-def source() -> str:
-    """Return the CUDA source of all kernels."""
-    return files(__name__).joinpath("kernels.cu").read_text(encoding="utf-8")
+class Tile(NamedTuple):
+    """What one block of a product computes, see ``products.cu``.
+
+    Attributes
+    ----------
+    rows, columns : int
+    threads : int
+        Of a block for float32; for float64 they are twice as many.
+    speed : float
+        Products a thread makes for each number that it reads, up to a factor: large tiles read less.
+    """
+
+    rows: int
+    columns: int
+    threads: int
+    speed: float
+
+
+TILES = (Tile(128, 64, 128, 4.0), Tile(128, 32, 64, 4.0), Tile(64, 32, 64, 2.7), Tile(32, 16, 32, 2.0))
+SUMMED = 384
+"""Fewest products that a part of a long sum has, where sums are cut: enough to be worth a block."""
+BLOCKS = 256
+"""Blocks that occupy a large device."""
+
+
+def source(dtype: Any) -> str:
+    """Return the CUDA source of all kernels for float32 or float64."""
+    texts = [files(__name__).joinpath(name).read_text(encoding="utf-8") for name in SOURCES]
+    return f"typedef {C_TYPES[str(dtype)]} R;\n" + "\n".join(texts)
+
+
+def tile_of(m: int, n: int) -> Tile:
+    """Return the tile for products of (m, n) entries: the work it takes, padding included, is least for its speed."""
+    return min(
+        TILES, key=lambda tile: -(-m // tile.rows) * -(-n // tile.columns) * tile.rows * tile.columns / tile.speed
+    )
+
+
+def parts_of(m: int, n: int, summed: int) -> int:
+    """Return into how many parts the sums of a product of (m, n) entries are cut.
+
+    So many that one product alone occupies a device, if the sums are long enough. It does not depend on how many
+    products there are: in a stack each has the sums that it has alone.
+    """
+    tile = tile_of(m, n)
+    blocks = -(-m // tile.rows) * -(-n // tile.columns)
+    return max(1, min(summed // SUMMED, BLOCKS // blocks))
 
 
 class Csr(NamedTuple):
@@ -53,19 +97,21 @@ class Kernels:
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
+        self._modules: dict[Any, Any] = {}
 
-    @cached_property
-    def _module(self) -> Any:
-        return self.xp.RawModule(code=source(), options=("-std=c++17",))
+    def launch(
+        self, name: str, dtype: Any, threads: int, *arguments: Any, block: int = BLOCK, grid: tuple[int, ...] = ()
+    ) -> None:
+        """Run a kernel for `dtype` on so many threads, in blocks of so many, for each place of the further axes `grid`.
 
-    def launch(self, name: str, dtype: Any, threads: int, *arguments: Any) -> None:
-        """Run a kernel for `dtype` on so many threads; an ``int`` becomes a C int, other numbers stay as they are.
-
-        Arrays are handed over as addresses, so they must lie in memory as the kernel takes them.
+        An ``int`` becomes a C int, other numbers stay as they are. Arrays are handed over as addresses, so they must
+        lie in memory as the kernel takes them.
         """
-        function = self._module.get_function(f"{name}_{dtype}")
+        module = self._modules.get(dtype)
+        if module is None:
+            module = self._modules[dtype] = self.xp.RawModule(code=source(dtype), options=("-std=c++17",))
         numbers = [np.int32(a) if type(a) is int else a for a in arguments]
-        function((-(-threads // BLOCK),), (BLOCK,), tuple(numbers))
+        module.get_function(name)((-(-threads // block), *grid), (block,), tuple(numbers))
 
     def product(self, a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
         """Return the products of matrices (..., M, K) and (..., K, N), either transposed before.
@@ -73,17 +119,42 @@ class Kernels:
         At most two axes stand in front; they broadcast. The vendor's library does not serve here: CuPy refuses it
         while a graph is recorded, and copies what is transposed.
         """
-        a, b = self.xp.ascontiguousarray(a), self.xp.ascontiguousarray(b)
-        m, k = a.shape[-2:][::-1] if transpose_a else a.shape[-2:]
-        n = b.shape[-2] if transpose_b else b.shape[-1]
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        return self._product(a, b, transpose_a, transpose_b, lead, 2)
+
+    def summed_product(self, a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+        """Return the sums over s of the products of (..., S, M, K) and (..., S, K, N), (..., M, N).
+
+        At most one more axis stands in front.
+        """
+        lead = np.broadcast_shapes(a.shape[:-3], b.shape[:-3])
+        return self._product(a, b, transpose_a, transpose_b, lead, 3)
+
+    def _product(self, a: Any, b: Any, ta: bool, tb: bool, lead: tuple[int, ...], axes: int) -> Any:
+        """Return the products of matrices with `axes` axes, of which a third one is summed over."""
+        a, b = self.xp.ascontiguousarray(a), self.xp.ascontiguousarray(b)
+        m, k = a.shape[-2:][::-1] if ta else a.shape[-2:]
+        n = b.shape[-2] if tb else b.shape[-1]
+        depth = math.prod(a.shape[-axes:-2])
+        parts, tile = parts_of(m, n, depth * k), tile_of(m, n)
+        result = self.xp.empty((*lead, *([parts] if parts > 1 else []), m, n), dtype=a.dtype)
+        tiles = -(-m // tile.rows), -(-n // tile.columns)
         outer, inner = (1, 1, *lead)[-2:]
-        result = self.xp.empty((*lead, m, n), dtype=a.dtype)
-        strides = [stride for x in (a, b) for stride in _matrix_strides(x.shape)]
-        tiles = -(-m // TILE), -(-n // TILE)
-        flags = int(transpose_a), int(transpose_b)
-        threads = outer * inner * tiles[0] * tiles[1] * BLOCK
-        self.launch("product", a.dtype, threads, a, b, result, m, n, k, *flags, *strides, inner, *tiles)
+        strides = [stride for x in (a, b) for stride in _matrix_strides(x.shape, axes)]
+        steps = [np.int64(x.shape[-2] * x.shape[-1]) for x in (a, b)]
+        threads = tile.threads * (8 if a.dtype == np.float64 else 4) // 4
+        sizes = (m, n, k, int(ta), int(tb), *strides, inner, *tiles, depth, *steps, parts)
+        name = f"product_{tile.rows}x{tile.columns}"
+        blocks = outer * inner * tiles[0] * tiles[1]
+        self.launch(name, a.dtype, blocks * threads, a, b, result, *sizes, block=threads, grid=(parts,))
+        return self.sum_parts(result, 2) if parts > 1 else result
+
+    def sum_parts(self, part: Any, axes: int) -> Any:
+        """Return the sums, in order, of contiguous (..., parts, *sizes) over the parts, with so many axes behind."""
+        *lead, parts = part.shape[: part.ndim - axes]
+        result = self.xp.empty((*lead, *part.shape[part.ndim - axes :]), dtype=part.dtype)
+        size = np.int64(math.prod(part.shape[part.ndim - axes :]))
+        self.launch("sum_parts", part.dtype, result.size, part, result, np.int64(result.size), parts, size)
         return result
 
     def depthwise(self, x: Any, kernel: Any, sign: int) -> Any:
@@ -177,10 +248,10 @@ class Kernels:
         return x_next, v_next if momentum else None
 
 
-def _matrix_strides(shape: tuple[int, ...]) -> list[np.int64]:
-    """Return how far apart the matrices of (..., M, K) lie along the two axes in front, 0 along an axis of length 1."""
-    outer, inner = (1, 1, *shape[:-2])[-2:]
-    size = shape[-2] * shape[-1]
+def _matrix_strides(shape: tuple[int, ...], axes: int) -> list[np.int64]:
+    """Return how far apart matrices with `axes` axes lie along the two in front, 0 along an axis of length 1."""
+    outer, inner = (1, 1, *shape[:-axes])[-2:]
+    size = math.prod(shape[-axes:])
     return [np.int64(size * inner if outer > 1 else 0), np.int64(size if inner > 1 else 0)]
 
 

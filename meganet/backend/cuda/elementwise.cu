@@ -1,0 +1,48 @@
+// Activation, pooling, loss and the step of SGD, one thread per result.
+
+// y = max(z, 0) over z and its derivative, 1 at 0
+extern "C" __global__ void relu(R *z, unsigned char *slope, index_t count) {
+    THREAD(count)
+    R value = z[id];
+    slope[id] = value >= 0;
+    z[id] = value > 0 || value != value ? value : R(0);
+}
+
+// mean over f1 x f2 blocks, one thread per result; and its adjoint
+extern "C" __global__ void pool(const R *x, R *y, index_t T, int H, int W, int NC, int f1, int f2) {
+    int h2 = H / f1, w2 = W / f2;
+    THREAD(T * h2 * w2 * NC)
+    index_t nc = id % NC, j = id / NC % w2, i = id / NC / w2 % h2, t = id / NC / w2 / h2;
+    R sum = 0;
+    for (int a = 0; a < f1; ++a)
+        for (int b = 0; b < f2; ++b) sum += x[((t * H + i * f1 + a) * W + j * f2 + b) * NC + nc];
+    y[id] = sum * (R(1) / (f1 * f2));
+}
+
+extern "C" __global__ void pool_adjoint(const R *y, R *x, index_t T, int H, int W, int NC, int f1, int f2) {
+    THREAD(T * H * W * NC)
+    index_t nc = id % NC, j = id / NC % W, i = id / NC / W % H, t = id / NC / W / H;
+    x[id] = y[((t * (H / f1) + i / f1) * (W / f2) + j / f2) * NC + nc] * (R(1) / (f1 * f2));
+}
+
+// loss of each example, (count,), and its gradient in the logits (count, K) divided by `examples`
+extern "C" __global__ void softmax(const R *logits, const index_t *labels, R *loss, R *gradient, index_t count, int K,
+                        int examples) {
+    THREAD(count)
+    const R *z = logits + id * K;
+    R *g = gradient + id * K;
+    R largest = z[0], sum = 0;
+    for (int k = 1; k < K; ++k) largest = z[k] > largest || z[k] != z[k] ? z[k] : largest;
+    for (int k = 0; k < K; ++k) sum += g[k] = exp(z[k] - largest);
+    for (int k = 0; k < K; ++k) g[k] = (g[k] / sum - (k == labels[id])) / examples;
+    loss[id] = log(sum) - (z[labels[id]] - largest);
+}
+
+// d = rate g + momentum d, x = x - d; without momentum d is neither read nor written
+extern "C" __global__ void momentum_step(const R *x, const R *g, const R *d, R *x_next, R *d_next, double rate, double momentum,
+                              index_t count) {
+    THREAD(count)
+    R move = R(rate) * g[id];
+    if (momentum != 0) d_next[id] = move += R(momentum) * d[id];
+    x_next[id] = x[id] - move;
+}
