@@ -29,6 +29,7 @@ from meganet import (
 )
 from meganet.backend import cuda
 from meganet.backend.cuda import SOURCES, TILES, Kernels, parts_of, source, tile_of
+from meganet.backend.layout import from_memory, to_memory
 from meganet.layers.activations import ACTIVATIONS
 from meganet.linop import (
     AveragePooling,
@@ -84,7 +85,9 @@ def test_products_read_and_write_vectors(tmp_path, architecture, dtype):
 def test_every_kernel_is_launched_and_every_launch_has_a_kernel():
     package = Path(meganet.__file__).parent
     text = "".join(path.read_text() for path in package.rglob("*.py"))
-    launched = set(re.findall(r'launch\(\s*"(\w+)"', text)) | {f"product_{t.rows}x{t.columns}" for t in TILES}
+    launched = set(re.findall(r'(?:launch\(|_on_tiles\(backend,)\s*"(\w+)"', text)) | {
+        f"product_{t.rows}x{t.columns}" for t in TILES
+    }
     assert launched == set(kernel_names(source("float32")))
 
 
@@ -150,6 +153,33 @@ def test_gradients_of_direct_sums_in_any_number_of_strips(shape, threads, dtype,
     for t in range(3):
         alone = engine.kernel_gradient(GUARD, x[t], y[t], shape)
         np.testing.assert_array_equal(GUARD.to_host(together[t]), GUARD.to_host(alone))
+
+
+@emulated
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("need_x", [False, True])
+@pytest.mark.parametrize("stack", [(), (3,)])
+@pytest.mark.parametrize("size, engine", [(3, "winograd"), (3, "direct"), (5, "direct"), (3, "sparse")])
+def test_gradients_behind_a_mask(engine, size, stack, need_x, dtype, rng):
+    """To the bit those of the product with the mask, which is not a choice: 0 times infinity is nan."""
+    kernel, x = rng.standard_normal((*stack, 9, 8, size, size)), rng.standard_normal((*stack, 2, 8, 7, 6))
+    y, mask = rng.standard_normal((*stack, 2, 9, 7, 6)), rng.random((*stack, 2, 9, 7, 6)) < 0.5
+    kernel, x, y = (GUARD.asarray(a.astype(dtype)) for a in (kernel, x, y))
+    one = CirculantConvolution(kernel[0] if stack else kernel, (7, 6), engine, GUARD).with_kernel_unchecked(kernel)
+    record, results = one.recorded_unchecked(x)[1], []
+    for infinite in (False, True):
+        y = GUARD.xp.where(GUARD.asarray(mask), y, y * np.inf) if infinite else y
+        product = from_memory(to_memory(GUARD, y)) * GUARD.asarray(mask)
+        for memory in (lambda a: a, lambda a: from_memory(to_memory(GUARD, a))):
+            outs = [GUARD.xp.empty(kernel.shape, dtype=dtype) for _ in "ab"]
+            wanted = one.gradients_unchecked(record, product, outs[0], need_x)
+            got = one.sloped_gradients_unchecked(record, memory(y.copy()), memory(GUARD.asarray(mask)), outs[1], need_x)
+            pairs = [outs, (wanted, got)] if need_x else [outs]
+            assert need_x or (wanted, got) == (None, None)
+            for a, b in pairs:
+                np.testing.assert_array_equal(GUARD.to_host(a), GUARD.to_host(b))
+            results.append(bool(np.isnan(GUARD.to_host(outs[1])).any()))
+    assert results == [False, False, True, True]
 
 
 @emulated

@@ -15,6 +15,8 @@ import numpy as np
 SOURCES = ("common.cu", "winograd.cu", "products.cu", "direct.cu", "sparse.cu", "elementwise.cu")
 """In the order in which they are compiled, as one."""
 C_TYPES = {"float32": "float", "float64": "double"}
+NULL = np.int64(0)
+"""The address of no array."""
 BLOCK = 256
 """Threads of a block where each thread has a result of its own."""
 
@@ -105,8 +107,10 @@ class Kernels:
         """Run a kernel for `dtype` on so many threads, in blocks of so many, for each place of the further axes `grid`.
 
         An ``int`` becomes a C int, other numbers stay as they are. Arrays are handed over as addresses, so they must
-        lie in memory as the kernel takes them.
+        lie in memory as the kernel takes them; `NULL` stands for one that there is not.
         """
+        if grid and threads >= 2**31:
+            raise OverflowError(f"{name}: {threads} threads in a row, which an int cannot count")
         module = self._modules.get(dtype)
         if module is None:
             module = self._modules[dtype] = self.xp.RawModule(code=source(dtype), options=("-std=c++17",))
@@ -165,15 +169,18 @@ class Kernels:
         k1, k2 = kernel.shape[-2:]
         result = self.xp.empty(x.shape, dtype=x.dtype)
         stencils = self.xp.ascontiguousarray(_moved(kernel, (1, 2, 0)))
-        self.launch("depthwise_forward", x.dtype, x.size, x, stencils, result, *_image_sizes(x), k1, k2, sign)
+        stack, height, width, n, channels = _image_sizes(x)
+        sizes, grid = (height, width, n, channels, k1, k2, sign), (height, stack)
+        self.launch("depthwise_forward", x.dtype, width * n * channels, x, stencils, result, *sizes, grid=grid)
         return result
 
     def depthwise_gradient(self, x: Any, y: Any, kernel_size: tuple[int, int]) -> Any:
         """Return the gradient of ``<y, K(kernel) x>`` in the stencils, (..., C, k1, k2)."""
-        *lead, height, _, _, channels = x.shape
-        part = self.xp.empty((*lead, height, *kernel_size, channels), dtype=x.dtype)
-        self.launch("depthwise_gradient", x.dtype, part.size, x, y, part, *_image_sizes(x), *kernel_size)
-        stencils = part.sum(axis=-4)
+        stack, height, width, n, channels = _image_sizes(x)
+        part = self.xp.empty((*x.shape[:-4], height, *kernel_size, channels), dtype=x.dtype)
+        sizes, threads = (height, width, n, channels, *kernel_size), math.prod(kernel_size) * channels
+        self.launch("depthwise_gradient", x.dtype, threads, x, y, part, *sizes, grid=(height, stack))
+        stencils = self.sum_parts(part, 3)
         return self.xp.ascontiguousarray(_moved(stencils, (2, 0, 1)))
 
     def csr_product(self, matrix: Csr, x: Any) -> Any:
@@ -213,8 +220,8 @@ class Kernels:
         *lead, height, width, n, channels = memory.shape
         f1, f2 = factor
         result = self.xp.empty((*lead, height // f1, width // f2, n, channels), dtype=memory.dtype)
-        sizes = (np.int64(math.prod(lead)), height, width, n * channels, f1, f2)
-        self.launch("pool", memory.dtype, result.size, memory, result, *sizes)
+        sizes, grid = (height, width, n * channels, f1, f2), (height // f1, math.prod(lead))
+        self.launch("pool", memory.dtype, width // f2 * n * channels, memory, result, *sizes, grid=grid)
         return result
 
     def pool_adjoint(self, memory: Any, factor: tuple[int, int]) -> Any:
@@ -222,8 +229,8 @@ class Kernels:
         *lead, height, width, n, channels = memory.shape
         f1, f2 = factor
         result = self.xp.empty((*lead, height * f1, width * f2, n, channels), dtype=memory.dtype)
-        sizes = (np.int64(math.prod(lead)), height * f1, width * f2, n * channels, f1, f2)
-        self.launch("pool_adjoint", memory.dtype, result.size, memory, result, *sizes)
+        sizes, grid = (height * f1, width * f2, n * channels, f1, f2), (height * f1, math.prod(lead))
+        self.launch("pool_adjoint", memory.dtype, width * f2 * n * channels, memory, result, *sizes, grid=grid)
         return result
 
     def softmax(self, logits: Any, labels: Any) -> tuple[Any, Any]:

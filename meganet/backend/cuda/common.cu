@@ -13,5 +13,14 @@ struct __align__(16) Vector { R at[16 / sizeof(R)]; };
     if (id >= (count)) return;
 
 // Images are (T, H, W, N, C) memory: T trials, N examples; threads next to each other work on channels next to each
-// other.
+// other. A grid has one row of blocks for each row of pixels or tiles, and one such plane for each trial, so that numbers
+// are divided in 32 bits, and few.
 #define PIXEL(row, column) ((((t * H + (row)) * W + (column)) * N + n) * C + c)
+
+#define ROW_THREAD(count)                                                   \
+    unsigned id = blockIdx.x * blockDim.x + threadIdx.x;                    \
+    if (id >= (unsigned)(count)) return;                                    \
+    index_t t = blockIdx.z;
+
+// the row or column of a periodic image that is meant by one up to n before or behind it
+__device__ inline int wrapped(int k, int n) { return k < 0 ? k + n : k < n ? k : k - n; }

@@ -8,21 +8,20 @@ extern "C" __global__ void relu(R *z, unsigned char *slope, index_t count) {
     z[id] = value > 0 || value != value ? value : R(0);
 }
 
-// mean over f1 x f2 blocks, one thread per result; and its adjoint
-extern "C" __global__ void pool(const R *x, R *y, index_t T, int H, int W, int NC, int f1, int f2) {
-    int h2 = H / f1, w2 = W / f2;
-    THREAD(T * h2 * w2 * NC)
-    index_t nc = id % NC, j = id / NC % w2, i = id / NC / w2 % h2, t = id / NC / w2 / h2;
+// mean over f1 x f2 blocks, one thread per result; and its adjoint. H, W are those of the large image.
+extern "C" __global__ void pool(const R *x, R *y, int H, int W, int NC, int f1, int f2) {
+    ROW_THREAD(W / f2 * NC)
+    int nc = id % NC, j = id / NC, i = blockIdx.y;
     R sum = 0;
     for (int a = 0; a < f1; ++a)
         for (int b = 0; b < f2; ++b) sum += x[((t * H + i * f1 + a) * W + j * f2 + b) * NC + nc];
-    y[id] = sum * (R(1) / (f1 * f2));
+    y[(t * (H / f1) + i) * (W / f2) * NC + id] = sum * (R(1) / (f1 * f2));
 }
 
-extern "C" __global__ void pool_adjoint(const R *y, R *x, index_t T, int H, int W, int NC, int f1, int f2) {
-    THREAD(T * H * W * NC)
-    index_t nc = id % NC, j = id / NC % W, i = id / NC / W % H, t = id / NC / W / H;
-    x[id] = y[((t * (H / f1) + i / f1) * (W / f2) + j / f2) * NC + nc] * (R(1) / (f1 * f2));
+extern "C" __global__ void pool_adjoint(const R *y, R *x, int H, int W, int NC, int f1, int f2) {
+    ROW_THREAD(W * NC)
+    int nc = id % NC, j = id / NC, i = blockIdx.y;
+    x[(t * H + i) * W * NC + id] = y[((t * (H / f1) + i / f1) * (W / f2) + j / f2) * NC + nc] * (R(1) / (f1 * f2));
 }
 
 // loss of each example, (count,), and its gradient in the logits (count, K) divided by `examples`

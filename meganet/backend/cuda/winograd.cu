@@ -39,30 +39,24 @@ __device__ inline void tile_adjoint(R *v, int s) {
 
 // One thread handles one tile, example and channel. `points` is (T, 36, tiles * N, C).
 #define TILE_INDICES                                                        \
-    int c = id % C;                                                         \
-    int n = id / C % N;                                                     \
-    int j = id / ((index_t)C * N) % tw;                                     \
-    int i = id / ((index_t)C * N * tw) % th;                                \
-    index_t t = id / ((index_t)C * N * tw * th);                            \
+    ROW_THREAD(tw * N * C)                                                  \
+    int c = id % C, n = id / C % N, j = id / C / N, i = blockIdx.y;         \
     index_t step = (index_t)th * tw * N * C;                                \
-    index_t first = t * 36 * step + id % step;
+    index_t first = t * 36 * step + (index_t)i * tw * N * C + id;
 
 // points = B' d B of the windows of x
-extern "C" __global__ void input_transform(const R *x, R *points, int T, int H, int W, int N, int C, int th, int tw) {
-    THREAD((index_t)T * th * tw * N * C)
+extern "C" __global__ void input_transform(const R *x, R *points, int H, int W, int N, int C, int th, int tw) {
     TILE_INDICES
     R v[36];
     for (int a = 0; a < 6; ++a)
-        for (int b = 0; b < 6; ++b)
-            v[6 * a + b] = x[PIXEL((4 * i - 1 + a + H) % H, (4 * j - 1 + b + W) % W)];
+        for (int b = 0; b < 6; ++b) v[6 * a + b] = x[PIXEL(wrapped(4 * i - 1 + a, H), wrapped(4 * j - 1 + b, W))];
     for (int a = 0; a < 6; ++a) window_transform(v + 6 * a, 1);
     for (int b = 0; b < 6; ++b) window_transform(v + b, 6);
     for (int p = 0; p < 36; ++p) points[first + p * step] = v[p];
 }
 
 // y = A' m A of the points
-extern "C" __global__ void output_transform(const R *points, R *y, int T, int H, int W, int N, int C, int th, int tw) {
-    THREAD((index_t)T * th * tw * N * C)
+extern "C" __global__ void output_transform(const R *points, R *y, int H, int W, int N, int C, int th, int tw) {
     TILE_INDICES
     R v[36];
     for (int p = 0; p < 36; ++p) v[p] = points[first + p * step];
@@ -72,52 +66,86 @@ extern "C" __global__ void output_transform(const R *points, R *y, int T, int H,
         for (int b = 0; b < 4 && 4 * j + b < W; ++b) y[PIXEL(4 * i + a, 4 * j + b)] = v[6 * a + b];
 }
 
-// points = A y A', with zeros for y beyond the image
-extern "C" __global__ void output_adjoint(const R *y, R *points, int T, int H, int W, int N, int C, int th, int tw) {
-    THREAD((index_t)T * th * tw * N * C)
+// points = A (s y) A', with zeros for y beyond the image; without a slope s is 1
+extern "C" __global__ void output_adjoint(const R *y, const unsigned char *slope, R *points, int H, int W, int N, int C,
+                                          int th, int tw) {
     TILE_INDICES
     R v[36];
     for (int a = 0; a < 4; ++a)
-        for (int b = 0; b < 4; ++b)
-            v[6 * a + b] = 4 * i + a < H && 4 * j + b < W ? y[PIXEL(4 * i + a, 4 * j + b)] : R(0);
+        for (int b = 0; b < 4; ++b) {
+            bool inside = 4 * i + a < H && 4 * j + b < W;
+            index_t pixel = PIXEL(4 * i + a, 4 * j + b);
+            v[6 * a + b] = inside ? y[pixel] : R(0);
+            if (slope && inside) v[6 * a + b] *= slope[pixel];
+        }
     for (int a = 0; a < 4; ++a) tile_adjoint(v + 6 * a, 1);
     for (int b = 0; b < 6; ++b) tile_adjoint(v + b, 6);
     for (int p = 0; p < 36; ++p) points[first + p * step] = v[p];
 }
 
-// points = B v B', in place: what each window gives to its pixels
-extern "C" __global__ void input_adjoint(R *points, int T, int N, int C, int th, int tw) {
-    THREAD((index_t)T * th * tw * N * C)
-    index_t step = (index_t)th * tw * N * C;
-    index_t first = id / step * 36 * step + id % step;
+// the matrix of window_adjoint
+__device__ const R WINDOW[6][6] = {{1, 0, 0, 0, 0, 0},   {0, -4, 4, -2, 2, 4},  {R(-1.25), -4, -4, -1, -1, 0},
+                              {0, 1, -1, 2, -2, -5}, {R(0.25), 1, 1, 1, 1, 0}, {0, 0, 0, 0, 0, 1}};
+
+// A window beside that of a tile, along one axis, the line of it that reaches into the tile, and the tile's line there
+struct Beside {
+    int window, line, to;
+};
+
+// what the window before gives to a tile's first line: its last one; behind the image's end stand the first lines once
+// more, of which those after the first get nothing, since no output of the image depends on them
+__device__ inline Beside before(int i, int tiles, int size) {
+    return i ? Beside{i - 1, 5, 0} : Beside{tiles - 1, 5 - (4 * tiles - size), 0};
+}
+
+// what the window behind gives to a tile's last line: its first one
+__device__ inline Beside behind(int i, int tiles, int size) {
+    return i < tiles - 1 ? Beside{i + 1, 0, 3} : Beside{0, 0, size - 1 - 4 * i};
+}
+
+#define POINT(p, q, row, column) points[first + (6 * (p) + (q)) * step + ((index_t)((row) - i) * tw + (column) - j) * N * C]
+
+// x = the sums over all windows that hold a pixel of B v B', what the window gives to its pixels
+extern "C" __global__ void input_adjoint(const R *points, R *x, int H, int W, int N, int C, int th, int tw) {
+    TILE_INDICES
     R v[36];
     for (int p = 0; p < 36; ++p) v[p] = points[first + p * step];
     for (int a = 0; a < 6; ++a) window_adjoint(v + 6 * a, 1);
-    for (int b = 0; b < 6; ++b) window_adjoint(v + b, 6);
-    for (int p = 0; p < 36; ++p) points[first + p * step] = v[p];
-}
-
-// x = sum over the windows that hold a pixel, one thread per pixel, example and channel.
-// Row h stands in the tiles' count of rows as h, h - H and h + H; a window i holds rows 4 i - 1 to 4 i + 4.
-extern "C" __global__ void window_sum(const R *points, R *x, int T, int H, int W, int N, int C, int th, int tw) {
-    THREAD((index_t)T * H * W * N * C)
-    int c = id % C;
-    int n = id / C % N;
-    int w = id / ((index_t)C * N) % W;
-    int h = id / ((index_t)C * N * W) % H;
-    index_t t = id / ((index_t)C * N * W * H);
-    index_t step = (index_t)th * tw * N * C;
-    R sum = 0;
-    for (int row = h - H; row <= 4 * th; row += H)
-        for (int i = row < 4 ? 0 : (row - 1) / 4; i < th && 4 * i - 1 <= row; ++i) {
-            int a = row - 4 * i + 1;
-            if (a > 5) continue;
-            for (int column = w - W; column <= 4 * tw; column += W)
-                for (int j = column < 4 ? 0 : (column - 1) / 4; j < tw && 4 * j - 1 <= column; ++j) {
-                    int b = column - 4 * j + 1;
-                    if (b > 5) continue;
-                    sum += points[(t * 36 + 6 * a + b) * step + ((index_t)(i * tw + j) * N + n) * C + c];
-                }
+    for (int b = 1; b < 5; ++b) window_adjoint(v + b, 6);
+    Beside rows[2] = {before(i, th, H), behind(i, th, H)}, columns[2] = {before(j, tw, W), behind(j, tw, W)};
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+        R across[6] = {}, down[6] = {};
+#pragma unroll 1
+        for (int p = 0; p < 6; ++p) {
+            R in_row = WINDOW[rows[k].line][p], in_column = WINDOW[columns[k].line][p];
+            if (in_row != 0)
+                for (int q = 0; q < 6; ++q) across[q] += in_row * POINT(p, q, rows[k].window, j);
+            if (in_column != 0)
+                for (int q = 0; q < 6; ++q) down[q] += in_column * POINT(q, p, i, columns[k].window);
         }
-    x[id] = sum;
+        window_adjoint(across, 1);
+        window_adjoint(down, 1);
+        for (int a = 0; a < 4; ++a)
+            for (int b = 0; b < 4; ++b) {
+                if (a == rows[k].to) v[6 * a + b + 7] += across[b + 1];
+                if (b == columns[k].to) v[6 * a + b + 7] += down[a + 1];
+            }
+#pragma unroll
+        for (int l = 0; l < 2; ++l) {
+            R corner = 0;
+#pragma unroll 1
+            for (int p = 0; p < 6; ++p)
+#pragma unroll 1
+                for (int q = 0; q < 6; ++q) {
+                    R factor = WINDOW[rows[k].line][p] * WINDOW[columns[l].line][q];
+                    if (factor != 0) corner += factor * POINT(p, q, rows[k].window, columns[l].window);
+                }
+            for (int a = 0; a < 4; ++a)
+                for (int b = 0; b < 4; ++b)
+                    if (a == rows[k].to && b == columns[l].to) v[6 * a + b + 7] += corner;
+        }
+    }
+    for (int a = 0; a < 4 && 4 * i + a < H; ++a)
+        for (int b = 0; b < 4 && 4 * j + b < W; ++b) x[PIXEL(4 * i + a, 4 * j + b)] = v[6 * a + b + 7];
 }

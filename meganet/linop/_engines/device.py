@@ -1,7 +1,8 @@
 """Convolution on a GPU: the same algorithms as on the CPU, with hand-written kernels, for one kernel or a stack.
 
 The transforms are one kernel each, one thread per tile, example and channel; the 36 products of all trials are one
-launch. Every sum has a fixed order, so results repeat to the bit.
+launch. Every sum has a fixed order, so results repeat to the bit. The slope of a ReLU, a mask, is multiplied with the
+gradient where a kernel reads that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet.backend import Array, Backend
-from meganet.backend.cuda import Csr
+from meganet.backend.cuda import NULL, Csr
 from meganet.backend.layout import from_memory, to_memory
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import device_pattern
@@ -69,17 +70,25 @@ class DeviceWinograd(DeviceEngine):
         products = product(record.inputs, kernels, transpose_b=True)
         *_, n, _, height, width = x.shape
         y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
-        sizes = _sizes(y)
-        _kernels(backend).launch("output_transform", y.dtype, _threads(sizes), products, y, *sizes)
+        _on_tiles(backend, "output_transform", y, products, y)
         return from_memory(y), record
 
     def gradients(self, backend: Backend, record: Record, y: Array, need_x: bool) -> tuple[Array, Any]:
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        return self._gradients(backend, record, y, NULL, need_x)
+
+    def sloped_gradients(
+        self, backend: Backend, record: Record, y: Array, slope: Array | None, need_x: bool
+    ) -> tuple[Array, Any]:
+        """Return the gradients of ``<slope * y, K(kernel) x>``; y is multiplied when it is transformed."""
+        return self._gradients(backend, record, y, NULL if slope is None else to_memory(backend, slope), need_x)
+
+    def _gradients(self, backend: Backend, record: Record, y: Array, mask: Any, need_x: bool) -> tuple[Array, Any]:
         memory = to_memory(backend, y)
-        lead, sizes = tuple(memory.shape[:-4]), _sizes(memory)
+        lead = tuple(memory.shape[:-4])
         out_channels, in_channels = record.kernel.shape[2:]
         z = backend.xp.empty((*record.inputs.shape[:3], out_channels), dtype=y.dtype)
-        _kernels(backend).launch("output_adjoint", y.dtype, _threads(sizes), memory, z, *sizes)
+        _on_tiles(backend, "output_adjoint", memory, memory, mask, z)
         product = _kernels(backend).product
         in_products = product(z, record.inputs, transpose_a=True).reshape(-1, POINTS, out_channels * in_channels)
         in_kernel = product(in_products, _gg(backend, y.dtype), transpose_a=True)
@@ -88,19 +97,16 @@ class DeviceWinograd(DeviceEngine):
             return in_kernel, None
         products = product(z, record.kernel)
         x = backend.xp.empty((*memory.shape[:-1], in_channels), dtype=y.dtype)
-        sizes = _sizes(x)
-        without_pixels = (sizes[0], *sizes[3:])
-        _kernels(backend).launch("input_adjoint", y.dtype, _threads(sizes), products, *without_pixels)
-        _kernels(backend).launch("window_sum", y.dtype, x.size, products, x, *sizes)
+        _on_tiles(backend, "input_adjoint", x, products, x)
         return in_kernel, from_memory(x)
 
     @staticmethod
     def _inputs(backend: Backend, x: Array) -> Array:
         """Return ``B' d B`` of all windows, (T, 36, tiles * N, I)."""
         memory = to_memory(backend, x)
-        stack, _, _, n, channels, rows, columns = sizes = _sizes(memory)
-        points = backend.xp.empty((stack, POINTS, rows * columns * n, channels), dtype=x.dtype)
-        _kernels(backend).launch("input_transform", x.dtype, _threads(sizes), memory, points, *sizes)
+        stack, height, width, n, channels = _sizes(memory)
+        points = backend.xp.empty((stack, POINTS, tile_count(height) * tile_count(width) * n, channels), dtype=x.dtype)
+        _on_tiles(backend, "input_transform", memory, memory, points)
         return points
 
 
@@ -114,10 +120,10 @@ class DeviceDirect(DeviceEngine):
         *lead, out_channels, in_channels, k1, k2 = kernel.shape
         memory = to_memory(backend, x)
         matrices = backend.xp.ascontiguousarray(_exchange(kernel))
-        stack, height, width, n = _sizes(memory)[:4]
+        stack, height, width, n, _ = _sizes(memory)
         y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
-        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2)
-        _kernels(backend).launch("direct_forward", x.dtype, y.size, memory, matrices, y, *sizes)
+        sizes, threads = (height, width, n, in_channels, out_channels, k1, k2), width * n * out_channels
+        _kernels(backend).launch("direct_forward", x.dtype, threads, memory, matrices, y, *sizes, grid=(height, stack))
         return from_memory(y)
 
     def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
@@ -126,18 +132,31 @@ class DeviceDirect(DeviceEngine):
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
+        return self._kernel_gradient(backend, x, y, NULL, kernel_shape)
+
+    def sloped_gradients(
+        self, backend: Backend, record: Any, y: Array, slope: Array | None, need_x: bool
+    ) -> tuple[Array, Any]:
+        """Return the gradients of ``<slope * y, K(kernel) x>``; for the kernel's alone, y is multiplied as it is read."""
+        if need_x or slope is None:
+            return super().sloped_gradients(backend, record, y, slope, need_x)
+        x, kernel = record
+        return self._kernel_gradient(backend, x, y, to_memory(backend, slope), tuple(kernel.shape[-4:])), None
+
+    def _kernel_gradient(self, backend: Backend, x: Array, y: Array, mask: Any, kernel_shape: tuple[int, ...]) -> Array:
         out_channels, in_channels, k1, k2 = kernel_shape
         inputs, outputs = to_memory(backend, x), to_memory(backend, y)
-        stack, height, width, n = _sizes(inputs)[:4]
+        stack, height, width, n, _ = _sizes(inputs)
         lead = tuple(inputs.shape[:-4])
         # as many strips of rows as it takes to occupy a device with one network: a stack gives the same sums
-        wanted = -(-THREADS // (k1 * k2 * in_channels * out_channels))
-        rows = -(-height // min(height, wanted))
+        entries = k1 * k2 * in_channels * out_channels
+        rows = -(-height // min(height, -(-THREADS // entries)))
         strips = -(-height // rows)
         part = backend.xp.empty((*lead, strips, k1, k2, in_channels, out_channels), dtype=x.dtype)
-        sizes = (stack, height, width, n, in_channels, out_channels, k1, k2, rows, strips)
-        _kernels(backend).launch("direct_gradient", x.dtype, part.size, inputs, outputs, part, *sizes)
-        return backend.xp.ascontiguousarray(_exchange(part.sum(axis=-5), back=True))
+        arrays = (inputs, outputs, mask, part)
+        sizes = (height, width, n, in_channels, out_channels, k1, k2, rows)
+        _kernels(backend).launch("direct_gradient", x.dtype, entries, *arrays, *sizes, grid=(strips, stack))
+        return backend.xp.ascontiguousarray(_exchange(_kernels(backend).sum_parts(part, 4), back=True))
 
 
 class DeviceSparse(DeviceEngine):
@@ -168,15 +187,17 @@ def _kernels(backend: Backend) -> Any:
 
 
 def _sizes(memory: Array) -> tuple[int, ...]:
-    """Return T, H, W, N, C and the counts of tiles of (..., H, W, N, C) memory."""
+    """Return T, H, W, N, C of (..., H, W, N, C) memory."""
     *lead, height, width, n, channels = memory.shape
-    return (lead[0] if lead else 1), height, width, n, channels, tile_count(height), tile_count(width)
+    return (lead[0] if lead else 1), height, width, n, channels
 
 
-def _threads(sizes: tuple[int, ...]) -> int:
-    """Return the number of tiles, times examples and channels."""
-    stack, _, _, n, channels, rows, columns = sizes
-    return stack * rows * columns * n * channels
+def _on_tiles(backend: Backend, name: str, memory: Array, *arrays: Any) -> None:
+    """Run a kernel for every tile, example and channel of (..., H, W, N, C) memory."""
+    stack, height, width, n, channels = _sizes(memory)
+    rows, columns = tile_count(height), tile_count(width)
+    sizes, grid = (height, width, n, channels, rows, columns), (rows, stack)
+    _kernels(backend).launch(name, memory.dtype, columns * n * channels, *arrays, *sizes, grid=grid)
 
 
 def _exchange(kernel: Array, back: bool = False) -> Array:
