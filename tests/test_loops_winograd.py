@@ -14,8 +14,8 @@ from meganet.linop._engines.compiled_winograd import CompiledWinograd
 from meganet.linop._engines.tiles import AT, BT, G
 from meganet.linop._engines.winograd import WinogradEngine
 
-if not loops.available():
-    pytest.skip("needs numba: pip install numba", allow_module_level=True)
+if loops.problem():
+    pytest.skip(str(loops.problem()), allow_module_level=True)
 
 NUMPY, COMPILED = get_backend("numpy"), CompiledWinograd()
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 19), st.integers(1, 19), st.integers(3, 15), st.integers(3, 15))

@@ -137,7 +137,7 @@ class DeviceDirect(DeviceEngine):
     def sloped_gradients(
         self, backend: Backend, record: Any, y: Array, slope: Array | None, need_x: bool
     ) -> tuple[Array, Any]:
-        """Return the gradients of ``<slope * y, K(kernel) x>``; for the kernel's alone, y is multiplied as it is read."""
+        """Return the gradients of ``<slope * y, K(kernel) x>``; for the kernel alone, y is multiplied as it is read."""
         if need_x or slope is None:
             return super().sloped_gradients(backend, record, y, slope, need_x)
         x, kernel = record
