@@ -6,8 +6,10 @@ Every engine computes the same products (see `base.Engine`); `ENGINES` lists the
 * *direct*: any kernel, shifted images times the kernel's matrices (`direct.py`),
 * *sparse*: the explicit circulant matrix, which is the definition (`circulant.py`).
 
-All exist twice, for the CPU and, with hand-written kernels, for a GPU (`device.py`). "auto" takes *winograd*
-on the CPU only for images and kernels for which it is accurate, else *direct* (`guarded.py`).
+The first two exist three times: as expressions of arrays on the CPU, which define them, as loops compiled by numba
+(`compiled_winograd.py`, `compiled_direct.py`), used where it is installed, and with hand-written kernels on a GPU
+(`device.py`). "auto" takes *winograd* on the CPU only for images and kernels for which it is accurate, else *direct*
+(`guarded.py`).
 """
 
 from __future__ import annotations
