@@ -112,12 +112,8 @@ class Tikhonov(Regularizer):
         For a stack (T, n) of flat vectors the value has the shape (T,).
         """
         difference = self._difference(x)
-        gradient = self.alpha * self.operator.normal(difference)
-        if self._stacked(x):
-            value = (difference * gradient).reshape(x.shape).sum(axis=1)
-        else:
-            value = self.operator.backend.dot(difference, gradient)
-        return 0.5 * value, gradient.reshape(x.shape)
+        value, gradient = self.backend.penalty(self.operator, self.alpha, difference)
+        return value, gradient.reshape(x.shape)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """Return ``alpha B' B v``, an array like `v`."""

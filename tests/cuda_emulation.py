@@ -155,6 +155,17 @@ def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory()
 
 
+def _dense(array: np.ndarray) -> bool:
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return array.transpose(order).flags.c_contiguous
+
+
+def _told(array: np.ndarray, arguments) -> bool:
+    """Whether a kernel is told how far apart the parts of a stack begin, which have no gaps of their own."""
+    stride = array.strides[0] // array.itemsize
+    return array[0].flags.c_contiguous and any(type(a) is np.int64 and a == stride for a in arguments)
+
+
 class RawModule:
     """CuPy's class of that name, for arrays that `inner` turns into NumPy arrays."""
 
@@ -173,8 +184,7 @@ class RawModule:
                 value = argument if isinstance(argument, np.generic) else self.inner(argument)
                 kept.append(value)
                 if isinstance(value, np.ndarray):
-                    order = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
-                    if not value.transpose(order).flags.c_contiguous:
+                    if not _dense(value) and not _told(value, arguments):
                         raise TypeError(f"{name}: an array with gaps, shape {value.shape}, strides {value.strides}")
                     cells.append(ctypes.c_void_p(value.ctypes.data))
                 elif isinstance(value, (np.int32, np.int64, np.float64)):

@@ -1,5 +1,6 @@
 """The CUDA kernels: they compile, and run on the host they give what the engines of the CPU give."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -360,6 +361,37 @@ def test_pooling_softmax_and_momentum_agree_with_the_cpu(dtype, stack, rng):
         assert len(got[1]) == len(wanted[1]) == len(memory)
         for a, b in zip(got[1], wanted[1], strict=True):
             agree(a, b)
+
+
+@emulated
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([(2, 3, 4, 5), (3, 1, 7), (6, 1), (2, 40, 30)]),
+    st.sampled_from([(), (1,), (3,)]),
+    st.sampled_from([1.0, (2.0, 0.5)]),
+    st.booleans(),
+    st.sampled_from([1, 256]),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_penalties_of_differences(domain, stack, h, referred, blocks, dtype):
+    """Of weights within a longer vector, as a classifier's are; a stack has the values of each alone, to the bit."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((*stack, math.prod(domain) + 7)).astype(dtype)
+    reference = rng.standard_normal(domain).astype(dtype) if referred else None
+    cpu = Tikhonov(Gradient(domain, h), 0.3, reference)
+    device = Tikhonov(Gradient(domain, h, backend=GUARD), 0.3, GUARD.asarray(reference) if referred else None)
+    on_device = GUARD.asarray(x)[..., 3:-4]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "BLOCKS", blocks)
+        found = device.value_and_gradient(on_device)
+        for got, wanted in zip(found, cpu.value_and_gradient(x[..., 3:-4]), strict=True):
+            assert got.dtype == dtype and got.shape == wanted.shape
+            error = 20 * np.finfo(dtype).eps * np.abs(wanted).max()
+            np.testing.assert_allclose(GUARD.to_host(got), wanted, rtol=0, atol=error)
+        if stack:
+            value, gradient = (GUARD.to_host(a) for a in device.value_and_gradient(on_device[-1]))
+            assert GUARD.to_host(found[0])[-1] == value
+            np.testing.assert_array_equal(GUARD.to_host(found[1])[-1], gradient)
 
 
 @emulated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
@@ -13,6 +13,9 @@ from meganet.backend.base import Array, Backend
 from meganet.backend.cuda import Csr, Kernels
 from meganet.backend.cuda.graph import State, Step, iterate, usual_allocator
 from meganet.backend.layout import from_memory, to_memory
+
+if TYPE_CHECKING:
+    from meganet.linop.base import LinearOperator
 
 
 class CupyBackend(Backend):
@@ -94,6 +97,16 @@ class CupyBackend(Backend):
         """Return the mean cross-entropy and its gradient in the logits."""
         losses, gradient = self.kernels.softmax(logits, labels)
         return losses.sum(axis=-1) * (1 / logits.shape[-2]), gradient
+
+    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
+        """Return ``alpha/2 ||B x||^2`` and its gradient: of differences between pixels by one kernel."""
+        if operator.image_differences is None:
+            return super().penalty(operator, alpha, x)
+        f1, f2 = operator.image_differences
+        stacked = x.ndim > len(operator.domain_shape)
+        image = operator.domain_shape[-2], operator.domain_shape[-1]
+        value, gradient = self.kernels.difference_penalty(x if stacked else x[None], image, (alpha * f1, alpha * f2))
+        return (value, gradient) if stacked else (value[0], gradient[0])
 
     def momentum_step(
         self, x: Array, gradient: Array, velocity: Array | None, rate: float, momentum: float

@@ -7,9 +7,12 @@ of the two he has.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meganet.backend.layout import Array, from_memory
+
+if TYPE_CHECKING:
+    from meganet.linop.base import LinearOperator
 
 
 class Products:
@@ -105,6 +108,18 @@ class Products:
 
     def _hot(self, logits: Array, labels: Array) -> Array:
         return labels[..., None] == self.xp.arange(logits.shape[-1])
+
+    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
+        """Return ``alpha/2 ||B x||^2`` and its gradient ``alpha B' B x``.
+
+        For x of the operator's domain the value has the shape (), for a stack (T, *domain) of them (T,).
+        """
+        gradient = alpha * operator.normal(x)
+        if x.ndim > len(operator.domain_shape):
+            value = (x * gradient).reshape(x.shape[0], -1).sum(axis=1)
+        else:
+            value = self.dot(x, gradient)
+        return 0.5 * value, gradient
 
     def momentum_step(
         self, x: Array, gradient: Array, velocity: Array | None, rate: float, momentum: float

@@ -83,6 +83,10 @@ class LinearOperator(ABC):
     #: Number of operators that work side by side, as a tuple: () for one.
     stack: tuple[int, ...] = ()
 
+    #: ``(f_1, f_2)`` where ``B' B = f_1 D_1' D_1 + f_2 D_2' D_2``, with the differences between neighbouring rows and
+    #: columns of the images in the last two axes: a device has a kernel for that.
+    image_differences: tuple[float, float] | None = None
+
     def __init__(
         self,
         domain_shape: Any,

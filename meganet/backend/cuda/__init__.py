@@ -243,6 +243,23 @@ class Kernels:
         self.launch("softmax", logits.dtype, loss.size, logits, labels, loss, gradient, *sizes)
         return loss, gradient
 
+    def difference_penalty(self, x: Any, image_shape: tuple[int, int], factors: tuple[float, float]) -> tuple[Any, Any]:
+        """Return ``<x, g> / 2``, (T,), and ``g = (f_1 D_1' D_1 + f_2 D_2' D_2) x`` for images (T, ..., H, W).
+
+        ``D_1`` are the differences between neighbouring rows, ``D_2`` between neighbouring columns. The images of one
+        trial must lie side by side, those of the next may be anywhere behind.
+        """
+        x = x if x[0].flags.c_contiguous else self.xp.ascontiguousarray(x)
+        stack, count = x.shape[0], math.prod(x.shape[1:])
+        gradient = self.xp.empty(x.shape, dtype=x.dtype)
+        blocks = min(-(-count // BLOCK), BLOCKS)
+        part = self.xp.empty((stack, blocks, BLOCK), dtype=x.dtype)
+        numbers = (*(np.float64(f) for f in factors), np.int64(x.strides[0] // x.dtype.itemsize))
+        sizes = (count, *image_shape, *numbers)
+        self.launch("difference_penalty", x.dtype, blocks * BLOCK, x, gradient, part, *sizes, grid=(stack,))
+        # first over the blocks: neighbours read neighbours
+        return 0.5 * self.sum_parts(self.sum_parts(part, 1), 0), gradient
+
     def momentum_step(self, x: Any, gradient: Any, velocity: Any, rate: float, momentum: float) -> tuple[Any, Any]:
         """Return the next point and the next velocity, None without momentum."""
         x, gradient = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(gradient)

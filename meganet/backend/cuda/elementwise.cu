@@ -1,4 +1,4 @@
-// Activation, pooling, loss and the step of SGD, one thread per result.
+// Activation, pooling, loss, penalty and the step of SGD, one thread per result.
 
 // y = max(z, 0) over z and its derivative, 1 at 0
 extern "C" __global__ void relu(R *z, unsigned char *slope, index_t count) {
@@ -44,4 +44,28 @@ extern "C" __global__ void momentum_step(const R *x, const R *g, const R *d, R *
     R move = R(rate) * g[id];
     if (momentum != 0) d_next[id] = move += R(momentum) * d[id];
     x_next[id] = x[id] - move;
+}
+
+// gradient = (f1 D1' D1 + f2 D2' D2) x for images of H x W pixels, `count` numbers for each trial, with the differences D1
+// between neighbouring rows and D2 between neighbouring columns; part, (T, threads), is what the numbers of each thread
+// add to <x, gradient>. The numbers x of a trial begin `stride` after those of the one before it.
+extern "C" __global__ void difference_penalty(const R *x, R *gradient, R *part, int count, int H, int W, double f1,
+                                              double f2, index_t stride) {
+    index_t t = blockIdx.y;
+    unsigned threads = gridDim.x * blockDim.x, thread = blockIdx.x * blockDim.x + threadIdx.x;
+    x += t * stride;
+    gradient += t * count;
+    R sum = 0;
+    for (unsigned k = thread; k < (unsigned)count; k += threads) {
+        int w = k % W, h = k / W % H;
+        R v = x[k], rows = 0, columns = 0;
+        if (h > 0) rows += v - x[k - W];
+        if (h + 1 < H) rows += v - x[k + W];
+        if (w > 0) columns += v - x[k - 1];
+        if (w + 1 < W) columns += v - x[k + 1];
+        R slope = R(f1) * rows + R(f2) * columns;
+        gradient[k] = slope;
+        sum += v * slope;
+    }
+    part[t * threads + thread] = sum;
 }
