@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from meganet.backend.loops import quietly
 from meganet.cli.options import as_typed
 from meganet.ground.validate import InputError, UserError, reject
 
@@ -26,7 +27,8 @@ def execute(prepare: Callable[[argparse.Namespace], Callable[[], None]], given: 
         except InputError as error:
             return _complain(error, given)
         try:
-            job()
+            with quietly(getattr(given, "quiet", False)):
+                job()
             sys.stdout.flush()
         except OSError as error:
             # results that cannot be written are told by name, so this is about the lines on the way

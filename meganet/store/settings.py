@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from meganet._version import __version__
+from meganet.backend.loops import description
 from meganet.backend.threads import thread_count
 from meganet.store.disk import json_text, read_file, refuse
 
@@ -86,13 +87,14 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json_text(content).encode()).hexdigest()
 
 
-def environment() -> dict[str, str]:
-    """Return versions, machine and cores, for the record."""
+def environment(backend: str) -> dict[str, str]:
+    """Return versions, machine and cores, and for NumPy what computes its products, for the record."""
     return {
         "meganet": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        **({"loops": description()} if backend == "numpy" else {}),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
         "threads": str(thread_count()),

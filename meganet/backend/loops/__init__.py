@@ -12,7 +12,9 @@ This module, the switch, does not import numba until somebody asks whether it ca
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -43,7 +45,13 @@ def problem() -> str | None:
     """
     if find_spec("numba") is None:
         return "numba is not installed; pip install 'meganet[fast]'"
-    # a foreign package, which fails in its own ways: often it knows nothing of a NumPy that is newer
+    # a package that an interrupt leaves half imported is of no use until the program ends: so the import goes on
+    answer = Future[str | None]()
+    threading.Thread(target=lambda: answer.set_result(_import_problem())).start()
+    return answer.result()
+
+
+def _import_problem() -> str | None:
     try:
         numba = import_module("numba")
         if numba.version_info.short < MINIMUM_NUMBA:
@@ -52,6 +60,7 @@ def problem() -> str | None:
             return "numba is told by NUMBA_DISABLE_JIT to compile nothing"
         import_module("meganet.backend.loops.products")
     except Exception as error:
+        # a foreign package fails in its own ways: often it knows nothing of a NumPy that is newer
         return f"numba is installed but cannot be used ({validate.worded(error)})"
     return None
 

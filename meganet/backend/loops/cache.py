@@ -76,7 +76,11 @@ class Kept(NullCache):
         if unusable is not None:
             return
         path = self._path(folder, arguments, result.codegen)
-        content = dumps(result._reduce())
+        try:
+            content = dumps(result._reduce())
+        except RuntimeError:
+            # an interrupt came when LLVM handed out the machine code, which is in use and not at hand
+            return
         try:
             write_atomic(path, _seal(path, content) + content)
         except OSError as error:

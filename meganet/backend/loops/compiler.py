@@ -8,6 +8,7 @@ from typing import Any
 
 from numba import njit
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 
 from meganet.backend.loops.cache import Kept
 
@@ -35,6 +36,10 @@ def loop(function: Callable[..., Any]) -> Any:
     compiled._cache = Kept(function)
     return compiled
 
+
+# what numba otherwise does before it first compiles: interrupted in the middle, it could not be done again
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
 
 if hasattr(os, "register_at_fork"):
     # else a process that is forked while another thread compiles could never compile anything

@@ -99,7 +99,7 @@ def settings_of(setup: Setup, backend: str, data: str) -> dict[str, Any]:
     """Return the content of ``settings.json``; the number of trials is that of their folders."""
     made_with = setup.nested()
     del made_with["run"]["trials"]
-    where = {"backend": backend, "data": data, "environment": environment()}
+    where = {"backend": backend, "data": data, "environment": environment(backend)}
     return {"format": FORMAT, PART[FORMAT]: made_with, **where}
 
 
