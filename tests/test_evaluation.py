@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from cuda_emulation import COMPILER
 from graph_emulation import USUAL, Device
 from guard_array import GUARD
 from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
-from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, sgd
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, Tikhonov, sgd
+from meganet.backend.cuda import Kernels
+from meganet.linop import Gradient
 from meganet.losses import LeastSquares, LogisticLoss
 from meganet.objective import Evaluation, StackedObjective, observer
 from meganet.optim import Run, sgd_stacked
@@ -104,6 +107,30 @@ def test_a_device_takes_all_networks_and_as_many_examples_as_its_memory_allows(g
         assert sum(sizes) == 300 and max(sizes) * 6 * 5 * 8 <= max(free, 6 * 5 * 8)
         batches.append(len(sizes))
     assert batches == sorted(batches) and batches[0] < batches[-1] == 300
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
+def test_a_device_is_given_all_work_before_anything_is_fetched_however_many_networks(guard, monkeypatch):
+    """Sixty networks take the kernels of one, in as many batches; only the results come back."""
+    events, launch, to_host = [], Kernels.launch, GUARD.to_host
+
+    def noting(kernels, name, *arguments, **keywords):
+        events.append(name)
+        launch(kernels, name, *arguments, **keywords)
+
+    monkeypatch.setattr(Kernels, "launch", noting)
+    monkeypatch.setattr(GUARD, "to_host", lambda x: [events.append("to host"), to_host(x)][1])
+    network = Chain([ConvolutionLayer((1, 8, 8), 9), ConvolutionLayer((9, 8, 8), 8)])
+    penalty = Tikhonov(Gradient((3, *network.range_shape), backend=GUARD), 0.1)
+    seen = []
+    for count in (1, 2, 5):
+        group, points = objectives(GUARD, network, count, n=20, W_regularizer=penalty)
+        events.clear()
+        Objective.evaluate_stacked(group, points)
+        seen.append(list(events))
+    first = seen[0].index("to host")
+    assert seen[0][first:] == ["to host"] * 3 and seen == [seen[0]] * 3
+    assert {"direct_forward", "input_transform", "output_transform"} <= set(seen[0])
 
 
 def test_an_evaluation_that_does_not_fit_takes_fewer_examples(guard):

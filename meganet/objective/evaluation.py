@@ -95,10 +95,10 @@ def metrics(
 
     one = WORK_ARRAYS * len(data) * terms.network.widest * x.dtype.itemsize
     results = _in_batches(terms, batch, examples, one, batch_size)
+    values = [penalty.value(x).reshape(-1, 1) for penalty in terms.penalties()]
     # everything stays on the device until here
     losses = _fetched(backend, [loss for loss, _ in results])
     right = None if results[0][1] is None else _fetched(backend, [hits for _, hits in results])
-    values = [penalty.value(x).reshape(-1, 1) for penalty in terms.penalties()]
     penalties = _fetched(backend, values) if values else np.zeros((len(data), 1))
     found = []
     for t in range(len(data)):
