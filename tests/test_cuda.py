@@ -1,15 +1,10 @@
-"""The CUDA kernels: they compile, and run on the host they give what the engines of the CPU give."""
+"""The CUDA kernels: run on the host they give what the engines of the CPU give."""
 
 import math
-import re
-import shutil
-import subprocess
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_emulation import COMPILER, RawModule, kernel_names
+from cuda_emulation import COMPILER, RawModule
 from graph_emulation import Graph
 from guard_array import GUARD
 from hypothesis import given, settings
@@ -29,7 +24,7 @@ from meganet import (
     use_backend,
 )
 from meganet.backend import cuda
-from meganet.backend.cuda import SOURCES, TILES, Kernels, parts_of, source, tile_of
+from meganet.backend.cuda import Kernels
 from meganet.backend.layout import from_memory, to_memory
 from meganet.layers.activations import ACTIVATIONS
 from meganet.linop import (
@@ -44,56 +39,7 @@ from meganet.linop._engines import choose_engine
 from meganet.objective import StackedObjective
 from meganet.optim import Run, sgd_stacked
 
-NVCC = shutil.which("nvcc")
 emulated = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
-
-
-@pytest.mark.skipif(NVCC is None, reason="needs nvcc")
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
-def test_kernels_compile_without_spilling(tmp_path, architecture, dtype):
-    path = tmp_path / "kernels.cu"
-    path.write_text(source(dtype))
-    command = [NVCC, "-std=c++17", f"-arch={architecture}", "-cubin", "-Xptxas=-v", "-Werror=all-warnings", str(path)]
-    done = subprocess.run([*command, "-o", str(tmp_path / "kernels.cubin")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    compiled = re.findall(r"Compiling entry function '(\w+)'", done.stderr)
-    assert sorted(compiled) == sorted(kernel_names(source(dtype)))
-    spills = [int(n) for n in re.findall(r"(\d+) bytes spill", done.stderr)]
-    assert spills and not any(spills)
-    shared = [int(n) for n in re.findall(r"(\d+) bytes smem", done.stderr)]
-    assert max(shared) <= 48 * 1024
-
-
-@pytest.mark.skipif(NVCC is None, reason="needs nvcc")
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_products_read_and_write_vectors(tmp_path, architecture, dtype):
-    """Global memory sixteen bytes at a time where rows allow it, and shared memory wherever it is multiplied from."""
-    (tmp_path / "kernels.cu").write_text(source(dtype))
-    command = [NVCC, "-std=c++17", f"-arch={architecture}", "-ptx", str(tmp_path / "kernels.cu")]
-    subprocess.run([*command, "-o", str(tmp_path / "kernels.ptx")], check=True)
-    vector = {"float32": "v4.f32", "float64": "v2.f64"}[str(dtype)]
-    bodies = re.findall(
-        r"\.entry (product\w+)\((.*?)^}", (tmp_path / "kernels.ptx").read_text(), re.DOTALL | re.MULTILINE
-    )
-    assert len(bodies) == len(TILES)
-    for _, body in bodies:
-        assert {f"{space}.{vector}" for space in ("ld.global", "st.global", "ld.shared", "st.shared")} <= set(
-            re.findall(r"[ls][dt]\.(?:global|shared)\.v\d\.f\d\d", body)
-        )
-        assert not re.search(r"ld\.shared\.f\d\d", body)
-
-
-def test_every_kernel_is_launched_and_every_launch_has_a_kernel():
-    package = Path(meganet.__file__).parent
-    text = "".join(path.read_text() for path in package.rglob("*.py"))
-    launched = set(re.findall(r'(?:launch\(|_on_tiles\(backend,)\s*"(\w+)"', text)) | {
-        f"product_{t.rows}x{t.columns}" for t in TILES
-    }
-    assert launched == set(kernel_names(source("float32")))
-
-
-def test_every_source_file_is_compiled():
-    assert {path.name for path in Path(cuda.__file__).parent.glob("*.cu")} == set(SOURCES)
 
 
 @st.composite
@@ -228,99 +174,8 @@ def test_a_size_beyond_an_int_is_an_error():
     array = GUARD.asarray(np.ones(2))
     with pytest.raises(OverflowError):
         Kernels(GUARD.xp).launch("csr_product", array.dtype, 1, array, array, 2**31)
-
-
-@contextmanager
-def as_written(faithful=True):
-    """Run the products' kernels thread by thread, as on a device."""
-    usual, RawModule.faithful_product = RawModule.faithful_product, faithful
-    try:
-        yield Kernels(GUARD.xp)
-    finally:
-        RawModule.faithful_product = usual
-
-
-def agree(got, wanted, dtype, summed=1):
-    assert got.dtype == dtype and got.shape == wanted.shape
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(GUARD.to_host(got), wanted, rtol=0, atol=30 * eps * max(10, summed) ** 0.5)
-
-
-def among_nan(array, before):
-    """Return an array of the device with `before` NaNs in front, and many behind."""
-    margin = np.full(before + array.size + 5000, np.nan, array.dtype)
-    margin[before : before + array.size] = array.ravel()
-    return GUARD.asarray(margin)[before : before + array.size].reshape(array.shape)
-
-
-@emulated
-@settings(max_examples=40, deadline=None)
-@given(
-    st.tuples(st.integers(1, 150), st.integers(1, 90), st.integers(1, 70)),
-    st.tuples(st.booleans(), st.booleans()),
-    st.sampled_from([((), ()), ((2,), (2,)), ((2, 3), (2, 3)), ((), (2, 3)), ((2, 1), (2, 3)), ((3,), (2, 1))]),
-    st.sampled_from(["float32", "float64"]),
-    st.booleans(),
-    st.integers(0, 4),
-)
-def test_products_of_matrices(sizes, transposed, leads, dtype, faithful, offset):
-    """Wherever they begin in memory; what lies around them is not used."""
-    (m, n, k), (ta, tb), rng = sizes, transposed, np.random.default_rng(0)
-    a, b = rng.standard_normal((*leads[0], m, k)).astype(dtype), rng.standard_normal((*leads[1], k, n)).astype(dtype)
-    stored = [np.ascontiguousarray(x.swapaxes(-1, -2)) if flag else x for x, flag in ((a, ta), (b, tb))]
-    with as_written(faithful) as kernels:
-        result = kernels.product(among_nan(stored[0], offset), among_nan(stored[1], 4 - offset), ta, tb)
-    agree(result, a @ b, dtype, k)
-
-
-@emulated
-@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
-def test_every_tile_with_and_without_a_rest(tile, transposed, dtype, monkeypatch, rng):
-    monkeypatch.setattr(cuda, "TILES", (tile,))
-    for m, n, k in ((tile.rows, tile.columns, 32), (tile.rows + 4, tile.columns + 4, 20), (tile.rows + 1, 3, 17)):
-        a, b = rng.standard_normal((2, m, k)).astype(dtype), rng.standard_normal((2, k, n)).astype(dtype)
-        stored = [x.swapaxes(-1, -2) if flag else x for x, flag in zip((a, b), transposed, strict=True)]
-        with as_written() as kernels:
-            agree(
-                kernels.product(*(GUARD.asarray(np.ascontiguousarray(x)) for x in stored), *transposed), a @ b, dtype, k
-            )
-
-
-def test_tiles_fit_the_products_of_networks():
-    """Tall ones for the points of tiles times channels, small ones where a large one would be padding mostly."""
-    shapes = {(1568, 64): (128, 64), (1568, 32): (128, 32), (64, 32): (64, 32), (32, 10): (32, 16), (1, 1): (32, 16)}
-    assert {shape: tile_of(*shape)[:2] for shape in shapes} == shapes
-    # what one network of a stack computes does not depend on the others, so nothing else is asked
-    assert parts_of(32, 10, 784 * 64) == 130 and parts_of(64, 32, 1568) == 4
-    assert parts_of(1568, 64, 32) == parts_of(1, 1, 1) == 1
-
-
-@emulated
-@settings(max_examples=30, deadline=None)
-@given(
-    st.tuples(*[st.integers(1, 40)] * 3),
-    st.tuples(st.booleans(), st.booleans()),
-    st.sampled_from([(), (1,), (3,)]),
-    st.integers(1, 7),
-    st.sampled_from([1, 9, 50]),
-    st.sampled_from(["float32", "float64"]),
-    st.booleans(),
-)
-def test_sums_of_products(sizes, transposed, lead, depth, part, dtype, faithful):
-    """In however many parts; a stack has the sums that each has alone, to the bit."""
-    (m, n, k), (ta, tb), rng = sizes, transposed, np.random.default_rng(0)
-    a, b = (rng.standard_normal((*lead, depth, *size)).astype(dtype) for size in ((m, k), (k, n)))
-    stored = [GUARD.asarray(np.ascontiguousarray(x.swapaxes(-1, -2) if t else x)) for x, t in ((a, ta), (b, tb))]
-    with pytest.MonkeyPatch.context() as patch, as_written(faithful) as kernels:
-        patch.setattr(cuda, "SUMMED", part)
-        result = kernels.summed_product(*stored, ta, tb)
-        if lead:
-            alone = kernels.summed_product(*(x[-1] for x in stored), ta, tb)
-            np.testing.assert_array_equal(GUARD.to_host(result)[-1], GUARD.to_host(alone))
-    agree(result, (a @ b).sum(axis=-3), dtype, depth * k)
-    host = meganet.get_backend("numpy").summed_product(*(GUARD.to_host(x) for x in stored), ta, tb)
-    agree(result, host, dtype, depth * k)
+    with pytest.raises(OverflowError, match="pool: 2147483648 threads in a row, more than an int can count"):
+        Kernels(GUARD.xp).launch_rows("pool", array.dtype, (2**31, 1, 1), array, array, 1, 1, 1, 1, 1)
 
 
 @emulated

@@ -41,7 +41,7 @@ class Tile(NamedTuple):
 
 TILES = (Tile(128, 64, 128, 4.0), Tile(128, 32, 64, 4.0), Tile(64, 32, 64, 2.7), Tile(32, 16, 32, 2.0))
 SUMMED = 384
-"""Fewest products that a part of a long sum has, where sums are cut: enough to be worth a block."""
+"""Fewest products that a part of a long sum has, where sums are cut: enough to be worth a block, and at least 16."""
 BLOCKS = 256
 """Blocks that occupy a large device."""
 
@@ -109,13 +109,18 @@ class Kernels:
         An ``int`` becomes a C int, other numbers stay as they are. Arrays are handed over as addresses, so they must
         lie in memory as the kernel takes them; `NULL` stands for one that there is not.
         """
-        if grid and threads >= 2**31:
-            raise OverflowError(f"{name}: {threads} threads in a row, which an int cannot count")
         module = self._modules.get(dtype)
         if module is None:
             module = self._modules[dtype] = self.xp.RawModule(code=source(dtype), options=("-std=c++17",))
         numbers = [np.int32(a) if type(a) is int else a for a in arguments]
         module.get_function(name)((-(-threads // block), *grid), (block,), tuple(numbers))
+
+    def launch_rows(self, name: str, dtype: Any, threads: tuple[int, int, int], *arguments: Any) -> None:
+        """Run a kernel on (so many threads in a row, rows, trials), as those that divide in 32 bits want it."""
+        in_row, *grid = threads
+        if in_row >= 2**31:
+            raise OverflowError(f"{name}: {in_row} threads in a row, more than an int can count")
+        self.launch(name, dtype, in_row, *arguments, grid=tuple(grid))
 
     def product(self, a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
         """Return the products of matrices (..., M, K) and (..., K, N), either transposed before.
@@ -146,7 +151,7 @@ class Kernels:
         outer, inner = (1, 1, *lead)[-2:]
         strides = [stride for x in (a, b) for stride in _matrix_strides(x.shape, axes)]
         steps = [np.int64(x.shape[-2] * x.shape[-1]) for x in (a, b)]
-        threads = tile.threads * (8 if a.dtype == np.float64 else 4) // 4
+        threads = tile.threads * a.dtype.itemsize // 4
         sizes = (m, n, k, int(ta), int(tb), *strides, inner, *tiles, depth, *steps, parts)
         name = f"product_{tile.rows}x{tile.columns}"
         blocks = outer * inner * tiles[0] * tiles[1]
@@ -170,16 +175,16 @@ class Kernels:
         result = self.xp.empty(x.shape, dtype=x.dtype)
         stencils = self.xp.ascontiguousarray(_moved(kernel, (1, 2, 0)))
         stack, height, width, n, channels = _image_sizes(x)
-        sizes, grid = (height, width, n, channels, k1, k2, sign), (height, stack)
-        self.launch("depthwise_forward", x.dtype, width * n * channels, x, stencils, result, *sizes, grid=grid)
+        threads, sizes = (width * n * channels, height, stack), (height, width, n, channels, k1, k2, sign)
+        self.launch_rows("depthwise_forward", x.dtype, threads, x, stencils, result, *sizes)
         return result
 
     def depthwise_gradient(self, x: Any, y: Any, kernel_size: tuple[int, int]) -> Any:
         """Return the gradient of ``<y, K(kernel) x>`` in the stencils, (..., C, k1, k2)."""
         stack, height, width, n, channels = _image_sizes(x)
         part = self.xp.empty((*x.shape[:-4], height, *kernel_size, channels), dtype=x.dtype)
-        sizes, threads = (height, width, n, channels, *kernel_size), math.prod(kernel_size) * channels
-        self.launch("depthwise_gradient", x.dtype, threads, x, y, part, *sizes, grid=(height, stack))
+        threads, sizes = (math.prod(kernel_size) * channels, height, stack), (height, width, n, channels)
+        self.launch_rows("depthwise_gradient", x.dtype, threads, x, y, part, *sizes, *kernel_size)
         stencils = self.sum_parts(part, 3)
         return self.xp.ascontiguousarray(_moved(stencils, (2, 0, 1)))
 
@@ -220,8 +225,8 @@ class Kernels:
         *lead, height, width, n, channels = memory.shape
         f1, f2 = factor
         result = self.xp.empty((*lead, height // f1, width // f2, n, channels), dtype=memory.dtype)
-        sizes, grid = (height, width, n * channels, f1, f2), (height // f1, math.prod(lead))
-        self.launch("pool", memory.dtype, width // f2 * n * channels, memory, result, *sizes, grid=grid)
+        threads, sizes = (width // f2 * n * channels, height // f1, math.prod(lead)), (height, width, n * channels)
+        self.launch_rows("pool", memory.dtype, threads, memory, result, *sizes, f1, f2)
         return result
 
     def pool_adjoint(self, memory: Any, factor: tuple[int, int]) -> Any:
@@ -229,8 +234,9 @@ class Kernels:
         *lead, height, width, n, channels = memory.shape
         f1, f2 = factor
         result = self.xp.empty((*lead, height * f1, width * f2, n, channels), dtype=memory.dtype)
-        sizes, grid = (height * f1, width * f2, n * channels, f1, f2), (height * f1, math.prod(lead))
-        self.launch("pool_adjoint", memory.dtype, width * f2 * n * channels, memory, result, *sizes, grid=grid)
+        sizes = (height * f1, width * f2, n * channels)
+        threads = (width * f2 * n * channels, height * f1, math.prod(lead))
+        self.launch_rows("pool_adjoint", memory.dtype, threads, memory, result, *sizes, f1, f2)
         return result
 
     def softmax(self, logits: Any, labels: Any) -> tuple[Any, Any]:

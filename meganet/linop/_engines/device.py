@@ -122,8 +122,8 @@ class DeviceDirect(DeviceEngine):
         matrices = backend.xp.ascontiguousarray(_exchange(kernel))
         stack, height, width, n, _ = _sizes(memory)
         y = backend.xp.empty((*lead, height, width, n, out_channels), dtype=x.dtype)
-        sizes, threads = (height, width, n, in_channels, out_channels, k1, k2), width * n * out_channels
-        _kernels(backend).launch("direct_forward", x.dtype, threads, memory, matrices, y, *sizes, grid=(height, stack))
+        threads, sizes = (width * n * out_channels, height, stack), (height, width, n, in_channels, out_channels)
+        _kernels(backend).launch_rows("direct_forward", x.dtype, threads, memory, matrices, y, *sizes, k1, k2)
         return from_memory(y)
 
     def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
@@ -154,8 +154,8 @@ class DeviceDirect(DeviceEngine):
         strips = -(-height // rows)
         part = backend.xp.empty((*lead, strips, k1, k2, in_channels, out_channels), dtype=x.dtype)
         arrays = (inputs, outputs, mask, part)
-        sizes = (height, width, n, in_channels, out_channels, k1, k2, rows)
-        _kernels(backend).launch("direct_gradient", x.dtype, entries, *arrays, *sizes, grid=(strips, stack))
+        threads, sizes = (entries, strips, stack), (height, width, n, in_channels, out_channels, k1, k2, rows)
+        _kernels(backend).launch_rows("direct_gradient", x.dtype, threads, *arrays, *sizes)
         return backend.xp.ascontiguousarray(_exchange(_kernels(backend).sum_parts(part, 4), back=True))
 
 
@@ -196,8 +196,8 @@ def _on_tiles(backend: Backend, name: str, memory: Array, *arrays: Any) -> None:
     """Run a kernel for every tile, example and channel of (..., H, W, N, C) memory."""
     stack, height, width, n, channels = _sizes(memory)
     rows, columns = tile_count(height), tile_count(width)
-    sizes, grid = (height, width, n, channels, rows, columns), (rows, stack)
-    _kernels(backend).launch(name, memory.dtype, columns * n * channels, *arrays, *sizes, grid=grid)
+    threads, sizes = (columns * n * channels, rows, stack), (height, width, n, channels, rows, columns)
+    _kernels(backend).launch_rows(name, memory.dtype, threads, *arrays, *sizes)
 
 
 def _exchange(kernel: Array, back: bool = False) -> Array:
