@@ -94,6 +94,9 @@ def test_the_package_needs_no_optional_library_to_import():
         found = {name.split(".")[0] for name in modules}
         assert not found & {"cupy", "cupyx", "torch", "pooch", "mlxtend", "h5py", "distributed", "ray"}, path
         assert "sklearn" not in found or path.name == "sklearn.py", path
+        loops = path.parent.name == "loops" and path.name != "__init__.py"
+        assert loops or not found & {"numba", "llvmlite"}, path
+        assert loops or not any(module.startswith("meganet.backend.loops.") for module in modules), path
 
 
 def test_rooms_are_attributes_that_are_imported_when_they_are_asked_for():
@@ -106,5 +109,17 @@ assert set({rooms[:3] + rooms[4:]}) <= set(dir(meganet))
 for room in {rooms}:
     assert getattr(meganet, room).__name__ == "meganet." + room
 assert "sklearn" not in sys.modules and "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_numba_is_imported_when_something_is_computed():
+    code = """
+import sys, meganet
+from meganet.cli.arguments import build
+build().format_help()
+layer = meganet.ConvolutionLayer((1, 28, 28), 4)
+import meganet.experiments, meganet.interop, meganet.plotting
+assert not {"numba", "llvmlite"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
