@@ -16,13 +16,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meganet.backend.base import Backend
+    from meganet.backend.products import Products
 
 Array = Any
 """An array of some backend: ``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
-def to_memory(backend: Backend, images: Array) -> Array:
+def to_memory(backend: Products, images: Array) -> Array:
     """Return (..., N, C, H, W) images as contiguous (..., H, W, N, C) memory; a copy only if it is not that already.
 
     Examples

@@ -12,16 +12,19 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from meganet.backend import threads
-from meganet.backend.base import Backend
+from meganet.backend.base import Array, Backend
+from meganet.backend.compiled import CompiledProducts
 
 SMALLEST_SHARE = 4
 """Examples of a batch for which another thread is worth its own copy of the gradient."""
+PIXELS_AT_ONCE = 128
+"""How many pixels of an image change their memory order at once: as many cache lines as the first cache holds."""
 # names and numbers of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
-class NumpyBackend(Backend):
-    """NumPy, with the parts of a batch on threads of their own.
+class NumpyBackend(CompiledProducts, Backend):
+    """NumPy and compiled loops, with the parts of a batch on threads of their own.
 
     Examples
     --------
@@ -45,6 +48,15 @@ class NumpyBackend(Backend):
     def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Return the results of independent tasks, which run on threads."""
         return threads.run(tasks)
+
+    def write_images(self, target: Array, images: Array) -> None:
+        """Write images into an array whose memory may have another order, some rows at a time.
+
+        The whole at once would read every cache line of the images many times.
+        """
+        step = max(1, PIXELS_AT_ONCE // target.shape[-1])
+        for start in range(0, target.shape[-2], step):
+            target[..., start : start + step, :] = images[..., start : start + step, :]
 
 
 def numpy_backend() -> Backend:

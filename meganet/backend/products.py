@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from meganet.backend.layout import Array, from_memory
+from meganet.backend.layout import Array, from_memory, to_memory
 
 if TYPE_CHECKING:
     from meganet.linop.base import LinearOperator
@@ -38,6 +38,47 @@ class Products:
     def summed_product(self, a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array:
         """Return the sums over s of the products of matrices (..., S, M, K) and (..., S, K, N), (..., M, N)."""
         return self.product(a, b, transpose_a, transpose_b).sum(axis=-3)
+
+    def dense(self, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return ``y[n, k] = <kernel[k], x[n]>`` and what `dense_gradients` needs.
+
+        Images are (..., N, C, H, W), the kernel (..., K, C, H, W), y is (..., N, K). Both are one matrix for each
+        pixel; y is a sum over pixels of products of small matrices.
+        """
+        inputs, matrices = self._by_pixel(x), self._by_pixel(kernel)
+        return self.summed_product(inputs, matrices, transpose_b=True), (inputs, matrices, kernel.shape)
+
+    def dense_gradients(self, record: Any, y: Array, in_kernel: Array, need_x: bool) -> Array | None:
+        """Write the gradient of ``<y, K x>`` in the kernel into `in_kernel`; return the one in x if it is needed."""
+        inputs, matrices, shape = record
+        self._write_kernel_gradient(inputs, y, in_kernel)
+        return self._images(self.product(y[..., None, :, :], matrices), shape) if need_x else None
+
+    def dense_adjoint(self, y: Array, kernel: Array) -> Array:
+        """Return ``K' y``, images."""
+        return self._images(self.product(y[..., None, :, :], self._by_pixel(kernel)), kernel.shape)
+
+    def dense_kernel_adjoint(self, x: Array, y: Array, in_kernel: Array) -> None:
+        """Write the gradient of ``<y, K x>`` in the kernel into `in_kernel`."""
+        self._write_kernel_gradient(self._by_pixel(x), y, in_kernel)
+
+    def _write_kernel_gradient(self, inputs: Array, y: Array, in_kernel: Array) -> None:
+        products = self.product(y[..., None, :, :], inputs, transpose_a=True)
+        self.write_images(in_kernel, self._images(products, in_kernel.shape))
+
+    def write_images(self, target: Array, images: Array) -> None:
+        """Write images into an array whose memory may have another order."""
+        target[...] = images
+
+    def _by_pixel(self, images: Array) -> Array:
+        """Return images (..., N, C, H, W) as a matrix (N, C) for each pixel, (..., H W, N, C)."""
+        *lead, count, channels, _, _ = images.shape
+        return to_memory(self, images).reshape(*lead, -1, count, channels)
+
+    def _images(self, matrices: Array, shape: tuple[int, ...]) -> Array:
+        """Return the inverse of `_by_pixel`, as the view of memory; `shape` ends in (C, H, W)."""
+        *lead, _, count, channels = matrices.shape
+        return from_memory(matrices.reshape(*lead, *shape[-2:], count, channels))
 
     def dot(self, a: Array, b: Array) -> Array:
         """Return ``<a, b>``, an array of shape ()."""

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend import Array, Backend
-from meganet.backend.layout import from_memory, to_memory
 from meganet.ground import validate
 from meganet.linop.parametric import ParametricOperator
-
-PIXELS_AT_ONCE = 128
-"""How many pixels of an image change their memory order at once: as many cache lines as the first cache holds."""
 
 
 class Dense(ParametricOperator):
@@ -50,59 +46,32 @@ class Dense(ParametricOperator):
             validate.reject("kernel", "an array of shape (K, *domain_shape)", f"{getattr(kernel, 'shape', kernel)}")
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)
 
-    def _by_pixel(self, tensors: Array) -> Array:
-        """Return M tensors as one matrix (M, C) for each pixel; what is no image counts as one pixel.
-
-        Images keep their memory order that way, and the products are sums over pixels of small matrix products.
-        Axes before these stay.
-        """
+    def _images(self, tensors: Array) -> Array:
+        """Return tensors as images; what is none counts as channels of a single pixel. Axes before these stay."""
         k = len(self.domain_shape)
-        lead, count = tensors.shape[: -k - 1], tensors.shape[-k - 1]
-        if k == 3:
-            return to_memory(self.backend, tensors).reshape(*lead, -1, count, self.domain_shape[0])
-        return tensors.reshape(*lead, 1, count, -1)
+        return tensors if k == 3 else tensors.reshape(*tensors.shape[:-k], -1, 1, 1)
 
-    def _tensors(self, matrices: Array) -> Array:
-        """Return the inverse of `_by_pixel`: images as the view of their memory."""
-        lead, count = matrices.shape[:-3], matrices.shape[-2]
-        if len(self.domain_shape) == 3:
-            channels, height, width = self.domain_shape
-            return from_memory(matrices.reshape(*lead, height, width, count, channels))
-        return matrices.reshape(*lead, count, *self.domain_shape)
+    def _tensors(self, images: Array) -> Array:
+        """Return the inverse of `_images`."""
+        return images.reshape(*images.shape[:-3], *self.domain_shape) if len(self.domain_shape) != 3 else images
 
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
-        matrices, inputs = self._by_pixel(self.kernel), self._by_pixel(x)
-        return self.backend.summed_product(inputs, matrices, transpose_b=True), (inputs, matrices)
+        return self.backend.dense(self._images(x), self._images(self.kernel))
 
     def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
-        inputs, matrices = record
-        self._write_kernel_gradient(inputs, y, out)
-        return self._spread(y, matrices) if need_x else None
+        in_x = self.backend.dense_gradients(record, y, self._images(out), need_x)
+        return None if in_x is None else self._tensors(in_x)
 
     def apply_unchecked(self, x: Array) -> Array:
         return self.recorded_unchecked(x)[0]
 
     def adjoint_unchecked(self, y: Array) -> Array:
-        return self._spread(y, self._by_pixel(self.kernel))
-
-    def _spread(self, y: Array, matrices: Array) -> Array:
-        """Return ``K' y``."""
-        return self._tensors(self.backend.product(y[..., None, :, :], matrices))
+        return self._tensors(self.backend.dense_adjoint(y, self._images(self.kernel)))
 
     def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         gradient = self.backend.xp.empty(self.kernel.shape, dtype=x.dtype)
-        self._write_kernel_gradient(self._by_pixel(x), y, gradient)
+        self.backend.dense_kernel_adjoint(self._images(x), y, self._images(gradient))
         return gradient
-
-    def _write_kernel_gradient(self, inputs: Array, y: Array, out: Array) -> None:
-        products = self._tensors(self.backend.product(y[..., None, :, :], inputs, transpose_a=True))
-        # some image rows at a time: the whole at once would read every cache line of the products many times
-        if len(self.domain_shape) != 3 or self.backend.tile_bytes is None:
-            out[...] = products
-            return
-        step = max(1, PIXELS_AT_ONCE // self.domain_shape[2])
-        for start in range(0, self.domain_shape[1], step):
-            out[..., start : start + step, :] = products[..., start : start + step, :]
 
     def resized(self, domain_shape: tuple[int, ...]) -> Dense:
         """Return the operator for examples of another shape; its kernel, zeros, grows with them."""

@@ -43,7 +43,8 @@ def work(name: str, size: int, dtype: Any) -> Any:
     piece = pieces.pop(name, None)
     if piece is None or piece.size < count:
         piece = np.empty(count + ALIGNMENT, np.uint8)
-        piece = piece[-piece.ctypes.data % ALIGNMENT :]
+        start = -piece.ctypes.data % ALIGNMENT
+        piece = piece[start : start + count]
         while pieces and count + sum(other.size for other in list(pieces.values())) > KEPT_BYTES:
             del pieces[next(iter(pieces))]
     if piece.size <= KEPT_BYTES:
@@ -64,6 +65,6 @@ def readable(array: Any) -> Any:
     >>> readable(np.ones((2, 3)).T).flags.writeable
     False
     """
-    flat = np.require(array, requirements=("C", "A")).reshape(-1).view()
+    flat = np.require(array, requirements=["C", "A"]).reshape(-1).view()
     flat.flags.writeable = False
     return flat

@@ -269,6 +269,74 @@ def store_some(array: Any, index: int, count: int, vector: Any) -> None:
         store_first(array, index, count, vector)
 
 
+@intrinsic
+def transpose(context: Any, a: Any, at: Any, a_step: Any, b: Any, to: Any, b_step: Any) -> Any:
+    """``transpose(a, at, a_step, b, to, b_step)``: ``b[to + j b_step + i] = a[at + i a_step + j]`` for all lanes i, j.
+
+    In every stage the blocks of `size` x `size` numbers beside the diagonal change places.
+    """
+    vector = Vector(a.dtype)
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes, element = vector.lanes, vector.of_lanes.element
+        align = vector.dtype.bitwidth // 8
+
+        def places(kind: Any, array: Any, start: Any, step: Any) -> list[Any]:
+            starts = [start]
+            for _ in range(lanes - 1):
+                starts.append(builder.add(starts[-1], step))
+            return [_place(context, builder, kind, array, index, element, lanes) for index in starts]
+
+        rows = [builder.load(place, align=align) for place in places(sig.args[0], *args[:3])]
+        size = 1
+        while size < lanes:
+            # lanes of the first row, and those of the second, which count on
+            upper = [lane if not lane & size else lane - size + lanes for lane in range(lanes)]
+            lower = [lane + size if not lane & size else lane + lanes for lane in range(lanes)]
+            masks = [ir.Constant(ir.VectorType(INT, lanes), mask) for mask in (upper, lower)]
+            for row in range(lanes):
+                if not row & size:
+                    pair = rows[row], rows[row + size]
+                    rows[row], rows[row + size] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+            size *= 2
+        for row, place in zip(rows, places(sig.args[3], *args[3:]), strict=True):
+            builder.store(row, place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, types.intp, b, types.intp, types.intp), build
+
+
+@intrinsic
+def prefetch(context: Any, array: Any, index: Any) -> Any:
+    """``prefetch(array, index)``: begin to bring a number's cache line into the second cache; it need not be there."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, sig.args[0], args[0], args[1])
+        place = builder.bitcast(address, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, INT, INT, INT])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
+        # to be read, into all caches but the first, data
+        builder.call(function, [place, ir.Constant(INT, 0), ir.Constant(INT, 2), ir.Constant(INT, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+@intrinsic
+def total(context: Any, vector: Any) -> Any:
+    """``total(vector)``: the sum of all lanes, of both halves again and again."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        (sums,), count = args, vector.lanes
+        while count > 1:
+            count //= 2
+            halves = [ir.Constant(ir.VectorType(INT, count), [*range(k, k + count)]) for k in (0, count)]
+            sums = builder.fadd(*(builder.shuffle_vector(sums, sums, half) for half in halves))
+        return builder.extract_element(sums, ir.Constant(INT, 0))
+
+    return vector.dtype(vector), build
+
+
 def _arithmetic(function: Callable[..., Any], instruction: str) -> None:
     """Let an operator of Python act on vectors, or on a vector and a number."""
 
