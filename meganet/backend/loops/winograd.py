@@ -16,6 +16,9 @@ from meganet.backend.loops.products import ROWS, product
 from meganet.backend.loops.tiles import gather_tile, scatter_tile, spread_tile, write_tile
 from meganet.backend.loops.vectors import lanes
 
+POINTS = 36
+"""Points of a tile; those of one tile follow each other, which takes fewer pages of memory than those of one number."""
+
 
 @part
 def _point(k: int, m: int) -> int:
@@ -41,7 +44,6 @@ def _multiply(
     m2: int,
     rows: Any,
     terms: Any,
-    block: int,
     count: int,
     channels: int,
     add: bool,
@@ -52,15 +54,15 @@ def _multiply(
             k, p = a * (m2 + 2) + b, 6 * _point(a, m1) + _point(b, m2)
             product(
                 v,
-                k * block * v_width,
+                k * v_width,
                 rows,
                 terms,
                 kernels,
                 p * channels * m_width,
                 m_width,
                 m,
-                k * block * m_width,
-                m_width,
+                k * m_width,
+                POINTS * m_width,
                 count,
                 channels,
                 m_width,
@@ -80,7 +82,6 @@ def _gather_block(
     channels: int,
     v: Any,
     v_width: int,
-    block: int,
     work: Any,
 ) -> None:
     """Transform the windows of tiles `first` to `last` of a group; each tile of each example has a number."""
@@ -100,8 +101,8 @@ def _gather_block(
                 m1,
                 m2,
                 v,
-                (t - first) * v_width + c,
-                block * v_width,
+                (t - first) * POINTS * v_width + c,
+                v_width,
                 work,
             )
 
@@ -132,7 +133,8 @@ def correlate(
 ) -> None:
     """Write ``K(kernel) x`` (and ``+ K(kernel2) x2`` if there is any, ``+ bias`` if there is any), and what follows.
 
-    Work arrays `v` and `m` hold the points of `block` tiles; `rows` and `terms` are the tables of `products`.
+    Work arrays `v` and `m` hold the points of `block` tiles; `rows` and `terms` hold where tiles and channels
+    are in `v`.
     """
     registers = lanes(x)
     v_width, m_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
@@ -143,11 +145,11 @@ def correlate(
         tiles = group[4] * group[5] * examples
         for first in range(0, tiles, _even(tiles, block)):
             last = min(tiles, first + _even(tiles, block))
-            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
-            _multiply(v, v_width, kernels, m, m_width, m1, m2, rows, terms, block, last - first, channels, False)
+            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
+            _multiply(v, v_width, kernels, m, m_width, m1, m2, rows, terms, last - first, channels, False)
             if x2.size:
-                _gather_block(x2, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
-                _multiply(v, v_width, kernels2, m, m_width, m1, m2, rows, terms, block, last - first, channels, True)
+                _gather_block(x2, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
+                _multiply(v, v_width, kernels2, m, m_width, m1, m2, rows, terms, last - first, channels, True)
             for t in range(first, last):
                 tile, n = t // examples, t % examples
                 i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
@@ -155,8 +157,8 @@ def correlate(
                 for c in range(0, out_channels, registers):
                     write_tile(
                         m,
-                        (t - first) * m_width + c,
-                        block * m_width,
+                        (t - first) * POINTS * m_width + c,
+                        m_width,
                         m1,
                         m2,
                         y,
@@ -198,8 +200,8 @@ def gradients(
 ) -> None:
     """Add the gradients of ``<y * slopes, K(kernel) x>`` in the transformed kernels and, if `dx` is not empty, in x.
 
-    `kernels` and `in_kernels` are (36, O, I), the last axis filled up; `rows` and `terms` are tables of rows of I,
-    `out_rows` and `out_terms` of rows of O.
+    `kernels` and `in_kernels` are (36, O, I), the last axis filled up; `rows` and `terms` hold where tiles and channels
+    are in `v`, `out_rows` and `out_terms` where they are in `z`.
     """
     registers = lanes(x)
     v_width, z_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
@@ -210,7 +212,7 @@ def gradients(
         tiles = group[4] * group[5] * examples
         for first in range(0, tiles, _even(tiles, block)):
             last = min(tiles, first + _even(tiles, block))
-            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, block, work)
+            _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
             for t in range(first, last):
                 tile, n = t // examples, t % examples
                 i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
@@ -226,8 +228,8 @@ def gradients(
                         m1,
                         m2,
                         z,
-                        (t - first) * z_width + c,
-                        block * z_width,
+                        (t - first) * POINTS * z_width + c,
+                        z_width,
                         work,
                     )
             for a in range(m1 + 2):
@@ -236,12 +238,12 @@ def gradients(
                     # rows are output channels, terms are tiles
                     product(
                         z,
-                        k * block * z_width,
+                        k * z_width,
                         out_terms,
                         out_rows,
                         v,
-                        k * block * v_width,
-                        v_width,
+                        k * v_width,
+                        POINTS * v_width,
                         in_kernels,
                         p * out_channels * v_width,
                         v_width,
@@ -261,7 +263,6 @@ def gradients(
                     m2,
                     out_rows,
                     out_terms,
-                    block,
                     last - first,
                     out_channels,
                     False,
@@ -272,8 +273,8 @@ def gradients(
                     for c in range(0, channels, registers):
                         scatter_tile(
                             v,
-                            (t - first) * v_width + c,
-                            block * v_width,
+                            (t - first) * POINTS * v_width + c,
+                            v_width,
                             m1,
                             m2,
                             dx,

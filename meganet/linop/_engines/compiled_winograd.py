@@ -40,7 +40,7 @@ class Plan:
     widths : pair of int
         Channels and results, filled up to whole registers.
     tables : tuple of array of int
-        Addresses of the rows and of the numbers of a matrix with I columns, and of one with O columns.
+        Where tiles and channels are among the points of images, and among those of results.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], out_channels: int, registers: int, itemsize: int) -> None:
@@ -54,8 +54,7 @@ class Plan:
         fitting = BLOCK_BYTES // (POINTS * sum(self.widths) * itemsize)
         self.block = max(6, fitting // 6 * 6)
         longest = max(self.block, channels, out_channels)
-        # the numbers of a row follow each other, whatever the row
-        steps = [np.arange(longest) * step for step in (self.widths[0], 1, self.widths[1], 1)]
+        steps = [np.arange(longest) * step for step in (POINTS * self.widths[0], 1, POINTS * self.widths[1], 1)]
         self.tables = tuple(steps)
 
 
