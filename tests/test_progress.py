@@ -9,6 +9,7 @@ import threading
 import pytest
 from tiny import TINY, execute, quadrants, results, study_of
 
+from meganet.backend import loops
 from meganet.experiments import Workers
 from meganet.experiments.runs.pilot import Pilot
 from meganet.experiments.runs.tracked import Tracked, found
@@ -165,3 +166,17 @@ def test_the_pilot_knows_every_kind_of_run(tmp_path, grids):
         r"About 2 min for 7 runs on \d+ threads?, then \d+ \w+ for the landscapes .*", pilot.estimate(123, 7)
     )
     assert os.listdir(tmp_path) == []
+
+
+def test_a_time_in_which_loops_are_compiled_is_not_taken(tmp_path, monkeypatch):
+    (case,) = study_of(tmp_path, TINY).cases.values()
+    pilot, times = Pilot(case.own.backend, Workers(), 1, []), iter([1000.0, 0.5])
+
+    def measure(what, setup, level):
+        seconds = next(times)
+        if seconds == 1000:
+            loops.note_form()
+        return seconds
+
+    monkeypatch.setattr(pilot, "_measure", measure)
+    assert pilot._once(case, 0, "coarse", "step") == 0.5
