@@ -64,7 +64,7 @@ def convolution(trials: int, size: int, batch: int, inputs: int, outputs: int, f
     yield Pass(f"{name}: products for the kernel's gradient", moved, products, launches=1 + (parts > 1))
     yield Pass(f"{name}: the kernel's gradient", (9 + POINTS) * kernel, 9 * POINTS * kernel)
     if not first:
-        yield Pass(f"{name}: products for the images' gradient", p + q, products)
+        yield Pass(f"{name}: products for the images' gradient", p + q + POINTS * kernel, products)
         yield Pass(f"{name}: sum over windows", p + x)
 
 

@@ -258,7 +258,8 @@ class Kernels:
         x = x if x[0].flags.c_contiguous else self.xp.ascontiguousarray(x)
         stack, count = x.shape[0], math.prod(x.shape[1:])
         gradient = self.xp.empty(x.shape, dtype=x.dtype)
-        blocks = min(-(-count // BLOCK), BLOCKS)
+        # at least eight numbers a thread: what is left to be summed is little beside the images
+        blocks = min(-(-count // (8 * BLOCK)), BLOCKS)
         part = self.xp.empty((stack, blocks, BLOCK), dtype=x.dtype)
         numbers = (*(np.float64(f) for f in factors), np.int64(x.strides[0] // x.dtype.itemsize))
         sizes = (count, *image_shape, *numbers)
