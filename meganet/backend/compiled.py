@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from meganet.backend import loops
 from meganet.backend.layout import Array, from_memory
 from meganet.backend.loops.plans import readable, work
 from meganet.backend.products import Products
+
+if TYPE_CHECKING:
+    from meganet.linop.base import LinearOperator
 
 
 class DenseRecord(NamedTuple):
@@ -43,7 +46,7 @@ class CompiledProducts(Products):
         if not _dense_by_loops(kernel, x):
             return super().dense(x, kernel)
         sizes = _dense_sizes(x.shape[0], kernel.shape)
-        images, y = readable(x.transpose(2, 3, 0, 1)), np.empty((sizes.n, sizes.outputs), x.dtype)
+        images, y = readable(_exchanged(x)), np.empty((sizes.n, sizes.outputs), x.dtype)
         matrices = _empty_matrices(sizes, x.dtype)
         sums = work("dense sums", y.size * _lanes(x.dtype), x.dtype)
         _loops("dense").forward(images, readable(kernel), y.reshape(-1), sizes, matrices, sums)
@@ -70,9 +73,61 @@ class CompiledProducts(Products):
         if not _dense_by_loops(in_kernel, x, y):
             return super().dense_kernel_adjoint(x, y, in_kernel)
         sizes = _dense_sizes(x.shape[0], in_kernel.shape)
-        record = DenseRecord(readable(x.transpose(2, 3, 0, 1)), _nothing(x.dtype), in_kernel.shape, sizes)
+        record = DenseRecord(readable(_exchanged(x)), _nothing(x.dtype), in_kernel.shape, sizes)
         _dense_gradients(record, y, in_kernel, False)
         return None
+
+    def pool(self, x: Array, factor: tuple[int, int]) -> Array:
+        """Return the means over blocks of images."""
+        if not _in_memory_order(x):
+            return super().pool(x, factor)
+        n, channels, height, width = x.shape
+        y = np.empty((height // factor[0], width // factor[1], n, channels), x.dtype)
+        _loops("images").pool(readable(_exchanged(x)), y.reshape(-1), *y.shape[:2], n * channels, *factor)
+        return from_memory(y)
+
+    def pool_adjoint(self, y: Array, factor: tuple[int, int]) -> Array:
+        """Return the adjoint of `pool`."""
+        if not _in_memory_order(y):
+            return super().pool_adjoint(y, factor)
+        n, channels, height, width = y.shape
+        x = np.empty((factor[0] * height, factor[1] * width, n, channels), y.dtype)
+        _loops("images").pool_adjoint(readable(_exchanged(y)), x.reshape(-1), height, width, n * channels, *factor)
+        return from_memory(x)
+
+    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
+        """Return ``alpha/2 ||B x||^2`` and its gradient: of differences between pixels by one loop."""
+        if operator.image_differences is None or not _serve(x):
+            return super().penalty(operator, alpha, x)
+        stacked = x.ndim > len(operator.domain_shape)
+        gradient = np.empty(x.shape, x.dtype)
+        parts = zip(x, gradient, strict=True) if stacked else [(x, gradient)]
+        loop, numbers = _loops("images").gradient_penalty, (*x.shape[-2:], alpha, *operator.image_differences)
+        values = [0.5 * loop(readable(one), slope.reshape(-1), *numbers) for one, slope in parts]
+        return (np.array(values, x.dtype) if stacked else x.dtype.type(values[0])), gradient
+
+    def cross_entropy(self, logits: Array, labels: Array) -> Array:
+        """Return the mean cross-entropy."""
+        if not _are_logits(logits, labels):
+            return super().cross_entropy(logits, labels)
+        return _cross_entropy(logits, labels, np.empty(0, logits.dtype))
+
+    def cross_entropy_and_gradient(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the mean cross-entropy and its gradient in the logits."""
+        if not _are_logits(logits, labels):
+            return super().cross_entropy_and_gradient(logits, labels)
+        gradient = np.empty(logits.shape, logits.dtype)
+        return _cross_entropy(logits, labels, gradient.reshape(-1)), gradient
+
+    def momentum_step(
+        self, x: Array, gradient: Array, velocity: Array | None, rate: float, momentum: float
+    ) -> tuple[Array, Array | None]:
+        """Return ``x - d`` and ``d = rate gradient + momentum velocity``; None for it without a velocity."""
+        if velocity is not None or x.shape != gradient.shape or not _serve(x, gradient):
+            return super().momentum_step(x, gradient, velocity, rate, momentum)
+        moved = np.empty(x.shape, x.dtype)
+        _loops("flat").move(readable(x), readable(gradient), moved.reshape(-1), rate)
+        return moved, None
 
 
 def _serve(*arrays: Array) -> bool:
@@ -96,6 +151,24 @@ def _lanes(dtype: np.dtype[Any]) -> int:
 @lru_cache(maxsize=2)
 def _nothing(dtype: np.dtype[Any]) -> Array:
     return readable(np.empty(0, dtype))
+
+
+def _in_memory_order(images: Array) -> bool:
+    """Whether there are loops for images (N, C, H, W): for those in the order that products write."""
+    return images.ndim == 4 and _serve(images) and bool(_exchanged(images).flags.c_contiguous)
+
+
+def _exchanged(images: Array) -> Array:
+    return images.transpose(2, 3, 0, 1)
+
+
+def _are_logits(logits: Array, labels: Array) -> bool:
+    return logits.ndim == 2 and labels.shape == logits.shape[:1] and labels.dtype == np.int64 and _serve(logits)
+
+
+def _cross_entropy(logits: Array, labels: Array, gradient: Array) -> Any:
+    value = _loops("flat").cross_entropy(readable(logits), readable(labels), gradient, logits.shape[1])
+    return logits.dtype.type(value)
 
 
 def _dense_by_loops(kernel: Array, *others: Array) -> bool:

@@ -210,7 +210,10 @@ class Terms:
         values, *gradients = zip(*shares, strict=True)
         value, gradient = sum(values), self.backend.xp.empty(x.shape, dtype=x.dtype)
         for total, parts in zip(self.split(gradient), gradients, strict=True):
-            total[...] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            if len(parts) == 1:
+                total[...] = parts[0]
+                continue
+            self.backend.xp.add(parts[0], parts[1], out=total)
             for part in parts[2:]:
                 total += part
         for part, penalty, slope in penalised:

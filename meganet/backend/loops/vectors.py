@@ -307,6 +307,27 @@ def transpose(context: Any, a: Any, at: Any, a_step: Any, b: Any, to: Any, b_ste
 
 
 @intrinsic
+def larger(context: Any, a: Any, b: Any) -> Any:
+    """``larger(a, b)``: the larger number, lane by lane; `a` where one is not a number."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
+
+    return a(a, b), build
+
+
+@intrinsic
+def moved_up(context: Any, vector: Any) -> Any:
+    """``moved_up(vector)``: each number in the next lane, zero in the first."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = [vector.lanes, *range(vector.lanes - 1)]
+        return builder.shuffle_vector(args[0], vector.zero, ir.Constant(ir.VectorType(INT, vector.lanes), lanes))
+
+    return vector(vector), build
+
+
+@intrinsic
 def prefetch(context: Any, array: Any, index: Any) -> Any:
     """``prefetch(array, index)``: begin to bring a number's cache line into the second cache; it need not be there."""
 

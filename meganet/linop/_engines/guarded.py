@@ -23,17 +23,20 @@ round-off of an earlier layer. In a pixel of both signs, large numbers may cance
 coincidence.
 
 The choice is one for all images of a call; for the gradients the images, the kernel and the upstream gradient decide.
-It takes one pass over the images, a matrix times a vector, and a few over a number per pixel.
+It takes one pass over the images, a matrix times a vector, and a few over a number per pixel; compiled loops do the
+same.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet.backend import Array, Backend
+from meganet.backend import Array, Backend, loops
+from meganet.backend.loops.plans import readable, work
 from meganet.linop._engines.base import Engine, FusedEngine
 from meganet.linop._engines.direct import DirectEngine
 
@@ -118,14 +121,18 @@ def _image_size(x: Array, slope: Array | None = None) -> float:
     if slope is not None:
         x = x * slope
     n, channels, height, width = x.shape
-    weights = _weights(channels, x.dtype)
+    weights, few = _weights(channels, x.dtype), max(1, FEW * height * width)
+    memory = x.transpose(2, 3, 0, 1)
+    if memory.flags.c_contiguous and memory.size and loops.in_use():
+        magnitudes = work("magnitudes", n * (height * width + 2), x.dtype)
+        limit = _range(x.dtype)[1]
+        return float(_loop()(readable(memory), weights, n, few, RARE, RANGE, limit, magnitudes))
     with np.errstate(over="ignore", invalid="ignore"):
         if x.flags.c_contiguous:
             signed = weights @ x.reshape(n, channels, -1)
         else:
-            memory = np.ascontiguousarray(x.transpose(2, 3, 0, 1))
-            signed = (memory.reshape(-1, channels) @ weights).reshape(-1, n).T
-    return _even_size(np.abs(signed, order="C"), max(1, FEW * height * width))
+            signed = (np.ascontiguousarray(memory).reshape(-1, channels) @ weights).reshape(-1, n).T
+    return _even_size(np.abs(signed, order="C"), few)
 
 
 def _kernel_size(kernel: Array) -> float:
@@ -152,6 +159,11 @@ def _even_size(magnitudes: Array, few: float) -> float:
         if (large <= np.maximum(RARE * np.count_nonzero(rest, axis=1), few)).any():
             return np.nan
     return size
+
+
+@lru_cache(maxsize=1)
+def _loop() -> Any:
+    return import_module("meganet.backend.loops.images").even_size
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,46 @@
+"""What a training step does with flat vectors and with logits, each number read once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from meganet.backend.loops.compiler import loop
+from meganet.backend.loops.vectors import lanes, load, store
+
+
+@loop
+def move(x: Any, gradient: Any, y: Any, rate: float) -> None:
+    """Write ``y = x - rate gradient``."""
+    width = lanes(x)
+    for k in range(0, x.size - width + 1, width):
+        store(y, k, load(x, k) - load(gradient, k) * rate)
+    for k in range(x.size // width * width, x.size):
+        y[k] = x[k] - gradient[k] * x.dtype.type(rate)
+
+
+@loop
+def cross_entropy(logits: Any, labels: Any, gradient: Any, outputs: int) -> float:
+    """Write the gradient of the mean cross-entropy in logits (N, K), unless it has no size; return the mean."""
+    n = labels.size
+    share, value = logits.dtype.type(1 / n), logits.dtype.type(0)
+    for i in range(n):
+        at = i * outputs
+        largest = logits[at]
+        for k in range(1, outputs):
+            z = logits[at + k]
+            # what is not a number is the largest, and stays it
+            if z > largest or z != z:
+                largest = z
+        sums = logits.dtype.type(0)
+        for k in range(outputs):
+            sums += math.exp(logits[at + k] - largest)
+        log_sum = math.log(sums)
+        for k in range(outputs):
+            log_p = (logits[at + k] - largest) - log_sum
+            hit = labels[i] == k
+            if hit:
+                value += log_p
+            if gradient.size:
+                gradient[at + k] = (math.exp(log_p) - hit) * share
+    return -value * share
