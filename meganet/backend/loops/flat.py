@@ -6,17 +6,19 @@ import math
 from typing import Any
 
 from meganet.backend.loops.compiler import loop
-from meganet.backend.loops.vectors import lanes, load, store
+from meganet.backend.loops.vectors import lanes, load, load_first, store, store_first
 
 
 @loop
 def move(x: Any, gradient: Any, y: Any, rate: float) -> None:
     """Write ``y = x - rate gradient``."""
     width = lanes(x)
-    for k in range(0, x.size - width + 1, width):
+    whole = x.size // width * width
+    for k in range(0, whole, width):
         store(y, k, load(x, k) - load(gradient, k) * rate)
-    for k in range(x.size // width * width, x.size):
-        y[k] = x[k] - gradient[k] * x.dtype.type(rate)
+    # the rest is rounded in the same way
+    left = x.size - whole
+    store_first(y, whole, left, load_first(x, whole, left) - load_first(gradient, whole, left) * rate)
 
 
 @loop
