@@ -153,17 +153,18 @@ def gradients(x: Any, matrices: Any, y: Any, in_kernel: Any, in_x: Any, sizes: S
     n, outputs, channels, pixels = sizes
     every = np.arange(max(n, outputs))
     by_row = every * outputs
+    if in_x.size:
+        for p in range(pixels):
+            at, to = p * outputs * channels, p * n * channels
+            product(y, 0, by_row, every, matrices, at, channels, in_x, to, channels, n, outputs, channels, False)
+    if in_kernel.size == 0:
+        return
     for p in range(0, pixels, PIXELS):
         count = min(PIXELS, pixels - p)
-        if in_x.size:
-            for q in range(p, p + count):
-                at, to = q * outputs * channels, q * n * channels
-                product(y, 0, by_row, every, matrices, at, channels, in_x, to, channels, n, outputs, channels, False)
-        if in_kernel.size:
-            for q in range(count):
-                at, to = (p + q) * n * channels, q * outputs * channels
-                product(y, 0, every, by_row, x, at, channels, block, to, channels, outputs, n, channels, False)
-            for k in range(outputs):
-                to = k * channels * pixels + p
-                _prefetch_next(in_kernel, to, sizes)
-                _turned(seen, k * channels, outputs * channels, in_kernel, to, pixels, count, channels)
+        for q in range(count):
+            at, to = (p + q) * n * channels, q * outputs * channels
+            product(y, 0, every, by_row, x, at, channels, block, to, channels, outputs, n, channels, False)
+        for k in range(outputs):
+            to = k * channels * pixels + p
+            _prefetch_next(in_kernel, to, sizes)
+            _turned(seen, k * channels, outputs * channels, in_kernel, to, pixels, count, channels)
