@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from meganet.backend import loops
 from meganet.backend.layout import Array, from_memory
 from meganet.backend.loops.plans import readable, work
 from meganet.backend.products import Products
-
-if TYPE_CHECKING:
-    from meganet.linop.base import LinearOperator
 
 
 class DenseRecord(NamedTuple):
@@ -45,12 +42,7 @@ class CompiledProducts(Products):
         """Return ``y[n, k] = <kernel[k], x[n]>`` and what `dense_gradients` needs."""
         if not _dense_by_loops(kernel, x):
             return super().dense(x, kernel)
-        sizes = _dense_sizes(x.shape[0], kernel.shape)
-        images, y = readable(_exchanged(x)), np.empty((sizes.n, sizes.outputs), x.dtype)
-        matrices = _empty_matrices(sizes, x.dtype)
-        sums = work("dense sums", y.size * _lanes(x.dtype), x.dtype)
-        _loops("dense").forward(images, readable(kernel), y.reshape(-1), sizes, matrices, sums)
-        return y, DenseRecord(images, readable(matrices), kernel.shape, sizes)
+        return _dense(x, kernel)
 
     def dense_gradients(self, record: Any, y: Array, in_kernel: Array, need_x: bool) -> Array | None:
         """Write the gradient of ``<y, K x>`` in the kernel into `in_kernel`; return the one in x if it is needed."""
@@ -62,10 +54,9 @@ class CompiledProducts(Products):
         """Return ``K' y``, images."""
         if not _dense_by_loops(kernel, y):
             return super().dense_adjoint(y, kernel)
-        sizes = _dense_sizes(y.shape[0], kernel.shape)
-        matrices = _empty_matrices(sizes, y.dtype)
-        _loops("dense").matrices_of(readable(kernel), sizes, matrices)
-        record = DenseRecord(_nothing(y.dtype), readable(matrices), kernel.shape, sizes)
+        # the kernel's matrices are the record of no images
+        nothing = _dense(np.empty((0, *kernel.shape[1:]), y.dtype), kernel)[1]
+        record = nothing._replace(sizes=_dense_sizes(y.shape[0], kernel.shape))
         return _dense_gradients(record, y, None, True)
 
     def dense_kernel_adjoint(self, x: Array, y: Array, in_kernel: Array) -> None:
@@ -95,7 +86,7 @@ class CompiledProducts(Products):
         _loops("images").pool_adjoint(readable(_exchanged(y)), x.reshape(-1), height, width, n * channels, *factor)
         return from_memory(x)
 
-    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
+    def penalty(self, operator: Any, alpha: float, x: Array) -> tuple[Array, Array]:
         """Return ``alpha/2 ||B x||^2`` and its gradient: of differences between pixels by one loop."""
         if operator.image_differences is None or not _serve(x):
             return super().penalty(operator, alpha, x)
@@ -185,8 +176,13 @@ def _dense_sizes(n: int, kernel_shape: tuple[int, ...]) -> Any:
     return _loops("dense").Sizes(n, outputs, channels, height * width)
 
 
-def _empty_matrices(sizes: Any, dtype: Any) -> Array:
-    return np.empty(sizes.pixels * sizes.outputs * sizes.channels, dtype)
+def _dense(x: Array, kernel: Array) -> tuple[Array, DenseRecord]:
+    sizes = _dense_sizes(x.shape[0], kernel.shape)
+    images, y = readable(_exchanged(x)), np.empty((sizes.n, sizes.outputs), x.dtype)
+    matrices = np.empty(kernel.size, x.dtype)
+    sums = work("dense sums", y.size * _lanes(x.dtype), x.dtype)
+    _loops("dense").forward(images, readable(kernel), y.reshape(-1), sizes, matrices, sums)
+    return y, DenseRecord(images, readable(matrices), kernel.shape, sizes)
 
 
 def _dense_gradients(record: DenseRecord, y: Array, in_kernel: Array | None, need_x: bool) -> Any:

@@ -7,12 +7,9 @@ of the two he has.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meganet.backend.layout import Array, from_memory, to_memory
-
-if TYPE_CHECKING:
-    from meganet.linop.base import LinearOperator
 
 
 class Products:
@@ -150,8 +147,8 @@ class Products:
     def _hot(self, logits: Array, labels: Array) -> Array:
         return labels[..., None] == self.xp.arange(logits.shape[-1])
 
-    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
-        """Return ``alpha/2 ||B x||^2`` and its gradient ``alpha B' B x``.
+    def penalty(self, operator: Any, alpha: float, x: Array) -> tuple[Array, Array]:
+        """Return ``alpha/2 ||B x||^2`` and its gradient ``alpha B' B x``, for a linear operator B.
 
         For x of the operator's domain the value has the shape (), for a stack (T, *domain) of them (T,).
         """

@@ -122,17 +122,10 @@ def _add_products(x: Any, x0: int, matrices: Any, m0: int, count: int, sizes: Si
 
 
 @loop
-def matrices_of(kernel: Any, sizes: Sizes, matrices: Any) -> None:
-    """Write the kernel's matrices (P, K, C)."""
-    for p in range(0, sizes.pixels, PIXELS):
-        _kernel_matrices(kernel, p, min(PIXELS, sizes.pixels - p), sizes, matrices)
-
-
-@loop
 def forward(x: Any, kernel: Any, y: Any, sizes: Sizes, matrices: Any, sums: Any) -> None:
     """Write the outputs (N, K) of images and the kernel's matrices (P, K, C); `sums` is work memory."""
     width, n, outputs, channels = lanes(x), sizes.n, sizes.outputs, sizes.channels
-    step = min(PIXELS, max(1, ROWS // n))
+    step = min(PIXELS, max(1, ROWS // max(1, n)))
     sums[:] = 0
     for p in range(0, sizes.pixels, PIXELS):
         count = min(PIXELS, sizes.pixels - p)
