@@ -7,7 +7,7 @@ from meganet.backend import get_backend, loops
 from meganet.layers import DenseLayer
 from meganet.linop import Dense
 
-pytestmark = pytest.mark.skipif(bool(loops.problem()), reason="numba is not installed")
+pytestmark = pytest.mark.skipif(loops.problem() is not None, reason=str(loops.problem()))
 
 SHAPES = [
     (1, 1, 16, 1, 5),

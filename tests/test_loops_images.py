@@ -9,7 +9,7 @@ from meganet.backend.layout import from_memory
 from meganet.linop import AveragePooling, Gradient
 from meganet.linop._engines import guarded
 
-pytestmark = pytest.mark.skipif(not loops.available(), reason="numba is not installed")
+pytestmark = pytest.mark.skipif(loops.problem() is not None, reason=str(loops.problem()))
 
 BACKEND = get_backend("numpy")
 DTYPES = ["float32", "float64"]

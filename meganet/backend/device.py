@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -13,9 +13,6 @@ from meganet.backend.base import Array, Backend
 from meganet.backend.cuda import Csr, Kernels
 from meganet.backend.cuda.graph import State, Step, iterate, usual_allocator
 from meganet.backend.layout import from_memory, to_memory
-
-if TYPE_CHECKING:
-    from meganet.linop.base import LinearOperator
 
 
 class CupyBackend(Backend):
@@ -98,7 +95,7 @@ class CupyBackend(Backend):
         losses, gradient = self.kernels.softmax(logits, labels)
         return losses.sum(axis=-1) * (1 / logits.shape[-2]), gradient
 
-    def penalty(self, operator: LinearOperator, alpha: float, x: Array) -> tuple[Array, Array]:
+    def penalty(self, operator: Any, alpha: float, x: Array) -> tuple[Array, Array]:
         """Return ``alpha/2 ||B x||^2`` and its gradient: of differences between pixels by one kernel."""
         if operator.image_differences is None:
             return super().penalty(operator, alpha, x)

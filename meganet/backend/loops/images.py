@@ -6,7 +6,18 @@ import math
 from typing import Any
 
 from meganet.backend.loops.compiler import loop
-from meganet.backend.loops.vectors import fma, lanes, larger, load, load_first, moved_up, store_first, total, zeros
+from meganet.backend.loops.vectors import (
+    fma,
+    lanes,
+    larger,
+    load,
+    load_first,
+    load_slopes,
+    moved_up,
+    store_first,
+    total,
+    zeros,
+)
 
 
 @loop
@@ -39,13 +50,13 @@ def pool_adjoint(y: Any, x: Any, height: int, width: int, row: int, f1: int, f2:
 
 @loop
 def even_size(
-    x: Any, weights: Any, n: int, few: float, rare: float, span: float, limit: float, magnitudes: Any
+    x: Any, slopes: Any, weights: Any, n: int, few: float, rare: float, span: float, limit: float, magnitudes: Any
 ) -> float:
     """Return the largest magnitude of the pixels of images, NaN if it exceeds `limit` or an image is not even.
 
-    The images are (P, N, C), a magnitude is ``|<weights, x[p, n]>|``. An image is even unless its magnitudes of at
-    least its largest divided by `span` are no more than `few` or the part `rare` of those that are not zero. The work
-    memory `magnitudes` holds N (P + 2) numbers.
+    The images are (P, N, C), times Booleans `slopes` if there are any; a magnitude is ``|<weights, x[p, n]>|``. An
+    image is even unless its magnitudes of at least its largest divided by `span` are no more than `few` or the part
+    `rare` of those that are not zero. The work memory `magnitudes` holds N (P + 2) numbers.
     """
     channels, width = weights.size, lanes(x)
     rows, whole = x.size // channels, channels // width * width
@@ -53,10 +64,16 @@ def even_size(
     for r in range(rows):
         s = zeros(x)
         for c in range(0, whole, width):
-            s = fma(load(x, r * channels + c), load(weights, c), s)
+            v = load(x, r * channels + c)
+            if slopes.size:
+                v = v * load_slopes(slopes, r * channels + c, width, v)
+            s = fma(v, load(weights, c), s)
         if whole < channels:
-            left = channels - whole
-            s = fma(load_first(x, r * channels + whole, left), load_first(weights, whole, left), s)
+            left, at = channels - whole, r * channels + whole
+            v = load_first(x, at, left)
+            if slopes.size:
+                v = v * load_slopes(slopes, at, left, v)
+            s = fma(v, load_first(weights, whole, left), s)
         magnitudes[r] = abs(total(s))
     for i in range(0, n, width):
         s = most = zeros(x)

@@ -118,15 +118,16 @@ def _moderate(x: Array, first: float, second: float) -> bool:
 
 def _image_size(x: Array, slope: Array | None = None) -> float:
     """Return the largest magnitude of the pixels of ``slope * x``, NaN unless all images (N, C, H, W) are even."""
-    if slope is not None:
-        x = x * slope
     n, channels, height, width = x.shape
     weights, few = _weights(channels, x.dtype), max(1, FEW * height * width)
     memory = x.transpose(2, 3, 0, 1)
     if memory.flags.c_contiguous and memory.size and loops.in_use():
         magnitudes = work("magnitudes", n * (height * width + 2), x.dtype)
+        slopes = readable(np.empty(0, bool) if slope is None else slope.transpose(2, 3, 0, 1))
         limit = _range(x.dtype)[1]
-        return float(_loop()(readable(memory), weights, n, few, RARE, RANGE, limit, magnitudes))
+        return float(_loop()(readable(memory), slopes, weights, n, few, RARE, RANGE, limit, magnitudes))
+    if slope is not None:
+        x = x * slope
     with np.errstate(over="ignore", invalid="ignore"):
         if x.flags.c_contiguous:
             signed = weights @ x.reshape(n, channels, -1)
