@@ -4,79 +4,103 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import kernels
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from meganet.backend import threads
+from meganet.ground.validate import InputError
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
-PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
-PACKAGES = ("numpy", "scipy", "torch")
+PACKAGES = ("numpy", "scipy", "numba", "torch", "tensorflow")
+CALLS = 8
+"""In a row, of a side's turn."""
 
 
-def with_native_kernels() -> None:
-    """Start the script anew without settings that keep a library from the kernels made for this processor.
+def run(main: Callable[[], Any]) -> None:
+    """Call a script's `main` with the kernels that were chosen; what is wrong with its arguments is one line."""
+    kernels.with_chosen_kernels()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
 
-    Both sides choose freely then; the table names what they chose.
-    """
-    if any(name in os.environ for name in PINS):
-        environment = {name: value for name, value in os.environ.items() if name not in PINS}
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser of the options that all scripts have."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--threads", type=count, default=2, help="threads of all sides")
+    made.add_argument("--rounds", type=count, default=rounds, help="turns of each side")
+    kernels.add_isa(made)
+    return made
+
+
+def count(text: str) -> int:
+    """Return a whole number of at least 1, the value of an option."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def options(description: str, rounds: int) -> argparse.Namespace:
     """Parse the options that all scripts have."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--threads", type=int, default=2, help="threads of both libraries")
-    parser.add_argument("--rounds", type=int, default=rounds, help="turns of each side")
-    return parser.parse_args()
+    return parser(description, rounds).parse_args()
 
 
 def alternate(
-    cases: Mapping[str, Callable[[], Any]], rounds: int, calls: int = 8, warm_up: int = 2
+    cases: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    calls: int = CALLS,
+    warm_up: int = 2,
+    within: Mapping[str, Callable[[], AbstractContextManager[Any]]] | None = None,
 ) -> dict[str, list[float]]:
     """Time the cases in turn, A B C A B C ..., so that a drift of the machine meets all alike; seconds per call.
 
     Each turn is several calls in a row, as in training, the first ones not counted: the other library's threads may
-    still be spinning then.
+    still be spinning then. `within` has the context in which a case has its turns.
     """
+    contexts = within or {}
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, call in cases.items():
-            for number in range(warm_up + calls):
-                start = time.perf_counter()
-                call()
-                if number >= warm_up:
-                    seconds[name].append(time.perf_counter() - start)
+            with contexts.get(name, nullcontext)():
+                for number in range(warm_up + calls):
+                    start = time.perf_counter()
+                    call()
+                    if number >= warm_up:
+                        seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
-def medians(cases: Mapping[str, Callable[[], Any]], rounds: int, **options: int) -> dict[str, float]:
+def medians(cases: Mapping[str, Callable[[], Any]], rounds: int, **options: Any) -> dict[str, float]:
     """Return the median milliseconds of each case, timed in turn."""
     return {name: 1e3 * statistics.median(s) for name, s in alternate(cases, rounds, **options).items()}
 
 
-def spread(seconds: Mapping[str, list[float]], peers: Sequence[str], calls: int = 8) -> tuple[float, float]:
-    """Return the smallest and the largest ratio, best peer to us, among the turns of `alternate`."""
-    turns = range(0, len(seconds["meganet"]), calls)
-    median = {name: [statistics.median(values[k : k + calls]) for k in turns] for name, values in seconds.items()}
-    ratios = [min(parts) / ours for ours, *parts in zip(median["meganet"], *(median[p] for p in peers), strict=True)]
-    return min(ratios), max(ratios)
+def ratios(
+    seconds: Mapping[str, list[float]], ours: str, peers: Sequence[str], calls: int = CALLS
+) -> tuple[str, list[float]]:
+    """Return the peer that is fastest over all turns of `alternate`, and its time by ours in each turn."""
+    medians = {
+        name: [statistics.median(values[k : k + calls]) for k in range(0, len(values), calls)]
+        for name, values in seconds.items()
+    }
+    fastest = min(peers, key=lambda name: statistics.median(medians[name]))
+    return fastest, [theirs / own for theirs, own in zip(medians[fastest], medians[ours], strict=True)]
 
 
-def limits() -> dict[str, float]:
-    """Measure what the machine can do: GFLOP/s of a large float32 matrix product, GB/s of copying memory."""
-    a, out = np.ones((1536, 1536), np.float32), np.empty((1536, 1536), np.float32)
+def limits(dtype: str = "float32") -> dict[str, float]:
+    """Measure what the machine can do: GFLOP/s of a large matrix product, GB/s of copying memory."""
+    a, out = np.ones((1536, 1536), dtype), np.empty((1536, 1536), dtype)
     halves = [(np.ones(2**24, np.float32), np.ones(2**24, np.float32)) for _ in range(threads.thread_count())]
 
     def copy() -> None:
@@ -87,8 +111,8 @@ def limits() -> dict[str, float]:
     return {"GFLOP/s": 2 * 1536**3 / times["product"] / 1e9, "GB/s": moved / times["copy"] / 1e9}
 
 
-def machine(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Return where and with what was measured."""
+def machine(threads: int, instructions: Sequence[str] = ()) -> dict[str, str]:
+    """Return where and with what was measured; `instructions` are the sets that the peers name."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -97,9 +121,12 @@ def machine(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         ]
         name = models[0] if models else name
     found = {"processor": name, "threads": str(threads), "python": platform.python_version()}
-    found |= {package: version(package) for package in packages}
-    kernels = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
-    return found | {"BLAS and threads": " + ".join(sorted(kernels))}
+    found |= {package: sys.modules[package].__version__ for package in PACKAGES if package in sys.modules}
+    pools = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
+    found["BLAS and threads"] = " + ".join(sorted(pools))
+    if instructions:
+        found["instruction sets"] = ", ".join(instructions)
+    return found
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -108,11 +135,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def write(name: str, title: str, text: str, record: dict[str, Any]) -> None:
+def measured_on(machine: Mapping[str, str], isa: str) -> str:
+    """Return the sentence that says where was measured."""
+    held = "" if isa == "native" else f", all sides held to {isa.upper()}"
+    return "Measured on " + ", ".join(f"{k} {v}" for k, v in machine.items()) + f"{held}."
+
+
+def file_name(name: str, isa: str) -> str:
+    """Return what the results of a script are called, without their ending."""
+    return name if isa == "native" else f"{name}-{isa}"
+
+
+def write(name: str, title: str, text: str, record: dict[str, Any], isa: str) -> None:
     """Print the text and write it as Markdown, and the record as JSON, into docs/results."""
-    where = "Measured on " + ", ".join(f"{k} {v}" for k, v in record["machine"].items()) + "."
-    lines = [f"# {title}", "", text, "", where, f"Written by `python benchmarks/{name}.py`.", ""]
+    option = "" if isa == "native" else f" --isa {isa}"
+    lines = [f"# {title}", "", text, "", measured_on(record["machine"], isa)]
+    lines += [f"Written by `python benchmarks/{name}.py{option}`.", ""]
     print("\n".join(lines))
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.md").write_text("\n".join(lines))
-    (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    file = FOLDER / file_name(name, isa)
+    file.with_suffix(".md").write_text("\n".join(lines))
+    file.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

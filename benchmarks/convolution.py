@@ -1,19 +1,20 @@
-"""One convolution layer, 32 to 64 channels: forward, and both gradients, by engine and against PyTorch.
+"""One convolution layer, 32 to 64 channels: forward, and both gradients, by engine and against the peers.
 
-Both run in this process on the same threads; PyTorch's gradients come from autograd. Our threads work on halves of
-the batch, as in training. The error is relative to the direct sum in float64.
+All run in this process on the same threads; the peers' gradients are automatic. Our threads work on halves of the
+batch, as in training. The error is relative to the direct sum in float64.
 
     pip install ".[bench]" && python benchmarks/convolution.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import common
 import numpy as np
-import torch
-from peer import FORMATS, periodic
+import sides
+from peers import library
 from threadpoolctl import threadpool_limits
 
 from meganet.backend import threads
@@ -23,7 +24,17 @@ from meganet.linop import CirculantConvolution
 BATCH, INPUTS, OUTPUTS = 32, 32, 64
 CASES = [(28, 3), (14, 3), (15, 3), (56, 3), (28, 5)]
 """Image size and kernel size; 15 is no multiple of Winograd's tiles."""
-COLUMNS = ["image, kernel", "product", "engine", "meganet ms", "PyTorch ms", "PyTorch / meganet", "error", "floor ms"]
+COLUMNS = [
+    "image, kernel",
+    "product",
+    "engine",
+    "meganet ms",
+    "fastest peer ms",
+    "",
+    "**peer / meganet**",
+    "error",
+    "floor ms",
+]
 
 
 class Ours:
@@ -58,16 +69,23 @@ class Ours:
 
 def main() -> None:
     """Measure every case and write the table."""
-    options = common.options(__doc__.splitlines()[0], rounds=6)
-    torch.set_num_threads(options.threads)
+    parser = common.parser(__doc__.splitlines()[0], rounds=6)
+    sides.add_against(parser)
+    options = parser.parse_args()
+    libraries = [library(name) for name in sides.named(options.against)]
+    for one in libraries:
+        one.limit(options.threads)
     with threadpool_limits(options.threads):
-        record: dict[str, Any] = {"machine": common.machine(options.threads), "limits": common.limits(), "cases": []}
-        rows = [row for size, k in CASES for row in measured(size, k, options.rounds, record)]
+        record: dict[str, Any] = {"limits": common.limits(), "cases": []}
+        rows = [row for size, k in CASES for row in measured(size, k, options.rounds, libraries, record)]
+        record["machine"] = common.machine(options.threads, sides.kernels(options.against))
     note = f"Floor: the direct sum at {record['limits']['GFLOP/s']:.0f} GFLOP/s."
-    common.write("convolution", "One convolution layer", common.table(COLUMNS, rows) + "\n\n" + note, record)
+    common.write(
+        "convolution", "One convolution layer", common.table(COLUMNS, rows) + "\n\n" + note, record, options.isa
+    )
 
 
-def measured(size: int, k: int, rounds: int, record: dict[str, Any]) -> list[list[str]]:
+def measured(size: int, k: int, rounds: int, libraries: Sequence[Any], record: dict[str, Any]) -> list[list[str]]:
     """Return the rows of one case."""
     rng = np.random.default_rng(0)
     kernel, x, y = (
@@ -80,25 +98,19 @@ def measured(size: int, k: int, rounds: int, record: dict[str, Any]) -> list[lis
     ours = {engine: Ours(kernel, x, y, engine) for engine in (["winograd", "direct"] if k == 3 else ["direct"])}
     forward: dict[str, Any] = {name: one.forward for name, one in ours.items()}
     gradients: dict[str, Any] = {name: one.gradients for name, one in ours.items()}
-    for name, memory in FORMATS.items():
-        weight, images, upstream = (torch.tensor(a).contiguous(memory_format=memory) for a in (kernel, x, y))
-        for tensor in (weight, images):
-            tensor.requires_grad_(True)
-        result = periodic(images, weight)
-
-        def back(result: Any = result, weight: Any = weight, images: Any = images, upstream: Any = upstream) -> Any:
-            return torch.autograd.grad(result, (weight, images), upstream, retain_graph=True)
-
-        forward[name] = lambda weight=weight, images=images: periodic(images, weight)
-        gradients[name] = back
-        for got, expected in zip((result, *back()), wanted, strict=True):
-            if error(got.detach().numpy(), expected) > 1e-5:
-                raise SystemExit(f"PyTorch's products differ by {error(got.detach().numpy(), expected):.1e}")
+    peers = {name: made for one in libraries for name, made in one.products(kernel, x, y).items()}
+    for name, made in peers.items():
+        forward[name], gradients[name] = made.forward, made.gradients
+        results = (made.forward(), *made.gradients())
+        for number, (got, expected) in enumerate(zip(results, wanted, strict=True)):
+            if error(made.ours(got, number == 1), expected) > 1e-5:
+                raise SystemExit(f"{name}'s products differ by {error(made.ours(got, number == 1), expected):.1e}")
     flop = 2 * BATCH * size**2 * k * k * INPUTS * OUTPUTS
     rows = []
     for product, calls, factor in (("forward", forward, 1), ("gradients", gradients, 2)):
         times = common.medians(calls, rounds)
-        peer = min(times[name] for name in FORMATS)
+        fastest = min(peers, key=times.__getitem__)
+        peer = times[fastest]
         floor = factor * flop / record["limits"]["GFLOP/s"] / 1e6
         for engine, one in ours.items():
             results = [np.concatenate(one.forward())] if product == "forward" else list(one.gradients())
@@ -106,11 +118,14 @@ def measured(size: int, k: int, rounds: int, record: dict[str, Any]) -> list[lis
             targets = wanted[:1] if product == "forward" else wanted[1:]
             worst = max(error(got, expected) for got, expected in zip(results, targets, strict=True))
             case = {"size": size, "kernel": k, "product": product, "engine": engine, "ms": times[engine]}
-            record["cases"].append({**case, "peer_ms": peer, "ratio": peer / times[engine], "error": worst})
+            record["cases"].append(
+                {**case, "peer": fastest, "peer_ms": peer, "ratio": peer / times[engine], "error": worst}
+            )
             cells = [
                 f"{times[engine]:.2f}",
                 f"{peer:.2f}",
-                f"{peer / times[engine]:.2f}",
+                fastest,
+                f"**{peer / times[engine]:.2f}**",
                 f"{worst:.0e}",
                 f"{floor:.2f}",
             ]
@@ -124,5 +139,4 @@ def error(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    common.with_native_kernels()
-    main()
+    common.run(main)

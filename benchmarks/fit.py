@@ -58,7 +58,7 @@ def main() -> None:
     """Measure every case and write the table."""
     options = common.options(__doc__.splitlines()[0], rounds=15)
     with threadpool_limits(options.threads), open(os.devnull, "w") as nothing, redirect_stderr(nothing):
-        record: dict[str, Any] = {"machine": common.machine(options.threads, ("numpy", "scipy")), "cases": []}
+        record: dict[str, Any] = {"machine": common.machine(options.threads), "cases": []}
         rows = []
         for case in STEP_CASES:
             both = Both(Training(case, examples=STEPS * case.batch))
@@ -77,9 +77,8 @@ def main() -> None:
         f"Epochs of {STEPS} steps with their evaluations; the ratio is the median over {options.rounds} pairs made one "
         "after the other, the last column has its quartiles."
     )
-    common.write("fit", "Model.fit and sgd", common.table(COLUMNS, rows) + "\n\n" + note, record)
+    common.write("fit", "Model.fit and sgd", common.table(COLUMNS, rows) + "\n\n" + note, record, options.isa)
 
 
 if __name__ == "__main__":
-    common.with_native_kernels()
-    main()
+    common.run(main)

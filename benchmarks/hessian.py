@@ -42,9 +42,8 @@ def main() -> None:
             ratios = [times[name] / times["gradient"] for name in ("kept", "repeated", "exact")]
             record["cases"].append({**asdict(case), "milliseconds": times})
             rows.append([str(case), f"{times['gradient']:.1f}", *(f"{ratio:.2f} gradients" for ratio in ratios)])
-        common.write("hessian", "Products with the Hessian", common.table(COLUMNS, rows), record)
+        common.write("hessian", "Products with the Hessian", common.table(COLUMNS, rows), record, options.isa)
 
 
 if __name__ == "__main__":
-    common.with_native_kernels()
-    main()
+    common.run(main)

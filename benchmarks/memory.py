@@ -1,4 +1,4 @@
-"""Peak memory of training, measured in a process of its own: ``python memory.py meganet A 28``."""
+"""Peak memory of training, measured in a process of its own for each side."""
 
 from __future__ import annotations
 
@@ -8,49 +8,69 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-EXAMPLES, STEPS = 10_000, 20
+STEPS = 20
 
 
-def peak_mib(run: Callable[[], Any]) -> float | None:
-    """Return how far the resident memory of this process rises during `run`, in MiB; None where it cannot be read."""
+def peak_of_training(
+    side: str, case: Any, threads: int, *, library: str | None = None, examples: int | None = None
+) -> float | None:
+    """Return the peak of 20 steps over so many images, of a variant of ours or of a library, in MiB.
+
+    It is counted from what the process holds when it has made a step of a tiny network, so that the libraries and
+    what they need for themselves are left out; weights, images and whatever else the training needs are not.
+    """
+    fields = {"side": side, "library": library, "threads": threads, "examples": examples, "case": asdict(case)}
+    run = subprocess.run([sys.executable, __file__, json.dumps(fields)], capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(f"{side}, {case}: {run.stderr}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def peak_mib(make: Callable[[], Callable[[], Any]]) -> float | None:
+    """Return how far the resident memory of this process rises in the steps of a training that is made first, in MiB.
+
+    None where it cannot be read. The first steps are not counted: in them functions are compiled.
+    """
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not status.exists() or not os.access(reset, os.W_OK):
         return None
 
     def read(name: str) -> int:
+        # free pages that the process holds already would hide what the steps need, or be counted
+        ctypes.CDLL(None).malloc_trim(0)
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
 
-    # free pages that the process holds already would hide what the run needs
-    ctypes.CDLL(None).malloc_trim(0)
-    reset.write_text("5")
     before = read("VmRSS")
-    run()
+    step = make()
+    for _ in range(2):
+        step()
+    read("VmRSS")
+    reset.write_text("5")
+    for _ in range(STEPS):
+        step()
     return (read("VmHWM") - before) / 1024
 
 
-def peak_of_training(side: str, case: dict[str, Any], threads: int) -> float | None:
-    """Return the peak of 20 steps over 10,000 images, of "meganet" or of a memory format of PyTorch."""
-    command = [sys.executable, __file__, json.dumps({"side": side, "threads": threads, "case": case})]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _worker(side: str, threads: int, case: dict[str, Any]) -> None:
+def _worker(side: str, library: str | None, threads: int, examples: int | None, case: dict[str, Any]) -> None:
+    from peers import peers
+    from sides import OURS
     from suite.cases import Case, Training
+    from suite.own import Own
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(threads):
-        training = Training(Case(**case), examples=case.get("batch", 32) if side == "scaling" else EXAMPLES)
-        step = training.step
-        if side not in ("meganet", "scaling"):
-            import torch
-            from peer import FORMATS, Peer
+    def step(one: Any, examples: int | None) -> Callable[[], Any]:
+        training = Training(one, examples)
+        return training.step if library is None else variants[side].make(training).step
 
-            torch.set_num_threads(threads)
-            step = Peer(training, FORMATS[side]).step
-        print(json.dumps(peak_mib(lambda: [step() for _ in range(STEPS)])))
+    with threadpool_limits(threads), OURS.get(side, OURS["meganet"])():
+        variants = {} if library is None else peers([library], threads)
+        step(Case("B", 8, batch=8, channels=8), None)()
+        chosen = Own(**case) if "net" in case else Case(**case)
+        print(json.dumps(peak_mib(lambda: step(chosen, examples))))
 
 
 if __name__ == "__main__":

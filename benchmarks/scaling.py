@@ -2,7 +2,8 @@
 
 One quantity varies, the others stay: net A, 28x28, 32 channels, batch 32; the batch is 8 where the images grow. The
 exponent is the slope of log time over log work (multiplications of the direct sum): 1 means as fast as the work, below
-1 better. PyTorch's times stand beside ours. On the CPU trials run one after another on both sides, ours in one call.
+1 better. The times of the fastest peer stand beside ours. On the CPU trials run one after another on all sides, ours in
+one call.
 
     pip install ".[bench]" && python benchmarks/scaling.py
 """
@@ -10,17 +11,18 @@ exponent is the slope of log time over log work (multiplications of the direct s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import common
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
+import sides
 from memory import peak_of_training
-from peer import FORMATS, Peer
-from suite.cases import RATE, Case, Training
+from peers import Variant, peers
+from suite.cases import RATE, Case, Training, step_flop
 from threadpoolctl import threadpool_limits
 
 from meganet import prolongate
@@ -33,68 +35,81 @@ GROWTH: dict[str, tuple[Case, Sequence[int]]] = {
     "batch": (USUAL, (4, 8, 16, 32, 64, 128)),
 }
 TRIALS = (1, 2, 4, 8)
-COLUMNS = ["", "", "meganet ms", "PyTorch ms", "PyTorch / meganet", "GFLOP/s of the direct sum", "peak memory MiB"]
+CALLS = 4
+COLUMNS = [
+    "",
+    "",
+    "meganet ms",
+    "fastest peer ms",
+    "",
+    "**peer / meganet**",
+    "GFLOP/s of the direct sum",
+    "our peak memory MiB",
+]
 
 
 def main() -> None:
     """Measure, and write table and picture."""
-    options = common.options(__doc__.splitlines()[0], rounds=2)
-    torch.set_num_threads(options.threads)
-    record: dict[str, Any] = {"machine": common.machine(options.threads), "step": {}, "transfer": []}
+    parser = common.parser(__doc__.splitlines()[0], rounds=5)
+    sides.add_against(parser)
+    options = parser.parse_args()
+    variants = peers(sides.named(options.against), options.threads)
+    record: dict[str, Any] = {"step": {}, "transfer": []}
     rows = []
     with threadpool_limits(options.threads):
         for name, (usual, values) in GROWTH.items():
             cases = [replace(usual, **{name: value}) for value in values]
-            points = [measured(case, options) for case in cases]
+            points = [measured(case, variants, options) for case in cases]
             rows += report(name, values, points, record)
-        rows += report("trials", TRIALS, [trials(count, options) for count in TRIALS], record)
-        text = common.table(COLUMNS, rows)
+        rows += report("trials", TRIALS, [trials(count, variants, options) for count in TRIALS], record)
         for size in GROWTH["size"][1]:
             training = Training(Case("A", size), examples=1)
             theta, w = training.fun.split(training.x)
             call: Callable[[], Any] = lambda f=training.fun, t=theta, w=w: prolongate(f.network, t, w)  # noqa: E731
             ms = common.medians({"transfer": call}, 1, calls=5, warm_up=1)["transfer"]
             record["transfer"].append({"size": size, "ms": ms, "numbers": int(w.size)})
+        record["machine"] = common.machine(options.threads, sides.kernels(options.against))
     cells = [[f"{t['size']} to {2 * t['size']}", f"{t['numbers']:,}", f"{t['ms']:.1f}"] for t in record["transfer"]]
     transfer = common.table(["net A with its classifier, transferred from", "classifier weights", "ms"], cells)
     exponents = ", ".join(f"{name} {points['exponent']:.2f}" for name, points in record["step"].items())
-    text += f"\n\nExponents of time over work: {exponents}.\n\n{transfer}\n\n![growth](scaling.png)"
-    picture(record["step"]).savefig(common.FOLDER / "scaling.png", dpi=110)
-    common.write("scaling", "Growth", text, record)
+    text = f"{common.table(COLUMNS, rows)}\n\nExponents of time over work: {exponents}.\n\n{transfer}"
+    name = common.file_name("scaling", options.isa) + ".png"
+    picture(record["step"]).savefig(common.FOLDER / name, dpi=110)
+    common.write("scaling", "Growth", f"{text}\n\n![growth]({name})", record, options.isa)
 
 
-def measured(case: Case, options: Any) -> dict[str, float]:
-    """Return the times of a step on both sides, its work, and our peak memory."""
-    ours = Training(case)
-    sides = {"meganet": ours, **{name: Peer(ours, memory) for name, memory in FORMATS.items()}}
-    calls = 4 if case.step_flop(False) < 2e10 else 2
-    times = common.medians({name: side.step for name, side in sides.items()}, options.rounds, calls=calls)
-    memory = peak_of_training("scaling", asdict(case), options.threads)
-    best = min(times[name] for name in FORMATS)
-    return {
-        "ms": times["meganet"],
-        "peer_ms": best,
-        "gflop": case.step_flop(False) / 1e9,
-        "peak_mib": memory or math.nan,
-    }
+def measured(case: Case, variants: Mapping[str, Variant], options: Any) -> dict[str, Any]:
+    """Return the times of a step of ours and of the fastest peer, its work, and our peak memory."""
+    calls = {name: side.step for name, side in sides.made(case, variants).items()}
+    memory = peak_of_training("meganet", case, options.threads)
+    return timed(calls, variants, step_flop(case, False), options.rounds) | {"peak_mib": memory or math.nan}
 
 
-def trials(count: int, options: Any) -> dict[str, float]:
-    """Return the times of a step of `count` networks at once, ours together, PyTorch's in turn."""
+def trials(count: int, variants: Mapping[str, Variant], options: Any) -> dict[str, Any]:
+    """Return the times of a step of `count` networks at once, ours together, the peers' in turn."""
     parts = [Training(USUAL, seed=seed) for seed in range(count)]
     fun = StackedObjective([part.fun for part in parts])
     x, indices = np.stack([part.x for part in parts]), np.stack([part.indices for part in parts])
-    sides: dict[str, Callable[[], Any]] = {"meganet": lambda: x - RATE * fun(x, indices)[1]}
-    for name, memory in FORMATS.items():
-        peers = [Peer(part, memory) for part in parts]
-        sides[name] = lambda peers=peers: [peer.step() for peer in peers]
-    times = common.medians(sides, options.rounds, calls=4)
-    best = min(times[name] for name in FORMATS)
-    work = count * USUAL.step_flop(False) / 1e9
-    return {"ms": times["meganet"], "peer_ms": best, "gflop": work, "peak_mib": math.nan}
+    calls: dict[str, Callable[[], Any]] = {"meganet": lambda: x - RATE * fun(x, indices)[1]}
+    for name, variant in variants.items():
+        others = [variant.make(part) for part in parts]
+        calls[name] = lambda others=others: [other.step() for other in others]
+    return timed(calls, variants, count * step_flop(USUAL, False), options.rounds) | {"peak_mib": math.nan}
 
 
-def report(name: str, values: Sequence[int], points: list[dict[str, float]], record: dict[str, Any]) -> list[list[str]]:
+def timed(
+    calls: Mapping[str, Callable[[], Any]], variants: Mapping[str, Variant], flop: float, rounds: int
+) -> dict[str, Any]:
+    """Return our time, that of the fastest peer, and the median of their ratios in the turns."""
+    used = {name: call for name, call in calls.items() if name == "meganet" or name in variants}
+    seconds = common.alternate(used, rounds, CALLS, within=sides.OURS)
+    fastest, turns = common.ratios(seconds, "meganet", list(variants), CALLS)
+    ms = {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
+    ratio = statistics.median(turns)
+    return {"ms": ms["meganet"], "peer": fastest, "peer_ms": ms[fastest], "ratio": ratio, "gflop": flop / 1e9}
+
+
+def report(name: str, values: Sequence[int], points: list[dict[str, Any]], record: dict[str, Any]) -> list[list[str]]:
     """Store the points with their exponent and return their rows."""
     work, times = (np.log([point[k] for point in points]) for k in ("gflop", "ms"))
     record["step"][name] = {"values": list(values), "points": points, "exponent": float(np.polyfit(work, times, 1)[0])}
@@ -104,7 +119,8 @@ def report(name: str, values: Sequence[int], points: list[dict[str, float]], rec
             str(value),
             f"{p['ms']:.1f}",
             f"{p['peer_ms']:.1f}",
-            f"{p['peer_ms'] / p['ms']:.2f}",
+            p["peer"],
+            f"**{p['ratio']:.2f}**",
             f"{1e3 * p['gflop'] / p['ms']:.0f}",
             "" if math.isnan(p["peak_mib"]) else f"{p['peak_mib']:.0f}",
         ]
@@ -119,7 +135,7 @@ def picture(steps: dict[str, Any]) -> Any:
         points = growth["points"]
         work = [p["gflop"] * points[-1]["ms"] / points[-1]["gflop"] for p in points]
         ax.loglog(growth["values"], [p["ms"] for p in points], "o-", label="meganet")
-        ax.loglog(growth["values"], [p["peer_ms"] for p in points], "s--", label="PyTorch")
+        ax.loglog(growth["values"], [p["peer_ms"] for p in points], "s--", label="fastest peer")
         ax.loglog(growth["values"], work, ":", color="grey", label="in step with the work")
         ax.set_xlabel({"size": "image size", "trials": "trials"}.get(name, name))
         ax.set_xticks(growth["values"], [str(v) for v in growth["values"]])
@@ -131,5 +147,4 @@ def picture(steps: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    common.with_native_kernels()
-    main()
+    common.run(main)

@@ -97,13 +97,17 @@ def main() -> None:
         cells = [f"{np.median(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in list(columns.values())[:3]]
         lost = columns["lock"]
         rows.append([str(case), *cells, f"{np.median(lost):.0f} % ({min(lost):.0f} to {max(lost):.0f})"])
-    common.write("threads", "Two cores", common.table(COLUMNS, rows), record)
+    common.write("threads", "Two cores", common.table(COLUMNS, rows), record, options.isa)
 
 
-if __name__ == "__main__":
-    common.with_native_kernels()
+def started() -> None:
+    """Measure, or be the other process."""
     with threadpool_limits(1):
         if "--busy" in sys.argv:
             busy(Case(**json.loads(sys.argv[-1])))
         else:
             main()
+
+
+if __name__ == "__main__":
+    common.run(started)

@@ -128,9 +128,8 @@ def main() -> None:
             rows.append(
                 [problem.name, name, str(iterations), str(evaluations), str(products), f"{value:.9g}", f"{norm:.1e}"]
             )
-    common.write("trust_region", "Trust-region Newton methods", common.table(COLUMNS, rows), record)
+    common.write("trust_region", "Trust-region Newton methods", common.table(COLUMNS, rows), record, options.isa)
 
 
 if __name__ == "__main__":
-    common.with_native_kernels()
-    main()
+    common.run(main)

@@ -1,1 +1,1 @@
-"""The measured cases, as asv classes; the scripts beside this folder put the same cases beside PyTorch."""
+"""The measured cases, as asv classes; the scripts beside this folder put the same cases beside other libraries."""

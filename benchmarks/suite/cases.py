@@ -1,17 +1,32 @@
-"""What is measured: a training problem of the thesis' shape, of any size."""
+"""What is measured: a training problem of the thesis' shape, of any size, or one around any other network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer, Tikhonov, he_normal
-from meganet.layers import smoothed_normal
+from meganet.layers import Layer, smoothed_normal
 from meganet.linop import Gradient, Identity
+
+from . import floors
 
 CLASSES, RATE = 10, 1e-3
 THETA_ALPHA, W_ALPHA = 2.0**-3, 2.0**-5
+EXAMPLES_AT_ONCE = 128
+"""In an evaluation, on all sides."""
+
+
+class Problem(Protocol):
+    """A network with its classifier, the size of the mini-batches and the dtype."""
+
+    batch: int
+    dtype: str
+
+    def parts(self) -> tuple[Layer, DenseLayer]:
+        """Return network and classifier."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,66 +42,62 @@ class Case:
     def __repr__(self) -> str:
         return f"net {self.network}, {self.size}x{self.size}"
 
-    @property
-    def second_size(self) -> int:
-        """Image size that the second convolution sees."""
-        return self.size // 2 if self.network == "B" else self.size
-
-    def step_flop(self, winograd: bool) -> float:
-        """Return the multiplications and additions of a step: forward, two gradients; none in the images.
-
-        With `winograd` the matrix products of F(4x4, 3x3) are counted, without its transforms.
-        """
-        c, first, second = self.channels, self.size**2, self.second_size**2
-        direct = 2 * 9 * c * 2 * c * second
-        tiles = 2 * 36 * c * 2 * c * (-(-self.second_size // 4)) ** 2
-        dense = 2 * CLASSES * 2 * c * second
-        return self.batch * (3 * (tiles if winograd else direct) + 2 * 2 * 9 * c * first + 3 * dense)
-
-    def step_bytes(self) -> float:
-        """Return the least memory traffic of a step.
-
-        Every activation is written, read by the next layer and read again for a gradient; every gradient of an
-        activation is written and read; every weight is read twice, its gradient written and read, the weight updated.
-        """
-        pooled = self.channels * self.second_size**2 if self.network == "B" else 0
-        activations = self.channels * self.size**2 + pooled + 2 * self.channels * self.second_size**2
-        weights = 9 * self.channels + 18 * self.channels**2 + CLASSES * 2 * self.channels * self.second_size**2
-        return np.dtype(self.dtype).itemsize * (5 * self.batch * activations + 5 * weights)
+    def parts(self) -> tuple[Layer, DenseLayer]:
+        """Return network and classifier."""
+        layers: list[Any] = [ConvolutionLayer((1, self.size, self.size), self.channels)]
+        layers += [PoolingLayer(...)] if self.network == "B" else []
+        network = Chain([*layers, ConvolutionLayer(..., 2 * self.channels)])
+        return network, DenseLayer(network.range_shape, CLASSES)
 
 
 STEP_CASES = (Case("A", 28), Case("B", 28), Case("A", 14))
 
 
-class Training:
-    """The training problem of a case over some random images, with random weights."""
+def step_flop(case: Problem, winograd: bool) -> float:
+    """Return the arithmetic of a step, see `floors`."""
+    return floors.step_flop(*case.parts(), case.batch, winograd)
 
-    def __init__(self, case: Case, examples: int | None = None, seed: int = 0) -> None:
+
+class Training:
+    """The training problem of a case over some random images, with random weights.
+
+    The penalties are the thesis': the squares of the network's weights, and of the differences between neighbours in
+    the classifier's images; where its features are no images, of its weights.
+    """
+
+    def __init__(self, case: Problem, examples: int | None = None, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self.case = case
-        shape = (1, case.size, case.size)
-        layers = [ConvolutionLayer(shape, case.channels)]
-        if case.network == "B":
-            layers.append(PoolingLayer(layers[-1].range_shape))
-        layers.append(ConvolutionLayer(layers[-1].range_shape, 2 * case.channels))
-        network = Chain(layers)
-        classifier = DenseLayer(network.range_shape, CLASSES)
+        network, classifier = case.parts()
+        kernel = classifier.parameters[0].shape
+        #: whether the classifier is penalised for differences
+        self.smooth = len(kernel) == 4 and max(kernel[2:]) > 1
         count = case.batch if examples is None else examples
+        penalty = Tikhonov(Identity(network.parameters.size), THETA_ALPHA) if network.parameters.size else None
         self.fun = Objective(
             network,
             classifier,
-            rng.standard_normal((count, *shape)).astype(case.dtype),
-            rng.integers(0, CLASSES, count),
-            theta_regularizer=Tikhonov(Identity(network.parameters.size), THETA_ALPHA),
-            W_regularizer=Tikhonov(Gradient((CLASSES, *network.range_shape)), W_ALPHA),
+            rng.standard_normal((count, *network.domain_shape)).astype(case.dtype),
+            rng.integers(0, kernel[0], count),
+            theta_regularizer=penalty,
+            W_regularizer=Tikhonov((Gradient if self.smooth else Identity)(kernel), W_ALPHA),
         )
         self.indices = np.arange(case.batch)
-        weights = he_normal(network, rng, case.dtype), smoothed_normal(classifier, rng, dtype=case.dtype)
-        self.x = np.concatenate(weights)
+        draw = smoothed_normal if self.smooth else he_normal
+        self.x = np.concatenate([he_normal(network, rng, case.dtype), draw(classifier, rng, dtype=case.dtype)])
+        self.at_once = count if network.couples_examples else EXAMPLES_AT_ONCE
 
     def step(self) -> None:
         """Compute the gradient of a mini-batch and move."""
         self.x = self.x - RATE * self.fun(self.x, self.indices)[1]
+
+    def gradient(self) -> np.ndarray:
+        """Return the gradient of the mini-batch."""
+        return self.fun(self.x, self.indices)[1]
+
+    def outputs(self) -> np.ndarray:
+        """Return the classifier's outputs of the mini-batch."""
+        return self.fun.outputs(self.x, self.fun.images[self.indices])
 
     def evaluate(self) -> tuple[float, float]:
         """Return loss and accuracy over all images."""
