@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 
 CHOSEN = "BENCHMARKS_ISA"
 AVX2 = {
@@ -34,12 +35,18 @@ def with_chosen_kernels() -> None:
     """Start the script anew under ``--isa``: held to AVX2, or without settings that keep a library from any kernels."""
     parser = argparse.ArgumentParser(add_help=False)
     add_isa(parser)
-    isa = parser.parse_known_args()[0].isa
-    if os.environ.get(CHOSEN) == isa:
-        return
-    kept = {name: value for name, value in os.environ.items() if name not in PINS}
+    wanted = environment(parser.parse_known_args()[0].isa, os.environ)
+    if wanted is not None:
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
+
+
+def environment(isa: str, given: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the environment of a script held to instruction sets; None if the given one is of that kind."""
+    if given.get(CHOSEN) == isa:
+        return None
+    kept = {name: value for name, value in given.items() if name not in PINS}
     held = {**AVX2, "NPY_DISABLE_CPU_FEATURES": " ".join(_beyond_avx2())} if isa == "avx2" else {}
-    os.execve(sys.executable, [sys.executable, *sys.argv], kept | held | {CHOSEN: isa})
+    return kept | held | {CHOSEN: isa}
 
 
 def _beyond_avx2() -> list[str]:

@@ -62,15 +62,18 @@ def _worker(side: str, library: str | None, threads: int, examples: int | None, 
     from suite.own import Own
     from threadpoolctl import threadpool_limits
 
-    def step(one: Any, examples: int | None) -> Callable[[], Any]:
-        training = Training(one, examples)
-        return training.step if library is None else variants[side].make(training).step
+    def maker(case: Any, examples: int | None) -> Callable[[], Callable[[], Any]]:
+        if library is None:
+            return lambda: Training(case, examples).step
+        # a peer has copies of its own: what they are copied from is not counted
+        ours = Training(case, examples)
+        return lambda: variants[side].make(ours).step
 
     with threadpool_limits(threads), OURS.get(side, OURS["meganet"])():
         variants = {} if library is None else peers([library], threads)
-        step(Case("B", 8, batch=8, channels=8), None)()
+        maker(Case("B", 8, batch=8, channels=8), None)()()
         chosen = Own(**case) if "net" in case else Case(**case)
-        print(json.dumps(peak_mib(lambda: step(chosen, examples))))
+        print(json.dumps(peak_mib(maker(chosen, examples))))
 
 
 if __name__ == "__main__":
