@@ -9,10 +9,9 @@ import numpy as np
 import scipy.sparse
 
 from meganet.backend import Array, Backend
-from meganet.backend.layout import from_memory
 from meganet.ground import validate
 from meganet.linop._engines import NAMES, choose_engine
-from meganet.linop._engines.base import Engine, OneByOne, adjoint_kernel
+from meganet.linop._engines.base import Engine, OneByOne
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.parametric import ParametricOperator
 
@@ -111,6 +110,8 @@ class CirculantConvolution(ParametricOperator):
     @property
     def _engine(self) -> Engine:
         engine = cast(Engine, choose_engine(self.engine, self.backend, self.kernel_shape))
+        if self.stride != (1, 1):
+            engine = engine.at_stride(self.stride, self.image_shape)
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
     role = "stencil"
@@ -136,38 +137,25 @@ class CirculantConvolution(ParametricOperator):
         image = tuple(n * s for n, s in zip(range_shape[1:], self.stride, strict=True))
         return self.resized((self.domain_shape[0], *image))
 
-    def _sampled(self, y: Array) -> Array:
-        """Return the results that are kept."""
-        return y if self.stride == (1, 1) else y[..., :: self.stride[0], :: self.stride[1]]
-
-    def _spread(self, y: Array) -> Array:
-        """Return the adjoint of `_sampled`: zeros where results were dropped."""
-        if self.stride == (1, 1):
-            return y
-        shape = (*y.shape[:-4], *self.image_shape, *y.shape[-4:-2])
-        full = from_memory(self.backend.xp.zeros(shape, dtype=y.dtype))
-        self.backend.elementwise(_assign, self._sampled(full), y)
-        return full
-
     def apply_unchecked(self, x: Array) -> Array:
-        return self._sampled(self._engine.correlate(self.backend, x, self.kernel))
+        return self._engine.correlate(self.backend, x, self.kernel)
 
     def adjoint_unchecked(self, y: Array) -> Array:
-        return self._engine.correlate(self.backend, self._spread(y), adjoint_kernel(self.kernel))
+        return self._engine.adjoint(self.backend, y, self.kernel)
 
     def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
-        return self._engine.kernel_gradient(self.backend, x, self._spread(y), self.kernel_shape)
+        return self._engine.kernel_gradient(self.backend, x, y, self.kernel_shape)
 
     # a record goes with the engine that made it, whichever is chosen by then
 
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
         engine = self._engine
         y, record = engine.recorded(self.backend, x, self.kernel)
-        return self._sampled(y), (engine, record)
+        return y, (engine, record)
 
     def gradients_unchecked(self, record: Any, y: Array, out: Array, need_x: bool) -> Any:
         engine, kept = record
-        out[...], in_x = engine.gradients(self.backend, kept, self._spread(y), need_x)
+        out[...], in_x = engine.gradients(self.backend, kept, y, need_x)
         return in_x
 
     def activated_unchecked(
@@ -175,21 +163,21 @@ class CirculantConvolution(ParametricOperator):
     ) -> tuple[Array, Array | None, Any]:
         # of the class itself: one derived from it may compute something else
         relu = RULES.get(vars(type(activation)).get("rule"))
-        if relu is None or self.stride != (1, 1):
+        if relu is None:
             return super().activated_unchecked(x, bias, activation, recorded)
         engine = self._engine
         y, slope, record = engine.activated(self.backend, x, self.kernel, bias, relu, recorded)
         return y, slope, (engine, record)
 
     def sloped_gradients_unchecked(self, record: Any, y: Array, slope: Array | None, out: Array, need_x: bool) -> Any:
-        if slope is None or slope.dtype != bool or self.stride != (1, 1):
+        if slope is None or slope.dtype != bool:
             return super().sloped_gradients_unchecked(record, y, slope, out, need_x)
         engine, kept = record
         out[...], in_x = engine.sloped_gradients(self.backend, kept, y, slope, need_x)
         return in_x
 
     def derivative_unchecked(self, x: Array, dx: Array, dkernel: Array, slope: Array | None) -> Array:
-        if self.stride != (1, 1) or (slope is not None and slope.dtype != bool):
+        if slope is not None and slope.dtype != bool:
             return super().derivative_unchecked(x, dx, dkernel, slope)
         return self._engine.correlate_two(self.backend, x, dkernel, dx, self.kernel, slope)
 
@@ -220,7 +208,3 @@ class CirculantConvolution(ParametricOperator):
         unit[:, :, :k1, :k2] = self.kernel
         centred = xp.roll(unit, (-(k1 // 2), -(k2 // 2)), axis=(2, 3))
         return xp.conj(self.backend.fft.fft2(centred, axes=(2, 3)))
-
-
-def _assign(target: Array, source: Array) -> None:
-    target[...] = source

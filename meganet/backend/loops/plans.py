@@ -65,6 +65,6 @@ def readable(array: Any) -> Any:
     >>> readable(np.ones((2, 3)).T).flags.writeable
     False
     """
-    flat = np.require(array, requirements=["C", "A"]).reshape(-1).view()
-    flat.flags.writeable = False
+    flat = np.ascontiguousarray(array if array.flags.aligned else array.copy()).reshape(-1)
+    flat.setflags(write=False)
     return flat

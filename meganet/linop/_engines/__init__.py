@@ -19,6 +19,7 @@ from functools import lru_cache
 from meganet.backend import Backend, loops
 from meganet.linop._engines.base import Engine
 from meganet.linop._engines.circulant import SparseEngine
+from meganet.linop._engines.compiled_direct import CompiledDirect
 from meganet.linop._engines.compiled_winograd import CompiledWinograd
 from meganet.linop._engines.device import DeviceDirect, DeviceSparse, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
@@ -30,6 +31,7 @@ ENGINES: tuple[Engine, ...] = (
     CompiledWinograd(),
     WinogradEngine(),
     DeviceDirect(),
+    CompiledDirect(),
     DirectEngine(),
     DeviceSparse(),
     SparseEngine(),
@@ -38,7 +40,7 @@ ENGINES: tuple[Engine, ...] = (
 
 AUTOMATIC: tuple[Engine, ...] = (
     DeviceWinograd(),
-    GuardedEngine(CompiledWinograd(), DirectEngine()),
+    GuardedEngine(CompiledWinograd(), CompiledDirect()),
     GuardedEngine(WinogradEngine(), DirectEngine()),
     *ENGINES[3:],
 )

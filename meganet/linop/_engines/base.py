@@ -7,6 +7,7 @@ from operator import iadd, imul
 from typing import Any
 
 from meganet.backend import Array, Backend
+from meganet.backend.layout import from_memory
 
 
 def adjoint_kernel(kernel: Array) -> Array:
@@ -20,7 +21,7 @@ class Engine(ABC):
     An engine defines `correlate`, ``K(kernel) x``, and `kernel_gradient`, the kernel's gradient of
     ``<y, K(kernel) x>``. The adjoint in x needs no product of its own: ``K(kernel)' = K(adjoint_kernel(kernel))``.
     An engine that can share work between the forward product and the two gradients overrides `recorded` and
-    `gradients` too.
+    `gradients` too, one that can leave out results `at_stride`.
     """
 
     name: str
@@ -31,9 +32,17 @@ class Engine(ABC):
         """Whether the engine can compute products with such a kernel on this backend."""
         return True
 
+    def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
+        """Return an engine for images (H, W) of whose results only those at distances `stride` are kept."""
+        return Sampled(self, stride, image_shape)
+
     @abstractmethod
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel) x``."""
+
+    def adjoint(self, backend: Backend, y: Array, kernel: Array) -> Array:
+        """Return ``K(kernel)' y``."""
+        return self.correlate(backend, y, adjoint_kernel(kernel))
 
     @abstractmethod
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
@@ -47,7 +56,7 @@ class Engine(ABC):
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and in x, the latter only if it is needed."""
         x, kernel = record
         in_kernel = self.kernel_gradient(backend, x, y, tuple(kernel.shape[-4:]))
-        return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
+        return in_kernel, self.adjoint(backend, y, kernel) if need_x else None
 
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
@@ -102,6 +111,49 @@ class FusedEngine(Engine):
         return self.sloped_gradients(backend, record, y, None, need_x)
 
 
+class Sampled(Engine):
+    """An engine that computes everything, and keeps the results at some distances."""
+
+    def __init__(self, engine: Engine, stride: tuple[int, int], image_shape: tuple[int, int]) -> None:
+        self.name, self.stacks = engine.name, engine.stacks
+        self.engine, self.stride, self.image_shape = engine, stride, image_shape
+
+    def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
+        """Return what is kept of ``K(kernel) x``."""
+        return self._kept(self.engine.correlate(backend, x, kernel))
+
+    def adjoint(self, backend: Backend, y: Array, kernel: Array) -> Array:
+        """Return ``K(kernel)' y`` with zeros in y where results were dropped."""
+        return self.engine.adjoint(backend, self._spread(backend, y), kernel)
+
+    def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
+        """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
+        return self.engine.kernel_gradient(backend, x, self._spread(backend, y), kernel_shape)
+
+    def recorded(self, backend: Backend, x: Array, kernel: Array) -> tuple[Array, Any]:
+        """Return what is kept of ``K(kernel) x`` and what `gradients` needs."""
+        y, record = self.engine.recorded(backend, x, kernel)
+        return self._kept(y), record
+
+    def gradients(self, backend: Backend, record: Any, y: Array, need_x: bool) -> tuple[Array, Any]:
+        """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
+        return self.engine.gradients(backend, record, self._spread(backend, y), need_x)
+
+    def _kept(self, y: Array) -> Array:
+        return y[..., :: self.stride[0], :: self.stride[1]]
+
+    def _spread(self, backend: Backend, y: Array) -> Array:
+        """Return the adjoint of `_kept`: zeros where results were dropped."""
+        shape = (*y.shape[:-4], *self.image_shape, *y.shape[-4:-2])
+        full = from_memory(backend.xp.zeros(shape, dtype=y.dtype))
+        backend.elementwise(_assign, self._kept(full), y)
+        return full
+
+
+def _assign(target: Array, source: Array) -> None:
+    target[...] = source
+
+
 class OneByOne(Engine):
     """An engine for one kernel applied to each of a stack in turn."""
 
@@ -113,6 +165,10 @@ class OneByOne(Engine):
     def correlate(self, backend: Backend, x: Array, kernel: Array) -> Array:
         """Return ``K(kernel[t]) x[t]`` for all t."""
         return backend.stack([self.engine.correlate(backend, x[t], kernel[t]) for t in range(x.shape[0])])
+
+    def adjoint(self, backend: Backend, y: Array, kernel: Array) -> Array:
+        """Return ``K(kernel[t])' y[t]`` for all t."""
+        return backend.stack([self.engine.adjoint(backend, y[t], kernel[t]) for t in range(y.shape[0])])
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradients of ``<y[t], K(kernel[t]) x[t]>`` with respect to the kernels."""

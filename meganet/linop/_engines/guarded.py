@@ -37,7 +37,8 @@ import numpy as np
 
 from meganet.backend import Array, Backend, loops
 from meganet.backend.loops.plans import readable, work
-from meganet.linop._engines.base import Engine, FusedEngine
+from meganet.linop._engines.base import Engine, FusedEngine, Sampled
+from meganet.linop._engines.compiled_direct import CompiledDirect
 from meganet.linop._engines.direct import DirectEngine
 
 RANGE = 64
@@ -68,12 +69,17 @@ class GuardedEngine(FusedEngine):
 
     name = "winograd"
 
-    def __init__(self, fast: Engine, safe: DirectEngine) -> None:
+    def __init__(self, fast: Engine, safe: DirectEngine | CompiledDirect) -> None:
         self.fast, self.safe = fast, safe
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether *winograd* does."""
         return self.fast.serves(backend, kernel_shape)
+
+    def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
+        """Return *direct*, which is faster, if it computes only what is kept."""
+        safe = self.safe.at_stride(stride, image_shape)
+        return super().at_stride(stride, image_shape) if isinstance(safe, Sampled) else safe
 
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
