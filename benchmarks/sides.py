@@ -11,9 +11,13 @@ import numpy as np
 from peers import MODULES, Peer, Variant, library
 from suite.cases import Problem, Training
 
+from meganet.backend import loops
 from meganet.ground import validate
 
-OURS: dict[str, Callable[[], AbstractContextManager[Any]]] = {"meganet": nullcontext}
+OURS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "meganet": nullcontext,
+    "meganet, NumPy": lambda: loops.use_loops(False),
+}
 """Our variants, each with the context in which it is made and runs; the first is what a user gets."""
 ROUND_OFF = 1000
 """Units of round-off in which the sides may differ, relative to the norm."""
