@@ -10,9 +10,9 @@ from meganet.backend import get_backend, loops
 from meganet.backend.layout import from_memory
 from meganet.layers.activations import ReLU
 from meganet.linop import CirculantConvolution
+from meganet.linop._engines import choose_engine
 from meganet.linop._engines.compiled_winograd import CompiledWinograd
 from meganet.linop._engines.tiles import AT, BT, G
-from meganet.linop._engines.winograd import WinogradEngine
 
 if loops.problem():
     pytest.skip(str(loops.problem()), allow_module_level=True)
@@ -191,6 +191,8 @@ def test_an_activation_derived_from_relu_is_not_taken_for_it():
     assert (y < 0).any() and (layer(theta, x) < 0).any() and set(np.unique(tape.record.slope)) == {0.5, 1.0}
 
 
-def test_numpy_serves_where_loops_are_off():
-    with loops.use_loops(False):
-        assert not COMPILED.serves(NUMPY, (8, 8, 3, 3)) and WinogradEngine().serves(NUMPY, (8, 8, 3, 3))
+def test_numpy_computes_where_loops_are_off():
+    for name in ("auto", "winograd", "direct"):
+        for wanted in (False, True):
+            with loops.use_loops(wanted):
+                assert choose_engine(name, NUMPY, (8, 8, 3, 3)).compiled is wanted

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from meganet.backend import Array, Backend
 from meganet.ground import validate
-from meganet.linop._engines import NAMES, choose_engine
+from meganet.linop._engines import NAMES, choose_engine, has_engine
 from meganet.linop._engines.base import Engine, OneByOne
 from meganet.linop._engines.circulant import circulant_matrix
 from meganet.linop.parametric import ParametricOperator
@@ -104,7 +104,7 @@ class CirculantConvolution(ParametricOperator):
         super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
         self.engine = validate.choice("engine", engine, ["auto", *NAMES])
-        if choose_engine(engine, self.backend, self.kernel_shape) is None:
+        if not has_engine(engine, self.backend, self.kernel_shape):
             validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
     @property

@@ -57,11 +57,16 @@ def choose_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) ->
     return _chosen(name, backend, kernel_shape, loops.in_use())
 
 
+def has_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
+    """Whether there is an engine called `name`; numba is not imported for the answer, which is the same without."""
+    return _chosen(name, backend, kernel_shape, False) is not None
+
+
 @lru_cache(maxsize=128)
 def _chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...], compiled: bool) -> Engine | None:
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
     for engine in AUTOMATIC if name == "auto" else ENGINES:
         wanted = not (few and engine.name == "winograd") if name == "auto" else engine.name == name
-        if wanted and engine.serves(backend, kernel_shape):
+        if wanted and engine.compiled <= compiled and engine.serves(backend, kernel_shape):
             return engine
     return None

@@ -27,6 +27,8 @@ class Engine(ABC):
     name: str
     #: Whether the products take a stack of kernels (T, O, I, k1, k2) with images (T, N, C, H, W).
     stacks = False
+    #: Whether it computes by compiled loops, and so only where these are in use.
+    compiled = False
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether the engine can compute products with such a kernel on this backend."""

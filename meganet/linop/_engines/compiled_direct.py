@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from meganet.backend import Array, Backend, loops
+from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
 from meganet.backend.loops.plans import readable, work
 from meganet.linop._engines.base import Engine, FusedEngine
@@ -34,14 +34,14 @@ class CompiledDirect(FusedEngine):
         (H, W), needed with a stride: it does not follow from the results.
     """
 
-    name = "direct"
+    name, compiled = "direct", True
 
     def __init__(self, stride: tuple[int, int] = (1, 1), image_shape: tuple[int, int] | None = None) -> None:
         self.stride, self.image_shape = stride, image_shape
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the backend is NumPy and loops are in use."""
-        return backend.array_type is np.ndarray and loops.in_use()
+        """Whether the backend is NumPy."""
+        return backend.array_type is np.ndarray
 
     def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
         """Return the engine that computes only results at distances `stride`."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet.backend import Array, Backend, loops
+from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
 from meganet.backend.loops.plans import readable, work
 from meganet.linop._engines.base import FusedEngine
@@ -87,11 +87,11 @@ def _lanes(dtype: np.dtype[Any]) -> int:
 class CompiledWinograd(FusedEngine):
     """F(4x4, 3x3), and smaller tiles at the border, in compiled loops."""
 
-    name = "winograd"
+    name, compiled = "winograd", True
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the kernel is 3x3, the backend is NumPy and loops are in use."""
-        return tuple(kernel_shape[2:]) == (3, 3) and backend.array_type is np.ndarray and loops.in_use()
+        """Whether the kernel is 3x3, the backend is NumPy."""
+        return tuple(kernel_shape[2:]) == (3, 3) and backend.array_type is np.ndarray
 
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool

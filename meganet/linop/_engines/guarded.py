@@ -70,7 +70,7 @@ class GuardedEngine(FusedEngine):
     name = "winograd"
 
     def __init__(self, fast: Engine, safe: DirectEngine | CompiledDirect) -> None:
-        self.fast, self.safe = fast, safe
+        self.fast, self.safe, self.compiled = fast, safe, fast.compiled
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether *winograd* does."""
