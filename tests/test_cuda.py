@@ -26,6 +26,7 @@ from meganet import (
 from meganet.backend import cuda
 from meganet.backend.cuda import Kernels
 from meganet.backend.layout import from_memory, to_memory
+from meganet.ground.validate import InputError
 from meganet.layers.activations import ACTIVATIONS
 from meganet.linop import (
     AveragePooling,
@@ -174,7 +175,7 @@ def test_a_size_beyond_an_int_is_an_error():
     array = GUARD.asarray(np.ones(2))
     with pytest.raises(OverflowError):
         Kernels(GUARD.xp).launch("csr_product", array.dtype, 1, array, array, 2**31)
-    with pytest.raises(OverflowError, match="pool: 2147483648 threads in a row, more than an int can count"):
+    with pytest.raises(InputError, match="fewer than 2,147,483,648 numbers in a row of pixels, got 2,147,483,648"):
         Kernels(GUARD.xp).launch_rows("pool", array.dtype, (2**31, 1, 1), array, array, 1, 1, 1, 1, 1)
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meganet.ground import validate
+
 SOURCES = ("common.cu", "winograd.cu", "products.cu", "direct.cu", "sparse.cu", "elementwise.cu")
 """In the order in which they are compiled, as one."""
 C_TYPES = {"float32": "float", "float64": "double"}
@@ -119,7 +121,7 @@ class Kernels:
         """Run a kernel on (so many threads in a row, rows, trials), as those that divide in 32 bits want it."""
         in_row, *grid = threads
         if in_row >= 2**31:
-            raise OverflowError(f"{name}: {in_row} threads in a row, more than an int can count")
+            validate.reject("images", f"fewer than {2**31:,} numbers in a row of pixels", f"{in_row:,}")
         self.launch(name, dtype, in_row, *arguments, grid=tuple(grid))
 
     def product(self, a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
