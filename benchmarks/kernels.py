@@ -19,8 +19,8 @@ AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     "NUMBA_CPU_NAME": "znver3",
-    # empty: those of that processor, where nothing would mean those of this one
-    "NUMBA_CPU_FEATURES": "",
+    # besides those of that processor; without it numba would add those of this one
+    "NUMBA_CPU_FEATURES": "+avx2,+fma",
 }
 PINS = (*AVX2, "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES")
 
