@@ -108,3 +108,10 @@ def test_loops_are_used_unless_they_are_not_wanted():
     assert type(backend.dense(x, kernel)[1]).__name__ == "DenseRecord"
     with loops.use_loops(False):
         assert type(backend.dense(x, kernel)[1]) is tuple
+
+
+def test_round_off_of_the_gradient_does_not_grow_with_the_number_of_examples():
+    n = 50000
+    x, y = np.full((n, 16, 2, 1), 1.1, "float32"), np.full((n, 2), 0.7, "float32")
+    gradient = Dense(np.zeros((2, 16, 2, 1), "float32")).kernel_adjoint(x, y)
+    np.testing.assert_allclose(gradient, n * np.float64(x[0, 0, 0, 0]) * y[0, 0], rtol=5e-5)

@@ -272,3 +272,12 @@ def test_a_stack_of_kernels_with_a_stride(dtype):
     for t in range(2):
         assert np.array_equal(result[t], engine.correlate(NUMPY, images[t], operator.kernel[t]))
         assert np.array_equal(back[t], engine.adjoint(NUMPY, upstream[t], operator.kernel[t]))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_round_off_of_the_kernels_gradient_does_not_grow_with_the_number_of_pixels(stride):
+    x = np.full((4000, 1, 32 * stride, 32), 1.1, "float32")
+    y = np.full((4000, 1, 32, 32), 0.7, "float32")
+    operator = CirculantConvolution(np.zeros((1, 1, 1, 3), "float32"), x.shape[2:], "direct", stride=(stride, 1))
+    exact = y.size * np.float64(x[0, 0, 0, 0]) * y[0, 0, 0, 0]
+    np.testing.assert_allclose(operator.kernel_adjoint(x, y), exact, rtol=2e-5)

@@ -145,3 +145,10 @@ def test_a_step_without_velocity(size, dtype):
         (found, none), (expected, _) = both(lambda a=a, b=b: BACKEND.momentum_step(a, b, None, 0.1, 0.0))
         same(found, expected, dtype)
         assert none is None and found.flags.owndata
+
+
+@pytest.mark.parametrize("examples", [50000, 1000000])
+def test_the_mean_loss_of_many_examples_is_as_exact_as_that_of_one(examples):
+    logits, labels = np.zeros((examples, 10), "float32"), np.zeros(examples, np.int64)
+    for value in (BACKEND.cross_entropy(logits, labels), BACKEND.cross_entropy_and_gradient(logits, labels)[0]):
+        same(value, np.log(np.float32(10)), "float32", units=2)

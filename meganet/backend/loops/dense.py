@@ -19,6 +19,8 @@ PIXELS = 32
 """Pixels whose matrices are made at once."""
 ROWS = 512
 """Examples at pixels that are multiplied at once, and are in the second cache when the turn comes to them."""
+TERMS = 512
+"""Examples whose products are summed at once: round-off grows with how many follow each other."""
 
 
 class Sizes(NamedTuple):
@@ -156,7 +158,9 @@ def gradients(x: Any, matrices: Any, y: Any, in_kernel: Any, in_x: Any, sizes: S
         count = min(PIXELS, pixels - p)
         for q in range(count):
             at, to = (p + q) * n * channels, q * outputs * channels
-            product(y, 0, every, by_row, x, at, channels, block, to, channels, outputs, n, channels, False)
+            for i in range(0, n, TERMS):
+                a, b, some = i * outputs, at + i * channels, min(TERMS, n - i)
+                product(y, a, every, by_row, x, b, channels, block, to, channels, outputs, some, channels, i > 0)
         for k in range(outputs):
             to = k * channels * pixels + p
             _prefetch_next(in_kernel, to, sizes)

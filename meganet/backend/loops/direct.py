@@ -28,6 +28,8 @@ PIXELS = 96
 """Results whose sums are made at once, a multiple of a tile's rows."""
 TERMS = 128
 """Terms of a sum, or of an entry of the kernel's gradient, that are added at once: their factors stay in the cache."""
+GROUP = 64
+"""Sums of `TERMS` that follow each other in an entry of the kernel's gradient: round-off grows with their number."""
 
 
 class Sizes(NamedTuple):
@@ -100,6 +102,7 @@ def kernel_gradient(
     entries: Any,
     window: Any,
     matrix: Any,
+    totals: Any,
     upstream: Any,
 ) -> None:
     """Write the gradient of ``<slopes y, K(kernel) x>`` in the kernel; `slopes` may be empty, work memory the rest."""
@@ -108,6 +111,7 @@ def kernel_gradient(
         for i in range(matrix.size):
             matrix[i] = 0
     _addresses(z, results, entries)
+    sums = groups = 0
     for first in range(0, z.rows, z.block):
         stop = min(first + z.block, z.rows)
         _wrap(x, slopes[:0], z, first, stop, window)
@@ -120,9 +124,18 @@ def kernel_gradient(
                 columns = step if z.o - j > lanes(x) else lanes(x)
                 _panel(y, slopes, r * z.o + j, z.o, pixels, min(step, z.o - j), upstream, panel)
                 product(
-                    window, 0, entries, terms, upstream, panel, step, matrix, at, step, count, pixels, columns, r > 0
+                    window, 0, entries, terms, upstream, panel, step, matrix, at, step, count, pixels, columns, sums > 0
                 )
-    _unpack(matrix, z, gradient)
+            sums += 1
+            if sums == GROUP:
+                _gather(matrix, groups, totals)
+                sums, groups = 0, groups + 1
+    if groups == 0:
+        _unpack(matrix, z, gradient)
+    else:
+        if sums > 0:
+            _gather(matrix, groups, totals)
+        _unpack(totals, z, gradient)
 
 
 @loop
@@ -250,6 +263,13 @@ def _pack(kernel: Any, start: int, a_step: int, b_step: int, c_step: int, o_step
                     for o in range(columns, step):
                         matrix[at + o] = 0
                     at += step
+
+
+@part
+def _gather(matrix: Any, groups: int, totals: Any) -> None:
+    """Add sums to those of some groups; without any they are the first."""
+    for i in range(matrix.size):
+        totals[i] = totals[i] + matrix[i] if groups > 0 else matrix[i]
 
 
 @part

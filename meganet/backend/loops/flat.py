@@ -25,7 +25,8 @@ def move(x: Any, gradient: Any, y: Any, rate: float) -> None:
 def cross_entropy(logits: Any, labels: Any, gradient: Any, outputs: int) -> float:
     """Write the gradient of the mean cross-entropy in logits (N, K), unless it has no size; return the mean."""
     n = labels.size
-    share, value = logits.dtype.type(1 / n), logits.dtype.type(0)
+    # sums of as many terms as there are examples or classes: in float32 their round-off would grow with the number
+    share, value = logits.dtype.type(1 / n), 0.0
     for i in range(n):
         at = i * outputs
         largest = logits[at]
@@ -34,10 +35,10 @@ def cross_entropy(logits: Any, labels: Any, gradient: Any, outputs: int) -> floa
             # what is not a number is the largest, and stays it
             if z > largest or z != z:
                 largest = z
-        sums = logits.dtype.type(0)
+        sums = 0.0
         for k in range(outputs):
             sums += math.exp(logits[at + k] - largest)
-        log_sum = math.log(sums)
+        log_sum = logits.dtype.type(math.log(sums))
         for k in range(outputs):
             log_p = (logits[at + k] - largest) - log_sum
             hit = labels[i] == k
@@ -45,4 +46,4 @@ def cross_entropy(logits: Any, labels: Any, gradient: Any, outputs: int) -> floa
                 value += log_p
             if gradient.size:
                 gradient[at + k] = (math.exp(log_p) - hit) * share
-    return -value * share
+    return -value / n

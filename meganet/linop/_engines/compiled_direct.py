@@ -129,15 +129,16 @@ class CompiledDirect(FusedEngine):
     def _kernel_gradient(self, x: Array, y: Array, factors: Array | None, kernel_shape: tuple[int, ...]) -> Array:
         sizes = self._sizes(x.shape, kernel_shape, x.itemsize)
         gradient = np.empty(kernel_shape, x.dtype)
-        upstream = work("upstream", _loops().TERMS * _padded(sizes.o, x.dtype), x.dtype)
+        memory, panels = _work(sizes, x.dtype), _padded(sizes.o, x.dtype)
         _loops().kernel_gradient(
             readable(x),
             readable(y),
             _given(factors, _BOOL),
             gradient.reshape(-1),
             sizes,
-            *_work(sizes, x.dtype),
-            upstream,
+            *memory,
+            work("totals", memory[-1].size, x.dtype),
+            work("upstream", _loops().TERMS * panels, x.dtype),
         )
         return gradient
 
