@@ -146,6 +146,11 @@ class CirculantConvolution(ParametricOperator):
     def kernel_adjoint_unchecked(self, x: Array, y: Array) -> Array:
         return self._engine.kernel_gradient(self.backend, x, y, self.kernel_shape)
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is of this class itself: one derived from it may define other products, and they count."""
+        return type(self) is CirculantConvolution
+
     # a record goes with the engine that made it, whichever is chosen by then
 
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
@@ -163,21 +168,21 @@ class CirculantConvolution(ParametricOperator):
     ) -> tuple[Array, Array | None, Any]:
         # of the class itself: one derived from it may compute something else
         relu = RULES.get(vars(type(activation)).get("rule"))
-        if relu is None:
+        if relu is None or not self._is_plain:
             return super().activated_unchecked(x, bias, activation, recorded)
         engine = self._engine
         y, slope, record = engine.activated(self.backend, x, self.kernel, bias, relu, recorded)
         return y, slope, (engine, record)
 
     def sloped_gradients_unchecked(self, record: Any, y: Array, slope: Array | None, out: Array, need_x: bool) -> Any:
-        if slope is None or slope.dtype != bool:
+        if slope is None or slope.dtype != bool or not self._is_plain:
             return super().sloped_gradients_unchecked(record, y, slope, out, need_x)
         engine, kept = record
         out[...], in_x = engine.sloped_gradients(self.backend, kept, y, slope, need_x)
         return in_x
 
     def derivative_unchecked(self, x: Array, dx: Array, dkernel: Array, slope: Array | None) -> Array:
-        if slope is not None and slope.dtype != bool:
+        if not self._is_plain or (slope is not None and slope.dtype != bool):
             return super().derivative_unchecked(x, dx, dkernel, slope)
         return self._engine.correlate_two(self.backend, x, dkernel, dx, self.kernel, slope)
 

@@ -337,7 +337,8 @@ class Gradient(LinearOperator):
         self._ends = np.cumsum([0, *(math.prod(d.range_shape[-2:]) for d in self.differences)]).tolist()
         super().__init__(domain, (*domain[:-2], self._ends[-1]), dtype, backend)
         self.h = widths
-        self.image_differences = (widths[0] ** -2, widths[1] ** -2)
+        if type(self) is Gradient:  # what is derived from it may take other differences
+            self.image_differences = (widths[0] ** -2, widths[1] ** -2)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, h={self.h})"
