@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet.backend import loops
 from meganet.backend.layout import Array, from_memory
-from meganet.backend.loops.plans import readable, work
+from meganet.backend.loops.plans import lane_count, loops_of, optional, readable, work
 from meganet.backend.products import Products
 
 
@@ -32,7 +31,7 @@ class CompiledProducts(Products):
     >>> import meganet as mn
     >>> from meganet.backend import loops
     >>> backend, x = mn.get_backend("numpy"), np.random.default_rng(0).standard_normal((5, 3, 8, 8))
-    >>> with loops.use_loops(False):
+    >>> with loops.useloops_of(False):
     ...     expected = backend.pool(x, (2, 2))
     >>> bool(np.allclose(backend.pool(x, (2, 2)), expected))
     True
@@ -40,7 +39,7 @@ class CompiledProducts(Products):
 
     def dense(self, x: Array, kernel: Array) -> tuple[Array, Any]:
         """Return ``y[n, k] = <kernel[k], x[n]>`` and what `dense_gradients` needs."""
-        if not _dense_by_loops(kernel, x):
+        if not _dense_byloops_of(kernel, x):
             return super().dense(x, kernel)
         return _dense(x, kernel)
 
@@ -52,7 +51,7 @@ class CompiledProducts(Products):
 
     def dense_adjoint(self, y: Array, kernel: Array) -> Array:
         """Return ``K' y``, images."""
-        if not _dense_by_loops(kernel, y):
+        if not _dense_byloops_of(kernel, y):
             return super().dense_adjoint(y, kernel)
         # the kernel's matrices are the record of no images
         nothing = _dense(np.empty((0, *kernel.shape[1:]), y.dtype), kernel)[1]
@@ -61,10 +60,10 @@ class CompiledProducts(Products):
 
     def dense_kernel_adjoint(self, x: Array, y: Array, in_kernel: Array) -> None:
         """Write the gradient of ``<y, K x>`` in the kernel into `in_kernel`."""
-        if not _dense_by_loops(in_kernel, x, y):
+        if not _dense_byloops_of(in_kernel, x, y):
             return super().dense_kernel_adjoint(x, y, in_kernel)
         sizes = _dense_sizes(x.shape[0], in_kernel.shape)
-        record = DenseRecord(readable(_exchanged(x)), _nothing(x.dtype), in_kernel.shape, sizes)
+        record = DenseRecord(readable(_exchanged(x)), optional(None, x.dtype), in_kernel.shape, sizes)
         _dense_gradients(record, y, in_kernel, False)
         return None
 
@@ -74,7 +73,7 @@ class CompiledProducts(Products):
             return super().pool(x, factor)
         n, channels, height, width = x.shape
         y = np.empty((height // factor[0], width // factor[1], n, channels), x.dtype)
-        _loops("images").pool(readable(_exchanged(x)), y.reshape(-1), *y.shape[:2], n * channels, *factor)
+        loops_of("images").pool(readable(_exchanged(x)), y.reshape(-1), *y.shape[:2], n * channels, *factor)
         return from_memory(y)
 
     def pool_adjoint(self, y: Array, factor: tuple[int, int]) -> Array:
@@ -83,7 +82,7 @@ class CompiledProducts(Products):
             return super().pool_adjoint(y, factor)
         n, channels, height, width = y.shape
         x = np.empty((factor[0] * height, factor[1] * width, n, channels), y.dtype)
-        _loops("images").pool_adjoint(readable(_exchanged(y)), x.reshape(-1), height, width, n * channels, *factor)
+        loops_of("images").pool_adjoint(readable(_exchanged(y)), x.reshape(-1), height, width, n * channels, *factor)
         return from_memory(x)
 
     def penalty(self, operator: Any, alpha: float, x: Array) -> tuple[Array, Array]:
@@ -93,8 +92,8 @@ class CompiledProducts(Products):
         stacked = x.ndim > len(operator.domain_shape)
         gradient = np.empty(x.shape, x.dtype)
         parts = zip(x, gradient, strict=True) if stacked else [(x, gradient)]
-        loop, numbers = _loops("images").gradient_penalty, (*x.shape[-2:], alpha, *operator.image_differences)
-        values = [0.5 * loop(readable(one), slope.reshape(-1), *numbers) for one, slope in parts]
+        loop, numbers = loops_of("images").gradient_penalty, (*x.shape[-2:], alpha, *operator.image_differences)
+        values = [0.5 * loop(readable(one), written.reshape(-1), *numbers) for one, written in parts]
         return (np.array(values, x.dtype) if stacked else x.dtype.type(values[0])), gradient
 
     def cross_entropy(self, logits: Array, labels: Array) -> Array:
@@ -117,7 +116,7 @@ class CompiledProducts(Products):
         if velocity is not None or x.shape != gradient.shape or not _serve(x, gradient):
             return super().momentum_step(x, gradient, velocity, rate, momentum)
         moved = np.empty(x.shape, x.dtype)
-        _loops("flat").move(readable(x), readable(gradient), moved.reshape(-1), rate)
+        loops_of("flat").move(readable(x), readable(gradient), moved.reshape(-1), rate)
         return moved, None
 
 
@@ -126,22 +125,6 @@ def _serve(*arrays: Array) -> bool:
     dtype = arrays[0].dtype
     known = dtype == np.float32 or dtype == np.float64
     return known and loops.in_use() and all(array.dtype == dtype and array.size for array in arrays)
-
-
-@lru_cache(maxsize=16)
-def _loops(name: str) -> Any:
-    """Return a module of loops, which imports numba."""
-    return import_module(f"meganet.backend.loops.{name}")
-
-
-@lru_cache(maxsize=2)
-def _lanes(dtype: np.dtype[Any]) -> int:
-    return int(_loops("vectors").REGISTER_BYTES // dtype.itemsize)
-
-
-@lru_cache(maxsize=2)
-def _nothing(dtype: np.dtype[Any]) -> Array:
-    return readable(np.empty(0, dtype))
 
 
 def _in_memory_order(images: Array) -> bool:
@@ -158,30 +141,30 @@ def _are_logits(logits: Array, labels: Array) -> bool:
 
 
 def _cross_entropy(logits: Array, labels: Array, gradient: Array) -> Any:
-    value = _loops("flat").cross_entropy(readable(logits), readable(labels), gradient, logits.shape[1])
+    value = loops_of("flat").cross_entropy(readable(logits), readable(labels), gradient, logits.shape[1])
     return logits.dtype.type(value)
 
 
-def _dense_by_loops(kernel: Array, *others: Array) -> bool:
+def _dense_byloops_of(kernel: Array, *others: Array) -> bool:
     """Whether there are loops for a dense matrix (K, C, H, W): not for a stack, nor for what is no image."""
     if kernel.ndim != 4 or kernel.shape[2] * kernel.shape[3] == 1 or not _serve(kernel, *others):
         return False
     # with other channels BLAS does better than registers in part empty
-    return kernel.shape[1] % _lanes(kernel.dtype) == 0
+    return kernel.shape[1] % lane_count(kernel.dtype) == 0
 
 
 @lru_cache(maxsize=64)
 def _dense_sizes(n: int, kernel_shape: tuple[int, ...]) -> Any:
     outputs, channels, height, width = kernel_shape
-    return _loops("dense").Sizes(n, outputs, channels, height * width)
+    return loops_of("dense").Sizes(n, outputs, channels, height * width)
 
 
 def _dense(x: Array, kernel: Array) -> tuple[Array, DenseRecord]:
     sizes = _dense_sizes(x.shape[0], kernel.shape)
     images, y = readable(_exchanged(x)), np.empty((sizes.n, sizes.outputs), x.dtype)
     matrices = np.empty(kernel.size, x.dtype)
-    sums = work("dense sums", y.size * _lanes(x.dtype), x.dtype)
-    _loops("dense").forward(images, readable(kernel), y.reshape(-1), sizes, matrices, sums)
+    sums = work("dense sums", y.size * lane_count(x.dtype), x.dtype)
+    loops_of("dense").forward(images, readable(kernel), y.reshape(-1), sizes, matrices, sums)
     return y, DenseRecord(images, readable(matrices), kernel.shape, sizes)
 
 
@@ -190,7 +173,7 @@ def _dense_gradients(record: DenseRecord, y: Array, in_kernel: Array | None, nee
     images, matrices, shape, sizes = record
     in_x = np.empty((*shape[2:], sizes.n, sizes.channels) if need_x else 0, y.dtype)
     gradient = np.empty(0, y.dtype) if in_kernel is None else np.ascontiguousarray(in_kernel)
-    module = _loops("dense")
+    module = loops_of("dense")
     block = work("dense gradient", module.PIXELS * sizes.outputs * sizes.channels, y.dtype)
     flat = gradient.reshape(-1), in_x.reshape(-1)
     module.gradients(images, matrices, readable(y), *flat, sizes, block, readable(block))

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from meganet.backend.loops.compiler import loop, part
+from meganet.backend.loops.plans import PLAIN, RELU, SLOPE
 from meganet.backend.loops.products import product
-from meganet.backend.loops.tiles import PLAIN, RELU, SLOPE
 from meganet.backend.loops.vectors import (
     lanes,
     load_first,

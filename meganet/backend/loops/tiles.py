@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend.loops.compiler import part
+from meganet.backend.loops.plans import POINTS, RELU, SLOPE
 from meganet.backend.loops.vectors import (
     lanes,
     load,
@@ -21,11 +22,6 @@ from meganet.backend.loops.vectors import (
     store_signs,
     store_some,
 )
-
-PLAIN, RELU, SLOPE = 0, 1, 2
-"""What is done with a result z: nothing, ``max(z, 0)``, or the product with given slopes."""
-WORK = 42
-"""Registers of scratch memory that a tile needs."""
 
 
 @part
@@ -201,8 +197,8 @@ def spread_tile(
             value = load_some(y, o, left)
             if slopes.size:
                 value = value * load_slopes(slopes, o, left, value)
-            store(work, (36 + r) * width, value)
-        spread_outputs(m1, work, 36 * width, width, work, s * width, 6 * width)
+            store(work, (POINTS + r) * width, value)
+        spread_outputs(m1, work, POINTS * width, width, work, s * width, 6 * width)
     for a in range(m1 + 2):
         spread_outputs(m2, work, 6 * a * width, width, z, to + a * (m2 + 2) * step, step)
 
@@ -230,10 +226,10 @@ def write_tile(
     for s in range(m2 + 2):
         outputs(m1, m, at + s * step, (m2 + 2) * step, work, s * width, 6 * width)
     for r in range(m1):
-        outputs(m2, work, 6 * r * width, width, work, 36 * width, width)
+        outputs(m2, work, 6 * r * width, width, work, POINTS * width, width)
         for s in range(m2):
             o = to + r * row + s * column
-            value = load(work, (36 + s) * width)
+            value = load(work, (POINTS + s) * width)
             if bias.size:
                 value = value + load(bias, channel)
             if then == RELU:
@@ -266,7 +262,7 @@ def scatter_tile(
     for s in range(m2 + 2):
         spread_windows(m1, v, at + s * step, (m2 + 2) * step, work, s * width, 6 * width)
     for r in range(m1 + 2):
-        spread_windows(m2, work, 6 * r * width, width, work, 36 * width, width)
+        spread_windows(m2, work, 6 * r * width, width, work, POINTS * width, width)
         for s in range(m2 + 2):
             o = to + rows_at[i + r] + columns_at[j + s]
-            store_some(dx, o, left, load_some(dx, o, left) + load(work, (36 + s) * width))
+            store_some(dx, o, left, load_some(dx, o, left) + load(work, (POINTS + s) * width))

@@ -43,11 +43,6 @@ def _register_bytes() -> int:
 REGISTER_BYTES = _register_bytes()
 
 
-def lane_count(dtype: Any) -> int:
-    """Return how many numbers of a dtype of NumPy a register holds."""
-    return int(REGISTER_BYTES // dtype.itemsize)
-
-
 class Vector(types.Type):
     """The type of a register full of numbers of `dtype`."""
 

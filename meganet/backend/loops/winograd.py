@@ -5,6 +5,9 @@ transformed kernels (36, I, O) with the last axis filled up to whole registers. 
 ``columns_at`` hold where pixel row i and column j start, at places i + 1 and j + 1, continued periodically. A row
 (m1, m2, i, j, count1, count2) of ``groups`` describes tiles of m1 by m2 outputs, of which the first starts at pixel
 (i, j) and each next one four pixels further.
+
+The points of a tile follow each other in work memory, which takes fewer pages than if those of one number did. Where
+tiles begin there is the table ``tiles_at``; ``channels_at`` are the channels behind that, 0, 1, 2 and so on.
 """
 
 from __future__ import annotations
@@ -12,12 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 from meganet.backend.loops.compiler import loop, part
+from meganet.backend.loops.plans import POINTS
 from meganet.backend.loops.products import ROWS, product
 from meganet.backend.loops.tiles import gather_tile, scatter_tile, spread_tile, write_tile
 from meganet.backend.loops.vectors import lanes
-
-POINTS = 36
-"""Points of a tile; those of one tile follow each other, which takes fewer pages of memory than those of one number."""
 
 
 @part
@@ -34,6 +35,13 @@ def _even(tiles: int, most: int) -> int:
 
 
 @part
+def _tile(group: Any, t: int, examples: int) -> tuple[int, int, int]:
+    """Return the first pixel (i, j) and the example of number t of a group: each tile of each example has a number."""
+    tile = t // examples
+    return group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5]), t % examples
+
+
+@part
 def _multiply(
     v: Any,
     v_width: int,
@@ -42,8 +50,8 @@ def _multiply(
     m_width: int,
     m1: int,
     m2: int,
-    rows: Any,
-    terms: Any,
+    tiles_at: Any,
+    channels_at: Any,
     count: int,
     channels: int,
     add: bool,
@@ -55,8 +63,8 @@ def _multiply(
             product(
                 v,
                 k * v_width,
-                rows,
-                terms,
+                tiles_at,
+                channels_at,
                 kernels,
                 p * channels * m_width,
                 m_width,
@@ -84,11 +92,10 @@ def _gather_block(
     v_width: int,
     work: Any,
 ) -> None:
-    """Transform the windows of tiles `first` to `last` of a group; each tile of each example has a number."""
+    """Transform the windows of numbers `first` to `last` of a group."""
     m1, m2 = group[0], group[1]
     for t in range(first, last):
-        tile, n = t // examples, t % examples
-        i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+        i, j, n = _tile(group, t, examples)
         for c in range(0, channels, lanes(x)):
             gather_tile(
                 x,
@@ -120,8 +127,8 @@ def correlate(
     rows_at: Any,
     columns_at: Any,
     groups: Any,
-    rows: Any,
-    terms: Any,
+    tiles_at: Any,
+    channels_at: Any,
     width: int,
     examples: int,
     channels: int,
@@ -133,8 +140,7 @@ def correlate(
 ) -> None:
     """Write ``K(kernel) x`` (and ``+ K(kernel2) x2`` if there is any, ``+ bias`` if there is any), and what follows.
 
-    Work arrays `v` and `m` hold the points of `block` tiles; `rows` and `terms` hold where tiles and channels
-    are in `v`.
+    Work arrays `v` and `m` hold the points of `block` tiles; `tiles_at` is about `v`.
     """
     registers = lanes(x)
     v_width, m_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
@@ -143,16 +149,16 @@ def correlate(
         group = groups[g]
         m1, m2 = group[0], group[1]
         tiles = group[4] * group[5] * examples
-        for first in range(0, tiles, _even(tiles, block)):
-            last = min(tiles, first + _even(tiles, block))
+        step = _even(tiles, block)
+        for first in range(0, tiles, step):
+            last = min(tiles, first + step)
             _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
-            _multiply(v, v_width, kernels, m, m_width, m1, m2, rows, terms, last - first, channels, False)
+            _multiply(v, v_width, kernels, m, m_width, m1, m2, tiles_at, channels_at, last - first, channels, False)
             if x2.size:
                 _gather_block(x2, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
-                _multiply(v, v_width, kernels2, m, m_width, m1, m2, rows, terms, last - first, channels, True)
+                _multiply(v, v_width, kernels2, m, m_width, m1, m2, tiles_at, channels_at, last - first, channels, True)
             for t in range(first, last):
-                tile, n = t // examples, t % examples
-                i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                i, j, n = _tile(group, t, examples)
                 to = (i * width + j) * column + n * out_channels
                 for c in range(0, out_channels, registers):
                     write_tile(
@@ -185,10 +191,8 @@ def gradients(
     rows_at: Any,
     columns_at: Any,
     groups: Any,
-    rows: Any,
-    terms: Any,
-    out_rows: Any,
-    out_terms: Any,
+    out_tiles_at: Any,
+    channels_at: Any,
     width: int,
     examples: int,
     channels: int,
@@ -200,8 +204,8 @@ def gradients(
 ) -> None:
     """Add the gradients of ``<y * slopes, K(kernel) x>`` in the transformed kernels and, if `dx` is not empty, in x.
 
-    `kernels` and `in_kernels` are (36, O, I), the last axis filled up; `rows` and `terms` hold where tiles and channels
-    are in `v`, `out_rows` and `out_terms` where they are in `z`.
+    `kernels` and `in_kernels` are (36, O, I), the last axis filled up. Work arrays `v` and `z` hold the points of
+    `block` tiles; `out_tiles_at` is about `z`.
     """
     registers = lanes(x)
     v_width, z_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
@@ -210,12 +214,12 @@ def gradients(
         group = groups[g]
         m1, m2 = group[0], group[1]
         tiles = group[4] * group[5] * examples
-        for first in range(0, tiles, _even(tiles, block)):
-            last = min(tiles, first + _even(tiles, block))
+        step = _even(tiles, block)
+        for first in range(0, tiles, step):
+            last = min(tiles, first + step)
             _gather_block(x, rows_at, columns_at, group, first, last, examples, channels, v, v_width, work)
             for t in range(first, last):
-                tile, n = t // examples, t % examples
-                i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                i, j, n = _tile(group, t, examples)
                 at = (i * width + j) * column + n * out_channels
                 for c in range(0, out_channels, registers):
                     spread_tile(
@@ -239,8 +243,8 @@ def gradients(
                     product(
                         z,
                         k * z_width,
-                        out_terms,
-                        out_rows,
+                        channels_at,
+                        out_tiles_at,
                         v,
                         k * v_width,
                         POINTS * v_width,
@@ -261,15 +265,14 @@ def gradients(
                     v_width,
                     m1,
                     m2,
-                    out_rows,
-                    out_terms,
+                    out_tiles_at,
+                    channels_at,
                     last - first,
                     out_channels,
                     False,
                 )
                 for t in range(first, last):
-                    tile, n = t // examples, t % examples
-                    i, j = group[2] + 4 * (tile // group[5]), group[3] + 4 * (tile % group[5])
+                    i, j, n = _tile(group, t, examples)
                     for c in range(0, channels, registers):
                         scatter_tile(
                             v,

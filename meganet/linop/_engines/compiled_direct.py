@@ -9,15 +9,12 @@ import numpy as np
 
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
-from meganet.backend.loops.plans import readable, work
+from meganet.backend.loops.plans import PLAIN, RELU, SLOPE, lane_count, loops_of, optional, readable, slopes_of, work
 from meganet.linop._engines.base import Engine, FusedEngine
 
 WINDOW_BYTES = 2**18
 """Work memory that the rows of images that are computed at once should fill."""
-
-
-PLAIN, RELU, SLOPE = 0, 1, 2
-"""What the loops do with a result."""
+_BOOL = np.dtype(np.bool_)
 
 
 class CompiledDirect(FusedEngine):
@@ -50,7 +47,7 @@ class CompiledDirect(FusedEngine):
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
     ) -> tuple[Array, Array | None, Any]:
-        """Return y, its slope and what the gradients need, see `FusedEngine`."""
+        """Return y, its slope and what the gradients need, see `Engine`."""
         memory = to_memory(backend, x)
         sizes = self._sizes(memory.shape, kernel.shape, memory.itemsize)
         y = np.empty((sizes.rows, sizes.columns, sizes.n, sizes.o), memory.dtype)
@@ -112,14 +109,14 @@ class CompiledDirect(FusedEngine):
         then: int = PLAIN,
     ) -> None:
         """Write or add ``K(kernel) (factors x) + bias`` into image memory; flipped, that of the adjoint."""
-        _loops().correlate(
+        loops_of("direct").correlate(
             readable(x),
-            _given(factors, _BOOL),
+            optional(factors, _BOOL),
             readable(kernel),
             flipped,
-            _given(bias, x.dtype),
+            optional(bias, x.dtype),
             y.reshape(-1),
-            np.empty(0, bool) if slope is None else _writable(slope),
+            slopes_of(slope),
             adds,
             then,
             sizes,
@@ -130,15 +127,15 @@ class CompiledDirect(FusedEngine):
         sizes = self._sizes(x.shape, kernel_shape, x.itemsize)
         gradient = np.empty(kernel_shape, x.dtype)
         memory, panels = _work(sizes, x.dtype), _padded(sizes.o, x.dtype)
-        _loops().kernel_gradient(
+        loops_of("direct").kernel_gradient(
             readable(x),
             readable(y),
-            _given(factors, _BOOL),
+            optional(factors, _BOOL),
             gradient.reshape(-1),
             sizes,
             *memory,
             work("totals", memory[-1].size, x.dtype),
-            work("upstream", _loops().TERMS * panels, x.dtype),
+            work("upstream", loops_of("direct").TERMS * panels, x.dtype),
         )
         return gradient
 
@@ -151,9 +148,9 @@ class CompiledDirect(FusedEngine):
             self._sum(y, kernel, x, sizes, factors=factors, flipped=True)
             return from_memory(x)
         line = (y.shape[1] + k2) * n
-        _loops().strided_adjoint(
+        loops_of("direct").strided_adjoint(
             readable(y),
-            _given(factors, _BOOL),
+            optional(factors, _BOOL),
             readable(kernel),
             x.reshape(-1),
             self._sizes(x.shape, kernel.shape, y.itemsize),
@@ -169,42 +166,10 @@ class CompiledDirect(FusedEngine):
         return _sizes(memory_shape, tuple(kernel_shape), self.stride, itemsize)
 
 
-_BOOL = np.dtype(np.bool_)
-
-
-@lru_cache(maxsize=1)
-def _loops() -> Any:
-    from meganet.backend.loops import direct  # which needs numba
-
-    return direct
-
-
-@lru_cache(maxsize=4)
-def _nothing(dtype: np.dtype[Any]) -> Array:
-    return readable(np.empty(0, dtype))
-
-
-def _given(array: Array | None, dtype: np.dtype[Any]) -> Array:
-    """Return an array as loops take it, empty if there is none."""
-    return _nothing(dtype) if array is None else readable(array)
-
-
-def _writable(slope: Array) -> Array:
-    """Return slopes in the form in which loops write some and read others."""
-    return (slope if slope.flags.writeable else slope.copy()).reshape(-1)
-
-
 def _padded(channels: int, dtype: np.dtype[Any]) -> int:
     """Return channels filled up to whole panels of two registers."""
-    step = 2 * _lanes(dtype)
+    step = 2 * lane_count(dtype)
     return -(-channels // step) * step
-
-
-@lru_cache(maxsize=2)
-def _lanes(dtype: np.dtype[Any]) -> int:
-    from meganet.backend.loops.vectors import lane_count
-
-    return lane_count(dtype)
 
 
 @lru_cache(maxsize=128)
@@ -214,7 +179,7 @@ def _sizes(memory_shape: tuple[int, ...], kernel_shape: tuple[int, ...], stride:
     rows, columns = -(-height // s1), -(-width // s2)
     line = max(1, (width + k2 - 1) * n * c * itemsize)
     block = max(1, min(rows, (WINDOW_BYTES // line - k1) // s1 + 1))
-    return _loops().Sizes(n, c, o, height, width, k1, k2, s1, s2, rows, columns, block)
+    return loops_of("direct").Sizes(n, c, o, height, width, k1, k2, s1, s2, rows, columns, block)
 
 
 def _work(z: Any, dtype: np.dtype[Any]) -> tuple[Array, ...]:

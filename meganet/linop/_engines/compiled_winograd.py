@@ -9,16 +9,23 @@ import numpy as np
 
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
-from meganet.backend.loops.plans import readable, work
+from meganet.backend.loops.plans import (
+    PLAIN,
+    RELU,
+    SLOPE,
+    TILE_REGISTERS,
+    lane_count,
+    loops_of,
+    optional,
+    readable,
+    slopes_of,
+    work,
+)
 from meganet.linop._engines.base import FusedEngine
 from meganet.linop._engines.tiles import POINTS, TILE, WINDOW, kernel_from_transformed, transformed_kernel
 
 BLOCK_BYTES = 7 * 2**16
 """Of the points of a block of tiles: with the kernel's they stay in the second cache."""
-WORK = 42
-"""Registers of scratch memory for a tile."""
-PLAIN, RELU, SLOPE = 0, 1, 2
-"""What the loops do with a result."""
 
 
 class Record(NamedTuple):
@@ -33,17 +40,18 @@ class Plan:
 
     Attributes
     ----------
-    rows_at, columns_at, groups : array of int
+    rows_at, columns_at, groups, channels_at : array of int
         See `loops.winograd`.
     block : int
         Tiles that are transformed at once.
     widths : pair of int
         Channels and results, filled up to whole registers.
-    tables : tuple of array of int
-        Where tiles and channels are among the points of images, and among those of results.
+    tiles_at : pair of array of int
+        Where tiles begin among the points of images, and among those of results.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], out_channels: int, registers: int, itemsize: int) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], out_channels: int, dtype: np.dtype[Any]) -> None:
+        registers, rows = lane_count(dtype), loops_of("products").ROWS
         height, width, examples, channels = shape
         self.rows_at = (np.arange(height + WINDOW) - 1) % height * (width * examples * channels)
         self.columns_at = (np.arange(width + WINDOW) - 1) % width * (examples * channels)
@@ -51,11 +59,10 @@ class Plan:
             [(m1, m2, i, j, a, b) for m1, i, a in _tiles(height) for m2, j, b in _tiles(width)], np.int64
         )
         self.widths = tuple(-(-count // registers) * registers for count in (channels, out_channels))
-        fitting = BLOCK_BYTES // (POINTS * sum(self.widths) * itemsize)
-        self.block = max(6, fitting // 6 * 6)
-        longest = max(self.block, channels, out_channels)
-        steps = [np.arange(longest) * step for step in (POINTS * self.widths[0], 1, POINTS * self.widths[1], 1)]
-        self.tables = tuple(steps)
+        fitting = BLOCK_BYTES // (POINTS * sum(self.widths) * dtype.itemsize)
+        self.block = max(rows, fitting // rows * rows)
+        self.tiles_at = tuple(np.arange(self.block) * (POINTS * width) for width in self.widths)
+        self.channels_at = np.arange(max(channels, out_channels))
 
 
 def _tiles(size: int) -> list[tuple[int, int, int]]:
@@ -67,21 +74,7 @@ def _tiles(size: int) -> list[tuple[int, int, int]]:
 
 @lru_cache(maxsize=64)
 def _plan(shape: tuple[int, int, int, int], out_channels: int, dtype: np.dtype[Any]) -> Plan:
-    return Plan(shape, out_channels, _lanes(dtype), dtype.itemsize)
-
-
-@lru_cache(maxsize=1)
-def _loops() -> Any:
-    from meganet.backend.loops import winograd  # which needs numba
-
-    return winograd
-
-
-@lru_cache(maxsize=2)
-def _lanes(dtype: np.dtype[Any]) -> int:
-    from meganet.backend.loops.vectors import lane_count
-
-    return lane_count(dtype)
+    return Plan(shape, out_channels, dtype)
 
 
 class CompiledWinograd(FusedEngine):
@@ -90,13 +83,13 @@ class CompiledWinograd(FusedEngine):
     name, compiled = "winograd", True
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the kernel is 3x3, the backend is NumPy."""
+        """Whether the kernel is 3x3 and the backend is NumPy."""
         return tuple(kernel_shape[2:]) == (3, 3) and backend.array_type is np.ndarray
 
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
     ) -> tuple[Array, Array | None, Any]:
-        """Return y, its slope and what the gradients need, see `FusedEngine`."""
+        """Return y, its slope and what the gradients need, see `Engine`."""
         memory, points = to_memory(backend, x), transformed_kernel(kernel)
         slope = np.empty((*memory.shape[:3], kernel.shape[0]), bool) if relu and recorded else None
         y = self._sum([(memory, points)], bias, slope, RELU if relu else PLAIN)
@@ -114,25 +107,26 @@ class CompiledWinograd(FusedEngine):
         return from_memory(self._sum(pairs, None, to_memory(backend, slope), SLOPE))
 
     @staticmethod
-    def _sum(pairs: list[tuple[Array, Array]], bias: Array | None, slopes: Array | None, then: int) -> Array:
+    def _sum(pairs: list[tuple[Array, Array]], bias: Array | None, slope: Array | None, then: int) -> Array:
         """Return the sum of the products of memory (H, W, N, I) with points (36, O, I), and what follows."""
         memory, points = pairs[0]
         height, width, examples, channels = memory.shape
         out_channels, dtype = points.shape[1], memory.dtype
-        plan, none = _plan(memory.shape, out_channels, dtype), np.empty(0, dtype)
+        plan = _plan(memory.shape, out_channels, dtype)
         y = np.empty((height, width, examples, out_channels), dtype)
-        operands = [_operands(*pair, plan.widths[1]) for pair in pairs] + [(readable(none),) * 2]
-        _loops().correlate(
+        operands = [_operands(*pair, plan.widths[1]) for pair in pairs] + [(optional(None, dtype),) * 2]
+        loops_of("winograd").correlate(
             *operands[0],
             *operands[1],
-            readable(none if bias is None else _filled(bias, plan.widths[1])),
+            optional(None if bias is None else _filled(bias, plan.widths[1]), dtype),
             y.reshape(-1),
-            np.empty(0, bool) if slopes is None else slopes.reshape(-1),
+            slopes_of(slope),
             then,
             plan.rows_at,
             plan.columns_at,
             plan.groups,
-            *plan.tables[:2],
+            plan.tiles_at[0],
+            plan.channels_at,
             width,
             examples,
             channels,
@@ -154,20 +148,21 @@ class CompiledWinograd(FusedEngine):
         x, points = record
         _, width, examples, channels = x.shape
         out_channels, dtype = points.shape[1], x.dtype
-        plan, none = _plan(x.shape, out_channels, dtype), np.empty(0, dtype)
+        plan = _plan(x.shape, out_channels, dtype)
         in_points = np.zeros((POINTS, out_channels, plan.widths[0]), dtype)
-        dx = np.zeros(x.shape, dtype) if need_x else none
-        _loops().gradients(
+        dx = np.zeros(x.shape, dtype) if need_x else np.empty(0, dtype)
+        loops_of("winograd").gradients(
             readable(x),
             readable(to_memory(backend, y)),
-            readable(np.empty(0, bool) if slope is None else to_memory(backend, slope)),
-            readable(_filled(points, plan.widths[0]) if need_x else none),
+            optional(None if slope is None else to_memory(backend, slope), np.dtype(bool)),
+            optional(_filled(points, plan.widths[0]) if need_x else None, dtype),
             in_points.reshape(-1),
             dx.reshape(-1),
             plan.rows_at,
             plan.columns_at,
             plan.groups,
-            *plan.tables,
+            plan.tiles_at[1],
+            plan.channels_at,
             width,
             examples,
             channels,
@@ -195,5 +190,5 @@ def _filled(array: Array, width: int) -> Array:
 def _work(plan: Plan, dtype: np.dtype[Any]) -> list[Array]:
     sizes = [POINTS * plan.block * width for width in plan.widths]
     names = ("points of images", "points of results", "tile")
-    sizes.append(WORK * _lanes(dtype))
+    sizes.append(TILE_REGISTERS * lane_count(dtype))
     return [work(name, size, dtype) for name, size in zip(names, sizes, strict=True)]

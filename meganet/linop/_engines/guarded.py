@@ -30,13 +30,12 @@ same.
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet.backend import Array, Backend, loops
-from meganet.backend.loops.plans import readable, work
+from meganet.backend.loops.plans import loops_of, optional, readable, work
 from meganet.linop._engines.base import Engine, FusedEngine, Sampled
 from meganet.linop._engines.compiled_direct import CompiledDirect
 from meganet.linop._engines.direct import DirectEngine
@@ -84,7 +83,7 @@ class GuardedEngine(FusedEngine):
     def activated(
         self, backend: Backend, x: Array, kernel: Array, bias: Array | None, relu: bool, recorded: bool
     ) -> tuple[Array, Array | None, Any]:
-        """Return y, its slope and what the gradients need, see `FusedEngine`."""
+        """Return y, its slope and what the gradients need, see `Engine`."""
         sizes = _image_size(x), _kernel_size(kernel)
         engine = self.fast if _moderate(x, *sizes) else self.safe
         y, slope, kept = engine.activated(backend, x, kernel, bias, relu, recorded)
@@ -129,9 +128,10 @@ def _image_size(x: Array, slope: Array | None = None) -> float:
     memory = x.transpose(2, 3, 0, 1)
     if memory.flags.c_contiguous and memory.size and loops.in_use():
         magnitudes = work("magnitudes", n * (height * width + 2), x.dtype)
-        slopes = readable(np.empty(0, bool) if slope is None else slope.transpose(2, 3, 0, 1))
+        slopes = optional(None if slope is None else slope.transpose(2, 3, 0, 1), np.dtype(bool))
         limit = _range(x.dtype)[1]
-        return float(_loop()(readable(memory), slopes, weights, n, few, RARE, RANGE, limit, magnitudes))
+        loop = loops_of("images").even_size
+        return float(loop(readable(memory), slopes, weights, n, few, RARE, RANGE, limit, magnitudes))
     if slope is not None:
         x = x * slope
     with np.errstate(over="ignore", invalid="ignore"):
@@ -166,11 +166,6 @@ def _even_size(magnitudes: Array, few: float) -> float:
         if (large <= np.maximum(RARE * np.count_nonzero(rest, axis=1), few)).any():
             return np.nan
     return size
-
-
-@lru_cache(maxsize=1)
-def _loop() -> Any:
-    return import_module("meganet.backend.loops.images").even_size
 
 
 @lru_cache(maxsize=2)
