@@ -20,7 +20,7 @@ from meganet.backend.loops.vectors import (
     load_some,
     positive,
     store,
-    store_signs,
+    store_slopes,
     store_some,
 )
 
@@ -87,7 +87,7 @@ def correlate(
         for r in range(start, end, PIXELS):
             pixels = min(PIXELS, end - r)
             _sums(window, results[r - start :], entries, matrix, z, pixels, y, r * z.o, adds)
-            if then != PLAIN or bias.size > 0:
+            if then != PLAIN or bias.size:
                 _finish(y, r * z.o, pixels, z.o, bias, slopes, then)
 
 
@@ -243,7 +243,7 @@ def _copy(x: Any, slopes: Any, start: int, count: int, target: Any, at: int) -> 
     for i in range(0, count, width):
         left, place = count - i, start + i
         v = load_some(x, place, left)
-        if slopes.size > 0:
+        if slopes.size:
             v = v * load_slopes(slopes, place, left, v)
         store_some(target, at + i, left, v)
 
@@ -293,7 +293,7 @@ def _panel(y: Any, slopes: Any, start: int, y_step: int, pixels: int, columns: i
         for o in range(0, columns, width):
             left, place = columns - o, start + r * y_step + o
             v = load_some(y, place, left)
-            if slopes.size > 0:
+            if slopes.size:
                 v = v * load_slopes(slopes, place, left, v)
             store(panel, at + 2 * r * width + o, v)
 
@@ -306,9 +306,10 @@ def _finish(y: Any, start: int, pixels: int, channels: int, bias: Any, slopes: A
         for o in range(0, channels, width):
             left, place = channels - o, start + r * channels + o
             v = load_some(y, place, left) + load_first(bias, o, min(left, bias.size))
+            # as in `tiles.write_tile`
             if then == RELU:
-                if slopes.size > 0:
-                    store_signs(slopes, place, left, v)
+                if slopes.size:
+                    store_slopes(slopes, place, left, v)
                 v = positive(v)
             elif then == SLOPE:
                 v = v * load_slopes(slopes, place, left, v)

@@ -2,8 +2,8 @@
 
 A `Vector` holds `lanes` numbers of one dtype: as many as a register, 16 of float32 with AVX-512, 8 with AVX2, 4 else.
 ``load`` and ``store`` move them from and to flat arrays, ``+``, ``-`` and ``*`` act on every lane, and a product with a
-sum may be rounded once (fused multiply-add) where the processor can. No operation mixes lanes, so a loop's result does
-not depend on how many there are.
+sum may be rounded once (fused multiply-add) where the processor can. Only ``total``, ``transpose`` and ``moved_up`` mix
+lanes; of these ``total`` alone gives results that depend, by round-off, on how many there are.
 
 Each function here stands for a few instructions of LLVM and can be called in compiled loops only. Indices count numbers
 of the array from its start; nothing checks that they are inside.
@@ -227,8 +227,8 @@ def positive(context: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def store_signs(context: Any, slopes: Any, index: Any, count: Any, vector: Any) -> Any:
-    """``store_signs(slopes, index, count, vector)``: write ``v >= 0`` of `count` lanes into Booleans."""
+def store_slopes(context: Any, slopes: Any, index: Any, count: Any, vector: Any) -> Any:
+    """``store_slopes(slopes, index, count, vector)``: write ``v >= 0`` of `count` lanes into Booleans."""
     byte = ir.IntType(8)
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -251,13 +251,13 @@ def store_signs(context: Any, slopes: Any, index: Any, count: Any, vector: Any) 
 
 @part
 def load_some(array: Any, index: int, count: int) -> Any:
-    """Return at most `count` numbers, and zeros."""
+    """Return what `load_first` does, by a plain `load` where a register is full: masks take time on some processors."""
     return load(array, index) if count >= lanes(array) else load_first(array, index, count)
 
 
 @part
 def store_some(array: Any, index: int, count: int, vector: Any) -> None:
-    """Write at most `count` lanes."""
+    """Do what `store_first` does, by a plain `store` where a register is full."""
     if count >= lanes(array):
         store(array, index, vector)
     else:
