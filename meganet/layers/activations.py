@@ -30,7 +30,7 @@ class Activation(ABC):
 
     #: Whether the second derivative is anything but zero.
     curved = True
-    #: What a product that computes the activation along with itself knows it by.
+    #: The name by which an operator that computes the activation along with its product knows it.
     rule: str | None = None
 
     @abstractmethod

@@ -40,11 +40,13 @@ class CirculantConvolution(ParametricOperator):
         (H, W).
     stride : int or pair of int
         Distance in pixels between the results that are kept, from the first pixel on: the range is
-        ``(O, ceil(H / s1), ceil(W / s2))``. The convolution is computed everywhere first.
+        ``(O, ceil(H / s1), ceil(W / s2))``. Compiled loops of "auto" and "direct" compute no others; else the
+        convolution is computed everywhere first.
     engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
         "winograd" is for 3x3 kernels; "auto" takes it for these and eight channels or more on both sides, on the CPU
-        only if neither images nor kernel have outliers or non-finite numbers, else "direct" (see Notes).
+        only if neither images nor kernel have outliers or non-finite numbers, else "direct" (see Notes), which
+        compiled loops take with every stride.
     backend : str or Backend, optional
 
     Raises
@@ -58,11 +60,11 @@ class CirculantConvolution(ParametricOperator):
     parameter numbers: K(theta) gathers the kernel into it.
 
     *Accuracy.* With u the unit round-off, every entry of "direct" and "sparse" has ``|error| <= I k1 k2 u |K| |x|``.
-    One of "winograd" has ``200 u sum_c max |x_c| |kernel_c|_1``, the maximum over the 6x6 inputs of its tile of 4x4
-    outputs. On the CPU "auto" therefore computes a call by "direct" if in any image the pixels within 1/64 of the
-    largest are rare (a single one, 1/64 of all, 1/12 of those that are not zero), if a kernel has such outliers, or if
-    a number is not finite: a pixel of 1e8, an infinity or a NaN then changes nothing beyond its 3x3 neighbourhood. With
-    "winograd", and with "auto" on a GPU, it spoils whole tiles.
+    One of "winograd" has ``200 u sum_c max |x_c| |kernel_c|_1``, the maximum over the inputs, at most 6x6, of its tile
+    of at most 4x4 outputs. On the CPU "auto" therefore computes a call by "direct" if in any image the pixels within
+    1/64 of the largest are rare (a single one, 1/64 of all, 1/12 of those that are not zero), if a kernel has such
+    outliers, or if a number is not finite: a pixel of 1e8, an infinity or a NaN then changes nothing beyond its 3x3
+    neighbourhood. With "winograd", and with "auto" on a GPU, it spoils whole tiles.
 
     Examples
     --------

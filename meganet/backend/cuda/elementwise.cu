@@ -63,9 +63,9 @@ extern "C" __global__ void difference_penalty(const R *x, R *gradient, R *part, 
         if (h + 1 < H) rows += v - x[k + W];
         if (w > 0) columns += v - x[k - 1];
         if (w + 1 < W) columns += v - x[k + 1];
-        R slope = R(f1) * rows + R(f2) * columns;
-        gradient[k] = slope;
-        sum += v * slope;
+        R g = R(f1) * rows + R(f2) * columns;
+        gradient[k] = g;
+        sum += v * g;
     }
     part[t * threads + thread] = sum;
 }

@@ -6,10 +6,10 @@ Every engine computes the same products (see `base.Engine`); `ENGINES` lists the
 * *direct*: any kernel, shifted images times the kernel's matrices (`direct.py`),
 * *sparse*: the explicit circulant matrix, which is the definition (`circulant.py`).
 
-The first two exist three times: as expressions of arrays on the CPU, which define them, as loops compiled by numba
-(`compiled_winograd.py`, `compiled_direct.py`), used where it is installed, and with hand-written kernels on a GPU
-(`device.py`). "auto" takes *winograd* on the CPU only for images and kernels for which it is accurate, else *direct*
-(`guarded.py`).
+Each exists as expressions of arrays on the CPU and with hand-written kernels on a GPU (`device.py`), the first two also
+as loops compiled by numba (`compiled_winograd.py`, `compiled_direct.py`), used where these are in use. "auto" takes
+*winograd* on the CPU only for images and kernels for which it is accurate, else *direct* (`guarded.py`), and where a
+stride is given to compiled loops always *direct*, which computes only what is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AUTOMATIC: tuple[Engine, ...] = (
     DeviceWinograd(),
     GuardedEngine(CompiledWinograd(), CompiledDirect()),
     GuardedEngine(WinogradEngine(), DirectEngine()),
-    *ENGINES[3:],
+    *(engine for engine in ENGINES if engine.name != "winograd"),
 )
 """The engines that "auto" chooses from."""
 

@@ -21,7 +21,8 @@ class Engine(ABC):
     An engine defines `correlate`, ``K(kernel) x``, and `kernel_gradient`, the kernel's gradient of
     ``<y, K(kernel) x>``. The adjoint in x needs no product of its own: ``K(kernel)' = K(adjoint_kernel(kernel))``.
     An engine that can share work between the forward product and the two gradients overrides `recorded` and
-    `gradients` too, one that can leave out results `at_stride`.
+    `gradients` too, one that can leave out results `at_stride`, and one that computes along with the product what a
+    layer does beside it is a `FusedEngine`.
     """
 
     name: str

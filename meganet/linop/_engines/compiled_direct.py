@@ -90,9 +90,9 @@ class CompiledDirect(FusedEngine):
     ) -> tuple[Array, Array | None]:
         """Return the gradients of ``<slope * y, K(kernel) x>`` in the kernel and, if needed, in x."""
         x, kernel = record
-        memory, factors = to_memory(backend, y), None if slope is None else to_memory(backend, slope)
-        in_kernel = self._kernel_gradient(to_memory(backend, x), memory, factors, kernel.shape)
-        return in_kernel, self._adjoint(memory, factors, kernel) if need_x else None
+        upstream, slopes = to_memory(backend, y), None if slope is None else to_memory(backend, slope)
+        in_kernel = self._kernel_gradient(to_memory(backend, x), upstream, slopes, kernel.shape)
+        return in_kernel, self._adjoint(upstream, slopes, kernel) if need_x else None
 
     @staticmethod
     def _sum(
@@ -123,14 +123,14 @@ class CompiledDirect(FusedEngine):
             *_work(sizes, x.dtype),
         )
 
-    def _kernel_gradient(self, x: Array, y: Array, factors: Array | None, kernel_shape: tuple[int, ...]) -> Array:
+    def _kernel_gradient(self, x: Array, y: Array, slope: Array | None, kernel_shape: tuple[int, ...]) -> Array:
         sizes = self._sizes(x.shape, kernel_shape, x.itemsize)
         gradient = np.empty(kernel_shape, x.dtype)
         memory, panels = _work(sizes, x.dtype), _padded(sizes.o, x.dtype)
         loops_of("direct").kernel_gradient(
             readable(x),
             readable(y),
-            optional(factors, _BOOL),
+            optional(slope, _BOOL),
             gradient.reshape(-1),
             sizes,
             *memory,
@@ -139,18 +139,18 @@ class CompiledDirect(FusedEngine):
         )
         return gradient
 
-    def _adjoint(self, y: Array, factors: Array | None, kernel: Array) -> Array:
+    def _adjoint(self, y: Array, slope: Array | None, kernel: Array) -> Array:
         o, c, k1, k2 = kernel.shape
         height, width, n = (self.image_shape or y.shape[:2]) + y.shape[2:3]
         x = np.empty((height, width, n, c), y.dtype)
         if self.stride == (1, 1):
             sizes = self._sizes(y.shape, (c, o, k1, k2), y.itemsize)
-            self._sum(y, kernel, x, sizes, factors=factors, flipped=True)
+            self._sum(y, kernel, x, sizes, factors=slope, flipped=True)
             return from_memory(x)
         line = (y.shape[1] + k2) * n
         loops_of("direct").strided_adjoint(
             readable(y),
-            optional(factors, _BOOL),
+            optional(slope, _BOOL),
             readable(kernel),
             x.reshape(-1),
             self._sizes(x.shape, kernel.shape, y.itemsize),

@@ -1,8 +1,8 @@
 """Convolution on a GPU: the same algorithms as on the CPU, with hand-written kernels, for one kernel or a stack.
 
 The transforms are one kernel each, one thread per tile, example and channel; the 36 products of all trials are one
-launch. Every sum has a fixed order, so results repeat to the bit. The slope of a ReLU, a mask, is multiplied with the
-gradient where a kernel reads that.
+launch. Every sum has a fixed order, so results repeat to the bit. The slope of a ReLU is multiplied with the gradient
+where a kernel reads that.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class DeviceWinograd(DeviceEngine):
         """Return the gradients of ``<slope * y, K(kernel) x>``; y is multiplied when it is transformed."""
         return self._gradients(backend, record, y, NULL if slope is None else to_memory(backend, slope), need_x)
 
-    def _gradients(self, backend: Backend, record: Record, y: Array, mask: Any, need_x: bool) -> tuple[Array, Any]:
+    def _gradients(self, backend: Backend, record: Record, y: Array, slope: Any, need_x: bool) -> tuple[Array, Any]:
         memory = to_memory(backend, y)
         lead = tuple(memory.shape[:-4])
         out_channels, in_channels = record.kernel.shape[2:]
         z = backend.xp.empty((*record.inputs.shape[:3], out_channels), dtype=y.dtype)
-        _on_tiles(backend, "output_adjoint", memory, memory, mask, z)
+        _on_tiles(backend, "output_adjoint", memory, memory, slope, z)
         product = _kernels(backend).product
         in_products = product(z, record.inputs, transpose_a=True).reshape(-1, POINTS, out_channels * in_channels)
         in_kernel = product(in_products, _gg(backend, y.dtype), transpose_a=True)
@@ -143,7 +143,9 @@ class DeviceDirect(DeviceEngine):
         x, kernel = record
         return self._kernel_gradient(backend, x, y, to_memory(backend, slope), tuple(kernel.shape[-4:])), None
 
-    def _kernel_gradient(self, backend: Backend, x: Array, y: Array, mask: Any, kernel_shape: tuple[int, ...]) -> Array:
+    def _kernel_gradient(
+        self, backend: Backend, x: Array, y: Array, slope: Any, kernel_shape: tuple[int, ...]
+    ) -> Array:
         out_channels, in_channels, k1, k2 = kernel_shape
         inputs, outputs = to_memory(backend, x), to_memory(backend, y)
         stack, height, width, n, _ = _sizes(inputs)
@@ -153,7 +155,7 @@ class DeviceDirect(DeviceEngine):
         rows = -(-height // min(height, -(-THREADS // entries)))
         strips = -(-height // rows)
         part = backend.xp.empty((*lead, strips, k1, k2, in_channels, out_channels), dtype=x.dtype)
-        arrays = (inputs, outputs, mask, part)
+        arrays = (inputs, outputs, slope, part)
         threads, sizes = (entries, strips, stack), (height, width, n, in_channels, out_channels, k1, k2, rows)
         _kernels(backend).launch_rows("direct_gradient", x.dtype, threads, *arrays, *sizes)
         return backend.xp.ascontiguousarray(_exchange(_kernels(backend).sum_parts(part, 4), back=True))

@@ -10,7 +10,7 @@ import numpy as np
 
 from meganet.backend import Array, Backend
 from meganet.backend.layout import from_memory, to_memory
-from meganet.linop._engines.base import Engine, adjoint_kernel
+from meganet.linop._engines.base import Engine
 
 GATHERED_CHANNELS = 8
 """Below this many input channels the shifted images are gathered and multiplied at once: the single products
@@ -61,7 +61,7 @@ class DirectEngine(Engine):
         """Return the gradients of ``<y, K(kernel) x>`` in the kernel and, if needed, in x."""
         x, kernel, gathered = record
         in_kernel = self._kernel_gradient(backend, x, y, tuple(kernel.shape), gathered)
-        return in_kernel, self.correlate(backend, y, adjoint_kernel(kernel)) if need_x else None
+        return in_kernel, self.adjoint(backend, y, kernel) if need_x else None
 
     def kernel_gradient(self, backend: Backend, x: Array, y: Array, kernel_shape: tuple[int, ...]) -> Array:
         """Return the gradient of ``<y, K(kernel) x>`` with respect to the kernel."""
