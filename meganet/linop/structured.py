@@ -326,8 +326,7 @@ class Gradient(LinearOperator):
         domain = validate.shape("domain_shape", domain_shape)
         if len(domain) < 2:
             validate.reject("domain_shape", "at least two axes, the image's last", str(domain))
-        widths = tuple(h) if isinstance(h, Sequence) else (h, h)
-        if len(widths) != 2:
+        if len(widths := tuple(h) if isinstance(h, Sequence) else (h, h)) != 2:
             validate.reject("h", "one mesh width or a pair of them", repr(h))
         widths = tuple(validate.mesh_width("h", width) for width in widths)
         if max(domain[-2:]) < 2:
@@ -337,8 +336,8 @@ class Gradient(LinearOperator):
         self._ends = np.cumsum([0, *(math.prod(d.range_shape[-2:]) for d in self.differences)]).tolist()
         super().__init__(domain, (*domain[:-2], self._ends[-1]), dtype, backend)
         self.h = widths
-        if type(self) is Gradient:  # what is derived from it may take other differences
-            self.image_differences = (widths[0] ** -2, widths[1] ** -2)
+        # what is derived from it may take other differences
+        self.image_differences = (widths[0] ** -2, widths[1] ** -2) if type(self) is Gradient else None
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, h={self.h})"
