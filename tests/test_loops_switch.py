@@ -4,6 +4,8 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
+import types
 from importlib.util import find_spec
 
 import numpy as np
@@ -103,12 +105,15 @@ NUMBAS = {
         "import types\n__version__, version_info = '0.60.2', types.SimpleNamespace(short=(0, 60))"
     ),
     "numba is installed but cannot be used (module 'numba' has no attribute 'version_info')": "",
+    "numba is installed but cannot be used (no compiler)": "import sys\nsys.exit('no compiler')",
 }
 
 
 def words(script, **variables):
     given = {name: value for name, value in os.environ.items() if not name.startswith(("MEGANET_", "NUMBA_"))}
-    done = subprocess.run([sys.executable, "-c", script], env=given | variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=given | variables, capture_output=True, text=True, timeout=100
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
@@ -119,6 +124,27 @@ def test_a_numba_that_cannot_be_used_is_a_reason_and_no_error(tmp_path, reason):
     (tmp_path / "numba/__init__.py").write_text(NUMBAS[reason])
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     assert words(SCRIPT, PYTHONPATH=path) == [reason, "(5, 4, 8, 8) False"]
+
+
+@pytest.fixture
+def asked_again():
+    loops.problem.cache_clear()
+    yield
+    loops.problem.cache_clear()
+
+
+def test_what_somebody_puts_in_the_place_of_numba_is_a_reason_and_no_error(monkeypatch, asked_again):
+    monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
+    assert loops.problem() == "numba is installed but cannot be used (module 'numba' has no attribute 'version_info')"
+
+
+@needs_numba
+def test_numba_is_imported_where_the_system_gives_no_more_threads(monkeypatch, asked_again):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert loops.problem() is None
 
 
 @needs_numba

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 
 from meganet.ground import validate
 
@@ -43,11 +42,13 @@ def problem() -> str | None:
     >>> loops.problem() is None or "numba" in loops.problem().lower()
     True
     """
-    if find_spec("numba") is None:
-        return "numba is not installed; pip install 'meganet[fast]'"
     # a package that an interrupt leaves half imported is of no use until the program ends: so the import goes on
     answer = Future[str | None]()
-    threading.Thread(target=lambda: answer.set_result(_import_problem())).start()
+    try:
+        threading.Thread(target=lambda: answer.set_result(_import_problem())).start()
+    except RuntimeError:
+        # the system gives no more threads
+        return _import_problem()
     return answer.result()
 
 
@@ -59,7 +60,9 @@ def _import_problem() -> str | None:
         if numba.config.DISABLE_JIT:
             return "numba is told by NUMBA_DISABLE_JIT to compile nothing"
         import_module("meganet.backend.loops.products")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            return "numba is not installed; pip install 'meganet[fast]'"
         # a foreign package fails in its own ways: often it knows nothing of a NumPy that is newer
         return f"numba is installed but cannot be used ({validate.worded(error)})"
     return None
