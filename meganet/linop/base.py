@@ -84,7 +84,8 @@ class LinearOperator(ABC):
     stack: tuple[int, ...] = ()
 
     #: ``(f_1, f_2)`` where ``B' B = f_1 D_1' D_1 + f_2 D_2' D_2``, with the differences between neighbouring rows and
-    #: columns of the images in the last two axes: `Backend.penalty` has a kernel or loop for that.
+    #: columns of the images in the last two axes: there are kernels and loops for that. A class derived from one of which
+    #: it is true may define other products: None.
     image_differences: tuple[float, float] | None = None
 
     def __init__(

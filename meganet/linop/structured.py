@@ -336,7 +336,6 @@ class Gradient(LinearOperator):
         self._ends = np.cumsum([0, *(math.prod(d.range_shape[-2:]) for d in self.differences)]).tolist()
         super().__init__(domain, (*domain[:-2], self._ends[-1]), dtype, backend)
         self.h = widths
-        # what is derived from it may take other differences
         self.image_differences = (widths[0] ** -2, widths[1] ** -2) if type(self) is Gradient else None
 
     def __repr__(self) -> str:
