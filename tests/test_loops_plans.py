@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meganet.backend.loops import plans
-from meganet.backend.loops.plans import KEPT_BYTES, readable, work
+from meganet.backend.loops.plans import KEPT_BYTES, optional, readable, slopes_of, work
 
 
 @pytest.fixture
@@ -58,3 +58,17 @@ def test_what_loops_read_is_flat_and_of_one_form():
         assert np.array_equal(flat, array.ravel())
         assert flat.flags.c_contiguous and flat.flags.aligned and not flat.flags.writeable
     assert np.shares_memory(readable(array), array) and array.flags.writeable
+
+
+def test_what_is_not_given_has_no_numbers(dtype):
+    for empty in (optional(None, dtype), slopes_of(None)):
+        assert empty.shape == (0,)
+    assert optional(None, dtype).dtype == dtype and not optional(None, dtype).flags.writeable
+    assert np.array_equal(optional(np.ones((2, 3), dtype), dtype), np.ones(6))
+
+
+def test_slopes_are_copied_only_if_they_cannot_be_written():
+    slope = np.ones((2, 3), bool)
+    assert np.shares_memory(slopes_of(slope), slope)
+    slope.flags.writeable = False
+    assert slopes_of(slope).flags.writeable and not np.shares_memory(slopes_of(slope), slope)

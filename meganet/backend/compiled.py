@@ -31,7 +31,7 @@ class CompiledProducts(Products):
     >>> import meganet as mn
     >>> from meganet.backend import loops
     >>> backend, x = mn.get_backend("numpy"), np.random.default_rng(0).standard_normal((5, 3, 8, 8))
-    >>> with loops.useloops_of(False):
+    >>> with loops.use_loops(False):
     ...     expected = backend.pool(x, (2, 2))
     >>> bool(np.allclose(backend.pool(x, (2, 2)), expected))
     True
@@ -39,7 +39,7 @@ class CompiledProducts(Products):
 
     def dense(self, x: Array, kernel: Array) -> tuple[Array, Any]:
         """Return ``y[n, k] = <kernel[k], x[n]>`` and what `dense_gradients` needs."""
-        if not _dense_byloops_of(kernel, x):
+        if not _dense_by_loops(kernel, x):
             return super().dense(x, kernel)
         return _dense(x, kernel)
 
@@ -51,7 +51,7 @@ class CompiledProducts(Products):
 
     def dense_adjoint(self, y: Array, kernel: Array) -> Array:
         """Return ``K' y``, images."""
-        if not _dense_byloops_of(kernel, y):
+        if not _dense_by_loops(kernel, y):
             return super().dense_adjoint(y, kernel)
         # the kernel's matrices are the record of no images
         nothing = _dense(np.empty((0, *kernel.shape[1:]), y.dtype), kernel)[1]
@@ -60,7 +60,7 @@ class CompiledProducts(Products):
 
     def dense_kernel_adjoint(self, x: Array, y: Array, in_kernel: Array) -> None:
         """Write the gradient of ``<y, K x>`` in the kernel into `in_kernel`."""
-        if not _dense_byloops_of(in_kernel, x, y):
+        if not _dense_by_loops(in_kernel, x, y):
             return super().dense_kernel_adjoint(x, y, in_kernel)
         sizes = _dense_sizes(x.shape[0], in_kernel.shape)
         record = DenseRecord(readable(_exchanged(x)), optional(None, x.dtype), in_kernel.shape, sizes)
@@ -145,7 +145,7 @@ def _cross_entropy(logits: Array, labels: Array, gradient: Array) -> Any:
     return logits.dtype.type(value)
 
 
-def _dense_byloops_of(kernel: Array, *others: Array) -> bool:
+def _dense_by_loops(kernel: Array, *others: Array) -> bool:
     """Whether there are loops for a dense matrix (K, C, H, W): not for a stack, nor for what is no image."""
     if kernel.ndim != 4 or kernel.shape[2] * kernel.shape[3] == 1 or not _serve(kernel, *others):
         return False
@@ -176,7 +176,7 @@ def _dense_gradients(record: DenseRecord, y: Array, in_kernel: Array | None, nee
     module = loops_of("dense")
     block = work("dense gradient", module.PIXELS * sizes.outputs * sizes.channels, y.dtype)
     flat = gradient.reshape(-1), in_x.reshape(-1)
-    module.gradients(images, matrices, readable(y), *flat, sizes, block, readable(block))
+    module.gradients(images, matrices, readable(y), *flat, sizes, block)
     if in_kernel is not None and gradient is not in_kernel:
         in_kernel[...] = gradient
     return from_memory(in_x) if need_x else None

@@ -3,10 +3,11 @@
 NumPy's expressions remain the definition, and the test of every loop. The modules here hold the same sums written
 number by number, with the numbers in the processor's vector registers (`vectors`) and matrix products made of tiles
 that fill these registers (`products`). Loops take flat arrays, work in blocks that stay in the cache, and do not hold
-the interpreter's lock, so that threads run side by side. They import numba, and are imported when one is first wanted;
-nothing is compiled before a loop is first called. What it was compiled to is kept on the disk (`cache`).
+the interpreter's lock, so that threads run side by side. They import numba, and are imported when one is first wanted
+(`plans.loops_of`); nothing is compiled before a loop is first called. What it was compiled to is kept on the disk
+(`cache`).
 
-This module, the switch, does not import numba until somebody asks whether it can be used.
+This module, the switch, does not import numba until somebody asks whether it can be used, nor does `plans`.
 """
 
 from __future__ import annotations

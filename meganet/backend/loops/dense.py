@@ -140,10 +140,10 @@ def forward(x: Any, kernel: Any, y: Any, sizes: Sizes, matrices: Any, sums: Any)
 
 
 @loop
-def gradients(x: Any, matrices: Any, y: Any, in_kernel: Any, in_x: Any, sizes: Sizes, block: Any, seen: Any) -> None:
+def gradients(x: Any, matrices: Any, y: Any, in_kernel: Any, in_x: Any, sizes: Sizes, block: Any) -> None:
     """Write the gradients of ``<y, K x>`` in the kernel and in the images; one that has no size is not wanted.
 
-    `block` is work memory, `seen` the same in the form of what is only read.
+    `block` is work memory.
     """
     n, outputs, channels, pixels = sizes
     every = np.arange(max(n, outputs))
@@ -164,4 +164,4 @@ def gradients(x: Any, matrices: Any, y: Any, in_kernel: Any, in_x: Any, sizes: S
         for k in range(outputs):
             to = k * channels * pixels + p
             _prefetch_next(in_kernel, to, sizes)
-            _turned(seen, k * channels, outputs * channels, in_kernel, to, pixels, count, channels)
+            _turned(block, k * channels, outputs * channels, in_kernel, to, pixels, count, channels)
