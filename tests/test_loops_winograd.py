@@ -196,3 +196,10 @@ def test_numpy_computes_where_loops_are_off():
         for wanted in (False, True):
             with loops.use_loops(wanted):
                 assert choose_engine(name, NUMPY, (8, 8, 3, 3)).compiled is wanted
+
+
+def test_round_off_of_the_kernels_gradient_does_not_grow_with_the_number_of_tiles():
+    x, y = np.full((16000, 1, 32, 32), 1.1, "float32"), np.full((16000, 1, 32, 32), 0.7, "float32")
+    operator = CirculantConvolution(np.zeros((1, 1, 3, 3), "float32"), (32, 32), "winograd")
+    exact = y.size * np.float64(x[0, 0, 0, 0]) * y[0, 0, 0, 0]
+    np.testing.assert_allclose(operator.kernel_adjoint(x, y), exact, rtol=2e-5)

@@ -84,8 +84,8 @@ class LinearOperator(ABC):
     stack: tuple[int, ...] = ()
 
     #: ``(f_1, f_2)`` where ``B' B = f_1 D_1' D_1 + f_2 D_2' D_2``, with the differences between neighbouring rows and
-    #: columns of the images in the last two axes: there are kernels and loops for that. None in a class derived from one
-    #: of which it is true, which may define other products.
+    #: columns of the images in the last two axes: there are kernels and loops for that. None in a class derived from
+    #: one of which it is true, which may define other products.
     image_differences: tuple[float, float] | None = None
 
     def __init__(

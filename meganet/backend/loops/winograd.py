@@ -20,6 +20,10 @@ from meganet.backend.loops.products import ROWS, product
 from meganet.backend.loops.tiles import gather_tile, scatter_tile, spread_tile, write_tile
 from meganet.backend.loops.vectors import lanes
 
+BLOCKS = 64
+"""Blocks whose products are summed at once for the kernel's gradient: round-off grows with how many follow each other.
+"""
+
 
 @part
 def _point(k: int, m: int) -> int:
@@ -187,6 +191,7 @@ def gradients(
     slopes: Any,
     kernels: Any,
     in_kernels: Any,
+    totals: Any,
     dx: Any,
     rows_at: Any,
     columns_at: Any,
@@ -205,8 +210,9 @@ def gradients(
     """Add the gradients of ``<y * slopes, K(kernel) x>`` in the transformed kernels and, if `dx` is not empty, in x.
 
     `kernels` and `in_kernels` are (36, O, I), the last axis filled up. Work arrays `v` and `z` hold the points of
-    `block` tiles; `out_tiles_at` is about `z`.
+    `block` tiles; `out_tiles_at` is about `z`. `totals`, the size of `in_kernels`, is work memory.
     """
+    blocks = 0
     registers = lanes(x)
     v_width, z_width = -(-channels // registers) * registers, -(-out_channels // registers) * registers
     column = examples * out_channels
@@ -256,6 +262,11 @@ def gradients(
                         v_width,
                         True,
                     )
+            blocks += 1
+            if blocks % BLOCKS == 0:
+                for i in range(in_kernels.size):
+                    totals[i] = totals[i] + in_kernels[i] if blocks > BLOCKS else in_kernels[i]
+                    in_kernels[i] = 0
             if dx.size:
                 _multiply(
                     z,
@@ -289,3 +300,5 @@ def gradients(
                             j,
                             work,
                         )
+    if blocks >= BLOCKS:
+        in_kernels += totals

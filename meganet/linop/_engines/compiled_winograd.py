@@ -157,6 +157,7 @@ class CompiledWinograd(FusedEngine):
             optional(None if slope is None else to_memory(backend, slope), np.dtype(bool)),
             optional(_filled(points, plan.widths[0]) if need_x else None, dtype),
             in_points.reshape(-1),
+            work("totals", in_points.size, dtype),
             dx.reshape(-1),
             plan.rows_at,
             plan.columns_at,
