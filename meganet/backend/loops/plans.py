@@ -65,7 +65,7 @@ def work(name: str, size: int, dtype: Any) -> Any:
         piece = np.empty(count + ALIGNMENT, np.uint8)
         start = -piece.ctypes.data % ALIGNMENT
         piece = piece[start : start + count]
-        while pieces and count + sum(other.size for other in list(pieces.values())) > KEPT_BYTES:
+        while pieces and count + sum(other.size for other in list(pieces.values())) > KEPT_BYTES >= count:
             del pieces[next(iter(pieces))]
     if piece.size <= KEPT_BYTES:
         pieces[name] = piece
