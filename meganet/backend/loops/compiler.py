@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+from llvmlite import binding
 from numba import njit
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -41,10 +43,21 @@ def loop(function: Callable[..., Any]) -> Any:
 cpu_target.typing_context.refresh()
 cpu_target.target_context.refresh()
 
+# of llvmlite, which every call of LLVM takes, also those outside of compiling: when code is thrown away or kept
+_llvm_lock = getattr(binding.ffi.lib, "_lock", nullcontext())
+
+
+def _hold() -> None:
+    """Wait until no other thread is compiling or in LLVM."""
+    global_compiler_lock.acquire()
+    _llvm_lock.__enter__()
+
+
+def _release() -> None:
+    _llvm_lock.__exit__(None, None, None)
+    global_compiler_lock.release()
+
+
 if hasattr(os, "register_at_fork"):
-    # else a process that is forked while another thread compiles could never compile anything
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_child=global_compiler_lock.release,
-        after_in_parent=global_compiler_lock.release,
-    )
+    # else a process that is forked meanwhile could never compile anything: nobody there gives the locks back
+    os.register_at_fork(before=_hold, after_in_child=_release, after_in_parent=_release)
