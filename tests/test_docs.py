@@ -74,6 +74,6 @@ def test_the_readme_has_the_two_commands():
     text = (ROOT / "README.md").read_text()
     for label, command in (
         ("run", 'pip install ".[data]" && meganet reproduce 4.1'),
-        ("test", 'pip install -e ".[test]" && pytest'),
+        ("test", 'pip install -e ".[test]" && pytest -n 2 --dist loadfile'),
     ):
         assert f"<!-- {label} -->\n```sh\n{command}\n```" in text
