@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -24,15 +25,26 @@ FOLDER = Path(__file__).parent.parent / "docs" / "results"
 PACKAGES = ("numpy", "scipy", "numba", "torch", "tensorflow")
 CALLS = 8
 """In a row, of a side's turn."""
+BUSY = 0.5
+"""Load average above which a warning says so."""
 
 
 def run(main: Callable[[], Any]) -> None:
     """Call a script's `main` with the kernels that were chosen; what is wrong with its arguments is one line."""
+    _warn_if_busy()
     kernels.with_chosen_kernels()
     try:
         main()
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
+
+
+def _warn_if_busy() -> None:
+    """Say that others were at work on the cores, once: not when a script is started anew, or starts another."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > BUSY and kernels.CHOSEN not in os.environ:
+        text = "times of sides that wait actively mean little beside other work"
+        print(f"warning: the load average of the last minute is {load:.1f}: {text}", file=sys.stderr)
 
 
 def parser(description: str, rounds: int) -> argparse.ArgumentParser:

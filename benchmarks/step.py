@@ -107,7 +107,7 @@ def tables(names: list[str], record: dict[str, Any]) -> str:
         "arrays that stay in the cache may beat the third.",
     )
     rows = [
-        [name, *("" if mib is None else f"{mib:.0f}" for mib in case["peak_mib"].values())]
+        [name, *("" if mib is None else f"{mib:.1f}" for mib in case["peak_mib"].values())]
         for name, case in zip(names, cases, strict=True)
     ]
     texts.append(common.table(["peak memory of steps, MiB", *cases[0]["peak_mib"]], rows))

@@ -19,6 +19,9 @@ def model(): return mn.Model([layer()], classes=3)
 def regression(): return mn.Model([layer()], outputs=2)
 def number(): return 3
 def needy(shape): return layer()
+def borrowed():
+    from beside import another
+    return another()
 """
 IMAGE = (4, 6, 6)
 
@@ -154,6 +157,8 @@ def test_networks_of_a_users_own(file):
     assert network.range_shape == (4, 8, 8) and classifier.range_shape == (10,)
     network, classifier = Own(f"{file}:model").parts()
     assert classifier.range_shape == (3,) and repr(Own(f"{file}:model")) == "own.py:model"
+    file.with_name("beside.py").write_text("from own import layer as another\n")
+    assert Own(f"{file}:borrowed").parts()[0].range_shape == (4, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,10 @@ def test_networks_of_a_users_own(file):
         ("{file}", "expected FILE.py:function, got"),
         ("{file}:a b", "expected FILE.py:function, got"),
         ("missing.py:f", "expected a Python file before the colon, got 'missing.py', which is no file"),
-        ("{file}:laier", r"expected a function in .*own.py \(layer, model, regression, number, needy\), got 'laier'"),
+        (
+            "{file}:laier",
+            r"expected a function in .*own.py \(layer, model, regression, number, needy, borrowed\), got 'laier'",
+        ),
         ("{file}:number", "own.py:number to return a Model or a Layer, got 3"),
         ("{file}:needy", r"own.py:needy to return a Model or a Layer, got TypeError: needy\(\) missing 1"),
         ("{file}:regression", r"expected a Model with classes, as the peers' twins have, got LeastSquares"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,8 @@ ARGUMENT = "--net"
 class Own:
     """What ``FILE.py:function`` makes: a `Model` with classes, or a network alone, which then gets ten of them.
 
-    The function takes no arguments. Weights and images are drawn here; only layers and classes count.
+    The function takes no arguments; its file may import others beside it. Weights and images are drawn here; only
+    layers and classes count.
     """
 
     net: str
@@ -57,6 +59,8 @@ def _function(net: str) -> Callable[[], Any]:
         validate.reject(ARGUMENT, "FILE.py:function", repr(net))
     if not Path(file).is_file():
         validate.reject(ARGUMENT, "a Python file before the colon", f"{file!r}, which is no file")
+    # behind all others: a file of theirs may have the name of one of ours
+    sys.path.append(str(Path(file).resolve().parent))
     try:
         found = runpy.run_path(file)
     except (Exception, SystemExit) as error:

@@ -144,9 +144,10 @@ def place() -> tuple[Path, str | None]:
 def _announce(unusable: str | None) -> None:
     """Say, the first time, that compiling begins, and why nothing can be kept, if so."""
     if unusable is None:
-        _say("compiling", "compiling its loops for this processor, once; it takes some seconds")
+        _say("compiling", "compiling its loops for this processor, once; it takes up to half a minute")
     else:
-        _say("compiling", f"compiling its loops, some seconds in every process, as they cannot be kept ({unusable})")
+        every = "up to half a minute in every process"
+        _say("compiling", f"compiling its loops, {every}, as they cannot be kept ({unusable})")
         _said.add("kept")
 
 
