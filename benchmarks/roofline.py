@@ -93,11 +93,11 @@ def step(trials: int, size: int = 28, batch: int = 32, channels: tuple[int, ...]
 def main() -> None:
     """Print the passes for each number of networks, and write the sums for the documentation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, nargs="+", default=[1, 20, 60], help="networks trained together")
-    parser.add_argument("--size", type=int, default=28, help="rows and columns of the images")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--terabytes", type=float, default=3.35, help="per second, of an H100's memory")
-    parser.add_argument("--teraflops", type=float, default=67.0, help="per second, float32, of an H100")
+    parser.add_argument("--trials", type=common.count, nargs="+", default=[1, 20, 60], help="networks trained together")
+    parser.add_argument("--size", type=common.count, default=28, help="rows and columns of the images")
+    parser.add_argument("--batch", type=common.count, default=32)
+    parser.add_argument("--terabytes", type=common.rate, default=3.35, help="per second, of an H100's memory")
+    parser.add_argument("--teraflops", type=common.rate, default=67.0, help="per second, float32, of an H100")
     options = parser.parse_args()
     rates = (options.terabytes, options.teraflops)
     sums = []
