@@ -23,7 +23,7 @@ PACKAGES = {
     "joblib": "--jobs",
     "threadpoolctl": "",
     "tqdm": "progress bars",
-    "numba": "compiled loops, several times faster on a CPU",
+    "numba": "compiled loops, faster on a CPU",
     "argcomplete": "completion of commands in a shell",
     "cupy-cuda12x": "--backend cupy, for drivers of CUDA 12",
     "cupy-cuda13x": "--backend cupy, for drivers of CUDA 13",
