@@ -53,6 +53,7 @@ from meganet.linop import (
 )
 from meganet.linop.base import Adjoint, Composition, Scaled, Sum
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.multigrid.theta import InDouble
 from meganet.networks import (
     Chain,
     DoubleHamiltonian,
@@ -93,6 +94,7 @@ OPERATORS = {
     Broadcast: lambda b, t: Broadcast((3, 4, 5), (0, 2), t),
     RemoveMean: lambda b, t: RemoveMean((3, 2, 3, 5), (-2, -1), t),
     Kronecker: lambda b, t: Kronecker(Dense(numbers(b, t, 3, 4)), Dense(numbers(b, t, 5, 2))),
+    InDouble: lambda b, t: InDouble(np.linspace(-1, 1, 48).reshape(6, 8), (2, 4), (3, 2), t),
     Adjoint: lambda b, t: Gradient((2, 3, 4), 0.5, t).T,
     Composition: lambda b, t: AveragePooling((3, 6, 8), 2, t) @ CirculantConvolution(numbers(b, t, 3, 2, 3, 3), (6, 8)),
     Sum: lambda b, t: Identity((2, 6, 5), t) + CirculantConvolution(numbers(b, t, 2, 2, 1, 3), (6, 5)),

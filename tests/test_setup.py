@@ -18,7 +18,8 @@ from meganet.experiments.setup.stages import COPY, GALERKIN, METHODS, SGD, START
 from meganet.experiments.setup.tables import protocols
 from meganet.ground.dropins import titles
 from meganet.ground.validate import InputError
-from meganet.multigrid.network import CLASSIFIER_SCALINGS, KERNEL_TRANSFERS
+from meganet.multigrid.classifier import CLASSIFIER_SCALINGS
+from meganet.multigrid.stencil_transfers import KERNEL_TRANSFERS
 from meganet.multigrid.transfer import INTERPOLATIONS
 from meganet.optim.trust_region import LARGEST_RADIUS as LARGEST_OF_THE_METHOD
 

@@ -1,11 +1,29 @@
 """Multigrid transfer: R and P, Galerkin stencils, whole networks between grids."""
 
+from meganet.multigrid.classifier import prolongate_classifier, restrict_classifier
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix, prolongate_kernels, restrict_kernels
-from meganet.multigrid.network import Transferred, prolongate, prolongate_classifier, restrict, restrict_classifier
+from meganet.multigrid.network import Transferred, prolongate, restrict
+from meganet.multigrid.stencil_transfers import (
+    Copied,
+    DampedGalerkin,
+    Enlarged,
+    Galerkin,
+    Rediscretised,
+    StencilTransfer,
+    TruncatedGalerkin,
+)
 from meganet.multigrid.transfer import prolongate_images, prolongation, restrict_images, restriction
+from meganet.multigrid.weights import weights_prolongation, weights_restriction
 
 __all__ = [
+    "Copied",
+    "DampedGalerkin",
+    "Enlarged",
+    "Galerkin",
+    "Rediscretised",
+    "StencilTransfer",
     "Transferred",
+    "TruncatedGalerkin",
     "galerkin_condition",
     "galerkin_matrix",
     "prolongate",
@@ -18,4 +36,6 @@ __all__ = [
     "restrict_images",
     "restrict_kernels",
     "restriction",
+    "weights_prolongation",
+    "weights_restriction",
 ]
