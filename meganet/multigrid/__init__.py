@@ -3,6 +3,7 @@
 from meganet.multigrid.classifier import prolongate_classifier, restrict_classifier
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix, prolongate_kernels, restrict_kernels
 from meganet.multigrid.network import Transferred, prolongate, restrict
+from meganet.multigrid.penalty import prolongation_penalty
 from meganet.multigrid.stencil_transfers import (
     Copied,
     DampedGalerkin,
@@ -31,6 +32,7 @@ __all__ = [
     "prolongate_images",
     "prolongate_kernels",
     "prolongation",
+    "prolongation_penalty",
     "restrict",
     "restrict_classifier",
     "restrict_images",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from meganet.multigrid.classifier import prolonged_blocks, restricted_blocks
 from meganet.multigrid.stencil_transfers import StencilTransfer, transfer_of
 from meganet.multigrid.theta import blocks
 from meganet.multigrid.transfer import INTERPOLATIONS, Axes, image_axes, scaled
+from meganet.networks.other_stencils import with_stencils
 
 
 class NextGrid(NamedTuple):
@@ -59,12 +59,17 @@ class NextGrid(NamedTuple):
         if not finer:
             validate.even_shape("network's images", image, along)
         validate.choice("interpolation", interpolation, INTERPOLATIONS)
-        after = _on_next_grid(network, along, finer=finer)
-        return cls(network, after, finer, transfer_of(kernels, interpolation), interpolation, along)
+        stencils = transfer_of(kernels, interpolation)
+        after = _on_next_grid(network, stencils, along, finer)
+        return cls(network, after, finer, stencils, interpolation, along)
 
     def theta_blocks(self, backend: Backend) -> list[LinearOperator]:
-        """Return the operators on consecutive parts of the network's weights; none for a network without weights."""
-        return blocks(self.before, self.after, self._stencil_matrix, backend)
+        """Return the operators on consecutive parts of the network's weights; none for a network without weights.
+
+        Every stencil changes, whichever channels it belongs to. Biases and factors stay: there is no multigrid meaning
+        for them, section 3.1.2 of the thesis. Stencils in a basis are changed as stencils and then put into it again.
+        """
+        return blocks(self.before, self.after, self._change, backend)
 
     def classifier_blocks(self, classes: int, scaling: str, backend: Backend) -> list[LinearOperator]:
         """Return the operators on the classifier's kernel and bias.
@@ -78,8 +83,10 @@ class NextGrid(NamedTuple):
             return prolonged_blocks(shape, classes, self.interpolation, scaling, self.axes, backend)
         return restricted_blocks(shape, classes, scaling, self.axes, backend)
 
-    def _stencil_matrix(self, kernel_shape: tuple[int, ...]) -> Any:
-        """Return the matrix that changes stencils of a shape, None if they stay."""
+    def _change(self, role: str, kernel_shape: tuple[int, ...]) -> Any:
+        """Return the matrix that changes stencils of a shape, None if they stay, as other weights do."""
+        if role != "stencil":
+            return None
         change = self.stencils.finer if self.finer else self.stencils.coarser
         matrix = change(kernel_shape, self.axes)
         stay = matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all()
@@ -95,14 +102,20 @@ def _image_domain(network: Any) -> tuple[int, ...]:
     return domain
 
 
-def _on_next_grid(network: Layer, axes: Sequence[int], *, finer: bool) -> Layer:
+def _on_next_grid(network: Layer, stencils: StencilTransfer, axes: tuple[int, ...], finer: bool) -> Layer:
     """Return the network for finer or coarser images; refuse one whose results do not follow its images' size.
 
     They do not, for instance, with an unsuitable stride. Results that do not depend on it at all are those of a global
     average.
     """
     channels, *image = network.domain_shape
-    other = network.resized((channels, *scaled(image, axes, finer)))
+    resized = (channels, *scaled(image, axes, finer))
+    # stencils are large only where images are
+    with validate.within("network"):
+        if finer:
+            other = with_stencils(network.resized(resized), lambda shape: stencils.finer_shape(shape, axes))
+        else:
+            other = with_stencils(network, lambda shape: stencils.coarser_shape(shape, axes)).resized(resized)
     coarse, fine = (network, other) if finer else (other, network)
     channels, *image = coarse.range_shape
     expected = (channels, *scaled(image, axes, finer=True))

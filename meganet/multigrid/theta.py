@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -21,8 +21,9 @@ from meganet.networks import Chain, Integrator, Reparametrised
 OUTSIDE = 1e-4
 """Relative error above which transferred stencils are said not to lie in a layer's basis."""
 
-Stencils = Callable[[tuple[int, ...]], Any]
-"""From the shape of stencils to the matrix that changes them, None for stencils that stay."""
+Change = Callable[[str, tuple[int, ...]], Any]
+"""From what an array of weights is, its role and the shape of its stencils, to the matrix that changes these, or, for
+other weights with the shape (), every number; None if they stay."""
 
 
 class InDouble(Matrix):
@@ -52,9 +53,9 @@ class Piece(NamedTuple):
     Examples
     --------
     >>> import meganet as mn
-    >>> from meganet.multigrid.theta import pieces
+    >>> from meganet.multigrid.theta import in_basis, pieces
     >>> layer = mn.ConvolutionLayer((1, 4, 4), 2, bias=True)
-    >>> [piece.repeated for piece in pieces(layer, layer, lambda shape: None)]
+    >>> [piece.repeated for piece in pieces(layer, layer, lambda role, shape: None, in_basis)]
     [18, 2]
     """
 
@@ -62,26 +63,30 @@ class Piece(NamedTuple):
     repeated: int
 
 
-def blocks(before: Layer, after: Layer, stencils: Stencils, backend: Backend) -> list[LinearOperator]:
-    """Return the operators that take consecutive parts of a network's weights to those on another grid.
+Basis = Callable[[Reparametrised, Reparametrised, Change], Iterator[Piece]]
+"""From a layer with weights in a basis, on two grids, to what changes its coefficients."""
 
-    Every stencil changes, whichever channels it belongs to. Biases and factors stay: there is no multigrid meaning for
-    them, section 3.1.2 of the thesis. Stencils in a basis, `Reparametrised`, are changed as stencils and then put into
-    the basis again.
+
+def blocks(
+    before: Layer, after: Layer, change: Change, backend: Backend, basis: Basis | None = None
+) -> list[LinearOperator]:
+    """Return the operators on consecutive parts of a network's weights that change them array by array.
 
     Parameters
     ----------
     before, after : Layer
-        The network on both grids.
-    stencils : callable
-        From the shape of stencils to the matrix that changes them, or None.
+        The network on two grids.
+    change : callable
+        From the role of an array of weights and the shape of its stencils, () for other weights, to the matrix that
+        changes each stencil, or each number; None if they stay.
     backend : Backend
+    basis : callable, optional
+        What changes coefficients of weights in a basis: `in_basis` if not given.
 
     Raises
     ------
     InputError
-        For weights other than stencils that depend on the resolution, and for a basis that does not hold the new
-        stencils.
+        For weights that are to stay and depend on the resolution, and for a basis that does not hold the new stencils.
 
     Examples
     --------
@@ -90,53 +95,80 @@ def blocks(before: Layer, after: Layer, stencils: Stencils, backend: Backend) ->
     >>> from meganet.backend import get_backend
     >>> from meganet.multigrid.theta import blocks
     >>> network = mn.Chain([mn.ConvolutionLayer((1, 4, 4), 2, bias=True), mn.ConvolutionLayer(..., 1)])
-    >>> [block.shape for block in blocks(network, network, lambda shape: 2 * np.eye(9), get_backend("numpy"))]
+    >>> def change(role, shape):
+    ...     return 2 * np.eye(9) if role == "stencil" else None
+    >>> [block.shape for block in blocks(network, network, change, get_backend("numpy"))]
     [(18, 18), (2, 2), (18, 18)]
     """
-    found = pieces(before, after, cache(stencils))
+    found = pieces(before, after, cache(change), in_basis if basis is None else basis)
     grouped = [(parts[0].matrix, sum(part.repeated for part in parts)) for parts in _alike(found)]
-    return [_operator(matrix, count, backend) for matrix, count in grouped if count]
+    return [_operator(matrix, repeated, backend) for matrix, repeated in grouped if repeated]
 
 
-def pieces(before: Layer, after: Layer, stencils: Stencils) -> Iterator[Piece]:
-    """Yield what changes the weights, in their order; `stencils` gives one object for one shape."""
+def pieces(before: Layer, after: Layer, change: Change, basis: Basis) -> Iterator[Piece]:
+    """Yield what changes the weights, in their order; `change` gives one object for one role and shape."""
     if isinstance(before, Chain) and isinstance(after, Chain):
         for k in before.storage:
-            yield from pieces(before.layers[k], after.layers[k], stencils)
+            yield from pieces(before.layers[k], after.layers[k], change, basis)
     elif isinstance(before, Reparametrised) and isinstance(after, Reparametrised):
-        yield _in_basis(before, after, stencils)
+        yield from basis(before, after, change)
     elif isinstance(before, Integrator) and isinstance(after, Integrator):
-        # the transfer is linear: coefficients in time change as the weights at each time do
-        column = list(_of_a_column(before, after, stencils))
+        # the change is linear: coefficients in time change as the weights at each time do
+        column = list(_of_a_column(before, after, change, basis))
         for _ in range(before.parameters.size // before.width if before.width else 0):
             yield from column
     else:
-        for old, new in zip(before.parameters, after.parameters, strict=True):
-            matrix = stencils(old.shape[-2:]) if old.role == "stencil" else None
-            rows, columns = (1, 1) if matrix is None else matrix.shape
-            if new.size * columns != old.size * rows:
-                what = "layers whose weights do not depend on the resolution"
-                validate.reject("network", what, f"{old.name} of {before!r}")
-            yield Piece(matrix, old.size // columns)
+        yield from of_arrays(before, after, change)
 
 
-def _of_a_column(before: Integrator, after: Integrator, stencils: Stencils) -> Iterator[Piece]:
+def of_arrays(before: Layer, after: Layer, change: Change) -> Iterator[Piece]:
+    """Yield what changes the arrays of a layer's weights, whatever it is made of.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.multigrid.theta import of_arrays
+    >>> layer = mn.ConvolutionLayer((1, 4, 4), 2, bias=True)
+    >>> [piece.repeated for piece in of_arrays(layer, layer, lambda role, shape: None)]
+    [18, 2]
+    """
+    for old, new in zip(before.parameters, after.parameters, strict=True):
+        matrix = change(old.role, old.shape[-2:] if old.role == "stencil" else ())
+        rows, columns = (1, 1) if matrix is None else matrix.shape
+        if new.size * columns != old.size * rows:
+            what = "layers whose weights do not depend on the resolution"
+            validate.reject("network", what, f"{old.name} of {before!r}")
+        yield Piece(matrix, old.size // columns)
+
+
+def _of_a_column(before: Integrator, after: Integrator, change: Change, basis: Basis) -> Iterator[Piece]:
     """Yield what changes the weights at one time, of which several layers may share the same."""
     places = {(part.start, part.stop): k for k, part in enumerate(before.parts)}
     for _, k in sorted(places.items()):
-        yield from pieces(before.layers[k], after.layers[k], stencils)
+        yield from pieces(before.layers[k], after.layers[k], change, basis)
 
 
-def _in_basis(before: Reparametrised, after: Reparametrised, stencils: Stencils) -> Piece:
-    """Return what changes the coefficients of weights in a layer's basis, in which they must lie afterwards."""
-    inner = list(pieces(before.layer, after.layer, stencils))
+def in_basis(before: Reparametrised, after: Reparametrised, change: Change) -> Iterator[Piece]:
+    """Yield what changes coefficients as the weights in the basis are changed, which must then lie in the new one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.linop import Matrix
+    >>> from meganet.multigrid.theta import in_basis
+    >>> same = mn.networks.Reparametrised(mn.ConvolutionLayer((1, 4, 4), 2), Matrix(np.kron([[1], [1]], np.eye(9))))
+    >>> (piece,) = in_basis(same, same, lambda role, shape: 2 * np.eye(9))
+    >>> piece.matrix.shape, piece.matrix.diagonal()
+    ((9, 9), array([2., 2., 2., 2., 2., 2., 2., 2., 2.]))
+    """
+    inner = list(pieces(before.layer, after.layer, change, in_basis))
     if all(piece.matrix is None for piece in inner):
-        return Piece(None, before.parameters.size)
+        yield Piece(None, before.parameters.size)
+        return
     if before.offset is not None:
         validate.reject("network", "weights in a basis without offset, or none at all", repr(before))
-    old, new = (scipy.sparse.csc_array(layer.basis.to("numpy").tosparse()) for layer in (before, after))
-    parts = [_matrix(piece) for piece in inner if piece.repeated]
-    target = scipy.sparse.csc_array(scipy.sparse.block_diag(parts, format="csc") @ old)
+    new, target = host_matrix(after.basis), joined(inner) @ host_matrix(before.basis)
     square = new.shape[0] == new.shape[1]
     system, right = (new, target) if square else (new.T @ new, new.T @ target)
     try:
@@ -148,7 +180,36 @@ def _in_basis(before: Reparametrised, after: Reparametrised, stencils: Stencils)
         validate.reject(
             "network", f"a basis that holds the transferred stencils of {before!r}", f"an error {error:.1e}"
         )
-    return Piece(coefficients, 1)
+    yield Piece(coefficients, 1)
+
+
+def host_matrix(operator: LinearOperator) -> Any:
+    """Return an operator's matrix on the host, as a SciPy sparse array.
+
+    Examples
+    --------
+    >>> from meganet.linop import Identity
+    >>> from meganet.multigrid.theta import host_matrix
+    >>> host_matrix(Identity((2, 3))).shape
+    (6, 6)
+    """
+    return scipy.sparse.csr_array(operator.to("numpy").tosparse())
+
+
+def joined(found: Iterable[Piece]) -> Any:
+    """Return the block diagonal matrix of pieces, as a SciPy sparse array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid.theta import Piece, joined
+    >>> print(joined([Piece(np.array([[5.0, 6.0]]), 2), Piece(None, 1)]).toarray())
+    [[5. 6. 0. 0. 0.]
+     [0. 0. 5. 6. 0.]
+     [0. 0. 0. 0. 1.]]
+    """
+    parts = [_matrix(piece) for piece in found if piece.repeated]
+    return scipy.sparse.csr_array(scipy.sparse.block_diag(parts, format="csr"))
 
 
 def _inverse(matrix: Any) -> Any:

@@ -141,12 +141,20 @@ def _described(value: Any, path: tuple[str, ...], home: Backend, arrays: dict[st
     name = known or type(value).__name__
     if CLASSES.get(name, type(value)) is not type(value):
         validate.reject(_place(path), f"a class with another name than {name} of meganet", repr(type(value)))
-    given = _arguments(value, path).items()
+    given = arguments_of(value, path).items()
     return {"class": name, "arguments": {key: _described(item, (*path, key), home, arrays) for key, item in given}}
 
 
-def _arguments(value: Any, path: tuple[str, ...]) -> dict[str, Any]:
-    """Return the arguments of a constructor that makes such an object."""
+def arguments_of(value: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the arguments of a constructor, without the backend, that makes such an object.
+
+    Examples
+    --------
+    >>> from meganet import PoolingLayer
+    >>> from meganet.networks.architecture import arguments_of
+    >>> arguments_of(PoolingLayer((4, 8, 8)))
+    {'domain_shape': (4, 8, 8), 'factor': (2, 2)}
+    """
     if isinstance(value, Parameters):
         return {"items": list(value)}
     if hasattr(value, "arguments"):
