@@ -53,6 +53,7 @@ from meganet.linop import (
 )
 from meganet.linop.base import Adjoint, Composition, Scaled, Sum
 from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.multigrid import prolongation_penalty
 from meganet.multigrid.theta import InDouble
 from meganet.networks import (
     Chain,
@@ -296,6 +297,7 @@ REGULARIZERS = {
     Tikhonov: [
         lambda b, t: Tikhonov(Gradient((2, 3, 4), 0.5, t), 0.3),
         lambda b, t: Tikhonov(Identity((24,), t), 0.3, numbers(b, t, 24)),
+        lambda b, t: prolongation_penalty(ConvolutionLayer((2, 4, 4), 1, bias=True), 0.3, levels=2),
     ],
     SmoothedL1: [
         lambda b, t: SmoothedL1(Gradient((2, 3, 4), 0.5, t), 0.3, 0.1),

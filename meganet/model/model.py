@@ -20,7 +20,7 @@ from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
 from meganet.model.prediction import classifier_outputs
 from meganet.model.training import COLUMNS, Job, Memory, Plan
 from meganet.model.weights import LARGEST_SEED, State, initial_weights, joined, penalty_of, source_of
-from meganet.multigrid import Transferred, prolongate, restrict
+from meganet.multigrid import StencilTransfer, Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Chain
 from meganet.objective import Objective, observer
@@ -266,7 +266,7 @@ class Model:
         self,
         *,
         interpolation: str = "linear",
-        kernels: str = "galerkin",
+        kernels: str | StencilTransfer = "galerkin",
         classifier_scaling: str = "logits",
         axes: Axes = None,
     ) -> Model:
@@ -275,7 +275,7 @@ class Model:
         Parameters
         ----------
         interpolation : {"linear", "constant"}
-        kernels : {"galerkin", "copy"}
+        kernels : {"galerkin", "copy"} or multigrid.StencilTransfer
         classifier_scaling : {"logits", "none", "thesis"}
         axes : int or sequence of int, optional
 
@@ -293,7 +293,7 @@ class Model:
         self,
         *,
         interpolation: str = "linear",
-        kernels: str = "galerkin",
+        kernels: str | StencilTransfer = "galerkin",
         classifier_scaling: str = "logits",
         axes: Axes = None,
     ) -> Model:

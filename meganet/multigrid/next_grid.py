@@ -11,7 +11,7 @@ from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.linop import Identity, LinearOperator
 from meganet.multigrid.classifier import prolonged_blocks, restricted_blocks
-from meganet.multigrid.stencil_transfers import StencilTransfer, transfer_of
+from meganet.multigrid.stencil_transfers import StencilTransfer, checked_matrix, transfer_of
 from meganet.multigrid.theta import blocks
 from meganet.multigrid.transfer import INTERPOLATIONS, Axes, image_axes, scaled
 from meganet.networks.other_stencils import with_stencils
@@ -87,8 +87,7 @@ class NextGrid(NamedTuple):
         """Return the matrix that changes stencils of a shape, None if they stay, as other weights do."""
         if role != "stencil":
             return None
-        change = self.stencils.finer if self.finer else self.stencils.coarser
-        matrix = change(kernel_shape, self.axes)
+        matrix = checked_matrix(self.stencils, self.finer, kernel_shape, self.axes)
         stay = matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all()
         return None if stay else matrix
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.linop import BlockDiagonal
 from meganet.multigrid.next_grid import NextGrid
-from meganet.multigrid.stencil_transfers import StencilTransfer
+from meganet.multigrid.stencil_transfers import StencilTransfer, checked_matrix
 from meganet.multigrid.theta import Change, Piece, blocks, host_matrix, joined, of_arrays, pieces
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Reparametrised
@@ -75,12 +76,10 @@ def prolongation_penalty(
     def change(role: str, kernel_shape: tuple[int, ...]) -> Any:
         if role != "stencil":
             return NOTHING
-        matrix, shape = np.eye(int(np.prod(kernel_shape))), kernel_shape
+        matrix, shape = np.eye(math.prod(kernel_shape)), kernel_shape
         for step in steps:
-            matrix, shape = (
-                step.stencils.finer(shape, step.axes) @ matrix,
-                step.stencils.finer_shape(shape, step.axes),
-            )
+            matrix = checked_matrix(step.stencils, True, shape, step.axes) @ matrix
+            shape = step.stencils.finer_shape(shape, step.axes)
         return matrix
 
     return Tikhonov(BlockDiagonal(blocks(network, last, change, network.backend, _out_of_basis)), alpha)

@@ -317,3 +317,21 @@ def transfer_of(kernels: Any, interpolation: str) -> StencilTransfer:
         validate.reject("kernels", "'galerkin', 'copy' or a StencilTransfer", validate.shown(kernels))
     known = validate.choice("kernels", kernels, KERNEL_TRANSFERS)
     return Galerkin(interpolation) if known == "galerkin" else Copied()
+
+
+def checked_matrix(transfer: StencilTransfer, finer: bool, kernel_shape: tuple[int, ...], axes: Axes) -> Matrix:
+    """Return the matrix of a transfer for stencils of a shape, which may be one of somebody's own.
+
+    Examples
+    --------
+    >>> from meganet.multigrid import Enlarged
+    >>> from meganet.multigrid.stencil_transfers import checked_matrix
+    >>> checked_matrix(Enlarged(), True, (3, 3), None).shape
+    (25, 9)
+    """
+    change, shape_of = (transfer.finer, transfer.finer_shape) if finer else (transfer.coarser, transfer.coarser_shape)
+    matrix = validate.numbers("kernels", change(kernel_shape, axes)).astype(np.float64)
+    expected = math.prod(shape_of(kernel_shape, axes)), math.prod(kernel_shape)
+    if matrix.shape != expected:
+        validate.reject("kernels", f"matrices of shape {expected} for stencils of {kernel_shape}", str(matrix.shape))
+    return matrix
