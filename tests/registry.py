@@ -280,6 +280,11 @@ LAYERS |= {kind: [lambda kind=kind: documented(kind)[0].to(get_backend())] for k
 LAYER_CASES = [(kind, number) for kind, cases in LAYERS.items() for number in range(len(cases))]
 
 
+def penalised_network():
+    """A network with 24 weights, 18 of them in stencils."""
+    return Chain([ConvolutionLayer((1, 4, 4), 2, bias=True), ScalingLayer((2, 4, 4)), BiasLayer((2, 4, 4))])
+
+
 def classes(rng):
     return rng.integers(4, size=5)
 
@@ -297,7 +302,7 @@ REGULARIZERS = {
     Tikhonov: [
         lambda b, t: Tikhonov(Gradient((2, 3, 4), 0.5, t), 0.3),
         lambda b, t: Tikhonov(Identity((24,), t), 0.3, numbers(b, t, 24)),
-        lambda b, t: prolongation_penalty(ConvolutionLayer((2, 4, 4), 1, bias=True), 0.3, levels=2),
+        lambda b, t: prolongation_penalty(penalised_network(), 0.3, interpolation="constant"),
     ],
     SmoothedL1: [
         lambda b, t: SmoothedL1(Gradient((2, 3, 4), 0.5, t), 0.3, 0.1),
