@@ -67,6 +67,7 @@ CASES = [
     (multigrid.prolongate_kernels, {"kernels": STENCIL}),
     (multigrid.weights_prolongation, {"network": NETWORK, "classes": 3}),
     (multigrid.weights_restriction, {"network": NETWORK, "classes": 3}),
+    (multigrid.prolongation_penalty, {"network": NETWORK, "alpha": 0.1}),
     (multigrid.Galerkin, {}),
     (multigrid.Galerkin().finer, {"kernel_shape": 3}),
     (multigrid.DampedGalerkin, {}),
