@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meganet import linop as linop
     from meganet import losses as losses
     from meganet import multigrid as multigrid
+    from meganet import multilevel as multilevel
     from meganet import networks as networks
     from meganet import objective as objective
     from meganet import optim as optim
@@ -97,6 +98,7 @@ _ROOMS = (
     "linop",
     "losses",
     "multigrid",
+    "multilevel",
     "networks",
     "objective",
     "optim",

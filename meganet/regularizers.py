@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 from meganet.backend import Array, Backend
 from meganet.ground import validate
-from meganet.linop.base import LinearOperator
+from meganet.layers import Layer
+from meganet.linop import Identity, LinearOperator
 
 
 class Regularizer(ABC):
@@ -320,3 +323,26 @@ def _checked(parts: Iterable[Regularizer]) -> tuple[Regularizer, ...]:
         if part.backend is not found[0].backend:
             validate.reject("parts", f"regularisers on {found[0].backend.name}", repr(part))
     return found
+
+
+def penalty_of(argument: str, given: Any, layer: Layer, dtype: Any) -> Regularizer | None:
+    """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.regularizers import penalty_of
+    >>> penalty = penalty_of("theta_regularizer", 0.5, mn.ConvolutionLayer((1, 4, 4), 2), np.float64)
+    >>> float(penalty.value(np.ones(18)))
+    4.5
+    >>> penalty_of("theta_regularizer", None, mn.ConvolutionLayer((1, 4, 4), 2), np.float64) is None
+    True
+    """
+    size = layer.parameters.size
+    if given is None or isinstance(given, Regularizer):
+        return given
+    if isinstance(given, bool) or not isinstance(given, Real):
+        validate.reject(argument, "a Regularizer, a number or None", validate.shown(given))
+    alpha = validate.real(argument, given, minimum=0)
+    return Tikhonov(Identity((size,), dtype, layer.backend), alpha) if size else None

@@ -24,6 +24,7 @@ ORDER = [
     "optim",
     "objective",
     "checks plotting workers store",
+    "multilevel",
     "model",
     "interop",
     "experiments",
@@ -101,7 +102,7 @@ def test_the_package_needs_no_optional_library_to_import():
 
 
 def test_rooms_are_attributes_that_are_imported_when_they_are_asked_for():
-    rooms = ("checks", "datasets", "interop", "model", "multigrid", "plotting", "stencils")
+    rooms = ("checks", "datasets", "interop", "model", "multigrid", "multilevel", "plotting", "stencils")
     code = f"""
 import sys, meganet
 files = {{name for name, module in sys.modules.items() if name.startswith("meganet.") and hasattr(module, "__file__")}}

@@ -7,7 +7,7 @@ from meganet.layers.base import Layer
 from meganet.layers.convolution import ConvolutionLayer
 from meganet.layers.dense import DenseLayer
 from meganet.layers.elementwise import ActivationLayer, BiasLayer, ScalingLayer
-from meganet.layers.initialisation import clipped_normal, he_normal, normal, smoothed_normal
+from meganet.layers.initialisation import clipped_normal, he_normal, initial_weights, normal, smoothed_normal
 from meganet.layers.linear import LinearLayer
 from meganet.layers.normalisation import (
     FixedNormalisationLayer,
@@ -40,6 +40,7 @@ __all__ = [
     "Unshaped",
     "clipped_normal",
     "he_normal",
+    "initial_weights",
     "normal",
     "smoothed_normal",
 ]

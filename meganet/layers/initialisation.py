@@ -191,6 +191,25 @@ def smoothed_normal(
     return _draw(layer, rng, dtype, draw)
 
 
+def initial_weights(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
+    """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.layers import initial_weights
+    >>> rng = np.random.default_rng(0)
+    >>> x = initial_weights(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), rng, np.float32)
+    >>> x.shape, x.dtype
+    ((117,), dtype('float32'))
+    """
+    images = len(classifier.domain_shape) == 3
+    theta = he_normal(network, rng, dtype)
+    w = smoothed_normal(classifier, rng, dtype=dtype) if images else he_normal(classifier, rng, dtype)
+    return network.backend.xp.concatenate([theta, w])
+
+
 def _draw(layer: Layer, rng: np.random.Generator, dtype: Any, kernel: Any) -> Array:
     validate.instance("layer", layer, Layer, "a layer or network")
     validate.generator("rng", rng, "standard_normal")

@@ -12,21 +12,21 @@ import numpy as np
 
 from meganet.backend import Array, is_finite
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import DenseLayer, Layer, initial_weights
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
 from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
 from meganet.model.prediction import classifier_outputs
 from meganet.model.training import COLUMNS, Job, Memory, Plan
-from meganet.model.weights import LARGEST_SEED, State, initial_weights, joined, penalty_of, source_of
+from meganet.model.weights import LARGEST_SEED, State, joined, source_of
 from meganet.multigrid import StencilTransfer, Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
 from meganet.networks import Chain
 from meganet.objective import Objective, observer
 from meganet.optim import History, Result
 from meganet.optim.rules import Rule
-from meganet.regularizers import Regularizer
+from meganet.regularizers import Regularizer, penalty_of
 
 
 class Model:

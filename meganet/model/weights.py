@@ -1,19 +1,16 @@
-"""Weights of a model to start from, and what is put on them."""
+"""Weights of a model to start from, and what is stored beside them."""
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import Layer, he_normal, smoothed_normal
-from meganet.linop import Identity
+from meganet.layers import Layer
 from meganet.model.outputs import Outputs
 from meganet.optim import History
-from meganet.regularizers import Regularizer, Tikhonov
 
 LARGEST_SEED = 2**31
 
@@ -83,45 +80,3 @@ def joined(network: Layer, classifier: Layer, theta: Any, W: Any) -> Array:
         validate.array_shape(name, part, (layer.parameters.size,))
     validate.same_dtype("W", W, theta.dtype, "theta")
     return network.backend.xp.concatenate([theta, W])
-
-
-def initial_weights(network: Layer, classifier: Layer, rng: np.random.Generator, dtype: Any) -> Array:
-    """Return random weights: He's for the network, the thesis' smooth ones for a classifier of images.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import meganet as mn
-    >>> from meganet.model.weights import initial_weights
-    >>> rng = np.random.default_rng(0)
-    >>> x = initial_weights(mn.ConvolutionLayer((1, 4, 4), 2), mn.DenseLayer((2, 4, 4), 3), rng, np.float32)
-    >>> x.shape, x.dtype
-    ((117,), dtype('float32'))
-    """
-    images = len(classifier.domain_shape) == 3
-    theta = he_normal(network, rng, dtype)
-    w = smoothed_normal(classifier, rng, dtype=dtype) if images else he_normal(classifier, rng, dtype)
-    return network.backend.xp.concatenate([theta, w])
-
-
-def penalty_of(argument: str, given: Any, layer: Layer, dtype: Any) -> Regularizer | None:
-    """Return the regulariser of a layer's weights, none if it has no weights; a number is that of ``||.||^2 / 2``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import meganet as mn
-    >>> from meganet.model.weights import penalty_of
-    >>> penalty = penalty_of("theta_regularizer", 0.5, mn.ConvolutionLayer((1, 4, 4), 2), np.float64)
-    >>> float(penalty.value(np.ones(18)))
-    4.5
-    >>> penalty_of("theta_regularizer", None, mn.ConvolutionLayer((1, 4, 4), 2), np.float64) is None
-    True
-    """
-    size = layer.parameters.size
-    if given is None or isinstance(given, Regularizer):
-        return given
-    if isinstance(given, bool) or not isinstance(given, Real):
-        validate.reject(argument, "a Regularizer, a number or None", validate.shown(given))
-    alpha = validate.real(argument, given, minimum=0)
-    return Tikhonov(Identity((size,), dtype, layer.backend), alpha) if size else None

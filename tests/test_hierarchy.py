@@ -1,0 +1,86 @@
+"""Hierarchies: their levels, what goes between them, and what they say of themselves."""
+
+import numpy as np
+import pytest
+
+import meganet as mn
+from meganet.multigrid import prolongate, restrict, restrict_images
+from meganet.multilevel import Transfer, in_space
+
+
+def net():
+    return mn.Chain([mn.ConvolutionLayer((1, 32, 32), 3), mn.PoolingLayer(...), mn.ConvolutionLayer(..., 4)])
+
+
+def test_levels_are_the_network_on_each_grid():
+    hierarchy = in_space(net(), classes=5, grids=(8, 16, 64))
+    assert [level.name for level in hierarchy] == ["8x8", "16x16", "64x64"] and len(hierarchy) == 3
+    assert [level.network.domain_shape for level in hierarchy] == [(1, 8, 8), (1, 16, 16), (1, 64, 64)]
+    assert hierarchy[-1] is hierarchy[2] and hierarchy[0].classifier.range_shape == (5,)
+    assert [level.flop / hierarchy[2].flop for level in hierarchy] == [1 / 64, 1 / 16, 1]
+
+
+def test_images_are_averaged(rng):
+    images = rng.standard_normal((3, 1, 32, 32))
+    hierarchy = in_space(net(), classes=5, grids=(8, 32))
+    assert hierarchy.images(1, images) is images
+    assert np.array_equal(hierarchy.images(0, images), restrict_images(restrict_images(images)))
+
+
+@pytest.mark.parametrize("transfer", [Transfer(), Transfer("galerkin", "copy", "linear", "none")])
+def test_weights_go_grid_by_grid(rng, transfer):
+    hierarchy = in_space(net(), classes=5, grids=(8, 16, 32), transfer=transfer)
+    options = {"interpolation": transfer.interpolation, "classifier_scaling": transfer.classifier_scaling}
+    coarse, fine = (hierarchy[k].initial(rng, np.float64) for k in (0, -1))
+    size = hierarchy[0].network.parameters.size
+    found = hierarchy[0].network, coarse[:size], coarse[size:]
+    for _ in range(2):
+        found = prolongate(*found, kernels=transfer.up, **options)
+    assert np.allclose(hierarchy.carry(coarse, 0, -1), np.concatenate(found[1:]), rtol=1e-12, atol=1e-12)
+    found = hierarchy[-1].network, fine[:size], fine[size:]
+    for _ in range(2):
+        found = restrict(*found, kernels=transfer.down, **options)
+    assert np.allclose(hierarchy.carry(fine, -1, 0), np.concatenate(found[1:]), rtol=1e-12, atol=1e-12)
+    assert np.array_equal(hierarchy.carry(fine, 2, 2), fine)
+    assert hierarchy.carry(fine.astype(np.float32), 2, 1).dtype == np.float32
+
+
+def test_weights_that_are_shared_keep_the_logits(rng):
+    """Features that are constant on blocks have the same logits with either classifier."""
+    hierarchy = in_space(mn.ConvolutionLayer((1, 8, 8), 3), classes=5, grids=(4, 8))
+    fine, coarse = hierarchy[1], hierarchy[0]
+    x = fine.initial(rng, np.float64)
+    shared = hierarchy.sharing(1) @ x
+    size = fine.network.parameters.size
+    features = rng.standard_normal((2, 3, 4, 4))
+    assert np.array_equal(shared[:size], x[:size])
+    copied = features.repeat(2, axis=2).repeat(2, axis=3)
+    assert np.allclose(coarse.classifier(shared[size:], features), fine.classifier(x[size:], copied))
+    mn.checks.check_adjoint(hierarchy.sharing(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"grids": (8, 12)}, "grids: expected widths of which each is the one before doubled"),
+        ({"grids": (16, 8)}, "grids: expected widths of which each is the one before doubled"),
+        ({"grids": (8, 8)}, "grids: expected widths of which each is the one before doubled"),
+        ({"grids": ()}, "grids: expected one or more widths"),
+        ({"grids": (4, 8)}, r"grids\[0\]: kernel_shape: expected one no larger"),
+        ({"classes": 0}, "classes: expected"),
+        ({"network": mn.DenseLayer((3,), 2)}, r"network: expected images \(C, H, W\)"),
+        ({"transfer": "copy"}, "transfer: expected a Transfer"),
+    ],
+)
+def test_what_is_no_hierarchy(arguments, message):
+    with pytest.raises(mn.InputError, match=message):
+        in_space(**{"network": net(), "classes": 5, "grids": (8, 16), **arguments})
+
+
+def test_levels_that_are_not_there():
+    hierarchy = in_space(net(), classes=5, grids=(8, 16))
+    for number in (2, -3):
+        with pytest.raises(mn.InputError, match="level: expected"):
+            hierarchy[number]
+    with pytest.raises(mn.InputError, match=r"x: expected .*shape"):
+        hierarchy.carry(np.zeros(3), 0, 1)
