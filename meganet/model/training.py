@@ -17,8 +17,9 @@ from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result
 from meganet.optim.bar import NOTED, bar_of
-from meganet.optim.epochs import OWN, SGDState, Shared
+from meganet.optim.epochs import Shared
 from meganet.optim.rules import Rule
+from meganet.optim.runs import OWN, SGDState
 from meganet.optim.sgd import sgd
 
 BATCH = 32

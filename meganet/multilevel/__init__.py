@@ -2,6 +2,21 @@
 
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
+from meganet.multilevel.phases import Phase
+from meganet.multilevel.schedules import Schedule, cycle, fine_to_coarse, in_turn, joint, nested
 from meganet.multilevel.space import Grids, Transfer, in_space
 
-__all__ = ["Grids", "Hierarchy", "Level", "Transfer", "in_space"]
+__all__ = [
+    "Grids",
+    "Hierarchy",
+    "Level",
+    "Phase",
+    "Schedule",
+    "Transfer",
+    "cycle",
+    "fine_to_coarse",
+    "in_space",
+    "in_turn",
+    "joint",
+    "nested",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 
 import scipy.sparse
 
@@ -114,6 +115,7 @@ class Grids(Hierarchy):
 
     def carry(self, x: Array, start: int, end: int) -> Array:
         """Return weights on another grid, grid by grid."""
+        validate.array_shape("x", x, (self[start].unknowns,))
         network, size = self[start].network, self[start].network.parameters.size
         finer = self.number(start) < self.number(end)
         carried = partial(
@@ -156,7 +158,7 @@ def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Trans
     if len(network.domain_shape) != 3:
         validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
     outputs = validate.integer("classes", classes)
-    shapes = _shapes(network.domain_shape, validate.items("grids", grids, int, "one or more widths of images"))
+    shapes = _shapes(network.domain_shape, validate.items("grids", grids, Integral, "one or more widths of images"))
     levels = []
     for k, shape in enumerate(shapes):
         with validate.within(f"grids[{k}]"):
@@ -170,8 +172,8 @@ def _shapes(known: Shape, widths: Sequence[int]) -> list[Shape]:
     """Return the shapes of the images on all grids; refuse widths that do not follow from each other by doubling."""
     channels, height, width = known
     shapes: list[Shape] = []
-    for k, w in enumerate(widths):
-        validate.integer(f"grids[{k}]", w)
+    for k, given in enumerate(widths):
+        w = validate.integer(f"grids[{k}]", given)
         rows = height if height == 1 else height * w / width
         if rows != int(rows) or rows < 1:
             validate.reject(f"grids[{k}]", f"a width for which {height}x{width} images have whole heights", str(w))

@@ -2,7 +2,6 @@
 
 from meganet.ground.deprecated import moved_names
 from meganet.optim.divergence import Divergence, DivergenceWarning
-from meganet.optim.epochs import Run, SGDState
 from meganet.optim.history import History
 from meganet.optim.krylov import Krylov, arnoldi, gmres, gmres_in_ball
 from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
@@ -11,6 +10,7 @@ from meganet.optim.methods import bfgs, lbfgs, newton_cg, nonlinear_cg, steepest
 from meganet.optim.problem import Control, Point, Problem, Result
 from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
 from meganet.optim.rules import Adam, Momentum
+from meganet.optim.runs import Run, SGDState
 from meganet.optim.sgd import sgd, sgd_stacked
 from meganet.optim.steihaug import Subproblem, steihaug
 from meganet.optim.trust_region import trust_region

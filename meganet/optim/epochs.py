@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,90 +17,11 @@ from meganet.ground import validate
 from meganet.optim import functions
 from meganet.optim.bar import Bar, bar_of
 from meganet.optim.divergence import Divergence, DivergenceWarning, described, row_is_finite
-from meganet.optim.history import History
-from meganet.optim.rules import Momentum, Rule
+from meganet.optim.rules import Rule, checked
+from meganet.optim.runs import OWN, Function, Order, Run, SGDState
 
-Function = Callable[[Array, Array], tuple[Any, Array]]
-"""``fun(x, indices) -> value, gradient`` over the numbered examples.
-
-An attribute ``recordable = True`` says that its work depends on the arguments alone, that it leaves them as they are
-and returns new arrays, and that it reads nothing back from a device: on a GPU a step is then recorded once in an epoch
-and launched as a whole. Others get copies of the point. A method ``first_non_finite(x, indices)`` says in words where a
-run that diverges meets the first number that is not finite, or returns None; see `Objective.first_non_finite`.
-"""
-Order = int | Callable[[int], np.ndarray[Any, Any]]
-Observer = Callable[[Array], Mapping[str, float]]
-"""``observe(x) -> {name: number}``.
-
-If it has an attribute ``stacked``, runs that are made side by side call ``stacked(observers, points)`` once for all
-their observers, if these are of one class, and get as many results.
-"""
-OWN = ("epoch", "learning_rate", "step")
-"""Columns of the history beside those of `observe`."""
 State = tuple[Array, ...]
 """The point and what the rule remembers."""
-
-
-@dataclass
-class SGDState:
-    """Where a run stands after an epoch: enough to continue it to the bit.
-
-    Attributes
-    ----------
-    x : array
-        The point.
-    memory : tuple of array
-        What the rule remembers.
-    epoch : int
-        Epochs done.
-    history : History
-        A row for the start (epoch 0) and for each epoch: epoch, learning_rate, step (distance moved in the epoch), and
-        what `observe` reported.
-    seconds : list of float
-        Time of each epoch, without `observe`; apart from the history, which the same seed repeats to the bit.
-    divergence : Divergence, optional
-        The epoch in which the run diverged, and where the first number arose that is not finite; None if it has not.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.optim import sgd
-    >>> state = sgd(lambda x, k: (0.5 * x @ x, x), np.ones(2), 4, epochs=3, learning_rate=0.1, batch_size=2)
-    >>> state.epoch, len(state.history), state.x.shape, state.memory
-    (3, 4, (2,), ())
-    """
-
-    x: Array
-    memory: tuple[Array, ...] = ()
-    epoch: int = 0
-    history: History = field(default_factory=History)
-    seconds: list[float] = field(default_factory=list)
-    divergence: Divergence | None = None
-
-    def copy(self) -> SGDState:
-        """Return the state with arrays, history and seconds of its own."""
-        memory = tuple(part.copy() for part in self.memory)
-        return replace(self, x=self.x.copy(), memory=memory, history=self.history.copy(), seconds=list(self.seconds))
-
-
-@dataclass
-class Run:
-    """One of several trainings that `sgd_stacked` makes; the arguments of `sgd` in which they may differ.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.optim import Run
-    >>> Run(lambda x, k: (0.5 * x @ x, x), np.ones(2)).order
-    0
-    """
-
-    fun: Function
-    x0: Array
-    order: Order = 0
-    observe: Observer | None = None
-    callback: Callable[[SGDState], bool | None] | None = None
-    state: SGDState | None = None
 
 
 class Shared:
@@ -133,11 +54,8 @@ class Shared:
         if self.batch_size > self.examples:
             validate.reject("batch_size", f"at most the number of examples, {self.examples}", str(batch_size))
         self.batches = self.examples // self.batch_size
-        self.rule = rule if rule is not None else Momentum()
+        self.rule = checked("rule", rule)
         self._recorded: _Recorded | None = None
-        # the class itself has the names too
-        if isinstance(rule, type) or not all(hasattr(self.rule, n) for n in ("counts_steps", "start", "look", "step")):
-            validate.reject("rule", "Momentum, Adam or another rule", repr(rule))
         functions.optional("project", project)
         functions.optional("stack", stack)
         self.on_divergence = validate.choice("on_divergence", on_divergence, ["warn", "continue", "stop"])
@@ -234,15 +152,23 @@ class Shared:
 
         return step
 
+    def before(self, epoch: int) -> int:
+        """Return how many steps come before an epoch."""
+        return (epoch - 1) * self.batches
+
+    def at(self, fun: Function, steps: int) -> Function:
+        """Return the function of a step; `steps` counts from 1, over all epochs."""
+        return fun
+
     def train_epoch(
         self, fun: Function, state: State, batches: Array, rate: float, epoch: int, advance: Callable[[], Any]
     ) -> State:
         """Return the point and the memory after an epoch; both may be stacks."""
-        backend, steps = backend_of(state[0]), (epoch - 1) * self.batches
+        backend, steps = backend_of(state[0]), self.before(epoch)
         if self.rule.counts_steps or self.project is not None or not getattr(fun, "recordable", False):
-            for number in range(self.batches):
+            for number in range(batches.shape[0]):
                 steps += 1
-                state = self.step(fun, self.projected, rate, steps, epoch)(state, batches[number])
+                state = self.step(self.at(fun, steps), self.projected, rate, steps, epoch)(state, batches[number])
                 advance()
         else:
             if self._recorded is None or self._recorded.fun is not fun:
@@ -259,15 +185,15 @@ class Shared:
 
         Where the function can tell, the epoch is made once more, step by step: at its end all weights may be NaN.
         """
-        steps = (epoch - 1) * self.batches
+        steps = self.before(epoch)
         if not hasattr(fun, "first_non_finite") or is_finite(end):
             return described(fun, end)
-        for number in range(self.batches):
+        for number in range(batches.shape[0]):
             steps += 1
-            step = self.step(fun, self.projected_alone, rate, steps, epoch)
-            new = step(state, batches[number])
+            one: Any = self.at(fun, steps)
+            new = self.step(one, self.projected_alone, rate, steps, epoch)(state, batches[number])
             if not is_finite(new[0]):
-                found = fun.first_non_finite(self.rule.look(state[0], state[1:]), batches[number])
+                found = one.first_non_finite(self.rule.look(state[0], state[1:]), batches[number])
                 what = found or f"a step too long, from finite weights along a finite gradient (learning_rate={rate:g})"
                 return f"step {number + 1}: {what}"
             state = new
@@ -312,8 +238,8 @@ def train(shared: Shared, runs: Sequence[Run], progress: str | None) -> list[SGD
         shared.find_divergence(state, run.fun)
         if state.divergence is not None:
             shared.report(state.divergence, stacklevel=4)
-    done = sum(state.epoch for state in states) * shared.batches
-    total = len(runs) * shared.epochs * shared.batches
+    done = sum(shared.before(state.epoch + 1) for state in states)
+    total = len(runs) * shared.before(shared.epochs + 1)
     numbers: list[int] = []
     stopped: set[int] = set()
     with bar_of(progress, total, done) as bar:

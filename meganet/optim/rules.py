@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from meganet.backend import Array, Backend
 from meganet.ground import validate
@@ -156,3 +156,21 @@ class Adam:
         else:
             root = backend.xp.sqrt(v_hat) + self.eps
         return x - rate * m_hat / root, (m, v)
+
+
+def checked(argument: str, rule: Any) -> Rule:
+    """Return a rule, plain steps for None; refuse what is none.
+
+    Examples
+    --------
+    >>> from meganet.optim.rules import checked
+    >>> checked("rule", None)
+    Momentum(momentum=0.0, nesterov=False)
+    """
+    if rule is None:
+        return Momentum()
+    # the class itself has the names too
+    if isinstance(rule, type) or not all(hasattr(rule, name) for name in ("counts_steps", "start", "look", "step")):
+        validate.reject(argument, "Momentum, Adam or another rule", repr(rule))
+    found: Rule = rule
+    return found

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meganet.backend import Array
-from meganet.optim.epochs import Function, Observer, Order, Run, SGDState, Shared, train
+from meganet.optim.epochs import Shared, train
 from meganet.optim.rules import Rule
+from meganet.optim.runs import Function, Observer, Order, Run, SGDState
 
 
 def sgd(
