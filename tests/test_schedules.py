@@ -45,6 +45,7 @@ def test_penalties_are_numbers_or_made_for_a_level():
         ({"level": "0"}, "level: expected the number of a level"),
         ({"level": ()}, "level: expected the number of a level"),
         ({"level": (1, 1)}, "level: expected different levels"),
+        ({"level": (0, 1), "classifier_only": True}, "classifier_only: expected False where several"),
         ({"epochs": 0}, "epochs: expected a finite number above 0"),
         ({"every": -1}, "every: expected a finite number above 0"),
         ({"learning_rate": 0}, "learning_rate: expected a finite number above 0"),

@@ -5,6 +5,8 @@ from meganet.multilevel.level import Level
 from meganet.multilevel.phases import Phase
 from meganet.multilevel.schedules import Schedule, cycle, fine_to_coarse, in_turn, joint, nested
 from meganet.multilevel.space import Grids, Transfer, in_space
+from meganet.multilevel.state import TrainingState
+from meganet.multilevel.training import train
 
 __all__ = [
     "Grids",
@@ -12,6 +14,7 @@ __all__ = [
     "Level",
     "Phase",
     "Schedule",
+    "TrainingState",
     "Transfer",
     "cycle",
     "fine_to_coarse",
@@ -19,4 +22,5 @@ __all__ = [
     "in_turn",
     "joint",
     "nested",
+    "train",
 ]

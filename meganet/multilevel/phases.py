@@ -91,7 +91,14 @@ class Phase:
             validate.integer("patience", self.patience)
         checked("rule", self.rule)
         validate.choice("assignment", self.assignment, ASSIGNMENTS)
+        if joint and self.classifier_only:
+            validate.reject("classifier_only", "False where several levels are trained together", "True")
         validate.store(self, level=numbers if joint else numbers[0], classifier_only=bool(self.classifier_only))
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The level, or the levels, as a tuple."""
+        return self.level if isinstance(self.level, tuple) else (self.level,)
 
     def cuts(self, examples: int) -> tuple[int, ...]:
         """Return how many mini-batches come before each round, and in all."""
@@ -122,7 +129,7 @@ class Phase:
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
         """Level, passes, rate, batch size, and the other settings as far as they are not the usual ones."""
-        level = "+".join(map(str, self.level)) if isinstance(self.level, tuple) else str(self.level)
+        level = "+".join(map(str, self.levels))
         others = {f.name: getattr(self, f.name) for f in fields(self)[4:] if getattr(self, f.name) != f.default}
         told = ", ".join(f"{name}={_text(value)}" for name, value in others.items())
         return level, f"{self.epochs:g}", _text(self.learning_rate), str(self.batch_size), told or "-"
