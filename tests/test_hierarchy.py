@@ -56,7 +56,9 @@ def test_weights_that_are_shared_keep_the_logits(rng):
     assert np.array_equal(shared[:size], x[:size])
     copied = features.repeat(2, axis=2).repeat(2, axis=3)
     assert np.allclose(coarse.classifier(shared[size:], features), fine.classifier(x[size:], copied))
-    mn.checks.check_adjoint(hierarchy.sharing(1))
+    for operator in (hierarchy.sharing(1), hierarchy.restriction(1), hierarchy.prolongation(0)):
+        mn.checks.check_adjoint(operator)
+    assert hierarchy.sharing(1) is hierarchy.sharing(-1)
 
 
 @pytest.mark.parametrize(
@@ -82,5 +84,22 @@ def test_levels_that_are_not_there():
     for number in (2, -3):
         with pytest.raises(mn.InputError, match="level: expected"):
             hierarchy[number]
+    for way, level in ((hierarchy.prolongation, 1), (hierarchy.restriction, 0), (hierarchy.sharing, -2)):
+        with pytest.raises(mn.InputError, match=r"level: expected one that has a (finer|coarser) one"):
+            way(level)
     with pytest.raises(mn.InputError, match=r"x: expected .*shape"):
         hierarchy.carry(np.zeros(3), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"up": "best"}, "up: kernels: expected"),
+        ({"down": 3}, "down: kernels: expected"),
+        ({"interpolation": "cubic"}, "interpolation: expected"),
+        ({"classifier_scaling": "all"}, "classifier_scaling: expected"),
+    ],
+)
+def test_what_is_no_transfer(settings, message):
+    with pytest.raises(mn.InputError, match=f"^{message}"):
+        Transfer(**settings)

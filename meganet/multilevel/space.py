@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral
-
-import scipy.sparse
 
 from meganet.backend import Array
 from meganet.ground import validate
 from meganet.layers import DenseLayer, Layer
-from meganet.linop import BlockDiagonal, Identity, LinearOperator, Matrix
-from meganet.multigrid import prolongate, restrict, restrict_images, restriction
-from meganet.multigrid.transfer import INTERPOLATIONS, image_axes, scaled
+from meganet.linop import LinearOperator
+from meganet.multigrid import StencilTransfer, restrict_images, weights_prolongation, weights_restriction
+from meganet.multigrid.classifier import CLASSIFIER_SCALINGS
+from meganet.multigrid.next_grid import NextGrid
+from meganet.multigrid.stencil_transfers import transfer_of
+from meganet.multigrid.transfer import INTERPOLATIONS
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
 
 Shape = tuple[int, ...]
+Stencils = str | StencilTransfer
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ class Transfer:
 
     Parameters
     ----------
-    up : {"galerkin", "copy"}
+    up : {"galerkin", "copy"} or StencilTransfer
         Stencils from coarse to fine. They are copied if not given: the inverse of the Galerkin condition amplifies what
         oscillates in a stencil.
-    down : {"galerkin", "copy"}
+    down : {"galerkin", "copy"} or StencilTransfer
         Stencils from fine to coarse; Galerkin if not given.
     interpolation : {"linear", "constant"}
         The choice of P.
@@ -44,13 +46,17 @@ class Transfer:
     Transfer(up='copy', down='copy', interpolation='constant', classifier_scaling='logits')
     """
 
-    up: str = "copy"
-    down: str = "galerkin"
+    up: Stencils = "copy"
+    down: Stencils = "galerkin"
     interpolation: str = "constant"
     classifier_scaling: str = "logits"
 
     def __post_init__(self) -> None:
         validate.choice("interpolation", self.interpolation, INTERPOLATIONS)
+        validate.choice("classifier_scaling", self.classifier_scaling, CLASSIFIER_SCALINGS)
+        for name in ("up", "down"):
+            with validate.within(name):
+                transfer_of(getattr(self, name), self.interpolation)
 
 
 class Grids(Hierarchy):
@@ -74,8 +80,8 @@ class Grids(Hierarchy):
 
     def __init__(self, levels: Sequence[Level], transfer: Transfer) -> None:
         super().__init__(levels)
-        validate.instance("transfer", transfer, Transfer, "a Transfer")
         self.transfer = transfer
+        self._operators: dict[tuple[int, int, Stencils, str], LinearOperator] = {}
 
     def images(self, level: int, images: Array) -> Array:
         """Return ``R x`` on the grid of a level."""
@@ -86,48 +92,38 @@ class Grids(Hierarchy):
 
     def prolongation(self, level: int) -> LinearOperator:
         """Return the operator that carries weights to the next finer grid, by the transfer `up`."""
-        raise NotImplementedError
+        return self._operator(level, 1, self.transfer.up, self.transfer.classifier_scaling)
 
     def restriction(self, level: int) -> LinearOperator:
         """Return the operator that carries weights to the next coarser grid, by the transfer `down`."""
-        raise NotImplementedError
+        return self._operator(level, -1, self.transfer.down, self.transfer.classifier_scaling)
 
     def sharing(self, level: int) -> LinearOperator:
         """Return the operator of joint training: the stencils are the same, and the logits are kept."""
-        network, end = self[level].network, self[level - 1].network.domain_shape
-        theta = Identity(network.parameters.size, backend=network.backend)
-        classes = self[level].classifier.range_shape[0]
-        channels, *image = network.range_shape
-        blocks: LinearOperator | None = None
-        while network.domain_shape != end:
-            along = image_axes(None, image)
-            factor = 2.0 ** len(along)
-            matrix = scipy.sparse.kron(
-                scipy.sparse.eye_array(classes * channels), factor * restriction(image, axes=along, backend="numpy")
-            )
-            one = Matrix(matrix, backend=network.backend)
-            blocks = one if blocks is None else one @ blocks
-            image = list(scaled(image, along, finer=False))
-            shape = network.domain_shape
-            network = network.resized((shape[0], *scaled(shape[1:], image_axes(None, shape[1:]), finer=False)))
-        assert blocks is not None
-        return BlockDiagonal([theta, blocks, Identity(classes, backend=network.backend)])
+        return self._operator(level, -1, "copy", "logits")
 
-    def carry(self, x: Array, start: int, end: int) -> Array:
-        """Return weights on another grid, grid by grid."""
-        validate.array_shape("x", x, (self[start].unknowns,))
-        network, size = self[start].network, self[start].network.parameters.size
-        finer = self.number(start) < self.number(end)
-        carried = partial(
-            prolongate if finer else restrict,
-            kernels=self.transfer.up if finer else self.transfer.down,
-            interpolation=self.transfer.interpolation,
-            classifier_scaling=self.transfer.classifier_scaling,
-        )
-        theta, w = x[:size], x[size:]
-        while network.domain_shape != self[end].network.domain_shape:
-            network, theta, w = carried(network, theta, w)
-        return network.backend.xp.concatenate([theta, w])
+    def _operator(self, level: int, way: int, kernels: Stencils, scaling: str) -> LinearOperator:
+        """Return the operator to the grid next to a level's, halving by halving."""
+        start = self.number(level)
+        if not 0 <= start + way < len(self):
+            validate.reject("level", f"one that has a {'finer' if way > 0 else 'coarser'} one", str(level))
+        end = self[start + way].network.domain_shape
+        key = start, way, kernels, scaling
+        if key not in self._operators:
+            network, classes = self[start].network, self[start].classifier.range_shape[0]
+            interpolation = self.transfer.interpolation
+            make = partial(
+                weights_prolongation if way > 0 else weights_restriction,
+                kernels=kernels,
+                interpolation=interpolation,
+                classifier_scaling=scaling,
+            )
+            parts: list[LinearOperator] = []
+            while network.domain_shape != end:
+                parts.append(make(network, classes))
+                network = NextGrid.of(network, way > 0, kernels, interpolation, None).after
+            self._operators[key] = reduce(lambda found, part: part @ found, parts)
+        return self._operators[key]
 
 
 def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Transfer | None = None) -> Grids:
@@ -159,13 +155,17 @@ def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Trans
         validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
     outputs = validate.integer("classes", classes)
     shapes = _shapes(network.domain_shape, validate.items("grids", grids, Integral, "one or more widths of images"))
+    transfer = Transfer() if transfer is None else transfer
+    validate.instance("transfer", transfer, Transfer, "a Transfer or None")
+    with validate.within("grids[0]"):
+        on_grid = network.resized(shapes[0])
     levels = []
-    for k, shape in enumerate(shapes):
-        with validate.within(f"grids[{k}]"):
-            on_grid = network.resized(shape)
+    for shape in shapes:
+        while on_grid.domain_shape != shape:
+            on_grid = NextGrid.of(on_grid, True, transfer.up, transfer.interpolation, None).after
         classifier = DenseLayer(on_grid.range_shape, outputs, backend=network.backend)
         levels.append(Level(f"{shape[1]}x{shape[2]}", on_grid, classifier))
-    return Grids(levels, Transfer() if transfer is None else transfer)
+    return Grids(levels, transfer)
 
 
 def _shapes(known: Shape, widths: Sequence[int]) -> list[Shape]:
