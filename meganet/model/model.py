@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from meganet.backend import Array, is_finite
+from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer, initial_weights
+from meganet.layers import DenseLayer, Layer
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
-from meganet.model.outputs import Classes, Outputs, outputs_of, score_of
+from meganet.model.levels import LevelPlan, over_levels
+from meganet.model.outputs import Classes, outputs_of, score_of
 from meganet.model.prediction import classifier_outputs
+from meganet.model.preparation import held_out, started, training_images
 from meganet.model.training import COLUMNS, Job, Memory, Plan
-from meganet.model.weights import LARGEST_SEED, State, joined, source_of
+from meganet.model.weights import State, joined
 from meganet.multigrid import StencilTransfer, Transferred, prolongate, restrict
 from meganet.multigrid.transfer import Axes
+from meganet.multilevel import Hierarchy, Schedule
 from meganet.networks import Chain
 from meganet.objective import Objective, observer
 from meganet.optim import History, Result
@@ -56,7 +60,10 @@ class Model:
         Made by `fit`, in all.
     history : History
         A row for the start (epoch 0) and for each epoch: epoch, learning_rate, step (distance moved), objective, loss,
-        accuracy, validation_loss, validation_accuracy; nan is what is not known.
+        accuracy, validation_loss, validation_accuracy; nan is what is not known. On coarser grids these are of the
+        images there.
+    level_history : History
+        Of the last training over grids, with phase, level and work, see `multilevel.TrainingState`; it is not saved.
 
     Examples
     --------
@@ -92,7 +99,7 @@ class Model:
         self._outputs.check_loss(self.loss)
         self.backend = self.network.backend
         self.classifier = DenseLayer(self.network.range_shape, self._outputs.count, backend=self.backend)
-        self.epochs, self.history = 0, History()
+        self.epochs, self.history, self.level_history = 0, History(), History()
         # the flat vector is replaced as a whole and never changed: what refers to it stays as it is
         self._x: Array | None = None
         self._memory, self._seed = Memory(), 0
@@ -130,13 +137,15 @@ class Model:
         labels: Any,
         *,
         validation: tuple[Any, Any] | None = None,
-        epochs: int = 10,
+        epochs: int | None = None,
         learning_rate: float | Callable[[int], float] | None = None,
         batch_size: int | None = None,
         rule: Rule | None = None,
         optimizer: str | Callable[..., Result] = "sgd",
         theta_regularizer: Regularizer | float | None = None,
         W_regularizer: Regularizer | float | None = None,
+        grids: Sequence[int] | Hierarchy | None = None,
+        schedule: Schedule | None = None,
         rng: int | np.random.Generator | None = None,
         callback: Callable[[Model], bool | None] | None = None,
         on_divergence: str = "warn",
@@ -155,8 +164,9 @@ class Model:
             targets, (N, outputs) or, of a single output, (N,).
         validation : (images, labels), optional
             Evaluated after each epoch.
-        epochs : int
-            How many more passes through the images; iterations of an `optimizer` that takes all of them at once.
+        epochs : int, optional
+            How many more passes through the images, with `grids` on each of them, 10 if not given; iterations of an
+            `optimizer` that takes all images at once.
         learning_rate : float or callable, optional
             A number, 0.003 if not given, or a function of the epoch, which counts from 1 over all calls.
         batch_size : int, optional
@@ -169,6 +179,13 @@ class Model:
             ``functools.partial(mn.trust_region, radius=0.1)`` gives it arguments.
         theta_regularizer, W_regularizer : Regularizer or float, optional
             As in `Objective`; a number alpha stands for ``alpha/2 ||.||^2``.
+        grids : sequence of int or Hierarchy, optional
+            Train over images of these widths, increasing up to the model's own, see `multilevel.in_space`; or over the
+            levels of a hierarchy. The model stays that of the finest, with weights carried there after every epoch.
+        schedule : Schedule, optional
+            What is trained on the grids, with settings of its own: see `multilevel.Schedule`. Nested iteration if not
+            given: the coarsest grid first, then the next with the weights carried there, and so on. Weights that are
+            there already are carried to the first phase's level.
         rng : int or numpy.random.Generator, optional
             Where the first weights and the order of the images come from, 0 if not given; later calls go on with it.
         callback : callable, optional
@@ -193,12 +210,17 @@ class Model:
         -----
         A second call with the same images, batch size and rule gives, to the bit, what one call with all the epochs
         would have given; so do `newton_cg` and `trust_region` as the `optimizer`, which goes on with what its `Result`
-        calls its state. Others, such as `lbfgs`, start again without the curvature they had gathered.
+        calls its state. Others, such as `lbfgs`, start again without the curvature they had gathered; a training over
+        `grids` makes its schedule once more.
         """
-        plan = Plan(epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress)
+        penalties = {"theta_regularizer": theta_regularizer, "W_regularizer": W_regularizer}
+        steps = Plan(
+            10 if epochs is None else epochs, learning_rate, batch_size, rule, optimizer, on_divergence, progress
+        )
+        plan = over_levels(steps, self, grids, schedule, {"epochs": epochs, **penalties})
         if callback is not None and not callable(callback):
             validate.reject("callback", "a function of the model or None", validate.shown(callback))
-        images = self._images("images", images)
+        images = training_images(self.network, "images", images, None if self._x is None else self._x.dtype)
         count = int(images.shape[0])
         outputs = self._outputs.fitted("labels", labels, count)
         objective = Objective(
@@ -210,21 +232,24 @@ class Model:
             theta_regularizer=penalty_of("theta_regularizer", theta_regularizer, self.network, images.dtype),
             W_regularizer=penalty_of("W_regularizer", W_regularizer, self.classifier, images.dtype),
         )
-        held_out = self._held_out(validation, outputs, images.dtype)
+        others = held_out(self.network, self.classifier, self.loss, outputs, validation, images.dtype)
         plan.check(count)
-        seed, start = self._started(rng, images.dtype)
+        at = plan.first(self.network, self.classifier, self._x)
+        seed, start = started(*at, rng, self._seed, images.dtype)
         trained = {"_outputs": outputs, "_seed": seed, "_examples": images, "_frozen": None}
 
         def commit(rows: list[dict[str, float]], x: Array, memory: Memory) -> bool | None:
             history = self.history.copy()
             for row in rows if not len(history) else rows[-1:]:
                 history.append({name: row.get(name, np.nan) for name in COLUMNS})
+            levels = memory.state if isinstance(plan, LevelPlan) else self.level_history
             # in one step, which an interrupt comes before or after
-            vars(self).update(trained, _x=x, _memory=memory, epochs=int(rows[-1]["epoch"]), history=history)
+            new = {"_x": x, "_memory": memory, "epochs": math.ceil(rows[-1]["epoch"]), "history": history}
+            vars(self).update(trained, **new, level_history=levels)
             return None if callback is None else callback(self)
 
         try:
-            plan.run(Job(objective, observer(objective, held_out), start, self.epochs, seed, commit), self._memory)
+            plan.run(Job(objective, observer(objective, others), start, self.epochs, seed, commit), self._memory)
             if self._examples is None:  # an optimiser was there already
                 vars(self).update(trained, _x=start)
         finally:
@@ -370,31 +395,3 @@ class Model:
             with np.errstate(all="ignore"):
                 self._frozen = self.network.frozen_on(self.theta, examples)
         return self._frozen
-
-    def _images(self, argument: str, images: Any, dtype: Any = None) -> Array:
-        """Return images as the training takes them."""
-        array = images_for(self.network, argument, images)
-        own = array.dtype.newbyteorder("=") if self._x is None else self._x.dtype
-        # a memory-mapped file becomes a plain array that is mapped likewise
-        return self.backend.asarray(array, own if dtype is None else dtype)
-
-    def _held_out(self, validation: Any, outputs: Outputs, dtype: Any) -> Objective | None:
-        if validation is None:
-            return None
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            got = f"{len(validation)} of them" if isinstance(validation, (tuple, list)) else validate.shown(validation)
-            validate.reject("validation", "a pair (images, labels)", got)
-        images = self._images("validation[0]", validation[0], dtype)
-        if not is_finite(images):
-            validate.reject("validation[0]", "finite pixels", "NaN or infinity among them")
-        numbers = outputs.numbers("validation[1]", validation[1], int(images.shape[0]))
-        labels = self.loss.targets("validation[1]", numbers, outputs.count)
-        return Objective(self.network, self.classifier, images, labels, loss=self.loss)
-
-    def _started(self, rng: Any, dtype: Any) -> tuple[int, Array]:
-        """Return the seed of the order of the examples, and the weights, which are drawn if there are none."""
-        generator, seed = source_of(rng, self._seed)
-        x = initial_weights(self.network, self.classifier, generator, dtype) if self._x is None else self._x
-        if not is_finite(x):
-            validate.reject("model", "finite weights", "those of a run that diverged; start again with a new Model")
-        return (int(generator.integers(LARGEST_SEED)) if seed is None else seed), x

@@ -13,6 +13,7 @@ from typing import Any
 
 from meganet.backend import Array, random_stream
 from meganet.ground import validate
+from meganet.layers import DenseLayer, Layer
 from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result
@@ -160,6 +161,10 @@ class Plan:
         """Refuse arguments that do not fit mini-batches of so many examples."""
         if self.optimizer == "sgd":
             Shared(examples, self.epochs, self._rate, self._batch(examples), self.rule, None, None, self.on_divergence)
+
+    def first(self, network: Layer, classifier: DenseLayer, x: Array | None) -> tuple[Layer, DenseLayer, Array | None]:
+        """Return network, classifier and weights as they are: what is trained first, see `LevelPlan`."""
+        return network, classifier, x
 
     def run(self, job: Job, memory: Memory) -> None:
         """Train, from what `memory` holds, and hand every new point to the job's `commit`."""
