@@ -23,6 +23,7 @@ ORDER = [
     "multigrid",
     "optim",
     "objective",
+    "multilevel",
     "checks plotting workers store",
     "multilevel",
     "model",
