@@ -259,7 +259,7 @@ def test_what_does_not_fit_is_refused():
         (funs, [maps[0], print], {}, r"restrictions\[1\]: expected a LinearOperator"),
         ([other[0], *funs[1:]], maps, {}, r"objectives\[0\]: expected 40 examples in float64"),
         ([turned, *funs[1:]], maps, {}, r"objectives\[0\]: expected the labels of the finest"),
-        (funs, maps, {"sample": 31}, "sample: expected"),
+        (funs, maps, {"sample": 1}, "sample: expected"),
         (funs, maps, {"batch_size": 0}, "batch_size: expected"),
     ):
         with pytest.raises(InputError, match=message):
@@ -271,7 +271,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: fun(x, np.array([99])), "indices: expected numbers 0 to 39"),
         (lambda: fun.telescoped(x, [None] * 4), "examples: expected those of 1 to 3 levels, got 4"),
         (lambda: fun.telescoped(x, [np.array([99])]), r"examples\[0\]: indices: expected numbers 0 to 39"),
-        (lambda: fun.measure(x, np.arange(20)), "indices: expected at least 32 examples, got 20"),
+        (lambda: fun.measure(x, np.arange(1)), "indices: expected at least 2 examples, got 1"),
         (lambda: fun.resume(History([{"epoch": 0}])), r"row: expected a column V\[h0\], got epoch"),
         (lambda: LevelVariances((1.0,), (1.0,), (1.0,)), "own, differences, work: expected"),
     ):

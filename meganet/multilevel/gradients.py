@@ -102,7 +102,7 @@ class MultilevelGradient:
         self.restrictions = tuple(restrictions)
         _check_levels(self.objectives, self.restrictions)
         self.batch_size = validate.integer("batch_size", batch_size)
-        self.sample = min(validate.integer("sample", sample, minimum=2 * MEASURED), finest.examples)
+        self.sample = min(validate.integer("sample", sample, minimum=2), finest.examples)
         self.seed = validate.integer("seed", seed, minimum=0)
         self.variances: LevelVariances | None = None
         self._measured = 0
@@ -177,27 +177,29 @@ class MultilevelGradient:
         ----------
         x : array, (n,)
         indices : array of int, optional
-            At least 32, on the backend; those that do not fill a batch are left out.
+            At least 2, on the backend, of which fewer than 32 make two smaller batches; those that do not fill a batch
+            are left out.
         """
         self._check(x)
         check_indices(indices, self.finest.examples, self.backend)
         examples = self.finest.examples if indices is None else int(indices.shape[0])
-        batches = examples // MEASURED
-        if batches < 2:
-            validate.reject("indices", f"at least {2 * MEASURED} examples", str(examples))
+        size = min(MEASURED, examples // 2)
+        if not size:
+            validate.reject("indices", "at least 2 examples", str(examples))
+        batches = examples // size
         levels = range(len(self.objectives))
         points = self._points(x, 0)
         spreads = [_Spread() for _ in range(2 * len(levels) - 1)]
-        every = self.backend.asarray(np.arange(batches * MEASURED)) if indices is None else indices
+        every = self.backend.asarray(np.arange(examples)) if indices is None else indices
         for number in range(batches):
-            part = every[number * MEASURED : (number + 1) * MEASURED]
+            part = every[number * size : (number + 1) * size]
             found = [self._on_finest(level, self._mean(level, points[level], part)[1]) for level in levels]
             found += [found[level] - found[level - 1] for level in levels[1:]]
             for spread, gradient in zip(spreads, found, strict=True):
                 spread.add(gradient)
         # the only numbers that are fetched from a device
         numbers = self.backend.to_host(self.backend.stack([spread.squares for spread in spreads]))
-        scaled = [MEASURED * float(number) / (batches - 1) for number in numbers]
+        scaled = [size * float(number) / (batches - 1) for number in numbers]
         return LevelVariances(tuple(scaled[: len(levels)]), tuple(scaled[len(levels) :]), self._work)
 
     def observe(self, x: Array) -> dict[str, float]:
