@@ -11,15 +11,24 @@ import numpy as np
 import pytest
 from tiny import TINY, quadrants
 
-from meganet import Chain, ConvolutionLayer, Objective, PoolingLayer
+from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer
 from meganet.backend import get_backend, random_stream
 from meganet.experiments import Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
-from meganet.experiments.questions import amplification, base, calibration, causes, comparing, new_classifier
+from meganet.experiments.questions import (
+    amplification,
+    base,
+    calibration,
+    causes,
+    comparing,
+    multilevel_gradients,
+    new_classifier,
+)
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop
 from meganet.ground.validate import InputError
+from meganet.multigrid import restrict_images, weights_restriction
 from meganet.networks.work import products, step_flop
 from meganet.objective.landscape import filter_normalized
 from meganet.optim import History
@@ -213,7 +222,7 @@ def test_every_cause_has_variants_that_differ(name):
 def test_every_question_is_found_by_its_name():
     found = questions()
     assert [*found][:3] == ["calibration", "calibration-theta-alpha", "amplification"] and [*found][-1] == "worth"
-    assert len(found) == 19 and all(line.endswith("?") for line in found.values())
+    assert len(found) == 20 and all(line.endswith("?") for line in found.values())
     for name in found:
         variants = question_of(name).variants(TINY)
         names = {variant.name for variant in variants}
@@ -328,6 +337,44 @@ def test_sharpness_compares_the_arms_before_and_after(asked):
         row = rows[net, "before retraining"]
         assert (row["lowest ratio"], row["highest ratio"]) == pytest.approx((min(ratios), max(ratios)), rel=1e-3)
         assert row["ratio"] == pytest.approx(np.median(ratios), rel=1e-3)
+
+
+def test_gradients_of_several_grids_are_measured_while_networks_train(asked):
+    context, lines = asked
+    found = question_of("multilevel-gradients").ask(context)
+    rows = by(found, "net", "transfer", "epochs", "grid")
+    # pooling takes no images of 3x3 pixels
+    grids = {"A": ("3x3", "6x6", "12x12"), "B": ("6x6", "12x12")}
+    names, moments = [*multilevel_gradients.TRANSFERS], (0, 1, 2, 5)
+    assert [*rows] == [(net, name, e, grid) for net in "AB" for name in names for e in moments for grid in grids[net]]
+    assert len(lines) == 2 * 2 * 3 and not any("coarse" in line for line in lines)
+    variant = question_of("multilevel-gradients").variants(TINY)[-1]
+    case = context.runs([variant]).cases[variant.name]
+    variances = []
+    for trial in range(2):
+        fine = case.problems(trial).level(-1, "fine").training
+        network, classifier = build_network("B", (1, 6, 6)), DenseLayer((64, 3, 3), 4)
+        coarse = Objective(network, classifier, restrict_images(fine.images), fine.labels)
+        bare = Objective(fine.network, fine.classifier, fine.images, fine.labels)
+        R, x = weights_restriction(fine.network, 4, kernels="copy"), case.weights(trial, "new")
+        halves = np.arange(8), np.arange(8, 16)
+        g, below = [bare(x, half)[1] for half in halves], [R.T @ coarse(R @ x, half)[1] for half in halves]
+        parts = g[0] - g[1], below[0] - below[1]
+        variances.append([np.sum(part**2) for part in (*parts, parts[0] - parts[1])])
+    own, low, apart = np.mean(variances, axis=0)
+    first, second = (rows["B", "copied", 5, grid] for grid in grids["B"])
+    assert (first["V[h]"], second["V[h]"]) == pytest.approx((low / own, 1), rel=1e-3)
+    assert (first["V[difference]"], second["V[difference]"]) == pytest.approx((low / own, apart / own), rel=1e-3)
+    work = step_flop(network, 4) / step_flop(fine.network, 4)
+    gain = own / (np.sqrt(low * work) + np.sqrt(apart * (1 + work))) ** 2
+    assert first["work"] == pytest.approx(work) and first["gain"] == pytest.approx(gain, rel=1e-3)
+    assert (
+        "of 24 cases" in found.notes[1]
+        and f"net B, copied: {rows['B', 'copied', 0, '6x6']['gain']:.2g}, " in found.notes[1]
+    )
+    with pytest.raises(SettingsError, match="fine_examples: expected 2 or more"):
+        settings = {**SIZES, "fine_examples": 1, "batch_size": 1}
+        question_of("multilevel-gradients").ask(dataclasses.replace(context, settings=settings))
 
 
 def test_amplification_measures_every_start(asked):
