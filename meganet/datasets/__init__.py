@@ -3,7 +3,7 @@
 from meganet.datasets.catalogue import CATALOGUE, load
 from meganet.datasets.cdr import load_cdr
 from meganet.datasets.collection import Collection, DataNotFoundError
-from meganet.datasets.data_set import DataSet, Points, Published
+from meganet.datasets.data_set import DataSet, Drawn, Points, Published
 from meganet.datasets.idx import read_idx
 from meganet.datasets.images import ImageSet
 from meganet.datasets.prepare import scale_images, split
@@ -15,6 +15,7 @@ from meganet.datasets.sets.digits import load_digits
 from meganet.datasets.sets.fashion_mnist import FASHION_MNIST, load_fashion_mnist
 from meganet.datasets.sets.mnist import MNIST, load_mnist
 from meganet.datasets.sets.peaks import peaks
+from meganet.datasets.sets.shapes import load_shapes, shapes
 from meganet.datasets.sets.stl10 import STL10, load_stl10
 from meganet.datasets.sets.swiss_roll import swiss_roll
 from meganet.ground.deprecated import moved_names
@@ -29,6 +30,7 @@ __all__ = [
     "Collection",
     "DataNotFoundError",
     "DataSet",
+    "Drawn",
     "ImageSet",
     "Points",
     "Published",
@@ -41,10 +43,12 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "load_shapes",
     "load_stl10",
     "peaks",
     "read_idx",
     "scale_images",
+    "shapes",
     "split",
     "swiss_roll",
 ]

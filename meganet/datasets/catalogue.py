@@ -1,7 +1,7 @@
 """The data sets by name. Each is registered by a file of its own in `datasets.sets`; nothing else lists them.
 
 The file has a literal ``TITLES`` of its name and a line on it, for help and completion, which do not run it, and
-``SET``, the `DataSet` of that name.
+``SET``, the `DataSet` of that name; a file of several has ``SETS``, a dict of them by name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Catalogue(Mapping[str, DataSet]):
         if name not in titles(SETS):
             raise KeyError(name)
         module = module_of(SETS, name)
-        found = getattr(module, "SET", None)
+        found = getattr(module, "SETS", {}).get(name) or getattr(module, "SET", None)
         if not isinstance(found, DataSet) or found.name != name:
             validate.reject_file(module.__file__, f"SET, a DataSet of the name {name!r}", validate.shown(found))
         return found
@@ -66,8 +66,8 @@ def load(name: str, folder: str | Path | None = None, *, train: bool = True, pro
     Parameters
     ----------
     name : str
-        "digits", "mnist", "fashion-mnist", "cifar-10", "cifar-100" or "stl-10"; ``meganet data list`` shows them, and
-        those that files of your own have added.
+        "digits", "mnist", "fashion-mnist", "cifar-10", "cifar-100", "stl-10", "shapes-28", ...; ``meganet data list``
+        shows them, and those that files of your own have added.
     folder : path, optional
         Where to look first for its files: in a subfolder of its name, in the folder itself, and where other programs
         keep them below it. Then in ``MEGANET_DATA`` likewise, and in the user's cache; else they are downloaded to it.

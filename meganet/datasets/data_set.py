@@ -126,6 +126,31 @@ class Points(DataSet):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn(DataSet):
+    """Images that a function draws.
+
+    Attributes
+    ----------
+    draw : callable
+        ``draw(examples=..., train=...)`` returns an `ImageSet`; what depends on chance has the same seed each time.
+
+    Examples
+    --------
+    >>> from meganet.datasets import CATALOGUE
+    >>> shapes = CATALOGUE["shapes-56"]
+    >>> shapes.examples, shapes.shape, shapes.draw(examples=10).images.shape
+    ((20000, 5000), (1, 56, 56), (10, 1, 56, 56))
+    """
+
+    draw: Callable[..., ImageSet]
+
+    def read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
+        if folder is not None:
+            validate.reject("data", f"no folder, since {self.name} are drawn", repr(str(folder)))
+        return self.draw(examples=self.examples[0 if train else 1], train=train)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published(DataSet):
     """A data set whose publishers serve files.
 

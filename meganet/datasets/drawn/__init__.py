@@ -1,0 +1,1 @@
+"""Continuous functions, drawn by chance, and their averages over the cells of any grid."""

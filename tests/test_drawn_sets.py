@@ -1,0 +1,107 @@
+"""Data sets that are drawn: the same continuous functions on every grid, the same numbers from every seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meganet.datasets import CATALOGUE, Drawn, load, load_shapes, shapes
+from meganet.datasets.catalogue import image_sets
+from meganet.datasets.drawn.cells import FINEST
+from meganet.experiments import Setup, grid_shapes
+from meganet.ground.validate import InputError
+from meganet.multigrid import restrict_images
+
+SEEDS = st.integers(0, 2**40)
+
+
+class TestShapes:
+    @settings(max_examples=15, deadline=None)
+    @given(size=st.integers(4, FINEST // 2), seed=SEEDS, train=st.booleans())
+    def test_each_grid_sees_the_averages_of_the_finer_one(self, size, seed, train):
+        fine, coarse = (shapes(n, 3, seed=seed, train=train) for n in (2 * size, size))
+        np.testing.assert_allclose(restrict_images(fine.features), coarse.features, atol=1e-6)
+        assert (fine.targets == coarse.targets).all()
+        pixels, fewer = (load_shapes(n, 3, seed=seed, train=train).images for n in (2 * size, size))
+        assert abs(restrict_images(pixels.astype(np.float64)) - fewer).max() <= 1
+        assert coarse.features.min() >= 0 and coarse.features.max() <= 1
+
+    def test_any_two_grids_see_one_function(self):
+        # 14 | 42, in blocks of 3x3, whose fine grids differ
+        fine, coarse = shapes(42, 40).features, shapes(14, 40).features
+        blocks = fine.reshape(40, 14, 3, 14, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(blocks, coarse[:, 0], atol=0.01)
+        wide = shapes(2 * FINEST, 10).features
+        np.testing.assert_allclose(restrict_images(wide), shapes(FINEST, 10).features, atol=0.04)
+
+    @settings(max_examples=10, deadline=None)
+    @given(size=st.integers(1, 40), seed=SEEDS, first=st.integers(0, 25), count=st.integers(1, 12))
+    def test_an_example_depends_on_its_number_alone(self, size, seed, first, count):
+        whole, part = shapes(size, first + count, seed=seed), shapes(size, count, seed=seed, first=first)
+        np.testing.assert_array_equal(whole.features[first:], part.features)
+        np.testing.assert_array_equal(whole.targets[first:], part.targets)
+
+    def test_classes_are_balanced_and_seeds_differ(self):
+        drawn = load_shapes(14, 200)
+        assert np.bincount(drawn.labels).tolist() == [20] * 10
+        for other in (load_shapes(14, 200, seed=1), load_shapes(14, 200, train=False)):
+            assert (drawn.images != other.images).any(axis=(1, 2, 3)).all()
+            assert (drawn.labels != other.labels).any()
+
+    def test_numbers_are_those_that_they_were(self):
+        # results that are stored belong to these images
+        drawn = load_shapes(28, 10)
+        means = [110.04, 95.12, 127.47, 56.34, 40.48, 31.46, 98.55, 79.62, 90.17, 83.81]
+        assert drawn.labels.tolist() == [4, 5, 3, 8, 7, 2, 0, 9, 1, 6]
+        np.testing.assert_allclose(drawn.images.mean(axis=(1, 2, 3)), means, atol=0.01)
+
+    def test_patterns_need_resolution(self):
+        """Plain shapes look the same on all grids; what patterns vary is lost on coarse ones."""
+        lost = []
+        for surface in (0, 1):
+            fine, coarse = (shapes(n, 100) for n in (112, 14))
+            chosen = fine.targets % 2 == surface
+            ratio = coarse.features[chosen].std(axis=(1, 2, 3)) / fine.features[chosen].std(axis=(1, 2, 3))
+            lost.append(1 - ratio.mean())
+        assert lost[0] < 0.08 and lost[1] > 1.5 * lost[0], lost
+
+    def test_dtypes(self):
+        assert shapes(8, 1).features.dtype == np.float32
+        double = shapes(8, 1, dtype="float64").features
+        np.testing.assert_array_equal(double, shapes(8, 1).features.astype(np.float64))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"size": 0}, "size: expected an integer of at least 1, got 0"),
+            ({"size": 2**70}, "size: expected an integer of at most"),
+            ({"examples": 2.0}, "examples: expected an integer of at least 1, got 2.0"),
+            ({"seed": -1}, "seed: expected an integer of at least 0, got -1"),
+            ({"seed": None}, "seed: expected an integer of at least 0, got None"),
+            ({"train": "no"}, "train: expected True or False, got 'no'"),
+        ],
+    )
+    def test_what_is_refused(self, arguments, message):
+        for draw in (load_shapes, shapes):
+            with pytest.raises(InputError, match=f"^{message}"):
+                draw(**{"examples": 1, **arguments})
+        with pytest.raises(InputError, match="^first: "):
+            shapes(first=-1)
+
+    def test_by_name(self):
+        names = [name for name in image_sets() if name.startswith("shapes-")]
+        assert names == [f"shapes-{size}" for size in (14, 28, 56, 112, 224)]
+        for name in names:
+            assert isinstance(CATALOGUE[name], Drawn) and CATALOGUE[name].where() == "built in"
+        few = replace(CATALOGUE["shapes-14"], examples=(30, 10))
+        for train, count in ((True, 30), (False, 10)):
+            data = few.load(train=train)
+            np.testing.assert_array_equal(data.images, load_shapes(14, count, train=train).images)
+        with pytest.raises(InputError, match="data: expected no folder, since shapes-14 are drawn, got '/nowhere'"):
+            load("shapes-14", "/nowhere")
+
+    def test_experiments_take_them_on_many_grids(self):
+        setup = Setup.of(dataset="shapes-56", grids=(7, 14, 28, 56))
+        assert grid_shapes(setup, CATALOGUE["shapes-56"].shape)[0] == (1, 7, 7)
