@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meganet.datasets import CATALOGUE, Drawn, load, load_shapes, shapes
+from meganet.datasets import CATALOGUE, Drawn, load, load_denoising, load_shapes, load_signals, shapes
 from meganet.datasets.catalogue import image_sets
 from meganet.datasets.drawn.cells import FINEST
 from meganet.experiments import Setup, grid_shapes
@@ -105,3 +105,67 @@ class TestShapes:
     def test_experiments_take_them_on_many_grids(self):
         setup = Setup.of(dataset="shapes-56", grids=(7, 14, 28, 56))
         assert grid_shapes(setup, CATALOGUE["shapes-56"].shape)[0] == (1, 7, 7)
+
+
+class TestDenoising:
+    @settings(max_examples=10, deadline=None)
+    @given(size=st.integers(4, FINEST // 2), seed=SEEDS, noise=st.floats(0, 2))
+    def test_each_grid_sees_the_averages_of_the_finer_one(self, size, seed, noise):
+        fine, coarse = (load_denoising(n, 2, seed=seed, noise=noise) for n in (2 * size, size))
+        for part in ("features", "targets"):
+            np.testing.assert_allclose(restrict_images(getattr(fine, part)), getattr(coarse, part), atol=1e-4)
+
+    @pytest.mark.parametrize("size", [14, 28, 56, 224])
+    def test_noise_is_white(self, size):
+        pairs = load_denoising(size, 20, noise=0.1, seed=3)
+        noise = pairs.features - pairs.targets
+        expected = 0.1 * size / 28
+        np.testing.assert_allclose(noise.std(), expected, rtol=0.05)
+        products = (noise[..., 1:] * noise[..., :-1]).mean()
+        assert abs(products) < 0.05 * expected**2
+        np.testing.assert_array_equal(load_denoising(size, 20, noise=0, seed=3).features, pairs.targets)
+
+    def test_an_example_depends_on_its_number_alone(self):
+        whole, part = load_denoising(20, 6), load_denoising(20, 2, first=4)
+        np.testing.assert_array_equal(whole.features[4:], part.features)
+        np.testing.assert_array_equal(whole.targets[4:], part.targets)
+        assert (load_denoising(20, 6, train=False).targets != whole.targets).any(axis=(1, 2, 3)).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"size": "28"}, "size: expected an integer of at least 1, got '28'"),
+            ({"examples": 0}, "examples: expected an integer of at least 1, got 0"),
+            ({"noise": -1}, "noise: expected a finite number of at least 0, got -1"),
+            ({"first": 0.5}, "first: expected an integer of at least 0, got 0.5"),
+        ],
+    )
+    def test_what_is_refused(self, arguments, message):
+        with pytest.raises(InputError, match=f"^{message}"):
+            load_denoising(**{"examples": 1, **arguments})
+
+
+class TestSignals:
+    @settings(max_examples=15, deadline=None)
+    @given(length=st.integers(2, 512), seed=SEEDS, train=st.booleans())
+    def test_each_length_sees_the_averages_of_the_longer_one(self, length, seed, train):
+        fine, coarse = (load_signals(n, 4, seed=seed, train=train, noise=0.01) for n in (2 * length, length))
+        pairs = fine.images.reshape(4, 1, 1, length, 2).mean(axis=-1)
+        # the longer one's noise may reach beyond what a pixel can hold
+        np.testing.assert_allclose(pairs, coarse.images, atol=1)
+        assert (fine.labels == coarse.labels).all()
+
+    def test_classes_seeds_and_numbers(self):
+        drawn = load_signals(64, 100)
+        assert drawn.images.shape == (100, 1, 1, 64) and np.bincount(drawn.labels).tolist() == [10] * 10
+        np.testing.assert_array_equal(load_signals(64, 20).images, drawn.images[:20])
+        for other in (load_signals(64, 100, seed=1), load_signals(64, 100, train=False)):
+            assert (drawn.images != other.images).any(axis=(1, 2, 3)).all()
+        assert np.std(load_signals(64, 100, noise=1).images) > 2 * np.std(drawn.images)
+
+    def test_by_name_and_what_is_refused(self):
+        data = replace(CATALOGUE["signals"], examples=(30, 10)).load(train=False)
+        np.testing.assert_array_equal(data.images, load_signals(64, 10, train=False).images)
+        for arguments, name in (({"length": 0}, "length"), ({"noise": np.inf}, "noise"), ({"seed": 0.5}, "seed")):
+            with pytest.raises(InputError, match=f"^{name}: expected "):
+                load_signals(**{"examples": 1, **arguments})

@@ -11,11 +11,13 @@ from meganet.datasets.samples import Samples
 from meganet.datasets.sets.cifar10 import CIFAR10, load_cifar10
 from meganet.datasets.sets.cifar100 import CIFAR100, load_cifar100
 from meganet.datasets.sets.circle import circle
+from meganet.datasets.sets.denoising import load_denoising
 from meganet.datasets.sets.digits import load_digits
 from meganet.datasets.sets.fashion_mnist import FASHION_MNIST, load_fashion_mnist
 from meganet.datasets.sets.mnist import MNIST, load_mnist
 from meganet.datasets.sets.peaks import peaks
 from meganet.datasets.sets.shapes import load_shapes, shapes
+from meganet.datasets.sets.signals import load_signals
 from meganet.datasets.sets.stl10 import STL10, load_stl10
 from meganet.datasets.sets.swiss_roll import swiss_roll
 from meganet.ground.deprecated import moved_names
@@ -40,10 +42,12 @@ __all__ = [
     "load_cdr",
     "load_cifar10",
     "load_cifar100",
+    "load_denoising",
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
     "load_shapes",
+    "load_signals",
     "load_stl10",
     "peaks",
     "read_idx",

@@ -14,9 +14,9 @@ class Samples:
 
     Attributes
     ----------
-    features : ndarray of float64, (N, d)
+    features : ndarray of floats, (N, d), or (N, C, H, W) of drawn images
     targets : ndarray
-        Classes, int64 (N,), or numbers, float64 (N, k).
+        Classes, int64 (N,), or numbers, floats (N, k), or (N, C, H, W).
 
     Examples
     --------

@@ -89,8 +89,10 @@ OUTLINES: dict[str, Outline] = {
 """From coordinates u and v, in which a shape is about as large as the unit disc."""
 
 
-def depth(outline: Outline, points: Array, middle: tuple[float, float], radius: float, angle: float) -> Array:
-    """Return how deep in a shape the points of a grid lie, float32, in widths of the unit square.
+def cover(
+    outline: Outline, points: Array, middle: tuple[float, float], radius: float, angle: float, edge: float
+) -> Array:
+    """Return how far a shape covers the points of a grid, float32: from 0 outside to 1 inside, linear at its edge.
 
     Parameters
     ----------
@@ -103,19 +105,22 @@ def depth(outline: Outline, points: Array, middle: tuple[float, float], radius: 
         By how much the shape is scaled.
     angle : float
         By how much it is turned, in radians.
+    edge : float
+        Width in which it goes over into what is around it, half of it inside.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.datasets.drawn.outlines import depth, disc
-    >>> depth(disc, np.array([0.25, 0.5, 0.75]), middle=(0.5, 0.5), radius=0.5, angle=0.0)[1].round(3)
-    array([0.15, 0.4 , 0.15], dtype=float32)
+    >>> from meganet.datasets.drawn.outlines import cover, disc
+    >>> cover(disc, np.array([0.05, 0.1, 0.5]), middle=(0.5, 0.5), radius=0.5, angle=0.0, edge=0.2)[2].round(3)
+    array([0.25, 0.5 , 1.  ], dtype=float32)
     """
     across, down = ((points - m) / radius for m in middle)
     cos, sin = np.cos(angle), np.sin(angle)
-    u, v = (
-        (down * a)[:, None].astype(np.float32) + (across * b).astype(np.float32) for a, b in ((sin, cos), (cos, -sin))
-    )
-    found = outline(u, v)
-    found *= np.float32(radius)
+    turned = (sin, cos), (cos, -sin)
+    u, v = ((down * a)[:, None].astype(np.float32) + (across * b).astype(np.float32) for a, b in turned)
+    depth = outline(u, v)
+    depth *= np.float32(radius / edge)
+    depth += np.float32(0.5)
+    found: Array = np.clip(depth, 0, np.float32(1), out=depth)
     return found

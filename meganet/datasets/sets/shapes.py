@@ -11,7 +11,7 @@ from meganet.datasets.data_set import Drawn
 from meganet.datasets.drawn.cells import averaged, middles
 from meganet.datasets.drawn.examples import as_pixels, balanced_labels, streams
 from meganet.datasets.drawn.fields import smooth_field, waves
-from meganet.datasets.drawn.outlines import OUTLINES, depth
+from meganet.datasets.drawn.outlines import OUTLINES, cover
 from meganet.datasets.images import ImageSet
 from meganet.datasets.samples import Samples
 from meganet.ground import validate
@@ -121,10 +121,7 @@ def _values(rng: np.random.Generator, label: int, points: np.ndarray[Any, Any]) 
     outline, patterned = [*OUTLINES.values()][label // 2], label % 2
     x, y = rng.uniform(0.5 - SHIFT, 0.5 + SHIFT, 2)
     radius, angle, contrast = (rng.uniform(*range_) for range_ in (RADII, (-TURN, TURN), CONTRASTS))
-    inside = depth(outline, points, (x, y), radius, angle)
-    inside *= np.float32(1 / EDGE)
-    inside += np.float32(0.5)
-    np.clip(inside, 0, np.float32(1), out=inside)
+    inside = cover(outline, points, (x, y), radius, angle, EDGE)
     inside *= np.float32(contrast)
     if patterned:
         inside *= _pattern(rng, points)
