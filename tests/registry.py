@@ -23,6 +23,7 @@ from meganet.layers import (
     ConvolutionLayer,
     DenseLayer,
     FixedNormalisationLayer,
+    GlobalPoolingLayer,
     Layer,
     LinearLayer,
     NormalisationLayer,
@@ -46,6 +47,7 @@ from meganet.linop import (
     Kronecker,
     LinearOperator,
     Matrix,
+    PixelMean,
     RemoveMean,
     Reshape,
     Sparse,
@@ -87,6 +89,7 @@ OPERATORS = {
     CirculantConvolution: lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 5), (6, 7)),
     Dense: lambda b, t: Dense(numbers(b, t, 3, 2, 4, 5)),
     AveragePooling: lambda b, t: AveragePooling((2, 6, 4), (3, 2), t),
+    PixelMean: lambda b, t: PixelMean((2, 6, 4), t),
     DepthwiseConvolution: lambda b, t: DepthwiseConvolution(numbers(b, t, 3, 3, 5), (5, 6)),
     Sparse: lambda b, t: Sparse(numbers(b, t, 5), [0, 1, 2, 2, 3], [0, 1, 1, 2, 2], (4, 3)),
     Transposed: lambda b, t: Transposed(CirculantConvolution(numbers(b, t, 3, 2, 3, 1), (6, 7), stride=(2, 3))),
@@ -233,6 +236,7 @@ LAYERS = {
         lambda: DenseLayer((6,), 4, activation="tanh", bias=False),
     ],
     PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2))],
+    GlobalPoolingLayer: [lambda: GlobalPoolingLayer((2, 6, 4)), lambda: GlobalPoolingLayer((2, 3, 6, 4))],
     Chain: [
         lambda: Chain(
             [

@@ -11,6 +11,7 @@ from meganet.layers import (
     ActivationLayer,
     AffineLayer,
     BiasLayer,
+    GlobalPoolingLayer,
     LinearLayer,
     NormalisationLayer,
     ScalingLayer,
@@ -106,6 +107,7 @@ NETWORKS = {
         ),
         lambda: ConvolutionLayer(SHAPE, 8),
     ),
+    "whole images": between(lambda: ConvolutionLayer(SHAPE, 8), lambda: GlobalPoolingLayer(SHAPE)),
     "stride": between(
         lambda: ConvolutionLayer(SHAPE, 9, stride=2, bias=True), lambda: ConvolutionLayer((9, 6, 5), 8, 5)
     ),

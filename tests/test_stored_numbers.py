@@ -22,7 +22,15 @@ from meganet import (
     sgd,
 )
 from meganet.experiments import Setup
-from meganet.layers import ActivationLayer, ScalingLayer, SmoothReLU, TVNormalisationLayer, normal, smoothed_normal
+from meganet.layers import (
+    ActivationLayer,
+    GlobalPoolingLayer,
+    ScalingLayer,
+    SmoothReLU,
+    TVNormalisationLayer,
+    normal,
+    smoothed_normal,
+)
 from meganet.linop import (
     AveragePooling,
     Broadcast,
@@ -31,6 +39,7 @@ from meganet.linop import (
     Difference,
     Gradient,
     Identity,
+    PixelMean,
     RemoveMean,
     Reshape,
 )
@@ -144,6 +153,7 @@ MADE = {
     Difference: (Difference, {"domain_shape": (3, 4), "axis": 1, "h": 0.5}),
     Gradient: (Gradient, {"domain_shape": (2, 3, 4), "h": (0.5, 2.0)}),
     "one width": (Gradient, {"domain_shape": (2, 3, 4), "h": 0.5}),
+    PixelMean: (PixelMean, {"domain_shape": (2, 6, 4)}),
     AveragePooling: (AveragePooling, {"domain_shape": (2, 6, 4), "factor": (3, 2)}),
     Reshape: (Reshape, {"domain_shape": (2, 3, 4), "range_shape": (4, 6), "axes": (2, 0, 1)}),
     Broadcast: (Broadcast, {"range_shape": (3, 4, 5), "axes": (0, 2)}),
@@ -159,6 +169,7 @@ MADE = {
         {"domain_shape": (1, 6, 4), "out_channels": 2, "kernel_shape": (3, 3), "stride": 2},
     ),
     DenseLayer: (DenseLayer, {"domain_shape": (6,), "outputs": 4}),
+    GlobalPoolingLayer: (GlobalPoolingLayer, {"domain_shape": (2, 6, 4)}),
     PoolingLayer: (PoolingLayer, {"domain_shape": (2, 6, 4), "factor": (3, 2)}),
     ScalingLayer: (ScalingLayer, {"domain_shape": (3, 2, 4), "axes": (1, 2)}),
     NormalisationLayer: (NormalisationLayer, {"domain_shape": (3, 2, 4), "eps": 0.25}),

@@ -16,7 +16,7 @@ from meganet.layers.normalisation import (
     TVNormalisationLayer,
 )
 from meganet.layers.parameters import Parameter, Parameters
-from meganet.layers.pooling import PoolingLayer
+from meganet.layers.pooling import GlobalPoolingLayer, PoolingLayer
 from meganet.layers.unshaped import Unshaped
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "ConvolutionLayer",
     "DenseLayer",
     "FixedNormalisationLayer",
+    "GlobalPoolingLayer",
     "Layer",
     "LinearLayer",
     "NormalisationLayer",

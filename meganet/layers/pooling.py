@@ -1,4 +1,4 @@
-"""Average pooling as a layer."""
+"""Average pooling, over blocks and over whole images, as layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from meganet.backend import Backend
 from meganet.layers.linear import LinearLayer
-from meganet.linop import AveragePooling
+from meganet.linop import AveragePooling, PixelMean
 
 
 class PoolingLayer(LinearLayer):
@@ -46,3 +46,44 @@ class PoolingLayer(LinearLayer):
     def resized(self, domain_shape: tuple[int, ...]) -> PoolingLayer:
         """Return the same pooling for images of another resolution."""
         return type(self)(domain_shape, self.factor, backend=self.backend)
+
+
+class GlobalPoolingLayer(LinearLayer):
+    """``y = M x`` with `linop.PixelMean`, the mean of each channel over all pixels; no weights.
+
+    A classifier behind it has one weight for each channel and class whatever the resolution, so that
+    `multigrid.prolongate` and `restrict` leave it as it is.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, H, W), or (C, T, H, W) of videos.
+    backend : str or Backend, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.layers import GlobalPoolingLayer
+    >>> layer = GlobalPoolingLayer((3, 8, 8))
+    >>> y, tape = layer.forward(np.zeros(0), np.ones((5, 3, 8, 8)))
+    >>> dtheta, dx = layer.vjp(y, tape)
+    >>> y.shape, dtheta.shape, dx.shape
+    ((5, 3, 1, 1), (0,), (5, 3, 8, 8))
+    >>> model = mn.Model([mn.ConvolutionLayer((1, 14, 14), 4), GlobalPoolingLayer(...)], classes=10)
+    >>> rng = np.random.default_rng(0)
+    >>> model = model.fit(rng.standard_normal((40, 1, 14, 14)), np.arange(40) % 10, epochs=1)
+    >>> fine = model.prolongate()
+    >>> fine.network.domain_shape, bool((fine.W == model.W).all())
+    ((1, 28, 28), True)
+    """
+
+    def __init__(self, domain_shape: Any, *, backend: str | Backend | None = None) -> None:
+        super().__init__(PixelMean(domain_shape, backend=backend))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> GlobalPoolingLayer:
+        """Return the same pooling for images of another resolution."""
+        return type(self)(domain_shape, backend=self.backend)

@@ -6,7 +6,7 @@ from meganet.linop.convolution import CirculantConvolution
 from meganet.linop.dense import Dense
 from meganet.linop.depthwise import DepthwiseConvolution
 from meganet.linop.parametric import ParametricOperator, Transposed
-from meganet.linop.pooling import AveragePooling
+from meganet.linop.pooling import AveragePooling, PixelMean
 from meganet.linop.sparse import Pattern, Sparse, zero_padded_convolution
 from meganet.linop.structured import BlockDiagonal, Diagonal, Difference, Gradient, Identity
 from meganet.linop.tensor import Broadcast, Kronecker, Matrix, RemoveMean, Reshape
@@ -27,6 +27,7 @@ __all__ = [
     "Matrix",
     "ParametricOperator",
     "Pattern",
+    "PixelMean",
     "RemoveMean",
     "Reshape",
     "Sparse",

@@ -1,13 +1,15 @@
-"""Average pooling."""
+"""Average pooling, over blocks and over whole images."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from meganet.backend import Array, Backend
+from meganet.backend.layout import from_memory, to_memory
 from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
@@ -76,3 +78,66 @@ class AveragePooling(LinearOperator):
         ]
         plane = scipy.sparse.kron(means[0], means[1])
         return self.backend.csr(scipy.sparse.kron(scipy.sparse.eye_array(channels), plane).astype(self.dtype))
+
+
+class PixelMean(LinearOperator):
+    """Mean over all pixels of each channel, global average pooling; no weights.
+
+    Forward ``y[n, c] = mean of x[n, c, ...]``; the adjoint spreads each value evenly over its channel's pixels. The
+    range is the same for images of every resolution, and of ``P x`` with constant interpolation the mean is that of x.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, ...): channels first, the other axes are pixels. The range has as many axes, (C, 1, ..., 1).
+
+    Raises
+    ------
+    InputError
+        For a shape without axes of pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.linop import PixelMean
+    >>> M = PixelMean((64, 28, 28))
+    >>> M.range_shape, M.shape
+    ((64, 1, 1), (64, 50176))
+    >>> A = PixelMean((2, 1, 3))
+    >>> A @ np.array([[[0.0, 1.0, 2.0]], [[3.0, 3.0, 3.0]]])
+    array([[[1.]],
+    <BLANKLINE>
+           [[3.]]])
+    >>> A.tosparse().toarray().round(2)
+    array([[0.33, 0.33, 0.33, 0.  , 0.  , 0.  ],
+           [0.  , 0.  , 0.  , 0.33, 0.33, 0.33]])
+    """
+
+    takes_stacks = True
+
+    def __init__(self, domain_shape: Any, dtype: Any = np.float64, backend: str | Backend | None = None) -> None:
+        channels, *pixels = validate.shape("domain_shape", domain_shape)
+        if not pixels:
+            validate.reject("domain_shape", "channels and axes of pixels, (C, ...)", str((channels,)))
+        self._share = 1 / math.prod(pixels)
+        super().__init__((channels, *pixels), (channels, *(1 for _ in pixels)), dtype, backend)
+
+    def apply_unchecked(self, x: Array) -> Array:
+        return x.sum(axis=tuple(range(1 - len(self.domain_shape), 0)), keepdims=True) * self._share
+
+    def adjoint_unchecked(self, y: Array) -> Array:
+        share, pixels = y * self._share, self.domain_shape[1:]
+        if len(pixels) != 2:
+            x = self.backend.xp.empty((*y.shape[: -len(pixels)], *pixels), dtype=y.dtype)
+            x[...] = share
+            return x
+        means = to_memory(self.backend, share)
+        memory = self.backend.xp.empty((*means.shape[:-4], *pixels, *means.shape[-2:]), dtype=y.dtype)
+        memory[...] = means
+        return from_memory(memory)
+
+    def tosparse(self) -> Any:
+        """Return ``I (x) M`` with the row M of the mean."""
+        channels, *pixels = self.domain_shape
+        mean = np.full((1, math.prod(pixels)), self._share)
+        return self.backend.csr(scipy.sparse.kron(scipy.sparse.eye_array(channels), mean).astype(self.dtype))

@@ -53,7 +53,8 @@ def prolongate(
         For images (C, H, W).
     theta : array, (network.parameters.size,)
     W : array, (K (features + 1),)
-        Flat weights of the classifier on the network's range, with bias.
+        Flat weights of the classifier on the network's range, with bias. They stay what they are where the range does
+        not change with the images, as behind a `GlobalPoolingLayer`.
     interpolation : {"linear", "constant"}
         The choice of P, for stencils and classifier.
     kernels : {"galerkin", "copy"} or StencilTransfer
