@@ -254,6 +254,7 @@ TAKE_NO_ARRAY = {
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "load_moving_digits",
     "load_shapes",
     "load_signals",
     "load_stl10",

@@ -7,13 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meganet.datasets import CATALOGUE, Drawn, load, load_denoising, load_shapes, load_signals, shapes
+from meganet.datasets import (
+    CATALOGUE,
+    Drawn,
+    ImageSet,
+    load,
+    load_denoising,
+    load_moving_digits,
+    load_shapes,
+    load_signals,
+    scale_images,
+    shapes,
+)
 from meganet.datasets.catalogue import image_sets
 from meganet.datasets.drawn.cells import FINEST
+from meganet.datasets.sets.moving_digits import DIRECTIONS
 from meganet.experiments import Setup, grid_shapes
 from meganet.ground.validate import InputError
 from meganet.multigrid import restrict_images
 
+FEW = ImageSet("Few", np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, int), "drawn")
 SEEDS = st.integers(0, 2**40)
 
 
@@ -169,3 +182,69 @@ class TestSignals:
         for arguments, name in (({"length": 0}, "length"), ({"noise": np.inf}, "noise"), ({"seed": 0.5}, "seed")):
             with pytest.raises(InputError, match=f"^{name}: expected "):
                 load_signals(**{"examples": 1, **arguments})
+
+
+class TestMovingDigits:
+    @settings(max_examples=4, deadline=None)
+    @given(frames=st.integers(1, 8), size=st.integers(2, 24), seed=SEEDS, train=st.booleans())
+    def test_shorter_and_smaller_videos_are_averages(self, frames, size, seed, train):
+        def draw(frames, size):
+            return load_moving_digits(frames, size, 2, seed=seed, train=train).images.astype(np.float64)
+
+        coarse = draw(frames, size)
+        np.testing.assert_allclose(draw(2 * frames, size).reshape(2, 1, frames, 2, size, size).mean(3), coarse, atol=1)
+        blocks = draw(frames, 2 * size).reshape(2, 1, frames, size, 2, size, 2)
+        np.testing.assert_allclose(blocks.mean(axis=(4, 6)), coarse, atol=1)
+
+    def test_classes_are_what_they_say(self):
+        videos = load_moving_digits(16, 32, 80)
+        assert np.bincount(videos.labels).tolist() == [10] * 8
+        frequencies = np.fft.fft2(videos.images[:, 0].astype(np.float64), axes=(2, 3))
+        turned = -np.angle((frequencies[:, 1:] * frequencies[:, :-1].conj()).sum(axis=1))
+        down, across = turned[:, 1, 0], turned[:, 0, 1]
+        for (d, a), of in zip(DIRECTIONS.values(), range(4), strict=True):
+            chosen = videos.labels // 2 == of
+            assert ((down * d + across * a)[chosen] > abs(down * a + across * d)[chosen]).all()
+
+    def test_no_place_tells_the_direction(self):
+        """At the beginning of the video, too, the digits of each direction are anywhere."""
+        videos = load_moving_digits(16, 4, 800)
+        for pair in ((0, 1), (2, 3)):
+            first, second = (videos.images[videos.labels // 2 == of][:, :, 0].mean(axis=0) for of in pair)
+            assert abs(first - second).max() < 0.4 * (first + second).mean()
+
+    def test_an_example_depends_on_its_number_alone(self):
+        whole, part = load_moving_digits(4, 16, 20), load_moving_digits(4, 16, 7)
+        np.testing.assert_array_equal(whole.images[:7], part.images)
+        for other in (load_moving_digits(4, 16, 20, seed=1), load_moving_digits(4, 16, 20, train=False)):
+            assert (other.images != whole.images).any(axis=(1, 2, 3, 4)).all()
+
+    def test_other_images_move(self):
+        colours = np.zeros((10, 3, 6, 8), np.uint8)
+        colours[::2, 0], colours[1::2, 2] = 255, 255
+        videos = load_moving_digits(4, 12, 16, images=ImageSet("Colours", colours, np.arange(10) % 2, "drawn"))
+        assert videos.images.shape == (16, 3, 4, 12, 12) and videos.name == "Moving Colours" and videos.classes == 8
+        red = videos.images[:, 0].any(axis=(1, 2, 3))
+        assert (red == (videos.labels % 2 == 0)).all() and not videos.images[:, 1].any()
+        # 48 pixels of a frame that is 16 by 16 of these
+        share = (3 / 8) * 0.5**2 * 2
+        np.testing.assert_allclose(videos.images.max(axis=1).mean(axis=(1, 2, 3)) / 255, share, atol=0.01)
+
+    def test_by_name_and_scaled(self):
+        data = replace(CATALOGUE["moving-digits"], examples=(8, 4)).load(train=False)
+        np.testing.assert_array_equal(data.images, load_moving_digits(16, 32, 4, train=False).images)
+        assert scale_images(data.images, "unit").shape == data.images.shape
+        assert "moving-digits" not in image_sets()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"frames": 0}, "frames: expected an integer of at least 1, got 0"),
+            ({"size": 2.5}, "size: expected an integer of at least 1, got 2.5"),
+            ({"images": "digits"}, "images: expected an ImageSet, got 'digits'"),
+            ({"images": FEW}, "images: expected at least 5 images of each class, got 3 of class 0"),
+        ],
+    )
+    def test_what_is_refused(self, arguments, message):
+        with pytest.raises(InputError, match=f"^{message}"):
+            load_moving_digits(**{"examples": 1, "train": False, **arguments})

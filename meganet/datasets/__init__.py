@@ -15,6 +15,7 @@ from meganet.datasets.sets.denoising import load_denoising
 from meganet.datasets.sets.digits import load_digits
 from meganet.datasets.sets.fashion_mnist import FASHION_MNIST, load_fashion_mnist
 from meganet.datasets.sets.mnist import MNIST, load_mnist
+from meganet.datasets.sets.moving_digits import load_moving_digits
 from meganet.datasets.sets.peaks import peaks
 from meganet.datasets.sets.shapes import load_shapes, shapes
 from meganet.datasets.sets.signals import load_signals
@@ -46,6 +47,7 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "load_moving_digits",
     "load_shapes",
     "load_signals",
     "load_stl10",

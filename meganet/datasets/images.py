@@ -19,7 +19,7 @@ class ImageSet:
     Attributes
     ----------
     name : str
-    images : ndarray of uint8, (N, C, H, W)
+    images : ndarray of uint8, (N, C, H, W), or videos (N, C, T, H, W)
         Values 0 to 255.
     labels : ndarray of int64, (N,)
     source : str
@@ -49,8 +49,10 @@ class ImageSet:
             validate.plain(name, getattr(self, name))
             if not isinstance(getattr(self, name), np.ndarray):
                 validate.reject(name, "a NumPy array", type(getattr(self, name)).__name__)
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            validate.reject("images", "uint8 of shape (N, C, H, W)", f"{self.images.dtype} {self.images.shape}")
+        if self.images.ndim not in (4, 5) or self.images.dtype != np.uint8:
+            validate.reject(
+                "images", "uint8 of shape (N, C, H, W) or (N, C, T, H, W)", f"{self.images.dtype} {self.images.shape}"
+            )
         if self.labels.shape != self.images.shape[:1] or not len(self.labels):
             validate.reject("labels", f"one for each of {len(self.images)} images", f"shape {self.labels.shape}")
         if self.labels.dtype.kind not in "iu":

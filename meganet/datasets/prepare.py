@@ -20,7 +20,7 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
 
     Parameters
     ----------
-    images : ndarray, (N, C, H, W), or (N, H, W) of one channel
+    images : ndarray, (N, C, H, W), or (N, H, W) of one channel; videos (N, C, T, H, W)
         Real numbers, finite; neither masked nor booleans. For "unit" they are from 0 to 255, integers or floats.
     scaling : {"unit", "standardize"}
         "unit" divides by 255. "standardize" gives each image mean 0 and standard deviation 1 over its M numbers:
@@ -48,8 +48,10 @@ def scale_images(images: np.ndarray[Any, Any], scaling: str, dtype: Any = np.flo
     validate.choice("scaling", scaling, SCALINGS)
     dtype = validate.float_dtype("dtype", dtype)
     images = validate.numbers("images", images, "real numbers of shape (N, C, H, W)")
-    if images.ndim not in (3, 4) or min(images.shape) < 1:
-        validate.reject("images", "shape (N, C, H, W), or (N, H, W) of one channel", f"shape {images.shape}")
+    if images.ndim not in (3, 4, 5) or min(images.shape) < 1:
+        validate.reject(
+            "images", "shape (N, C, H, W), (N, C, T, H, W), or (N, H, W) of one channel", f"shape {images.shape}"
+        )
     if not np.isfinite(images).all():
         validate.reject("images", "finite pixels", "NaN or infinity among them")
     return _unit(images, dtype) if scaling == "unit" else _standardized(images, dtype)
