@@ -230,6 +230,7 @@ LAYERS = {
         lambda: ConvolutionLayer((2, 6, 5), 3, (3, 5), activation="tanh", bias=True),
         lambda: ConvolutionLayer((2, 6, 5), 3, activation="relu"),
         lambda: ConvolutionLayer((3, 5, 6), 2, activation="identity", bias=True, engine="sparse"),
+        lambda: ConvolutionLayer((2, 6, 10), 3, (3, 5), activation="tanh", bias=True, dilation=2),
     ],
     DenseLayer: [
         lambda: DenseLayer((2, 3, 4), 5),

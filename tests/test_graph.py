@@ -233,6 +233,7 @@ NETWORKS = {
     "1x1, 8 channels": lambda: ConvolutionLayer((8, 6, 5), 8, 1, activation="tanh"),
     "3x5, 2 to 9 channels": lambda: ConvolutionLayer((2, 6, 5), 9, (3, 5), activation="smooth_relu"),
     "stride": lambda: ConvolutionLayer((9, 6, 5), 8, 5, stride=2),
+    "dilation": lambda: ConvolutionLayer((9, 6, 6), 8, 3, dilation=2, bias=True),
     "transposed, 5x5": lambda: AffineLayer(Transposed(circulant(8, 9, 5, stride=(2, 1))), activation="tanh", bias=True),
     "explicit matrix": lambda: ConvolutionLayer((3, 6, 5), 2, 3, engine="sparse", bias=True),
     "depthwise": lambda: AffineLayer(DepthwiseConvolution(meganet.get_backend().asarray(np.zeros((3, 3, 5))), (6, 5))),

@@ -171,6 +171,9 @@ def _(layer: AffineLayer, library: Library) -> Twin:
 
 
 def _product(layer: Layer, operator: Any, library: Library) -> Callable[[Any, Any, Any], Any]:
+    convolution = operator.T if isinstance(operator, Transposed) else operator
+    if isinstance(convolution, CirculantConvolution) and convolution.dilation != (1, 1):
+        return no_twin(layer)
     if isinstance(operator, CirculantConvolution):
         return lambda x, kernel, bias: library.convolution(x, kernel, bias, operator.stride)
     if isinstance(operator, Dense):

@@ -26,6 +26,8 @@ class ConvolutionLayer(AffineLayer):
         One number per output channel; the thesis' networks have none.
     stride : int or pair of int
         Distance in pixels between results, from the first pixel on.
+    dilation : int or pair of int
+        Distance in pixels between those that the kernel takes, see `linop.CirculantConvolution`.
     engine : {"auto", "winograd", "direct", "sparse"}
         See `linop.CirculantConvolution`.
     backend : str or Backend, optional
@@ -62,6 +64,7 @@ class ConvolutionLayer(AffineLayer):
         activation: str | Activation = "relu",
         bias: bool = False,
         stride: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
         engine: str = "auto",
         backend: str | Backend | None = None,
     ) -> None:
@@ -74,7 +77,8 @@ class ConvolutionLayer(AffineLayer):
             validate.reject("kernel_shape", expected, str(self.kernel_shape))
         self.engine, self.stride = engine, validate.pair("stride", stride)
         kernel = shape_alone((out, channels, *self.kernel_shape), get_backend(backend))
-        operator = CirculantConvolution(kernel, (height, width), engine, backend, stride=stride)
+        operator = CirculantConvolution(kernel, (height, width), engine, backend, stride=stride, dilation=dilation)
+        self.dilation = operator.dilation
         super().__init__(operator, activation=activation, bias=bias)
 
     def arguments(self) -> dict[str, Any]:
@@ -86,6 +90,7 @@ class ConvolutionLayer(AffineLayer):
             "activation": self.activation,
             "bias": self.bias,
             "stride": self.stride,
+            "dilation": self.dilation,
             "engine": self.engine,
         }
 

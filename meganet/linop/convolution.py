@@ -13,6 +13,7 @@ from meganet.ground import validate
 from meganet.linop._engines import NAMES, choose_engine, has_engine
 from meganet.linop._engines.base import Engine, OneByOne
 from meganet.linop._engines.circulant import circulant_matrix
+from meganet.linop._engines.dilated import Dilated
 from meganet.linop.parametric import ParametricOperator
 
 RULES: dict[str | None, bool] = {"identity": False, "relu": True}
@@ -42,6 +43,10 @@ class CirculantConvolution(ParametricOperator):
         Distance in pixels between the results that are kept, from the first pixel on: the range is
         ``(O, ceil(H / s1), ceil(W / s2))``. Compiled loops of "auto" and "direct" compute no others; else the
         convolution is computed everywhere first.
+    dilation : int or pair of int
+        Distance in pixels between those that neighbouring numbers of the kernel are multiplied with:
+        ``i + d1 (a - k1 // 2)`` in place of ``i + a - k1 // 2``. It must divide the image, whose every d-th pixels must
+        not be fewer than the kernel's numbers; not beside a stride.
     engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
         "winograd" is for 3x3 kernels; "auto" takes it for these and eight channels or more on both sides, on the CPU
@@ -82,6 +87,8 @@ class CirculantConvolution(ParametricOperator):
     ((5, 16, 8, 8), (5, 3, 8, 8), (16, 3, 3, 3))
     >>> CirculantConvolution(K.kernel, (8, 8), stride=2).range_shape
     (16, 4, 4)
+    >>> CirculantConvolution(np.array([[[[-1.0, 0.0, 1.0]]]]), (1, 6), dilation=(1, 2)).tosparse().toarray()[0]
+    array([ 0.,  0.,  1.,  0., -1.,  0.])
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class CirculantConvolution(ParametricOperator):
         backend: str | Backend | None = None,
         *,
         stride: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
     ) -> None:
         image = validate.pair("image_shape", image_shape)
         validate.plain("kernel", kernel)
@@ -99,9 +107,10 @@ class CirculantConvolution(ParametricOperator):
             validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
         out_channels, in_channels, k1, k2 = kernel.shape
         validate.odd_shape("kernel", (k1, k2))
-        if k1 > image[0] or k2 > image[1]:
-            validate.reject("kernel", f"a kernel no larger than the {image[0]}x{image[1]} image", f"{k1}x{k2}")
-        self.stride = validate.pair("stride", stride)
+        self.stride, self.dilation = validate.pair("stride", stride), validate.pair("dilation", dilation)
+        seen = self._seen(image)
+        if k1 > seen[0] or k2 > seen[1]:
+            validate.reject("kernel", f"a kernel no larger than the {seen[0]}x{seen[1]} image", f"{k1}x{k2}")
         coarse = tuple(-(-n // s) for n, s in zip(image, self.stride, strict=True))
         super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
@@ -109,11 +118,22 @@ class CirculantConvolution(ParametricOperator):
         if not has_engine(engine, self.backend, self.kernel_shape):
             validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
 
+    def _seen(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Return the shape of the smaller images of every d-th pixel."""
+        (d1, d2), (height, width) = self.dilation, image
+        if (d1, d2) != (1, 1) and self.stride != (1, 1):
+            validate.reject("dilation", f"1 beside a stride of {self.stride}", str(self.dilation))
+        if height % d1 or width % d2:
+            validate.reject("dilation", f"one that divides the {height}x{width} image", f"{d1}x{d2}")
+        return height // d1, width // d2
+
     @property
     def _engine(self) -> Engine:
         engine = cast(Engine, choose_engine(self.engine, self.backend, self.kernel_shape))
         if self.stride != (1, 1):
             engine = engine.at_stride(self.stride, self.image_shape)
+        if self.dilation != (1, 1):
+            engine = Dilated(engine, self.dilation)
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
     role = "stencil"
@@ -130,7 +150,8 @@ class CirculantConvolution(ParametricOperator):
 
     def resized(self, domain_shape: tuple[int, ...]) -> CirculantConvolution:
         """Return the same stencils for images of another resolution."""
-        return CirculantConvolution(self.kernel, domain_shape[1:], self.engine, self.backend, stride=self.stride)
+        spacing = {"stride": self.stride, "dilation": self.dilation}
+        return CirculantConvolution(self.kernel, domain_shape[1:], self.engine, self.backend, **spacing)
 
     def with_range(self, range_shape: tuple[int, ...]) -> CirculantConvolution:
         """Return the same stencils for results of another resolution."""
@@ -191,7 +212,7 @@ class CirculantConvolution(ParametricOperator):
     def tosparse(self) -> Any:
         """Return the circulant matrix, (O H W, I H W) without stride, as canonical CSR; a stack of kernels has none."""
         self._single()
-        matrix = circulant_matrix(self.backend, self.kernel, self.image_shape)
+        matrix = circulant_matrix(self.backend, self.kernel, self.image_shape, self.dilation)
         if self.stride == (1, 1):
             return matrix
         kept = np.arange(self.kernel_shape[0] * math.prod(self.image_shape))
@@ -212,6 +233,7 @@ class CirculantConvolution(ParametricOperator):
         out_channels, in_channels, k1, k2 = self.kernel.shape
         xp = self.backend.xp
         unit = xp.zeros((out_channels, in_channels, height, width), dtype=self.dtype)
-        unit[:, :, :k1, :k2] = self.kernel
-        centred = xp.roll(unit, (-(k1 // 2), -(k2 // 2)), axis=(2, 3))
+        d1, d2 = self.dilation
+        unit[:, :, : k1 * d1 : d1, : k2 * d2 : d2] = self.kernel
+        centred = xp.roll(unit, (-(k1 // 2) * d1, -(k2 // 2) * d2), axis=(2, 3))
         return xp.conj(self.backend.fft.fft2(centred, axes=(2, 3)))

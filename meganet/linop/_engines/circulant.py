@@ -39,16 +39,19 @@ class SparseEngine(Engine):
 class CirculantPattern:
     """CSR structure of the circulant matrix, with the number of the parameter at every nonzero.
 
-    Row (o, i, j) holds, at column (c, i + a - k1 // 2, j + b - k2 // 2) taken modulo the image, the parameter number
-    of kernel entry (o, c, a, b) in C order. Columns are sorted and occur once, so the matrix is canonical.
+    Row (o, i, j) holds, at column (c, i + d1 (a - k1 // 2), j + d2 (b - k2 // 2)) taken modulo the image, the parameter
+    number of kernel entry (o, c, a, b) in C order, for the dilation (d1, d2). Columns are sorted and occur once, so the
+    matrix is canonical.
     """
 
-    def __init__(self, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+    ) -> None:
         out_channels, in_channels, k1, k2 = kernel_shape
-        height, width = image_shape
+        (height, width), (d1, d2) = image_shape, dilation
         o, i, j, c, a, b = np.ogrid[:out_channels, :height, :width, :in_channels, :k1, :k2]
         row = (o * height + i) * width + j
-        column = (c * height + (i + a - k1 // 2) % height) * width + (j + b - k2 // 2) % width
+        column = (c * height + (i + d1 * (a - k1 // 2)) % height) * width + (j + d2 * (b - k2 // 2)) % width
         parameter = ((o * in_channels + c) * k1 + a) * k2 + b
         self.shape = (out_channels * height * width, in_channels * height * width)
         row, column, parameter = (v.ravel() for v in np.broadcast_arrays(row, column, parameter))
@@ -61,8 +64,10 @@ class CirculantPattern:
 
 
 @lru_cache(maxsize=4)
-def _pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> CirculantPattern:
-    pattern = CirculantPattern(kernel_shape, image_shape)
+def _pattern(
+    backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+) -> CirculantPattern:
+    pattern = CirculantPattern(kernel_shape, image_shape, dilation)
     for name in ("indices", "indptr", "parameter", "rows"):
         setattr(pattern, name, backend.asarray(getattr(pattern, name)))
     return pattern
@@ -84,9 +89,11 @@ def device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape:
     )
 
 
-def circulant_matrix(backend: Backend, kernel: Array, image_shape: tuple[int, ...]) -> Any:
+def circulant_matrix(
+    backend: Backend, kernel: Array, image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+) -> Any:
     """Return ``K(kernel)`` as a sparse matrix: a gather of the kernel's numbers into the stored pattern."""
-    pattern = _pattern(backend, tuple(kernel.shape), tuple(image_shape))
+    pattern = _pattern(backend, tuple(kernel.shape), tuple(image_shape), dilation)
     data = kernel.reshape(-1)[pattern.parameter]
     # copies: the caller may change the matrix in place, the stored pattern serves the next kernel
     return backend.sparse.csr_array((data, pattern.indices.copy(), pattern.indptr.copy()), shape=pattern.shape)
