@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import meganet as mn
 from meganet.checks import check_adjoint, check_layer
 from meganet.linop import CirculantConvolution
-from meganet.multigrid import prolongate_images
+from meganet.multigrid import Copied, Dilated, Enlarged, Galerkin, prolongate_images, weights_prolongation
+from meganet.networks import ResidualNetwork, SingleLayer
 
 
 def enlarged(kernel, dilation):
@@ -96,3 +97,52 @@ def test_resized_and_described(tmp_path):
 def test_what_cannot_be_dilated(arguments, message):
     with pytest.raises(mn.InputError, match=message):
         CirculantConvolution(np.zeros((1, 1, 3, 3)), (8, 8), **arguments)
+
+
+def networks():
+    K = CirculantConvolution(np.zeros((4, 4, 3, 3)), (8, 8))
+    plain = [mn.ConvolutionLayer((1, 8, 8), 4, bias=True), mn.ConvolutionLayer(..., 3)]
+    steps = [mn.ConvolutionLayer((1, 8, 8), 4), ResidualNetwork(SingleLayer(K, activation="tanh"), 2, 0.5)]
+    return {"plain": mn.Chain(plain), "residual": mn.Chain(steps)}
+
+
+@pytest.mark.parametrize("name", networks())
+def test_a_dilated_network_does_on_prolongated_images_what_it_did(name):
+    network, rng = networks()[name], np.random.default_rng(0)
+    theta, images = rng.standard_normal(network.parameters.size), rng.standard_normal((3, 1, 8, 8))
+    classifier = mn.DenseLayer(network.range_shape, 5)
+    W = rng.standard_normal(classifier.parameters.size)
+    fine = mn.prolongate(network, theta, W, kernels=Dilated(), interpolation="constant")
+    features = fine.network(fine.theta, prolongate_images(images, "constant"))
+    np.testing.assert_allclose(features, prolongate_images(network(theta, images), "constant"), atol=1e-12)
+    logits = mn.DenseLayer(fine.network.range_shape, 5)(fine.W, features)
+    np.testing.assert_allclose(logits, classifier(W, network(theta, images)), atol=1e-10)
+    back = mn.restrict(*fine, kernels=Dilated(), interpolation="constant")
+    np.testing.assert_array_equal(back.theta, theta)
+    np.testing.assert_allclose(back.W, W, atol=1e-13)
+    assert back.network.domain_shape == network.domain_shape
+    assert back.network.parameters == network.parameters
+    operator = weights_prolongation(network, 5, kernels=Dilated(), interpolation="constant")
+    np.testing.assert_allclose(operator @ np.concatenate([theta, W]), np.concatenate([fine.theta, fine.W]))
+
+
+def test_dilations_go_on_and_along_one_axis():
+    layer = mn.ConvolutionLayer((1, 4, 8), 2, (1, 3))
+    W = np.zeros(2 * (2 * 32 + 1))
+    once = mn.prolongate(layer, np.ones(6), W, kernels=Dilated())
+    assert once.network.dilation == (1, 2)
+    assert mn.prolongate(*once, kernels=Dilated()).network.dilation == (1, 4)
+    assert mn.prolongate(*once, kernels=Copied()).network.dilation == (1, 2)
+
+
+@pytest.mark.parametrize("kernels", [Galerkin("constant"), Enlarged()])
+def test_other_transfers_know_neighbours_only(kernels):
+    layer = mn.ConvolutionLayer((1, 16, 16), 2, dilation=2)
+    with pytest.raises(mn.InputError, match=r"kernels: expected Copied\(\) or Dilated\(\) for dilated stencils, got "):
+        mn.restrict(layer, np.zeros(18), np.zeros(2 * (2 * 256 + 1)), kernels=kernels)
+
+
+def test_neighbours_are_no_dilated_stencils():
+    layer = mn.ConvolutionLayer((1, 8, 8), 2)
+    with pytest.raises(mn.InputError, match="an even dilation"):
+        mn.restrict(layer, np.zeros(18), np.zeros(2 * (2 * 64 + 1)), kernels=Dilated())

@@ -1,13 +1,13 @@
 """Multigrid transfer: R and P, Galerkin stencils, whole networks between grids."""
 
 from meganet.multigrid.classifier import prolongate_classifier, restrict_classifier
+from meganet.multigrid.exact_transfers import Dilated, Enlarged
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix, prolongate_kernels, restrict_kernels
 from meganet.multigrid.network import Transferred, prolongate, restrict
 from meganet.multigrid.penalty import prolongation_penalty
 from meganet.multigrid.stencil_transfers import (
     Copied,
     DampedGalerkin,
-    Enlarged,
     Galerkin,
     Rediscretised,
     StencilTransfer,
@@ -19,6 +19,7 @@ from meganet.multigrid.weights import weights_prolongation, weights_restriction
 __all__ = [
     "Copied",
     "DampedGalerkin",
+    "Dilated",
     "Enlarged",
     "Galerkin",
     "Rediscretised",

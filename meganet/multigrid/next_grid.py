@@ -112,9 +112,9 @@ def _on_next_grid(network: Layer, stencils: StencilTransfer, axes: tuple[int, ..
     # stencils are large only where images are
     with validate.within("network"):
         if finer:
-            other = with_stencils(network.resized(resized), lambda shape: stencils.finer_shape(shape, axes))
+            other = with_stencils(network.resized(resized), lambda points: stencils.finer_points(points, axes))
         else:
-            other = with_stencils(network, lambda shape: stencils.coarser_shape(shape, axes)).resized(resized)
+            other = with_stencils(network, lambda points: stencils.coarser_points(points, axes)).resized(resized)
     coarse, fine = (network, other) if finer else (other, network)
     channels, *image = coarse.range_shape
     expected = (channels, *scaled(image, axes, finer=True))

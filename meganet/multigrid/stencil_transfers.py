@@ -12,6 +12,7 @@ import numpy as np
 from meganet.ground import validate
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix
 from meganet.multigrid.transfer import INTERPOLATIONS, Axes, image_axes
+from meganet.networks.other_stencils import Points
 from meganet.stencils import derivative_matrix
 
 KERNEL_TRANSFERS = ("galerkin", "copy")
@@ -23,8 +24,9 @@ Matrix = np.ndarray[Any, Any]
 class StencilTransfer(ABC):
     """How the stencils of a network's convolutions go to the next finer and to the next coarser grid.
 
-    Both are linear maps, the same for every pair of channels. A new one defines `finer` and `coarser`, and the shapes
-    if its stencils change their size; everything that carries weights between grids takes it as `kernels`.
+    Both are linear maps, the same for every pair of channels. A new one defines `finer` and `coarser`, the shapes if
+    its stencils change their size, and the points if it knows what to do with dilated ones; everything that carries
+    weights between grids takes it as `kernels`.
 
     Examples
     --------
@@ -66,6 +68,19 @@ class StencilTransfer(ABC):
         """Return the shape of a stencil on the next coarser grid."""
         return validate.odd_shape("kernel_shape", kernel_shape)
 
+    def finer_points(self, points: Points, axes: Axes = None) -> Points:
+        """Return the points of a stencil on the next finer grid; only neighbours are known to most transfers."""
+        return Points(self.finer_shape(self._neighbours(points).shape, axes))
+
+    def coarser_points(self, points: Points, axes: Axes = None) -> Points:
+        """Return the points of a stencil on the next coarser grid."""
+        return Points(self.coarser_shape(self._neighbours(points).shape, axes))
+
+    def _neighbours(self, points: Points) -> Points:
+        if points.dilation != (1, 1):
+            validate.reject("kernels", "Copied() or Dilated() for dilated stencils", repr(self))
+        return points
+
 
 @dataclass(frozen=True)
 class Copied(StencilTransfer):
@@ -87,6 +102,14 @@ class Copied(StencilTransfer):
     def coarser(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
         """Return the identity."""
         return self.finer(kernel_shape, axes)
+
+    def finer_points(self, points: Points, axes: Axes = None) -> Points:
+        """Return the same points."""
+        return points
+
+    def coarser_points(self, points: Points, axes: Axes = None) -> Points:
+        """Return the same points."""
+        return points
 
 
 @dataclass(frozen=True)
@@ -245,61 +268,6 @@ class Rediscretised(StencilTransfer):
             if k > 1:
                 factors[axis] = derivative_matrix(k - 1, factor) @ np.linalg.inv(derivative_matrix(k - 1))
         return np.kron(*factors)
-
-
-@dataclass(frozen=True)
-class Enlarged(StencilTransfer):
-    """Fine stencils take every second pixel: k points become 2k - 1, with zeros between them.
-
-    On images of the coarse grid the fine convolution does what the coarse one does, ``K_h P = P K_2h``: everywhere
-    with constant interpolation, away from the edge with linear interpolation. A coarse stencil is Galerkin's with
-    constant interpolation, ``R K_h P``, which has (k + 1) / 2 points; of an enlarged stencil it is the one that was
-    enlarged. So k must be 1, 5, 9, ... to have a coarser stencil.
-
-    The network's convolutions have larger kernels on the finer grid, and cost 25/9 as much for each pixel if they
-    were 3x3.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.multigrid import Enlarged
-    >>> transfer = Enlarged()
-    >>> transfer.finer_shape((3, 3)), transfer.finer_shape((1, 3), axes=-1), transfer.coarser_shape(5)
-    ((5, 5), (1, 5), (3, 3))
-    >>> transfer.finer((1, 3), axes=-1) @ np.array([1.0, 2.0, 3.0])
-    array([1., 0., 2., 0., 3.])
-    >>> transfer.coarser((1, 5), axes=-1) @ np.array([1.0, 0.0, 2.0, 0.0, 3.0])
-    array([1., 2., 3.])
-    """
-
-    def finer_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
-        """Return 2k - 1 along the axes."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
-        height, width = (2 * k - 1 if axis in along else k for axis, k in enumerate(shape))
-        return height, width
-
-    def coarser_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
-        """Return (k + 1) / 2 along the axes."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
-        if any(shape[axis] % 4 != 1 for axis in along):
-            what = "1, 5, 9, ... points along each axis, twice an odd number less one, as an enlarged stencil has"
-            validate.reject("kernel_shape", what, "x".join(map(str, shape)))
-        height, width = ((k + 1) // 2 if axis in along else k for axis, k in enumerate(shape))
-        return height, width
-
-    def finer(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
-        """Return the matrix of zeros and ones that puts a stencil's points two pixels apart."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
-        units = [np.eye(k) if axis not in along else np.eye(2 * k - 1)[:, ::2] for axis, k in enumerate(shape)]
-        return np.kron(*units)
-
-    def coarser(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
-        """Return the rows of A, with constant interpolation, that are not zero."""
-        shape = validate.odd_shape("kernel_shape", kernel_shape)
-        smaller = self.coarser_shape(shape, axes)
-        centre = tuple(slice((k - n) // 2, (k + n) // 2) for k, n in zip(shape, smaller, strict=True))
-        rows = np.arange(math.prod(shape)).reshape(shape)[centre].ravel()
-        return galerkin_matrix(shape, "constant", axes=axes)[rows]
 
 
 def transfer_of(kernels: Any, interpolation: str) -> StencilTransfer:
