@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import meganet as mn
+from meganet.linop import CirculantConvolution
 from meganet.multigrid import prolongate, restrict, restrict_images
-from meganet.multilevel import Transfer, in_space
+from meganet.multilevel import Transfer, in_depth, in_space
 
 
 def net():
@@ -103,3 +104,63 @@ def test_levels_that_are_not_there():
 def test_what_is_no_transfer(settings, message):
     with pytest.raises(mn.InputError, match=f"^{message}"):
         Transfer(**settings)
+
+
+def in_time():
+    """A network with a pooling between two parts in time."""
+    part = mn.networks.DoubleLayer(
+        CirculantConvolution(np.zeros((2, 2, 3, 3)), (8, 8)), CirculantConvolution(np.zeros((2, 2, 3, 3)), (8, 8))
+    )
+    first = mn.ResidualNetwork(part, steps=4, h=0.25)
+    return mn.Chain([mn.ConvolutionLayer((1, 8, 8), 2), first, mn.PoolingLayer(...), first.resized((2, 4, 4))])
+
+
+def test_levels_in_depth_have_the_same_time():
+    hierarchy = in_depth(in_time(), classes=3, steps=(2, 4, 8))
+    for level, steps in zip(hierarchy, (2, 4, 8), strict=True):
+        assert level.name == f"{steps} steps" and level.network.layers[1].steps == steps
+        assert level.network.layers[3].h * steps == 1
+    images = np.ones((2, 1, 8, 8))
+    assert hierarchy.images(0, images) is images
+
+
+def test_weights_in_time(rng):
+    hierarchy = in_depth(in_time(), classes=3, steps=(2, 4, 8))
+    coarse, size = hierarchy[0].initial(rng, np.float64), hierarchy[0].network.parameters.size
+    fine = hierarchy.carry(coarse, 0, 1)
+    network, theta = hierarchy[0].network.refined_in_time(coarse[:size])
+    assert network.parameters == hierarchy[1].network.parameters
+    assert np.array_equal(fine, np.concatenate([theta, coarse[size:]]))
+    assert np.array_equal(hierarchy.carry(hierarchy.carry(coarse, 0, 2), 2, 0), coarse)
+    for operator in (hierarchy.prolongation(0), hierarchy.restriction(2), hierarchy.sharing(1)):
+        mn.checks.check_adjoint(operator)
+    for way, level in ((hierarchy.prolongation, -1), (hierarchy.restriction, 0)):
+        with pytest.raises(mn.InputError, match=r"level: expected one that has a (finer|coarser) one"):
+            way(level)
+
+
+@pytest.mark.parametrize("coefficients", [None, np.arange(1.0, 11.0).reshape(2, 5)])
+def test_runge_kutta_joins_intervals(coefficients, rng):
+    network = mn.networks.RungeKutta4(
+        mn.DenseLayer((2,), 2, activation="tanh"), [0.0, 0.5, 2.0], coefficients=coefficients
+    )
+    hierarchy = in_depth(network, classes=3, steps=(1, 2, 4))
+    assert [level.network.nodes for level in hierarchy][:2] == [(0.0, 2.0), (0.0, 0.5, 2.0)]
+    x = hierarchy[1].initial(rng, np.float64)
+    assert np.array_equal(hierarchy.carry(hierarchy.carry(x, 1, 2), 2, 1), x)
+    mn.checks.check_adjoint(hierarchy.restriction(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": (2, 6)}, "steps: expected numbers of which each is double the one before"),
+        ({"steps": ()}, "steps: expected one or more numbers"),
+        ({"steps": (3, 6)}, "network: expected 3 time steps, or those doubled or halved, got 4"),
+        ({"network": mn.DenseLayer((3,), 2)}, "network: expected parts with one number of time steps, got none"),
+        ({"classes": 0}, "classes: expected"),
+    ],
+)
+def test_what_is_no_hierarchy_in_depth(arguments, message):
+    with pytest.raises(mn.InputError, match="^" + message):
+        in_depth(**{"network": in_time(), "classes": 3, "steps": (2, 4), **arguments})

@@ -11,6 +11,7 @@ from meganet.ground import validate
 from meganet.ground.deprecated import renamed_methods
 from meganet.layers.parameters import Parameters
 from meganet.layers.unshaped import LayerType
+from meganet.linop import BlockDiagonal, Identity, LinearOperator
 
 OLD_NAMES = {
     "_forward": "forward_unchecked",
@@ -261,7 +262,21 @@ class Layer(metaclass=LayerType):
 
         A layer without time steps is returned as it is.
         """
-        return self, theta
+        layer, blocks = self.in_time(finer=True)
+        if layer is self:
+            return self, theta
+        self.backend.require("theta", theta)
+        validate.array_shape("theta", theta, (self.parameters.size,))
+        return layer, BlockDiagonal(blocks) @ theta if blocks else theta
+
+    def in_time(self, *, finer: bool) -> tuple[Layer, list[LinearOperator]]:
+        """Return the layer with twice the time steps, or half, and the operators that act on parts of its weights.
+
+        To twice the steps weights are interpolated linearly in time, to half of them every second is taken. A layer
+        without time steps is returned as it is.
+        """
+        size = self.parameters.size
+        return self, [Identity(size, backend=self.backend)] if size else []
 
     def to(self, backend: str | Backend) -> Any:
         """Return the same layer on another backend."""

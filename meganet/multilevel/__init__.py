@@ -1,5 +1,6 @@
 """Training on many levels: hierarchies of grids or of time steps, and schedules over them."""
 
+from meganet.multilevel.depth import TimeSteps, in_depth
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
 from meganet.multilevel.phases import Phase
@@ -14,10 +15,12 @@ __all__ = [
     "Level",
     "Phase",
     "Schedule",
+    "TimeSteps",
     "TrainingState",
     "Transfer",
     "cycle",
     "fine_to_coarse",
+    "in_depth",
     "in_space",
     "in_turn",
     "joint",

@@ -11,6 +11,7 @@ from meganet.backend import Array, use_backend
 from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameters
+from meganet.linop import LinearOperator
 
 Shaped = Callable[[tuple[int, ...]], Layer]
 """A function from domain_shape to a layer, such as ``ConvolutionLayer(..., 64)``."""
@@ -96,13 +97,11 @@ class Chain(Layer):
         """That of the widest layer."""
         return max(layer.widest for layer in self.layers)
 
-    def refined_in_time(self, theta: Array) -> tuple[Chain, Array]:
-        """Return the chain with every part refined in time, and its weights."""
-        refined = [
-            layer.refined_in_time(part) for layer, part in zip(self.layers, self.parts_unchecked(theta), strict=True)
-        ]
-        layers, parts = zip(*refined, strict=True)
-        return self._of(layers), self.joined_unchecked(list(parts))
+    def in_time(self, *, finer: bool) -> tuple[Chain, list[LinearOperator]]:
+        """Return the chain with every part refined or coarsened in time, and the operators on its weights."""
+        layers, blocks = zip(*(layer.in_time(finer=finer) for layer in self.layers), strict=True)
+        changed = any(new is not old for new, old in zip(layers, self.layers, strict=True))
+        return self._of(layers) if changed else self, [block for k in self.storage for block in blocks[k]]
 
     def _places(self) -> list[slice]:
         """Return the place of every layer's weights in the flat vector."""

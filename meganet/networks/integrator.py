@@ -12,7 +12,7 @@ from meganet.backend import Array, Backend, to_host
 from meganet.ground import validate
 from meganet.layers.base import Layer
 from meganet.layers.parameters import Parameter, Parameters
-from meganet.linop import Matrix
+from meganet.linop import Identity, Kronecker, LinearOperator, Matrix
 
 Row = tuple[float, ...]
 
@@ -162,6 +162,17 @@ class Integrator(Layer):
             columns = self._basis.adjoint_each_unchecked(columns.swapaxes(-1, -2)).swapaxes(-1, -2)
         return columns.reshape(*columns.shape[:-2], self.parameters.size)
 
+    def between_times(self, matrix: Any) -> list[LinearOperator]:
+        """Return the operators that make weights at other times of these, ``columns -> matrix columns``.
+
+        Coefficients in time stay what they are.
+        """
+        if not self.parameters.size:
+            return []
+        if self._basis is not None:
+            return [Identity(self.parameters.size, backend=self.backend)]
+        return [Kronecker(Matrix(matrix, backend=self.backend), Identity(self.width, backend=self.backend))]
+
     def _weights(self, columns: Array, stage: Stage) -> Array:
         return columns[..., stage.time, self.parts[stage.layer]]
 
@@ -296,9 +307,9 @@ class FrozenIntegrator(Integrator):
         one = (domain_shape[0] // self.split, *domain_shape[1:])
         return FrozenIntegrator(self, [layer.resized(one) for layer in self.layers])
 
-    def refined_in_time(self, theta: Array) -> tuple[Layer, Array]:
+    def in_time(self, *, finer: bool) -> tuple[Layer, list[LinearOperator]]:
         """Raise `InputError`: between the times there are no statistics."""
-        validate.reject("network", "statistics that are not fixed, to refine the steps in time", repr(self))
+        validate.reject("network", "statistics that are not fixed, to change the steps in time", repr(self))
 
 
 def _named(layers: Sequence[tuple[str, Layer]]) -> dict[str, Parameters]:

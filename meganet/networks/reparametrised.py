@@ -80,11 +80,11 @@ class Reparametrised(Layer):
         Reparametrised.__init__(other, layer, self.basis, self.offset, self.parameters)
         return other
 
-    def refined_in_time(self, theta: Array) -> tuple[Reparametrised, Array]:
-        """Return the layer as it is; weights in a basis over several time steps cannot be refined."""
-        if self.layer.refined_in_time(self.weights(theta))[0] is not self.layer:
+    def in_time(self, *, finer: bool) -> tuple[Layer, list[LinearOperator]]:
+        """Return the layer as it is; weights in a basis over several time steps cannot be refined or coarsened."""
+        if self.layer.in_time(finer=finer)[0] is not self.layer:
             validate.reject("network", "time steps around weights in a basis, not within them", repr(self))
-        return self, theta
+        return super().in_time(finer=finer)
 
     @property
     def twice_differentiable(self) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from meganet.backend import Array
 from meganet.ground import validate
 from meganet.layers.activations import Activation
 from meganet.layers.base import Layer
@@ -42,19 +41,23 @@ class _EquidistantSteps(Integrator):
         one = (domain_shape[0] // self.split, *domain_shape[1:])
         return self._made([layer.resized(one) for layer in self.layers], self.steps, self.h, self.coefficients)
 
-    def refined_in_time(self, theta: Array) -> tuple[Integrator, Array]:
-        """Return the network with twice the steps of half the length, and its weights, interpolated linearly in time.
+    def in_time(self, *, finer: bool) -> tuple[Integrator, list[LinearOperator]]:
+        """Return the network with twice or half the steps, over the same time, and the operator on its weights.
 
-        After the last time the last weights are repeated. ``prolongateWeights`` of Meganet.
+        Weights are interpolated linearly in time, and after the last time the last ones are repeated,
+        ``prolongateWeights`` of Meganet; or every second is taken.
         """
-        refinement = np.zeros((2 * self.steps, self.steps))
-        for k in range(self.steps):
-            refinement[2 * k, k] = 1
-            refinement[2 * k + 1, k] += 0.5
-            refinement[2 * k + 1, min(k + 1, self.steps - 1)] += 0.5
-        finer = None if self.coefficients is None else self.coefficients @ refinement.T
-        network = self._made(self.layers, 2 * self.steps, self.h / 2, finer)
-        return network, _refined(self, refinement, theta)
+        n = self.steps
+        if finer:
+            matrix = np.kron(np.eye(n), [[1.0], [0.5]])
+            matrix[2 * np.arange(n) + 1, np.minimum(np.arange(n) + 1, n - 1)] += 0.5
+        else:
+            if n % 2:
+                validate.reject("network", "an even number of time steps, to take every second", repr(self))
+            matrix = np.eye(n)[::2]
+        other = None if self.coefficients is None else self.coefficients @ matrix.T
+        steps, h = (2 * n, self.h / 2) if finer else (n // 2, 2 * self.h)
+        return self._made(self.layers, steps, h, other), self.between_times(matrix)
 
     @abstractmethod
     def _made(self, layers: Sequence[Layer], steps: int, h: float, coefficients: Any) -> Integrator:
@@ -319,21 +322,18 @@ class RungeKutta4(Integrator):
         """Return the same scheme for examples of another shape."""
         return RungeKutta4(self.layers[0].resized(domain_shape), self.nodes, coefficients=self.coefficients)
 
-    def refined_in_time(self, theta: Array) -> tuple[RungeKutta4, Array]:
-        """Return the network with every interval halved, and its weights, interpolated linearly in time."""
+    def in_time(self, *, finer: bool) -> tuple[RungeKutta4, list[LinearOperator]]:
+        """Return the network with every interval halved, or every two joined, and the operator on its weights.
+
+        Weights are interpolated linearly in time, or every second is taken.
+        """
         old = np.sort([*self.nodes, *((a + b) / 2 for a, b in zip(self.nodes[:-1], self.nodes[1:], strict=True))])
-        new = np.sort([*old, *((old[:-1] + old[1:]) / 2)])
-        refinement = np.column_stack([np.interp(new, old, unit) for unit in np.eye(len(old))])
-        finer = None if self.coefficients is None else self.coefficients @ refinement.T
-        network = RungeKutta4(self.layers[0], old.tolist(), coefficients=finer)
-        return network, _refined(self, refinement, theta)
-
-
-def _refined(network: Integrator, refinement: np.ndarray[Any, Any], theta: Array) -> Array:
-    """Return the weights at finer times; coefficients in time stay what they are."""
-    network.backend.require("theta", theta)
-    validate.array_shape("theta", theta, (network.parameters.size,))
-    if network.coefficients is not None:
-        return theta
-    columns = network.backend.asarray(refinement, theta.dtype) @ network.columns_unchecked(theta)
-    return columns.reshape(*theta.shape[:-1], -1)
+        if finer:
+            new, nodes = np.sort([*old, *((old[:-1] + old[1:]) / 2)]), old
+        else:
+            if len(self.nodes) % 2 == 0:
+                validate.reject("network", "an even number of time steps, to join every two", repr(self))
+            new, nodes = old[::2], old[::4]
+        matrix = np.column_stack([np.interp(new, old, unit) for unit in np.eye(len(old))])
+        other = None if self.coefficients is None else self.coefficients @ matrix.T
+        return RungeKutta4(self.layers[0], nodes.tolist(), coefficients=other), self.between_times(matrix)
