@@ -92,22 +92,29 @@ def test_the_mean_over_all_choices_is_the_finest_gradient():
         Objective(
             f.network,
             f.classifier,
-            f.images[:4],
-            f.labels[:4],
+            f.images[:5],
+            f.labels[:5],
             theta_regularizer=f.theta_regularizer,
             W_regularizer=f.W_regularizer,
         )
         for f in fun.objectives
     ]
-    # all of four examples in all orders: three on the coarse grid, one for the difference
-    small = MultilevelGradient(few, fun.restrictions, batch_size=2)
-    small.variances = LevelVariances((1.0, 1.0), (1e-3,), (1.0, 4.0))
-    assert small.counts(4) == (3, 1)
+    # all of five examples in all orders: three on the coarse grid, two for the difference
+    small = MultilevelGradient(few, fun.restrictions, batch_size=4)
+    small.variances = LevelVariances((1.0, 1.0), (0.05,), (1.0, 4.0))
+    assert small.counts(5) == (3, 2)
     x = point(fun)
-    found = [small(x, np.array(order)) for order in itertools.permutations(range(4))]
+    orders = [np.array(order) for order in itertools.permutations(range(5))]
+    found = [small.telescoped(x, [order[:3], order[3:]]) for order in orders]
     value, gradient = few[-1](x)
     assert np.mean([v for v, _ in found]) == pytest.approx(float(value), rel=1e-12)
     np.testing.assert_allclose(np.mean([g for _, g in found], axis=0), gradient, rtol=0, atol=1e-13)
+    # which a step is, in every fourth of which the variances are seen
+    for order, (v, g) in zip(orders[:9], found[:9], strict=True):
+        small.variances = LevelVariances((1.0, 1.0), (0.05,), (1.0, 4.0))
+        step = small(x, order)
+        assert float(step[0]) == pytest.approx(float(v), rel=1e-12)
+        np.testing.assert_allclose(step[1], g, rtol=0, atol=1e-13)
     # which no single one of them is
     assert min(np.linalg.norm(g - gradient) for _, g in found) > 1e-6
 
@@ -160,18 +167,19 @@ def test_numbers_of_examples_are_those_of_least_variance():
     assert variance == pytest.approx(least / work, rel=1e-3)
     # compared with a mini-batch of the finest level at the same work
     assert (1.0 / 1000) / variance == pytest.approx(found.gain, rel=1e-3)
-    # never more than there are, and one at least for each level
-    for examples in (1, 2, 3, 7, 50):
+    # never more than there are, and two at least for each of several terms
+    for examples, terms in ((1, 1), (2, 1), (3, 1), (4, 2), (6, 3), (7, 3), (50, 3)):
         few = found.counts(1000, examples)
-        assert sum(few) <= examples and min(few) >= 1 and len(few) == min(3, examples)
-    assert found.counts(1, 100) == (1, 1, 1)
+        assert sum(few) <= examples and len(few) == terms and (terms == 1 or min(few) >= 2)
+    # nor more work
+    assert [len(found.counts(size, 1000)) for size in (1, 2, 3, 4)] == [1, 1, 2, 3]
 
 
 def test_it_starts_with_the_level_that_pays_most():
     # the coarsest level knows nothing of the gradient, the middle one all
     found = LevelVariances((1.0, 1.0, 1.0), (2.0, 0.0), (1.0, 4.0, 16.0))
     assert found.gains == pytest.approx((16 / (1 + 10**0.5) ** 2, 4, 1)) and found.start == 1
-    assert found.counts(10, 100)[1] == 1 and len(found.counts(10, 100)) == 2
+    assert found.counts(10, 100) == (30, 2)
     for useless in (
         LevelVariances((1.0, 1.0), (2.0,), (1.0, 4.0)),
         LevelVariances((0.0, 0.0), (0.0,), (1.0, 4.0)),
@@ -227,6 +235,50 @@ def test_training_adapts_and_goes_on_to_the_bit(backend, dtype):
     np.testing.assert_array_equal(backend.to_host(train(4).x), backend.to_host(whole.x))
 
 
+def test_a_step_tells_what_its_examples_vary_by():
+    """By hand, from the halves of each term."""
+    fun = problem(mn.get_backend("numpy"), penalised=False)
+    x, indices = point(fun), np.random.default_rng(0).permutation(40)
+    fun.observe(x)
+    fun.variances = before = LevelVariances((9.0, 8.0, 7.0), (0.5, 0.4), fun.variances.work)
+    counts = fun.counts(40)
+    assert len(counts) == 3 and not fun.recordable
+    for _ in range(3):
+        fun(x, indices)
+        assert fun.variances is before
+    fun(x, indices)
+    start = 0
+    maps = [(fun.restrictions[0] @ fun.restrictions[1]).tosparse(), fun.restrictions[1].tosparse(), np.eye(x.size)]
+    for level, count in enumerate(counts):
+        part = indices[start : start + count]
+        halves, start = (part[: count // 2], part[count // 2 :]), start + count
+        scale = 1 / sum(1 / len(half) for half in halves)
+
+        def gradients(level, halves=halves):
+            one, other = (maps[level].T @ fun.objectives[level](maps[level] @ x, half)[1] for half in halves)
+            return one - other
+
+        own = scale * np.sum(gradients(level) ** 2)
+        assert fun.variances.own[level] == pytest.approx(0.8 * before.own[level] + 0.2 * own)
+        if level:
+            apart = scale * np.sum((gradients(level) - gradients(level - 1)) ** 2)
+            assert fun.variances.differences[level - 1] == pytest.approx(
+                0.8 * before.differences[level - 1] + 0.2 * apart
+            )
+
+
+def test_it_is_switched_off_within_an_epoch():
+    fun = problem(mn.get_backend("numpy"), noise=20.0)
+    x, rng = point(fun), np.random.default_rng(0)
+    # what it was far away
+    fun.variances = LevelVariances((1.0, 1.0, 1.0), (1e-3, 1e-3), fun.measure(x).work)
+    taken = [fun.counts(40)]
+    for _ in range(40):
+        fun(x, rng.permutation(40))
+        taken.append(fun.counts(40))
+    assert len(taken[0]) == 3 and taken[-1] == (8,) and fun.recordable
+
+
 def test_measuring_fetches_once(backend, monkeypatch):
     fun = problem(backend)
     x, indices = point(fun), backend.asarray(np.arange(40))
@@ -235,8 +287,10 @@ def test_measuring_fetches_once(backend, monkeypatch):
     monkeypatch.setattr(type(backend), "to_host", lambda self, a: fetched.append(a.shape) or to_host(self, a))
     fun(x, indices)
     fun.observe(x)
-    fun(x, indices)
-    assert fetched == [(5,)]
+    fun.variances = LevelVariances((1.0, 1.0, 1.0), (0.05, 0.05), fun.variances.work)
+    for _ in range(5):
+        fun(x, indices)
+    assert fetched == [(5,), (5,)]
 
 
 def test_where_a_number_is_not_finite():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from meganet.optim import History
 MEASURED = 16
 """Examples of each of the batches from whose means variances are measured."""
 NEWEST = 0.5
-"""Weight of the newest variances in the running averages."""
+"""Weight of what `observe` measures in the running averages."""
+EVERY, PASSING = 4, 0.2
+"""In every so many steps the examples of the step itself say what they vary by; the weight of that."""
 
 
 class MultilevelGradient:
@@ -29,9 +31,9 @@ class MultilevelGradient:
 
     With ``T_l`` the map from the finest weights to those of level l and ``h_l = T_l' grad f_l(T_l x)``, the gradient is
     ``h_0 + (h_1 - h_0) + ... + (h_L - h_{L-1})``; ``h_0`` and each difference are means over examples of their own,
-    those of a difference on both its levels. How many follows from what they vary by, see `LevelVariances`, as
-    `observe` measures it while an optimiser runs. Before the first measurement, and wherever it does not pay, this is a
-    mini-batch of the finest grid.
+    those of a difference on both its levels. How many follows from what they vary by, see `LevelVariances`: `observe`
+    measures it, and in every fourth step the step's own examples tell. Before the first measurement, and from where it
+    does not pay to the next one, this is a mini-batch of the finest grid.
 
     Parameters
     ----------
@@ -51,12 +53,12 @@ class MultilevelGradient:
     Attributes
     ----------
     variances : LevelVariances or None
-        Running averages of what `observe` has measured.
+        Running averages; None before the first measurement.
 
     Notes
     -----
     Optimisers call it as ``fun(x, indices)``. Of the indices a step takes the first ones, as many as its work allows:
-    give `sgd` several times `batch_size`, and `observe`, which makes the numbers adapt after each epoch::
+    give `sgd` several times `batch_size`, and `observe`, without which all stays on the finest grid::
 
         state = sgd(fun, x0, n, batch_size=4 * fun.batch_size, observe=fun.observe, ...)
 
@@ -80,12 +82,9 @@ class MultilevelGradient:
     >>> sorted(fun.observe(x))
     ['V[h0]', 'V[h1-h0]', 'V[h1]', 'gain']
     >>> fun.counts(40), fun.work(40)
-    ((26, 1), 144192.0)
+    ((21, 2), 144048.0)
     >>> value, gradient = fun(x, np.arange(40))
     """
-
-    #: A training step may be recorded as a CUDA graph, see `optim.sgd`.
-    recordable = True
 
     def __init__(
         self,
@@ -105,9 +104,14 @@ class MultilevelGradient:
         self.sample = min(validate.integer("sample", sample, minimum=2), finest.examples)
         self.seed = validate.integer("seed", seed, minimum=0)
         self.variances: LevelVariances | None = None
-        self._measured = 0
+        self._measured = self._steps = 0
         self._terms = [replace(fun.terms, theta_regularizer=None, W_regularizer=None) for fun in self.objectives]
         self._work = tuple(step_flop(fun.network, fun.classifier.range_shape[0]) for fun in self.objectives)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether the steps of an epoch may be recorded as a CUDA graph, see `optim.sgd`: those on one grid alone."""
+        return self.variances is None or self.variances.start == len(self.objectives) - 1
 
     def __call__(self, x: Array, indices: Array) -> tuple[Array, Array]:
         """Return an estimate of value and gradient at `x` from the first of the examples numbered `indices`.
@@ -126,7 +130,11 @@ class MultilevelGradient:
         """
         check_indices(indices, self.finest.examples, self.backend)
         ends = [0, *accumulate(self.counts(int(indices.shape[0])))]
-        return self.telescoped(x, [indices[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)])
+        parts = [indices[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        if len(parts) == 1:
+            return self.telescoped(x, parts)
+        self._steps += 1
+        return self._adapted(x, parts) if self._steps % EVERY == 0 else self.telescoped(x, parts)
 
     def counts(self, examples: int) -> tuple[int, ...]:
         """Return how many of so many examples a step takes: on the coarsest of its levels, then for each difference."""
@@ -158,12 +166,46 @@ class MultilevelGradient:
                 check_indices(part, self.finest.examples, self.backend)
         start = len(self.objectives) - len(examples)
         points = self._points(x, start)
-        value, gradient = self._mean(start, points[0], examples[0])
-        for level, part in enumerate(examples[1:], start=start + 1):
-            below = self._mean(level - 1, points[level - 1 - start], part)
-            own = self._mean(level, points[level - start], part)
-            value = value - below[0] + own[0]
-            gradient = self.restrictions[level - 1].T @ (gradient - below[1]) + own[1]
+        return self._summed(x, [self._term(start, k, points, part) for k, part in enumerate(examples)])
+
+    def _adapted(self, x: Array, parts: Sequence[Array]) -> tuple[Array, Array]:
+        """Return what `telescoped` does, in two halves of each term, and see from them how much it varies."""
+        start = len(self.objectives) - len(parts)
+        points = self._points(x, start)
+        terms, squares, scales = [], [], []
+        for number, part in enumerate(parts):
+            sizes = part.shape[0] // 2, part.shape[0] - part.shape[0] // 2
+            one, other = (self._term(start, number, points, half) for half in (part[: sizes[0]], part[sizes[0] :]))
+            terms.append(one.mean(other, sizes[1] / part.shape[0]))
+            apart = self._on_finest(start + number, one.own - other.own)
+            squares.append((apart * apart).sum())
+            scales.append(1 / (1 / sizes[0] + 1 / sizes[1]))
+            if one.below is not None and other.below is not None:
+                apart = apart - self._on_finest(start + number - 1, one.below - other.below)
+                squares.append((apart * apart).sum())
+                scales.append(scales[-1])
+        # the only numbers that are fetched from a device
+        numbers = self.backend.to_host(self.backend.stack(squares))
+        found = [float(number) * scale for number, scale in zip(numbers, scales, strict=True)]
+        if self.variances is not None:
+            own = (*self.variances.own[:start], found[0], *found[1::2])
+            seen = LevelVariances(own, (*self.variances.differences[:start], *found[2::2]), self._work)
+            self.variances = self.variances.averaged(seen, PASSING)
+        return self._summed(x, terms)
+
+    def _term(self, start: int, number: int, points: Sequence[Array], indices: Array | None) -> _Term:
+        """Return a term of the sum from level `start` on, over some examples."""
+        value, own = self._mean(start + number, points[number], indices)
+        if not number:
+            return _Term(value, own, None)
+        subtracted, below = self._mean(start + number - 1, points[number - 1], indices)
+        return _Term(value - subtracted, own, below)
+
+    def _summed(self, x: Array, terms: Sequence[_Term]) -> tuple[Array, Array]:
+        """Return value and gradient of the sum, and of the regularisers."""
+        value, gradient = terms[0].value, terms[0].own
+        for term, restriction in zip(terms[1:], self.restrictions[len(self.objectives) - len(terms) :], strict=True):
+            value, gradient = value + term.value, restriction.T @ (gradient - term.below) + term.own
         for penalty in self.finest.terms.penalties():
             more, slope = penalty.value_and_gradient(x)
             value = value + more
@@ -211,11 +253,12 @@ class MultilevelGradient:
         new = self.measure(x, self.backend.asarray(chosen))
         self.variances = new if self.variances is None else self.variances.averaged(new, NEWEST)
         self._measured += 1
+        self._steps = 0
         return self.variances.row()
 
     def resume(self, history: History) -> None:
         """Go on where a run with this history, with the columns of `observe`, has ended."""
-        self._measured = len(history)
+        self._measured, self._steps = len(history), 0
         self.variances = LevelVariances.from_row(history[-1], self._work) if self._measured else None
 
     def first_non_finite(self, x: Array, indices: Array | None = None) -> str | None:
@@ -246,6 +289,23 @@ class MultilevelGradient:
         for restriction in self.restrictions[level:]:
             gradient = restriction.T @ gradient
         return gradient
+
+
+class _Term(NamedTuple):
+    """A term of the sum: its value, and its gradients on its level and, to be subtracted, on the one below."""
+
+    value: Any
+    own: Array
+    below: Array | None
+
+    def mean(self, other: _Term, weight: float) -> _Term:
+        """Return the mean with another, which has this weight."""
+        below = self.below
+        if below is not None and other.below is not None:
+            below = below * (1 - weight) + other.below * weight
+        return _Term(
+            self.value * (1 - weight) + other.value * weight, self.own * (1 - weight) + other.own * weight, below
+        )
 
 
 class _Spread:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from meganet.ground import validate
 from meganet.optim import History
 
+FEWEST = 2
+"""Examples of each term of an estimate that has several, so that what they vary by can be seen from them."""
+
 
 @dataclass(frozen=True)
 class LevelVariances:
@@ -84,10 +87,14 @@ class LevelVariances:
         examples : int
             How many there are, at most, in all.
         """
-        validate.integer("batch_size", batch_size)
-        # each level needs one
-        start = max(self.start, len(self.own) - validate.integer("examples", examples))
-        return _counts(self._terms(start), batch_size * self.work[-1], examples)
+        work = validate.integer("batch_size", batch_size) * self.work[-1]
+        finest, start = len(self.own) - 1, self.start
+        most = validate.integer("examples", examples)
+        while start < finest and (
+            FEWEST * (finest + 1 - start) > most or FEWEST * sum(cost for _, cost in self._terms(start)) > work
+        ):
+            start += 1
+        return _counts(self._terms(start), work, most)
 
     def _terms(self, start: int) -> list[tuple[float, float]]:
         """Return variance and work of the level that is started with, and of each difference above it."""
@@ -169,8 +176,9 @@ def costs(work: Sequence[float], start: int) -> list[float]:
 
 
 def _counts(terms: Sequence[tuple[float, float]], work: float, examples: int | None) -> tuple[int, ...]:
-    """Return numbers in proportion to sqrt(V / C), at least 1, whose work is that given, and at most `examples`."""
+    """Return numbers in proportion to sqrt(V / C), a few at least, whose work is that given, and at most `examples`."""
     found: list[int] = []
+    fewest = FEWEST if len(terms) > 1 else 1
     for level in range(len(terms) - 1, -1, -1):
         # from the finest on, so that what is rounded there goes to levels where an example costs little
         variance, cost = terms[level]
@@ -178,11 +186,11 @@ def _counts(terms: Sequence[tuple[float, float]], work: float, examples: int | N
         # of what does not vary, or is not finite, the first level alone
         share = math.sqrt(variance * cost) / total if 0 < total < math.inf else float(level == 0)
         ideal = max(work, 0.0) * share / cost
-        found.insert(0, max(1, math.floor(ideal + 1e-9) if level == 0 else round(ideal)))
+        found.insert(0, max(fewest, math.floor(ideal + 1e-9) if level == 0 else round(ideal)))
         work -= found[0] * cost
     if examples is not None and sum(found) > examples:
-        share = examples / sum(found)
-        found = [max(1, math.floor(share * n)) for n in found]
+        scale = examples / sum(found)
+        found = [max(fewest, math.floor(scale * n)) for n in found]
         most = found.index(max(found))
         found[most] -= max(sum(found) - examples, 0)
     return tuple(found)
