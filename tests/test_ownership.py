@@ -19,6 +19,7 @@ from meganet.linop import Identity
 from meganet.objective import StackedObjective, VariableProjection, observer
 from meganet.optim import (
     Armijo,
+    Coarse,
     Control,
     History,
     Run,
@@ -30,6 +31,7 @@ from meganet.optim import (
     meganet_cg,
     meganet_descent,
     meganet_newton,
+    mg_opt,
     newton_cg,
     nonlinear_cg,
     prox_l1,
@@ -56,7 +58,7 @@ class Functions:
         if not self.careless:
             return result
         argument[...] = argument * 0 - 7
-        buffer = self.buffers.setdefault(name, result.copy())
+        buffer = self.buffers.setdefault((name, tuple(result.shape)), result.copy())
         buffer[...] = result
         return buffer
 
@@ -149,6 +151,16 @@ def descending(f):
     return along
 
 
+def coarser(f, x0):
+    """The same function of every other unknown."""
+    halves = f.backend.asarray(np.repeat(np.eye(N // 2), 2, axis=1), x0.dtype)
+    return [Coarse(lambda x: f.fun(x), halves / 2, halves.T, lambda x: f.hessian(x))]
+
+
+def cycling(f, x0, control, **options):
+    return mg_opt(lambda x: f.fun(x), x0, f.hessian, coarse=coarser(f, x0), control=control, **options)
+
+
 METHODS = {
     "steepest_descent": lambda f, x0, c: steepest_descent(f.fun, x0, control=c),
     "projected": lambda f, x0, c: steepest_descent(f.fun, x0, project=f.project, control=c),
@@ -163,6 +175,8 @@ METHODS = {
     "gmres": lambda f, x0, c: trust_region(f.fun, x0, f.hessian, subproblem="gmres", control=c),
     "meganet_newton": lambda f, x0, c: meganet_newton(f.fun, x0, f.hessian, preconditioner=f.preconditioner, control=c),
     "meganet_descent": lambda f, x0, c: meganet_descent(f.fun, x0, descending(f), {}, control=c),
+    "mg_opt": cycling,
+    "mg_opt trust": lambda f, x0, c: cycling(f, x0, c, smoother=trust_region, acceptance="trust region", cycle="W"),
     "own search": lambda f, x0, c: bfgs(f.fun, x0, line_search=searching(f), control=c),
 }
 

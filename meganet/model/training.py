@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import Parameter as Argument
@@ -16,7 +15,7 @@ from meganet.ground import validate
 from meganet.layers import DenseLayer, Layer
 from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
-from meganet.optim import Control, History, Momentum, Result
+from meganet.optim import Control, History, Momentum, Result, functions
 from meganet.optim.bar import NOTED, bar_of
 from meganet.optim.epochs import Shared
 from meganet.optim.rules import Rule
@@ -132,11 +131,11 @@ class Plan:
             validate.reject("progress", "True, False or None", validate.shown(self.progress))
         if isinstance(self.optimizer, str) and self.optimizer == "sgd":
             return
-        if "control" not in _arguments(self.optimizer):
+        if "control" not in functions.arguments(self.optimizer):
             what = '"sgd" (Adam is its rule=mn.Adam()) or a function that takes a control, such as mn.lbfgs'
             validate.reject("optimizer", what, validate.shown(self.optimizer))
         given, optional = {"fun", "x0", "hessian"}, (Argument.VAR_POSITIONAL, Argument.VAR_KEYWORD)
-        arguments = _arguments(self.optimizer).values()
+        arguments = functions.arguments(self.optimizer).values()
         needed = [a.name for a in arguments if a.default is a.empty and a.kind not in optional and a.name not in given]
         if needed:
             what = "one whose other arguments are given, by functools.partial"
@@ -217,7 +216,7 @@ class Plan:
         optimizer: Callable[..., Result] = self.optimizer  # type: ignore[assignment]
         size = AT_ONCE if self.batch_size is None else self.batch_size
         arguments: dict[str, Any] = {"batch_size": None if job.objective.network.couples_examples else size}
-        known, maker = _arguments(optimizer), (_taken_apart(optimizer), job.objective.examples)
+        known, maker = functions.arguments(optimizer), (_taken_apart(optimizer), job.objective.examples)
         kept: dict[str, float] = memory.of(*maker) or {}
         seen = 0
 
@@ -236,16 +235,6 @@ class Plan:
             positional.append(partial(job.objective.hessian, **arguments))
         with bar_of("training" if self.bar else None, self.epochs) as bar:
             optimizer(*positional, control=control, **kept)
-
-
-def _arguments(optimizer: Any) -> Mapping[str, Argument]:
-    """Return a function's arguments by name, none of what is no function or does not tell them."""
-    if not callable(optimizer) or isinstance(optimizer, type):
-        return {}
-    try:
-        return inspect.signature(optimizer).parameters
-    except ValueError:
-        return {}
 
 
 def _taken_apart(optimizer: Any) -> Any:

@@ -1,12 +1,14 @@
 """Optimisers. They see functions of a vector and know nothing of networks."""
 
 from meganet.ground.deprecated import moved_names
+from meganet.optim.coarse import Coarse, Corrected
 from meganet.optim.divergence import Divergence, DivergenceWarning
 from meganet.optim.history import History
 from meganet.optim.krylov import Krylov, arnoldi, gmres, gmres_in_ball
 from meganet.optim.line_search import Armijo, LineSearch, StrongWolfe
 from meganet.optim.meganet import MeganetSolution, meganet_cg, meganet_descent, meganet_newton
 from meganet.optim.methods import bfgs, lbfgs, newton_cg, nonlinear_cg, steepest_descent
+from meganet.optim.mgopt import mg_opt
 from meganet.optim.problem import Control, Point, Problem, Result
 from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
 from meganet.optim.rules import Adam, Momentum
@@ -18,7 +20,9 @@ from meganet.optim.trust_region import trust_region
 __all__ = [
     "Adam",
     "Armijo",
+    "Coarse",
     "Control",
+    "Corrected",
     "Divergence",
     "DivergenceWarning",
     "History",
@@ -43,6 +47,7 @@ __all__ = [
     "meganet_cg",
     "meganet_descent",
     "meganet_newton",
+    "mg_opt",
     "newton_cg",
     "nonlinear_cg",
     "prox_l1",

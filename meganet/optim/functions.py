@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
@@ -61,6 +62,24 @@ def optional(argument: str, function: Any) -> None:
     """
     if function is not None:
         required(argument, function, "a function or None")
+
+
+def arguments(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return a function's arguments by name, none of what is no function or does not tell them.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from meganet.optim.functions import arguments
+    >>> list(arguments(partial(sorted, key=abs)))
+    ['iterable', 'key', 'reverse']
+    """
+    if not callable(function) or isinstance(function, type):
+        return {}
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
 
 
 def flat(argument: str, x: Any) -> Backend:

@@ -19,6 +19,56 @@ SMALLEST_RADIUS = 1e-14
 """Relative to the first radius."""
 
 
+def agreement(problem: Problem, point: Point, new: Point, promised: float) -> float:
+    """Return the ratio of the actual to the promised reduction; -1 if nothing is promised or the end is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.optim import Problem
+    >>> from meganet.optim.trust_region import agreement
+    >>> problem = Problem(lambda x: (x @ x, 2 * x), np.ones(2))
+    >>> agreement(problem, problem.at(np.ones(2)), problem.at(np.zeros(2)), promised=4.0)
+    0.5
+    """
+    if not new.finite:
+        return -1.0
+    actual, noise = point.value - new.value, problem.noise(point)
+    # the quotient of two reductions that are round-off says nothing
+    if abs(promised) <= noise and abs(actual) <= noise:
+        return 1.0
+    return actual / promised if promised > 0 else -1.0
+
+
+def next_radius(radius: float, length: float, ratio: float, on_boundary: bool, largest: float) -> float:
+    """Return the radius after a step of some length, as `trust_region` says.
+
+    Examples
+    --------
+    >>> from meganet.optim.trust_region import next_radius
+    >>> next_radius(1.0, 0.5, 0.1, False, 10.0), next_radius(1.0, 1.0, 0.9, True, 10.0)
+    (0.125, 2.0)
+    """
+    if not ratio >= 0.25:
+        return 0.25 * min(radius, length)
+    return min(2 * radius, largest) if ratio > 0.75 and on_boundary else radius
+
+
+def promised_share(accept: float) -> float:
+    """Return the argument `accept`; refuse one that is not in [0, 1/4).
+
+    Examples
+    --------
+    >>> from meganet.optim.trust_region import promised_share
+    >>> promised_share(0)
+    0.0
+    """
+    accept = validate.real("accept", accept)
+    if not 0 <= accept < 0.25:
+        validate.reject("accept", "a number in [0, 1/4)", repr(accept))
+    return accept
+
+
 @dataclass(frozen=True)
 class _Radius(Search[Model]):
     """Steps to the minimum of a model within a radius, the size, as `trust_region` says."""
@@ -33,17 +83,11 @@ class _Radius(Search[Model]):
         solved = way(size)
         if not solved.finite:
             return "not finite"
-        new, radius = problem.at(point.x + solved.step), size
-        actual, noise = point.value - new.value, problem.noise(point)
-        # the quotient of two reductions that are round-off says nothing
-        negligible = abs(solved.reduction) <= noise and abs(actual) <= noise
-        ratio = 1.0 if negligible else actual / solved.reduction if solved.reduction > 0 else -1.0
+        new = problem.at(point.x + solved.step)
+        ratio = agreement(problem, point, new, solved.reduction)
         on_boundary = solved.length >= size * (1 - 1e-6)
-        if not (ratio >= 0.25 and new.finite):
-            radius = 0.25 * min(size, solved.length)
-        elif ratio > 0.75 and on_boundary:
-            radius = min(2 * size, self.largest)
-        accepted = ratio > self.accept and new.finite
+        radius = next_radius(size, solved.length, ratio, on_boundary, self.largest)
+        accepted = ratio > self.accept
         columns = {"radius": size, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
         columns |= {"boundary": int(on_boundary)}
         return Step(point, way, new if accepted else point, solved.length if accepted else 0.0, radius, columns)
@@ -109,9 +153,7 @@ def trust_region(
     validate.choice("subproblem", subproblem, ["steihaug", "gmres"])
     if subproblem == "gmres" and preconditioner is not None:
         validate.reject("preconditioner", "None for the subproblem 'gmres'", "one")
-    accept = validate.real("accept", accept)
-    if not 0 <= accept < 0.25:
-        validate.reject("accept", "a number in [0, 1/4)", repr(accept))
+    accept = promised_share(accept)
     if max_products is not None:
         max_products = validate.integer("max_products", max_products)
     largest = validate.real("max_radius", max_radius, above=0)
