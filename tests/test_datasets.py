@@ -415,6 +415,17 @@ def test_fashion_mnist_is_told_from_mnist(folder, monkeypatch):
     assert data.name == "Fashion-MNIST" and len(data) == 7
 
 
+@pytest.mark.parametrize("level", [None, 1, 9])
+def test_a_digest_is_of_the_content_whatever_packs_it(tmp_path, level):
+    """Distributions compress the files again: their bytes are others, what is in them is not."""
+    name, data = "t10k-labels-idx1-ubyte", idx(np.arange(100) % 10)
+    one = replace(FASHION_MNIST, files={name: f"md5:{hashlib.md5(data).hexdigest()}"})
+    path = tmp_path / (name if level is None else f"{name}.gz")
+    path.write_bytes(data if level is None else gzip.compress(data, level))
+    one.verify(one.find(tmp_path))
+    assert one.states(tmp_path)[name] == ("ok", path)
+
+
 class TestSynthetic:
     def test_circle(self, rng):
         data = circle(500, rng)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,10 @@ from meganet.ground import validate
 
 MIRROR = "https://www.cs.toronto.edu/~kriz/"
 SHAPE = (3, 32, 32)
+Found = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
-def read_records(
-    path: Path, folder: str, members: Mapping[str, int], label: int, labels: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def read_records(path: Path, folder: str, members: Mapping[str, int], label: int, labels: int) -> Found:
     """Return images, uint8 (N, 3, 32, 32), and labels, int64 (N,), of some members of an archive.
 
     Parameters
@@ -56,15 +57,66 @@ def read_records(
     """
     size = labels + math.prod(SHAPE)
     contents = read_members(path, folder, {name: size * most for name, most in members.items()})
+    return joined_records({f"{path}: {name}": content for name, content in contents.items()}, label, labels)
+
+
+def joined_records(contents: dict[str, np.ndarray[Any, Any]], label: int, labels: int) -> Found:
+    """Return images and labels as `read_records` does, from the bytes of files by what errors call them; empties it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.datasets.cifar import joined_records
+    >>> images, labels = joined_records({"a": np.full(3073, 7, np.uint8), "b": np.full(3073, 9, np.uint8)}, 0, 1)
+    >>> images.shape, labels
+    ((2, 3, 32, 32), array([7, 9]))
+    """
+    size = labels + math.prod(SHAPE)
     for name, content in contents.items():
         if not content.size or content.size % size:
-            validate.reject_file(f"{path}: {name}", f"records of {size} bytes", f"{content.size} bytes")
+            validate.reject_file(name, f"records of {size} bytes", f"{content.size} bytes")
     count, done = sum(content.size for content in contents.values()) // size, 0
     images, found = np.empty((count, *SHAPE), np.uint8), np.empty(count, np.int64)
-    for name in members:
+    for name in [*contents]:
         # freed once it is copied
         records = contents.pop(name).reshape(-1, size)
         part = slice(done, done + len(records))
         found[part], images[part] = records[:, label], records[:, labels:].reshape(-1, *SHAPE)
         done += len(records)
     return images, found
+
+
+def read_pickled(contents: dict[str, bytes], digests: Mapping[str, str]) -> Found:
+    """Return images and labels from the content of files that were pickled by Python 2.
+
+    What a pickle does when it is read is up to its author: only the publishers' are read, which their MD5 tells.
+
+    Parameters
+    ----------
+    contents : dict
+        By the names of the files, in order.
+    digests : mapping from str to str
+        ``"md5:..."`` of each.
+
+    Raises
+    ------
+    InputError
+        If a file is another one.
+
+    Examples
+    --------
+    >>> import hashlib, pickle
+    >>> import numpy as np
+    >>> from meganet.datasets.cifar import read_pickled
+    >>> content = pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [7, 9]})
+    >>> images, labels = read_pickled({"batch": content}, {"batch": f"md5:{hashlib.md5(content).hexdigest()}"})
+    >>> images.shape, labels
+    ((2, 3, 32, 32), array([7, 9]))
+    """
+    for name, content in contents.items():
+        got = f"md5:{hashlib.md5(content).hexdigest()}"
+        if got != digests[name]:
+            validate.reject_file(name, f"content with {digests[name]}", got)
+    parts = [pickle.loads(content, encoding="latin1") for content in contents.values()]
+    images = np.concatenate([part["data"] for part in parts]).reshape(-1, *SHAPE)
+    return images, np.concatenate([part["labels"] for part in parts]).astype(np.int64)

@@ -166,6 +166,8 @@ class Published(DataSet):
     verified : bool
         Whether the digests are checked also in a folder that was named, where files may be others of the same form:
         for a set whose files nothing else tells from another's.
+    packings : tuple of (Collection, callable)
+        Other files in which users have the same data set, each with its reader; taken where the published ones are not.
 
     Examples
     --------
@@ -190,6 +192,7 @@ class Published(DataSet):
     size: int
     reader: Reader
     verified: bool = False
+    packings: tuple[tuple[Collection, Reader], ...] = ()
 
     def __post_init__(self) -> None:
         validate.store(self, name=self.collection.name, title=self.collection.title)
@@ -203,7 +206,7 @@ class Published(DataSet):
 
     def where(self, folder: str | Path | None = None) -> str | None:
         """Return the folder, or None; of large files damage is not looked for."""
-        found = self.collection.find(folder)
+        *_, found = self._kept(folder)
         return None if found is None else _folder_of(found)
 
     def as_published(self, folder: str | Path | None = None) -> bool:
@@ -211,9 +214,9 @@ class Published(DataSet):
 
         Data sets whose files have the same names are told apart by it.
         """
-        found = self.collection.find(folder) or {}
-        small = {name: path for name, path in found.items() if path.stat().st_size <= QUICK}
-        return not small or self.collection.state(name := min(small), small[name]).state == "ok"
+        collection, _, found = self._kept(folder)
+        small = {name: path for name, path in (found or {}).items() if path.stat().st_size <= QUICK}
+        return not small or collection.state(name := min(small), small[name]).state == "ok"
 
     def whole(self, folder: str | Path | None = None) -> bool:
         """Return whether there is nothing to fetch; files in a folder that was named may be others of the same form."""
@@ -224,17 +227,29 @@ class Published(DataSet):
 
     def fetch(self, folder: str | Path | None = None, *, progress: bool = True) -> None:
         """Download what is missing or damaged."""
-        self.collection.find_or_fetch(folder, progress)
+        collection, *_ = self._kept(folder)
+        if collection is self.collection:
+            collection.find_or_fetch(folder, progress)
 
     def states(self, folder: str | Path | None = None) -> dict[str, FileState]:
         """Return what is there of each file."""
-        return self.collection.states(folder)
+        collection, *_ = self._kept(folder)
+        return collection.states(folder)
 
     def read(self, folder: str | Path | None, train: bool, progress: bool) -> ImageSet:
-        files = self.collection.find_or_fetch(folder, progress)
+        collection, reader, files = self._kept(folder)
+        if files is None or collection is self.collection:
+            files = collection.find_or_fetch(folder, progress)
         if self.verified:
-            self.collection.verify(files)
-        return ImageSet(self.title, *self.reader(files, train), _folder_of(files))
+            collection.verify(files)
+        return ImageSet(self.title, *reader(files, train), _folder_of(files))
+
+    def _kept(self, folder: str | Path | None) -> tuple[Collection, Reader, dict[str, Path] | None]:
+        """Return the packing in which it is there, and its files; the published one and None if it is in none."""
+        for collection, reader in ((self.collection, self.reader), *self.packings):
+            if found := collection.find(folder):
+                return collection, reader, found
+        return self.collection, self.reader, None
 
 
 def _folder_of(files: Mapping[str, Path]) -> str:
