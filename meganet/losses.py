@@ -264,7 +264,7 @@ class LeastSquares(Loss):
         self.weight = weight
 
     def __repr__(self) -> str:
-        return f"LeastSquares({'' if self.weight is None else self.weight!r})"
+        return f"{type(self).__name__}({'' if self.weight is None else self.weight!r})"
 
     def targets(self, argument: str, targets: Any, outputs: int) -> np.ndarray[Any, Any]:
         """Return the numbers, checked."""
@@ -280,14 +280,41 @@ class LeastSquares(Loss):
         """Return None: a prediction is more or less near."""
         return
 
+    def _share(self, outputs: Array) -> float:
+        """Return the factor in front of the sum of the squares, times 2."""
+        return 1 / outputs.shape[-2]
+
     def _normal(self, v: Array) -> Array:
         return v if self.weight is None else self.weight.adjoint_each_unchecked(self.weight.apply_each_unchecked(v))
 
     def value_and_gradient_unchecked(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
-        share = 1 / outputs.shape[-2]
+        share = self._share(outputs)
         residual = outputs - targets.astype(outputs.dtype)
         weighted = self._normal(residual)
         return (residual * weighted).sum(axis=(-2, -1)) * (0.5 * share), weighted * share
 
     def hessian_product_unchecked(self, outputs: Array, targets: Array, v: Array) -> Array:
-        return self._normal(v) * (1 / outputs.shape[-2])
+        return self._normal(v) * self._share(outputs)
+
+
+class MeanSquares(LeastSquares):
+    """``1 / (2 n K) sum over examples of ||z - t||^2``: regression of images, whose pixels are the K outputs.
+
+    It is `LeastSquares` without weight, divided by the number of outputs: a mean over pixels, comparable between
+    resolutions, and so are the learning rates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.losses import MeanSquares
+    >>> outputs, targets = np.array([[3.0, 0.0], [0.0, 1.0]]), np.zeros((2, 2))
+    >>> value, gradient = MeanSquares().value_and_gradient(outputs, targets)
+    >>> float(value), gradient.shape
+    (1.25, (2, 2))
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def _share(self, outputs: Array) -> float:
+        return 1 / (outputs.shape[-2] * outputs.shape[-1])

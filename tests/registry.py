@@ -31,6 +31,7 @@ from meganet.layers import (
     ScalingLayer,
     SmoothReLU,
     TVNormalisationLayer,
+    UpsamplingLayer,
     he_normal,
 )
 from meganet.linop import (
@@ -54,7 +55,7 @@ from meganet.linop import (
     Transposed,
 )
 from meganet.linop.base import Adjoint, Composition, Scaled, Sum
-from meganet.losses import LeastSquares, LogisticLoss, SoftmaxCrossEntropy
+from meganet.losses import LeastSquares, LogisticLoss, MeanSquares, SoftmaxCrossEntropy
 from meganet.multigrid import prolongation_penalty
 from meganet.multigrid.theta import InDouble
 from meganet.networks import (
@@ -238,6 +239,7 @@ LAYERS = {
     ],
     PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2))],
     GlobalPoolingLayer: [lambda: GlobalPoolingLayer((2, 6, 4)), lambda: GlobalPoolingLayer((2, 3, 6, 4))],
+    UpsamplingLayer: [lambda: UpsamplingLayer((2, 3, 2), (2, 3))],
     Chain: [
         lambda: Chain(
             [
@@ -301,6 +303,7 @@ LOSSES = {
         (lambda b, t: LeastSquares(), lambda rng: rng.standard_normal((5, 4))),
         (lambda b, t: LeastSquares(Dense(numbers(b, t, 2, 4))), lambda rng: rng.standard_normal((5, 4))),
     ],
+    MeanSquares: [(lambda b, t: MeanSquares(), lambda rng: rng.standard_normal((5, 4)))],
 }
 """With each loss a function that draws targets for five examples with four outputs."""
 REGULARIZERS = {

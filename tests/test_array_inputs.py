@@ -57,6 +57,7 @@ OUTPUTS = np.random.default_rng(4).standard_normal((6, 3))
 TARGETS = np.full((6, 3), 0.5)
 PIXELS = np.arange(96, dtype=np.uint8).reshape(6, 1, 4, 4)
 SOFTMAX, LOGISTIC, SQUARES = losses.SoftmaxCrossEntropy(), losses.LogisticLoss(), losses.LeastSquares()
+MEANS = losses.MeanSquares()
 
 # argument, a call that takes it, and what it takes
 CALLS = [
@@ -68,6 +69,7 @@ CALLS = [
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a), LABELS),
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a, loss=LOGISTIC), TARGETS),
     ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a, loss=SQUARES), TARGETS),
+    ("labels", lambda a: meganet.Objective(NETWORK, CLASSIFIER, IMAGES, a, loss=MEANS), TARGETS),
     ("x", OBJECTIVE, X),
     ("indices", lambda a: OBJECTIVE(X, a), np.array([0, 1])),
     ("x", OBJECTIVE.evaluate, X),
@@ -85,6 +87,7 @@ CALLS = [
     ("v", lambda a: SOFTMAX.hessian_product(OUTPUTS, LABELS, a), OUTPUTS),
     ("outputs", lambda a: LOGISTIC.value_and_gradient(a, TARGETS), OUTPUTS),
     ("labels", lambda a: SQUARES.value_and_gradient(OUTPUTS, a), TARGETS),
+    ("labels", lambda a: MEANS.value_and_gradient(OUTPUTS, a), TARGETS),
     ("x", TIKHONOV.value, X),
     ("x", TIKHONOV.value_and_gradient, X),
     ("v", lambda a: TIKHONOV.hessian_product(X, a), X),
@@ -209,6 +212,7 @@ TAKE_NO_ARRAY = {
     "SingleLayer",
     "SymmetricLayer",
     "TVNormalisationLayer",
+    "UpsamplingLayer",
     "__version__",
     "available_backends",
     "get_backend",

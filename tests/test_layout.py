@@ -16,6 +16,7 @@ from meganet.layers import (
     NormalisationLayer,
     ScalingLayer,
     TVNormalisationLayer,
+    UpsamplingLayer,
 )
 from meganet.linop import (
     AveragePooling,
@@ -105,6 +106,10 @@ NETWORKS = {
         lambda: AffineLayer(
             DepthwiseConvolution(GUARD.asarray(np.zeros((8, 3, 5))), SHAPE[1:]), activation="tanh", bias=True
         ),
+        lambda: ConvolutionLayer(SHAPE, 8),
+    ),
+    "two grids": between(
+        lambda: ResidualNetwork(Chain([PoolingLayer(SHAPE), ConvolutionLayer(..., 8), UpsamplingLayer(...)]), 1),
         lambda: ConvolutionLayer(SHAPE, 8),
     ),
     "whole images": between(lambda: ConvolutionLayer(SHAPE, 8), lambda: GlobalPoolingLayer(SHAPE)),

@@ -28,6 +28,7 @@ from meganet.layers import (
     ScalingLayer,
     SmoothReLU,
     TVNormalisationLayer,
+    UpsamplingLayer,
     normal,
     smoothed_normal,
 )
@@ -169,6 +170,7 @@ MADE = {
         {"domain_shape": (1, 6, 4), "out_channels": 2, "kernel_shape": (3, 3), "stride": 2},
     ),
     DenseLayer: (DenseLayer, {"domain_shape": (6,), "outputs": 4}),
+    UpsamplingLayer: (UpsamplingLayer, {"domain_shape": (2, 6, 4), "factor": (3, 2)}),
     GlobalPoolingLayer: (GlobalPoolingLayer, {"domain_shape": (2, 6, 4)}),
     PoolingLayer: (PoolingLayer, {"domain_shape": (2, 6, 4), "factor": (3, 2)}),
     ScalingLayer: (ScalingLayer, {"domain_shape": (3, 2, 4), "axes": (1, 2)}),

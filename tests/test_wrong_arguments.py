@@ -31,6 +31,7 @@ CASES = [
     (meganet.layers.ScalingLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.NormalisationLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.layers.TVNormalisationLayer, {"domain_shape": (2, 8, 8)}),
+    (meganet.layers.UpsamplingLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.layers.GlobalPoolingLayer, {"domain_shape": (2, 8, 8)}),
     (meganet.layers.LinearLayer, {"operator": Identity(3)}),
     (Chain, {"layers": [LAYER]}),

@@ -16,7 +16,7 @@ from meganet.layers.normalisation import (
     TVNormalisationLayer,
 )
 from meganet.layers.parameters import Parameter, Parameters
-from meganet.layers.pooling import GlobalPoolingLayer, PoolingLayer
+from meganet.layers.pooling import GlobalPoolingLayer, PoolingLayer, UpsamplingLayer
 from meganet.layers.unshaped import Unshaped
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Statistics",
     "TVNormalisationLayer",
     "Unshaped",
+    "UpsamplingLayer",
     "clipped_normal",
     "he_normal",
     "initial_weights",

@@ -1,10 +1,11 @@
-"""Average pooling, over blocks and over whole images, as layers."""
+"""Average pooling, over blocks and over whole images, and its opposite, as layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from meganet.backend import Backend
+from meganet.ground import validate
 from meganet.layers.linear import LinearLayer
 from meganet.linop import AveragePooling, PixelMean
 
@@ -87,3 +88,44 @@ class GlobalPoolingLayer(LinearLayer):
     def resized(self, domain_shape: tuple[int, ...]) -> GlobalPoolingLayer:
         """Return the same pooling for images of another resolution."""
         return type(self)(domain_shape, backend=self.backend)
+
+
+class UpsamplingLayer(LinearLayer):
+    """``y = P x``: each pixel is copied to a block of ``f1 x f2``, constant interpolation; no weights.
+
+    P is ``f1 f2`` times the transposed `linop.AveragePooling`, and pooling undoes it.
+
+    Parameters
+    ----------
+    domain_shape : tuple of int
+        (C, H, W).
+    factor : int or pair of int
+        Block size.
+    backend : str or Backend, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.layers import UpsamplingLayer
+    >>> layer = UpsamplingLayer((1, 1, 2))
+    >>> layer.range_shape
+    (1, 2, 4)
+    >>> print(layer(np.zeros(0), np.array([[[[1.0, 2.0]]]]))[0, 0])
+    [[1. 1. 2. 2.]
+     [1. 1. 2. 2.]]
+    """
+
+    def __init__(
+        self, domain_shape: Any, factor: int | tuple[int, int] = 2, *, backend: str | Backend | None = None
+    ) -> None:
+        channels, height, width = validate.shape("domain_shape", domain_shape, ndim=3)
+        self.factor = f1, f2 = validate.pair("factor", factor)
+        pooling = AveragePooling((channels, f1 * height, f2 * width), self.factor, backend=backend)
+        super().__init__((f1 * f2) * pooling.T)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domain_shape} -> {self.range_shape})"
+
+    def resized(self, domain_shape: tuple[int, ...]) -> UpsamplingLayer:
+        """Return the same layer for images of another resolution."""
+        return type(self)(domain_shape, self.factor, backend=self.backend)

@@ -22,10 +22,10 @@ from meganet.backend import Backend, get_backend
 from meganet.ground import validate
 from meganet.ground.files import write_named
 from meganet.ground.npz import MEMBERS, Expected, read_described, write_sealed
-from meganet.layers import DenseLayer, Layer
-from meganet.losses import LeastSquares, LogisticLoss, Loss, SoftmaxCrossEntropy
+from meganet.layers import Layer
+from meganet.losses import LeastSquares, LogisticLoss, Loss, MeanSquares, SoftmaxCrossEntropy
 from meganet.model.model import Model
-from meganet.model.outputs import Numbers, Outputs, outputs_of
+from meganet.model.outputs import IMAGE, Images, Numbers, Outputs, head_of, outputs_of
 from meganet.model.training import COLUMNS
 from meganet.model.weights import State
 from meganet.networks.architecture import built, described
@@ -36,7 +36,9 @@ LARGEST_HEADER = 2**24
 CLASSES_OF_MATLAB = {"float32": "single", "float64": "double", "int32": "int32", "int64": "int64"}
 MOST_AXES = 32
 WEIGHTS, PARTS = ("theta", "W"), ("network", "frozen")
-LOSSES: dict[str, type[Loss]] = {loss.__name__: loss for loss in (SoftmaxCrossEntropy, LogisticLoss, LeastSquares)}
+LOSSES: dict[str, type[Loss]] = {
+    loss.__name__: loss for loss in (SoftmaxCrossEntropy, LogisticLoss, LeastSquares, MeanSquares)
+}
 HEADER, DIGEST = "header", "digest"
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -167,19 +169,25 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _described_outputs(outputs: Outputs) -> Any:
-    """Return the names of classes, their number where labels have not been seen yet, or a regression's count."""
+    """Return the names of classes, their number where labels have not been seen yet, a regression's count, "image"."""
+    if isinstance(outputs, Images):
+        return IMAGE
     if isinstance(outputs, Numbers):
         return {"count": outputs.count, "columns": outputs.columns}
     return outputs.names.tolist() if outputs.known else outputs.count
 
 
-def _outputs(facts: Any, weights: int, features: int) -> Outputs:
+def _outputs(facts: Any, weights: int, feature_shape: tuple[int, ...]) -> Outputs:
     """Return what the outputs stand for, once there are so many weights for them."""
+    if facts == IMAGE:
+        if weights:
+            validate.reject("W", "no weights, for images", f"{weights} numbers")
+        return outputs_of(None, IMAGE, feature_shape)
     given = len(facts) if isinstance(facts, list) else facts["count"] if isinstance(facts, dict) else facts
     count = validate.size("outputs", given)
-    if weights != count * (features + 1):
+    if weights != count * (math.prod(feature_shape) + 1):
         validate.reject("W", f"the weights of {count} outputs", f"{weights} numbers")
-    return Numbers(count, bool(facts["columns"])) if isinstance(facts, dict) else outputs_of(facts, 1)
+    return Numbers(count, bool(facts["columns"])) if isinstance(facts, dict) else outputs_of(facts, 1, feature_shape)
 
 
 def _history(text: Any) -> History:
@@ -201,11 +209,11 @@ def _model(facts: dict[str, Any], arrays: Arrays, known: Any, home: Backend, *, 
     loss = LOSSES[validate.choice("loss", facts["loss"], LOSSES)]()
     theta, w = (arrays[name] for name in WEIGHTS)
     dtype = theta.dtype
-    outputs = _outputs(facts["outputs"], w.size, math.prod(network.range_shape))
+    outputs = _outputs(facts["outputs"], w.size, network.range_shape)
     if frozen is not None and (frozen.domain_shape, frozen.range_shape) != (network.domain_shape, network.range_shape):
         validate.reject("frozen", f"a network like {network!r}", repr(frozen))
     if from_mat:
-        classifier = DenseLayer(network.range_shape, outputs.count, backend=home)
+        classifier = head_of(outputs, network.range_shape, home)
         theta, w = from_matlab(network.parameters, theta, dtype), from_matlab(classifier.parameters, w, dtype)
     model = Model(network, outputs, loss=loss, theta=home.asarray(theta), W=home.asarray(w))
     epochs = validate.integer("epochs", facts["epochs"], minimum=0)

@@ -13,12 +13,12 @@ import numpy as np
 
 from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import Layer
 from meganet.losses import Loss, SoftmaxCrossEntropy
 from meganet.model import summary
 from meganet.model.images import images_for
 from meganet.model.levels import LevelPlan, over_levels
-from meganet.model.outputs import Classes, outputs_of, score_of
+from meganet.model.outputs import Classes, head_of, outputs_of, score_of
 from meganet.model.prediction import classifier_outputs
 from meganet.model.preparation import held_out, started, training_images
 from meganet.model.training import COLUMNS, Job, Memory, Plan
@@ -43,10 +43,10 @@ class Model:
         (N, C, H, W); signals are images of one row, (N, C, 1, L).
     classes : int or sequence, optional
         How many classes there are, or their names. None for a regression.
-    outputs : int
-        How many numbers a regression predicts.
+    outputs : int or "image"
+        How many numbers a regression predicts; "image" for the network's result itself, (C, H, W), without classifier.
     loss : Loss, optional
-        `SoftmaxCrossEntropy` for classes, `LeastSquares` for a regression, if not given.
+        `SoftmaxCrossEntropy` for classes, `LeastSquares` for numbers, `MeanSquares` for images, if not given.
     theta, W : array, optional
         Weights of the network, and of the classifier, a `DenseLayer` on the network's range; both or neither. If not
         given, they are drawn when `fit` is called first: `he_normal` the network's, `smoothed_normal` the classifier's
@@ -87,18 +87,18 @@ class Model:
         layers: Iterable[Layer] | Layer,
         classes: Any = None,
         *,
-        outputs: int = 1,
+        outputs: int | str = 1,
         loss: Loss | None = None,
         theta: Array | None = None,
         W: Array | None = None,
     ) -> None:
         self.network: Layer = layers if isinstance(layers, Layer) else Chain(layers)
-        self._outputs = outputs_of(classes, outputs)
+        self._outputs = outputs_of(classes, outputs, self.network.range_shape)
         self.loss = self._outputs.usual_loss() if loss is None else loss
         validate.instance("loss", self.loss, Loss, "a Loss or None")
         self._outputs.check_loss(self.loss)
         self.backend = self.network.backend
-        self.classifier = DenseLayer(self.network.range_shape, self._outputs.count, backend=self.backend)
+        self.classifier = head_of(self._outputs, self.network.range_shape, self.backend)
         self.epochs, self.history, self.level_history = 0, History(), History()
         # the flat vector is replaced as a whole and never changed: what refers to it stays as it is
         self._x: Array | None = None
@@ -161,7 +161,7 @@ class Model:
             mini-batch is read when it is needed.
         labels : sequence, (N,)
             Classes as 0 to K - 1, 1 to K, or K names of any kind; one-hot, (N, K) or (K, N). For a regression the
-            targets, (N, outputs) or, of a single output, (N,).
+            targets, (N, outputs) or, of a single output, (N,); images like the network's results.
         validation : (images, labels), optional
             Evaluated after each epoch.
         epochs : int, optional
@@ -285,7 +285,7 @@ class Model:
         outputs = self._classifier_outputs(images)
         targets = self._outputs.numbers("labels", labels, len(outputs))
         checked = self.loss.targets("labels", targets, self._outputs.count)
-        return score_of(self.loss, outputs, checked)
+        return score_of(self._outputs, self.loss, outputs, checked)
 
     def prolongate(
         self,

@@ -1,7 +1,8 @@
-"""What a model's outputs stand for: classes under the user's own names, or numbers."""
+"""What a model's outputs stand for: classes under the user's own names, numbers, or images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from meganet.backend import to_host
+from meganet.backend import Backend, to_host
 from meganet.datasets.labels import class_numbers
 from meganet.ground import validate
-from meganet.losses import LeastSquares, Loss, SoftmaxCrossEntropy
+from meganet.layers import DenseLayer, Layer, LinearLayer
+from meganet.linop import Reshape
+from meganet.losses import LeastSquares, Loss, MeanSquares, SoftmaxCrossEntropy
 
 FEW = 5
 """Names that an error lists."""
+IMAGE = "image"
+"""The argument `outputs` of a model whose results are images."""
 KINDS = (str, bytes, bool | np.bool_, Real)
 """What labels may be, all of one kind."""
 
@@ -191,20 +196,80 @@ class Numbers:
         return found if self.columns else found[:, 0]
 
 
-Outputs = Classes | Numbers
+@dataclass(frozen=True)
+class Images:
+    """Images that a network makes of images: its features themselves, behind which there are no weights.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (C, H, W), the network's range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.model.outputs import Images
+    >>> outputs = Images((1, 4, 6))
+    >>> outputs.numbers("labels", np.zeros((5, 1, 4, 6)), examples=5).shape
+    (5, 24)
+    >>> outputs.predictions(outputs.usual_loss(), np.zeros((5, 24))).shape
+    (5, 1, 4, 6)
+    """
+
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many numbers an image has."""
+        return math.prod(self.shape)
+
+    def usual_loss(self) -> Loss:
+        """Return the loss if none was given."""
+        return MeanSquares()
+
+    def check_loss(self, loss: Loss) -> None:
+        """Refuse one of classes."""
+        if isinstance(loss, SoftmaxCrossEntropy):
+            validate.reject("loss", "one of a regression, for images", repr(loss))
+
+    def fitted(self, argument: str, targets: Any, examples: int) -> Images:
+        """Return the same: their shape is the network's."""
+        return self
+
+    def numbers(self, argument: str, targets: Any, examples: int) -> np.ndarray[Any, Any]:
+        """Return images (N, C, H, W), of one channel also (N, H, W), as vectors, (N, count)."""
+        expected = f"an array of shape ({', '.join(map(str, (examples, *self.shape)))}), float32 or float64"
+        array = validate.read(argument, to_host(targets), expected)
+        fitting = [self.shape, self.shape[1:]] if self.shape[0] == 1 else [self.shape]
+        if array.dtype not in validate.FLOAT_DTYPES or array.shape[1:] not in fitting or len(array) != examples:
+            validate.reject(argument, expected, f"shape {array.shape}, dtype {array.dtype}")
+        return array.reshape(examples, -1)
+
+    def predictions(self, loss: Loss, outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the images that outputs (N, count) are."""
+        return np.asarray(loss.predictions(outputs)).reshape(-1, *self.shape)
 
 
-def outputs_of(classes: Any, outputs: Any) -> Outputs:
+Outputs = Classes | Numbers | Images
+
+
+def outputs_of(classes: Any, outputs: Any, feature_shape: tuple[int, ...]) -> Outputs:
     """Return what the outputs of a model with these arguments stand for; of another model it is known already.
 
     Examples
     --------
     >>> from meganet.model.outputs import outputs_of
-    >>> outputs_of(["cat", "dog"], 1)
+    >>> outputs_of(["cat", "dog"], 1, (8, 4, 4))
     Classes(names=array(['cat', 'dog'], dtype='<U3'), known=True)
-    >>> outputs_of(None, 2)
+    >>> outputs_of(None, 2, (8, 4, 4))
     Numbers(count=2, columns=True)
+    >>> outputs_of(None, "image", (8, 4, 4))
+    Images(shape=(8, 4, 4))
     """
+    if isinstance(classes, Images) or (classes is None and outputs == IMAGE):
+        if len(feature_shape) != 3:
+            validate.reject("layers", "a network whose result is an image (C, H, W)", str(feature_shape))
+        return Images(feature_shape)
     if isinstance(classes, Outputs):
         return classes
     if classes is None:
@@ -215,21 +280,42 @@ def outputs_of(classes: Any, outputs: Any) -> Outputs:
     return Classes.of(classes)
 
 
-def score_of(loss: Loss, outputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+def head_of(outputs: Outputs, feature_shape: tuple[int, ...], backend: Backend) -> Layer:
+    """Return the layer from a network's features to the outputs: without weights for images, which become vectors.
+
+    Examples
+    --------
+    >>> from meganet.backend import get_backend
+    >>> from meganet.model.outputs import Images, Numbers, head_of
+    >>> head_of(Numbers(2, columns=True), (1, 4, 6), get_backend("numpy"))
+    DenseLayer((1, 4, 6) -> (2,), identity, bias)
+    >>> head_of(Images((1, 4, 6)), (1, 4, 6), get_backend("numpy")).parameters.size
+    0
+    """
+    if isinstance(outputs, Images):
+        return LinearLayer(Reshape(feature_shape, backend=backend))
+    return DenseLayer(feature_shape, outputs.count, backend=backend)
+
+
+def score_of(kind: Outputs, loss: Loss, outputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
     """Return the share of right predictions, or where nothing is right or wrong the mean of R^2 over the outputs.
+
+    Of images it is that of all pixels together, some of which may be the same in all images.
 
     Examples
     --------
     >>> import numpy as np
     >>> import meganet as mn
     >>> from meganet.losses import LeastSquares
-    >>> from meganet.model.outputs import score_of
+    >>> from meganet.model.outputs import outputs_of, score_of
     >>> outputs = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
-    >>> score_of(mn.SoftmaxCrossEntropy(), outputs, np.array([0, 1, 0, 1]))
+    >>> score_of(outputs_of(2, 1, (4,)), mn.SoftmaxCrossEntropy(), outputs, np.array([0, 1, 0, 1]))
     0.75
-    >>> score_of(LeastSquares(), outputs, outputs)
+    >>> score_of(outputs_of(None, 2, (4,)), LeastSquares(), outputs, outputs)
     1.0
     """
+    if isinstance(kind, Images):
+        return _determination(outputs.reshape(-1, 1), targets.reshape(-1, 1))
     hits = loss.hits(outputs, targets)
     return _determination(outputs, targets) if hits is None else float(hits.mean())
 

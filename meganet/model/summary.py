@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from meganet.document.page import table_of
 from meganet.layers import Layer
@@ -79,10 +79,10 @@ def rows(model: Model) -> list[tuple[str, str, str, str]]:
     >>> rows(mn.Model([mn.ConvolutionLayer((1, 28, 28), 4)], classes=10))[2]
     ('0', 'ConvolutionLayer: kernel 4x1x3x3', '4x28x28', '36')
     """
-    network, layers = model.network, [("W", cast(Layer, model.classifier))]
+    network, layers = model.network, [("W", model.classifier)]
     # of a chain of a kind of its own, such as a SingleLayer, the parts are not layers of the model
     parts = zip(network.names, network.layers, strict=True) if type(network) is Chain else [("0", network)]
-    layers = [*parts, *layers]
+    layers = [*parts, *(layers if model.classifier.parameters.size else [])]
     size = sum(layer.parameters.size for _, layer in layers)
     return [
         HEADER,
@@ -105,6 +105,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _target(model: Model) -> str:
     count = model.classifier.range_shape[0]
+    if not model.classifier.parameters.size:
+        return f"{_shape(model.network.range_shape)} image"
     return f"{count} classes" if model.classes is not None else f"{count} numbers"
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from meganet.backend import Array, backend_of
 from meganet.ground import validate
 from meganet.layers.base import Layer
-from meganet.linop import BlockDiagonal
+from meganet.linop import BlockDiagonal, LinearOperator
 from meganet.multigrid.classifier import classes_of
 from meganet.multigrid.next_grid import NextGrid
 from meganet.multigrid.stencil_transfers import StencilTransfer
@@ -54,7 +54,7 @@ def prolongate(
     theta : array, (network.parameters.size,)
     W : array, (K (features + 1),)
         Flat weights of the classifier on the network's range, with bias. They stay what they are where the range does
-        not change with the images, as behind a `GlobalPoolingLayer`.
+        not change with the images, as behind a `GlobalPoolingLayer`. Empty for a network without classifier.
     interpolation : {"linear", "constant"}
         The choice of P, for stencils and classifier.
     kernels : {"galerkin", "copy"} or StencilTransfer
@@ -123,10 +123,12 @@ def _carried(step: NextGrid, theta: Array, W: Array, classifier_scaling: str) ->
     home.require("W", W)
     validate.same_dtype("W", W, theta.dtype, "theta")
     validate.array_shape("theta", theta, (step.before.parameters.size,))
-    classes = classes_of(W, step.before.range_shape)
-    # a network without weights has no blocks
+    # a network without weights has no blocks, nor has one without classifier
     of_theta = step.theta_blocks(home)
-    carried = BlockDiagonal(of_theta) @ theta if of_theta else theta
-    return Transferred(
-        step.after, carried, BlockDiagonal(step.classifier_blocks(classes, classifier_scaling, home)) @ W
-    )
+    classes = classes_of(W, step.before.range_shape) if W.size else 0
+    of_w = step.classifier_blocks(classes, classifier_scaling, home) if classes else []
+    return Transferred(step.after, _product(of_theta, theta), _product(of_w, W))
+
+
+def _product(blocks: list[LinearOperator], x: Array) -> Array:
+    return BlockDiagonal(blocks) @ x if blocks else x.copy()

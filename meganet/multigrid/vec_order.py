@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse
 
 from meganet.backend import Array, Backend, backend_of
-from meganet.layers import DenseLayer
+from meganet.layers import Layer
 from meganet.linop import LinearOperator, Matrix
 
 
@@ -40,7 +40,7 @@ def vec_as_images(shape: tuple[int, ...], dtype: Any, backend: Backend) -> Linea
     return Matrix(matrix, domain_shape=shape, range_shape=shape, backend=backend)
 
 
-def from_vec(classifier: DenseLayer, w: Array) -> Array:
+def from_vec(classifier: Layer, w: Array) -> Array:
     """Return a classifier's weights, kernel and bias, with the kernel as the images that its vector is taken for.
 
     Examples
@@ -54,7 +54,7 @@ def from_vec(classifier: DenseLayer, w: Array) -> Array:
     return _permuted(_of(classifier, w), w)
 
 
-def to_vec(classifier: DenseLayer, w: Array) -> Array:
+def to_vec(classifier: Layer, w: Array) -> Array:
     """Return the weights of which `from_vec` makes these.
 
     Examples
@@ -69,7 +69,7 @@ def to_vec(classifier: DenseLayer, w: Array) -> Array:
     return _permuted(_of(classifier, w).T, w)
 
 
-def _of(classifier: DenseLayer, w: Array) -> LinearOperator:
+def _of(classifier: Layer, w: Array) -> LinearOperator:
     return vec_as_images(classifier.parameters[0].shape, w.dtype, classifier.backend)
 
 

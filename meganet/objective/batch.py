@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from meganet.backend import Array, Backend
 from meganet.ground import validate
 from meganet.layers.base import Layer
-from meganet.layers.dense import DenseLayer
 from meganet.layers.parameters import Parameters
 from meganet.losses import Loss
 from meganet.objective.selection import Batch, Selection
@@ -102,7 +101,7 @@ class Terms:
     ----------
     network : Layer
         ``g``, from images to features.
-    classifier : DenseLayer
+    classifier : Layer
         ``W``, from features to outputs, one for each class.
     loss : Loss
     theta_regularizer, W_regularizer : Regularizer or None
@@ -126,7 +125,7 @@ class Terms:
     """
 
     network: Layer
-    classifier: DenseLayer
+    classifier: Layer
     loss: Loss
     theta_regularizer: Regularizer | None = None
     W_regularizer: Regularizer | None = None

@@ -34,8 +34,9 @@ class Objective:
     ----------
     network : Layer
         ``g``, from images to features.
-    classifier : DenseLayer
-        The affine map W from features to classes, with bias; its domain is the network's range.
+    classifier : Layer
+        The affine map W from features to classes, a `DenseLayer` with bias; its domain is the network's range. For
+        results that are images a `LinearLayer` without weights, which makes vectors of them.
     images : array, (N, C, H, W)
         float32 or float64, finite, on the network's backend; its dtype is that of all weights. It is not copied.
     labels : sequence of int, (N,)
@@ -82,7 +83,7 @@ class Objective:
     def __init__(
         self,
         network: Layer,
-        classifier: DenseLayer,
+        classifier: Layer,
         images: Array,
         labels: Any,
         *,
@@ -112,7 +113,8 @@ class Objective:
         self.network, self.classifier = network, classifier
         self.images, self.labels = images, self.backend.asarray(host_labels.copy())
         self.theta_regularizer, self.W_regularizer = theta_regularizer, W_regularizer
-        sizes = ((network.parameters.size,), (classifier.parameters[0].size, classifier.parameters.size))
+        kernel = classifier.parameters[0].size if len(classifier.parameters) else 0
+        sizes = ((network.parameters.size,), (kernel, classifier.parameters.size))
         penalties = ((theta_regularizer, "theta_regularizer"), (W_regularizer, "W_regularizer"))
         for (penalty, name), fitting in zip(penalties, sizes, strict=True):
             if penalty is not None and not isinstance(penalty, Regularizer):
@@ -152,6 +154,8 @@ class Objective:
         >>> of_features.images.shape, float(of_features(w)[0]) == float(fun(x)[0])
         ((4, 128), True)
         """
+        if not self.classifier.parameters.size:
+            validate.reject("classifier", "one with weights, to be trained alone", repr(self.classifier))
         theta, _ = self.split(x)
         size = math.prod(self.network.range_shape)
         features = self.backend.xp.empty((self.examples, size), dtype=self.dtype)

@@ -6,6 +6,7 @@ from meganet.backend import Backend
 from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.networks import Chain
 
+ORDER = 1
 TITLES = {
     "A": "convolution to 32 channels, ReLU, convolution to 64, ReLU",
     "B": "the same with 2x2 pooling between the two",
