@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from meganet.layers import Layer
 from meganet.networks.chain import Chain
+from meganet.networks.integrator import Integrator
+from meganet.networks.reparametrised import Reparametrised
 
 
 def products(network: Layer, classes: int) -> list[float]:
     """Return the multiplications and additions of each layer for one example, the classifier's last.
 
-    Of sums as they are written: two for each weight and pixel of the result. Activations, pooling and the loss are left
-    out.
+    Of sums as they are written: two for each weight and pixel of the result, of all time steps and of every use of a
+    weight in them. Activations, pooling and the loss are left out.
 
     Examples
     --------
@@ -23,8 +25,20 @@ def products(network: Layer, classes: int) -> list[float]:
     [451584.0, 501760.0]
     """
     layers = network.layers if isinstance(network, Chain) else (network,)
-    own = [2.0 * layer.parameters.size * math.prod(layer.range_shape[1:]) for layer in layers]
-    return [*own, 2.0 * classes * math.prod(network.range_shape)]
+    return [*map(_product, layers), 2.0 * classes * math.prod(network.range_shape)]
+
+
+def _product(layer: Layer) -> float:
+    """Return the multiplications and additions of a layer for one example."""
+    if isinstance(layer, Chain):
+        return sum(map(_product, layer.layers))
+    if isinstance(layer, Reparametrised):
+        return _product(layer.layer)
+    if isinstance(layer, Integrator):
+        return sum(_product(layer.layers[stage.layer]) for stage in layer.stages)
+    # the pixels of the result, or of a transposed operator those of the example
+    pixels = min(math.prod(shape[1:]) for shape in (layer.domain_shape, layer.range_shape))
+    return 2.0 * layer.parameters.size * pixels
 
 
 def passes(parts: Sequence[float], count: int) -> float:

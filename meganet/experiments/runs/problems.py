@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -238,8 +239,12 @@ def network_parts(
     network = build_network(setup.model.network, image_shape, backend)
     classifier = DenseLayer(network.range_shape, classes, backend=backend)
     penalty = Tikhonov(Identity(network.parameters.size, backend=backend), penalties.theta_alpha)
+    regularizers: dict[str, Any] = {"theta_regularizer": penalty}
+    if math.prod(network.range_shape[1:]) == 1:
+        # features of a single pixel have no neighbours that could differ
+        return network, classifier, regularizers
     gradient: LinearOperator = Gradient((classes, *network.range_shape), penalties.mesh_width, backend=backend)
     if setup.readings.W_neighbours == "vec":
         gradient = gradient @ vec_order.vec_as_images(gradient.domain_shape, dtype, backend)
     alpha = penalties.W_alpha if finest else penalties.W_alpha_coarse
-    return network, classifier, {"theta_regularizer": penalty, "W_regularizer": Tikhonov(gradient, alpha)}
+    return network, classifier, {**regularizers, "W_regularizer": Tikhonov(gradient, alpha)}
