@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from meganet.backend import Array, random_stream, to_host
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import Layer
 from meganet.model.training import BATCH, LEARNING_RATE, Job, Memory, Plan
 from meganet.model.weights import LARGEST_SEED
 from meganet.multilevel import Hierarchy, Phase, Schedule, TrainingState, in_space, train
@@ -57,7 +57,7 @@ class LevelPlan:
                 phase.cuts(examples)
                 [self.hierarchy.number(level) for level in phase.levels]
 
-    def first(self, network: Layer, classifier: DenseLayer, x: Array | None) -> tuple[Layer, DenseLayer, Array | None]:
+    def first(self, network: Layer, classifier: Layer, x: Array | None) -> tuple[Layer, Layer, Array | None]:
         """Return network, classifier and weights on the level of the first phase."""
         number = max(map(self.hierarchy.number, self.schedule[0].levels))
         level = self.hierarchy[number]

@@ -6,7 +6,7 @@ from typing import Any
 
 from meganet.backend import Array, is_finite
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer, initial_weights
+from meganet.layers import Layer, initial_weights
 from meganet.losses import Loss
 from meganet.model.images import images_for
 from meganet.model.outputs import Outputs
@@ -30,7 +30,7 @@ def training_images(network: Layer, argument: str, images: Any, dtype: Any = Non
 
 
 def held_out(
-    network: Layer, classifier: DenseLayer, loss: Loss, outputs: Outputs, validation: Any, dtype: Any
+    network: Layer, classifier: Layer, loss: Loss, outputs: Outputs, validation: Any, dtype: Any
 ) -> Objective | None:
     """Return the objective over validation data (images, labels), None for None.
 
@@ -58,7 +58,7 @@ def held_out(
 
 
 def started(
-    network: Layer, classifier: DenseLayer, x: Array | None, rng: Any, usual: int, dtype: Any
+    network: Layer, classifier: Layer, x: Array | None, rng: Any, usual: int, dtype: Any
 ) -> tuple[int, Array]:
     """Return the seed of the order of the examples, and the weights `x`, which are drawn if there are none.
 

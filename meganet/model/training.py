@@ -12,7 +12,7 @@ from typing import Any
 
 from meganet.backend import Array, random_stream
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import Layer
 from meganet.linop._alike import alike
 from meganet.objective import Evaluation, Objective
 from meganet.optim import Control, History, Momentum, Result, functions
@@ -161,7 +161,7 @@ class Plan:
         if self.optimizer == "sgd":
             Shared(examples, self.epochs, self._rate, self._batch(examples), self.rule, None, None, self.on_divergence)
 
-    def first(self, network: Layer, classifier: DenseLayer, x: Array | None) -> tuple[Layer, DenseLayer, Array | None]:
+    def first(self, network: Layer, classifier: Layer, x: Array | None) -> tuple[Layer, Layer, Array | None]:
         """Return network, classifier and weights as they are: what is trained first, see `LevelPlan`."""
         return network, classifier, x
 
