@@ -9,7 +9,19 @@ import meganet as mn
 from meganet.backend import random_stream
 from meganet.linop import Identity
 from meganet.multigrid import restrict_images
-from meganet.multilevel import Phase, Schedule, TrainingState, cycle, in_space, joint, nested, train
+from meganet.multilevel import (
+    Phase,
+    Schedule,
+    TrainingState,
+    cycle,
+    in_depth,
+    in_space,
+    joint,
+    load_state,
+    nested,
+    save_state,
+    train,
+)
 from meganet.multilevel.rounds import ORDER, Rounds
 from meganet.multilevel.state import COLUMNS
 from meganet.multilevel.together import Through, Together, shared
@@ -270,3 +282,57 @@ def test_arguments_that_do_not_fit(hierarchy, data, arguments, message):
     given = {"hierarchy": hierarchy, "images": data[0], "labels": data[1], "schedule": Schedule((Phase(0),))}
     with pytest.raises(mn.InputError, match=message):
         train(**{**given, **arguments})
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_backend_trains_alike(backend, data, validation, name):
+    """From the same first weights, in the same order."""
+    states = []
+    for home in ("numpy", backend):
+        with mn.use_backend(home):
+            net = mn.Chain([mn.ConvolutionLayer((1, 16, 16), 2), mn.PoolingLayer(...), mn.ConvolutionLayer(..., 3)])
+            own = in_space(net, CLASSES, grids=(8, 16))
+            images, held_out = (mn.get_backend(home).asarray(part[0]) for part in (data, validation))
+            states.append(train(own, images, data[1], SCHEDULES[name], validation=(held_out, validation[1])))
+    assert backend.owns(states[1].x)
+    np.testing.assert_allclose(backend.to_host(states[1].x), states[0].x, rtol=1e-6, atol=1e-9)
+    for one, other in zip(states[0].history, states[1].history, strict=True):
+        np.testing.assert_allclose([*one.values()], [*other.values()], rtol=1e-6, atol=1e-9)
+
+
+def test_time_steps_are_trained_on_every_level(rng):
+    layer = mn.DenseLayer((4,), 4, activation="tanh")
+    hierarchy = in_depth(mn.networks.ResidualNetwork(layer, steps=8, h=0.25), CLASSES, steps=(2, 4, 8))
+    labels = np.arange(60) % CLASSES
+    points = rng.standard_normal((60, 4)) + 2 * np.eye(4)[labels]
+    schedule = nested(hierarchy, (20, 5, 5), learning_rate=0.2, batch_size=12)
+    schedule += joint(hierarchy, 5, learning_rate=0.2, batch_size=12)
+    state = train(hierarchy, points, labels, schedule, seed=1)
+    assert state.level == 2 and state.history[-1]["accuracy"] > 0.8
+
+
+def test_states_are_stored(hierarchy, data, validation, tmp_path):
+    states, path = [], tmp_path / "state.npz"
+    schedule = SCHEDULES["nested"]
+    end = train(hierarchy, *data, schedule, validation=validation, callback=states.append)
+    for state in states:
+        save_state(path, state, "seed 0")
+        found = load_state(path, hierarchy, "seed 0", np.float64)
+        same(found, state)
+        same(train(hierarchy, *data, schedule, validation=validation, state=found), end)
+    with np.errstate(all="ignore"):
+        diverged = train(hierarchy, *data, nested(2, 2, learning_rate=1e308, batch_size=8), on_divergence="stop")
+    save_state(path, diverged)
+    same(load_state(path, hierarchy, dtype=np.float64), diverged)
+
+
+def test_a_stored_state_that_cannot_be_used(hierarchy, data, tmp_path):
+    path = tmp_path / "state.npz"
+    with pytest.raises(mn.InputError, match=r"state\.npz"):
+        load_state(path, hierarchy)
+    save_state(path, TrainingState(np.zeros(hierarchy[0].unknowns), 0), "seed 0")
+    with pytest.raises(mn.InputError, match=r"state\.npz: expected a training with seed 1, got seed 0"):
+        load_state(path, hierarchy, "seed 1", np.float64)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(mn.InputError, match=r"state\.npz"):
+        load_state(path, hierarchy, "seed 0", np.float64)

@@ -7,6 +7,7 @@ from meganet.multilevel.phases import Phase
 from meganet.multilevel.schedules import Schedule, cycle, fine_to_coarse, in_turn, joint, nested
 from meganet.multilevel.space import Grids, Transfer, in_space
 from meganet.multilevel.state import TrainingState
+from meganet.multilevel.storage import load_state, save_state
 from meganet.multilevel.training import train
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "in_space",
     "in_turn",
     "joint",
+    "load_state",
     "nested",
+    "save_state",
     "train",
 ]
