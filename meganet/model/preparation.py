@@ -57,9 +57,7 @@ def held_out(
     return Objective(network, classifier, images, labels, loss=loss)
 
 
-def started(
-    network: Layer, classifier: Layer, x: Array | None, rng: Any, usual: int, dtype: Any
-) -> tuple[int, Array]:
+def started(network: Layer, classifier: Layer, x: Array | None, rng: Any, usual: int, dtype: Any) -> tuple[int, Array]:
     """Return the seed of the order of the examples, and the weights `x`, which are drawn if there are none.
 
     Examples

@@ -11,6 +11,7 @@ from meganet.optim.methods import bfgs, lbfgs, newton_cg, nonlinear_cg, steepest
 from meganet.optim.mgopt import mg_opt
 from meganet.optim.problem import Control, Point, Problem, Result
 from meganet.optim.proximal import ball, bounds, prox_l1, prox_tikhonov, proximal_gradient
+from meganet.optim.rates import LinearDecay
 from meganet.optim.rules import Adam, Momentum
 from meganet.optim.runs import Run, SGDState
 from meganet.optim.sgd import sgd, sgd_stacked
@@ -28,6 +29,7 @@ __all__ = [
     "History",
     "Krylov",
     "LineSearch",
+    "LinearDecay",
     "MeganetSolution",
     "Momentum",
     "Point",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from meganet._version import __version__
 from meganet.backend import Backend
@@ -220,6 +220,21 @@ class Question(Protocol):
         """Make the runs that are missing and say what they show."""
 
 
+class Cost(NamedTuple):
+    """What is trained for a question: runs of all trials, and their arithmetic, see `epoch_flop`."""
+
+    runs: int
+    tflop: float
+
+
+@runtime_checkable
+class OwnTrainings(Protocol):
+    """A question that trains otherwise than by the stages of a protocol, and has no variants."""
+
+    def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
+        """Return what it costs with the sizes of a setup, on images of a shape."""
+
+
 def questions() -> dict[str, str]:
     """Return the name of every question with its words.
 
@@ -242,13 +257,6 @@ def _is_question(value: Any) -> bool:
     return all(callable(getattr(value, method, None)) for method in ("variants", "ask"))
 
 
-class Cost(NamedTuple):
-    """What is trained for a question: runs of all trials, and their arithmetic, see `epoch_flop`."""
-
-    runs: int
-    tflop: float
-
-
 def cost(question: Question, preset: str, image_shape: Shape = (1, 28, 28), classes: int = 10) -> Cost:
     """Return what a question costs in a folder without runs; those that variants share count once.
 
@@ -260,9 +268,12 @@ def cost(question: Question, preset: str, image_shape: Shape = (1, 28, 28), clas
     >>> cost(question_of("interpolation"), "small")
     Cost(runs=30, tflop=...)
     """
+    base = setup_for(BASE, preset)
+    if isinstance(question, OwnTrainings):
+        return question.cost(base, image_shape, classes)
     made: dict[Any, float] = {}
     trials = 0
-    for variant in question.variants(setup_for(BASE, preset)):
+    for variant in question.variants(base):
         setup = variant.setup(preset, {})
         shapes, values, trials = grid_shapes(setup, image_shape), setup.values(), setup.run.trials
         plan = planned(variant.stages(), len(shapes))

@@ -1,0 +1,58 @@
+"""Means over trials with their intervals of confidence, also of differences between arms of the same trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+class Mean(NamedTuple):
+    """A mean over trials, and half the width of its interval of confidence by Student's t; nan of a single trial.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.paired import Mean, mean_of
+    >>> str(mean_of([1.0, 2.0, 3.0])), str(mean_of([1.0]))
+    ('2.00 \u00b1 2.48', '1.00')
+    >>> mean_of([1.0, 1.1, 0.9]).above(0.5)
+    True
+    """
+
+    value: float
+    half_width: float
+
+    def above(self, bound: float) -> bool:
+        """Whether the whole interval is above a bound; False if there is none."""
+        return self.value - self.half_width > bound
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" + (f" \u00b1 {self.half_width:.2f}" if np.isfinite(self.half_width) else "")
+
+
+def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
+    """Return the mean of one number for each trial.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Of paired trials the differences: their interval is the one that says whether two arms differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.paired import mean_of
+    >>> first, second = np.array([97.0, 98.0, 99.0]), np.array([96.0, 97.1, 97.9])
+    >>> str(mean_of(first - second))
+    '1.00 \u00b1 0.25'
+    """
+    array = np.asarray(values, np.float64)
+    count = len(array)
+    if count < 2:
+        return Mean(float(array.mean()), float("nan"))
+    error = array.std(ddof=1) / np.sqrt(count)
+    return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error))

@@ -1,0 +1,312 @@
+"""Ways of training that a question compares on the same images: each is a hierarchy and a schedule, in many trials.
+
+What a run of an arm ends with is stored in one sealed file, ``NAME-DIGEST/trial-000.npz``, where the digest is of all
+that it was made with. So an interrupted comparison goes on with the runs that are missing, and questions share runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from meganet.backend import Array, Backend, random_stream, use_backend
+from meganet.datasets import ImageSet, scale_images
+from meganet.experiments.runs.study import SettingsError
+from meganet.experiments.setup.settings import Setup
+from meganet.ground import dropins, validate
+from meganet.ground.npz import TEXT, Expected, read_sealed, write_sealed
+from meganet.multilevel import Hierarchy, Schedule, train
+from meganet.networks.architecture import described
+from meganet.objective import Objective
+from meganet.store.disk import exists, make_folder, write_file
+from meganet.workers import Workers
+
+SPLIT, TRAINING = range(2)
+"""Numbers of random streams."""
+EVALUATED = 32
+"""Training images that are evaluated on the way, where nobody looks: an evaluation takes no time."""
+LARGEST_TEXT = 2**22
+
+
+class Sizes(NamedTuple):
+    """Images of a trial.
+
+    Examples
+    --------
+    >>> from meganet.experiments.runs.arms import Sizes
+    >>> Sizes(training=2000, validation=1000).needed
+    3000
+    """
+
+    training: int
+    validation: int
+
+    @property
+    def needed(self) -> int:
+        """All of them."""
+        return self.training + self.validation
+
+
+class Outcome(NamedTuple):
+    """What a run of an arm ends with.
+
+    Attributes
+    ----------
+    accuracy : float
+        In validation, in percent; nan if it diverged.
+    loss : float
+        In validation.
+    work : float
+        Arithmetic of the training steps, in TFLOP.
+    seconds : float
+        Of the training steps.
+    x : array
+        The weights ``[theta; W]`` on the level of the last phase, on the host.
+    """
+
+    accuracy: float
+    loss: float
+    work: float
+    seconds: float
+    x: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training.
+
+    Attributes
+    ----------
+    name : str
+        As folders may be called; arms that differ in anything may share it.
+    hierarchy : Hierarchy
+    schedule : Schedule
+        A sequence of phases whose settings say in text what they are.
+    after : Arm, optional
+        The run starts from the weights that this one ends with, of the same trial; its work is counted too.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.experiments.runs.arms import Arm
+    >>> from meganet.multilevel import in_space, nested
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 28, 28), 4), classes=10, grids=(14, 28))
+    >>> arm = Arm("nested", hierarchy, nested(hierarchy, epochs=(2, 1)))
+    >>> f"{arm.work(1000) / 1e9:.2f} GFLOP"
+    '0.45 GFLOP'
+    """
+
+    name: str
+    hierarchy: Hierarchy
+    schedule: Schedule
+    after: Arm | None = None
+
+    def __post_init__(self) -> None:
+        if not dropins.is_name(self.name):
+            validate.reject("name", f"a name of {dropins.PLAIN}", validate.shown(self.name))
+
+    def work(self, examples: int) -> float:
+        """Return about the arithmetic of a run, of levels that are trained together the mean."""
+        before = self.after.work(examples) if self.after else 0.0
+        for phase in self.schedule:
+            before += phase.epochs * examples * float(np.mean([self.hierarchy[k].flop for k in phase.levels]))
+        return before
+
+    def text(self) -> str:
+        """Return in text what the weights depend on, besides images and seed."""
+        levels = [f"{level.name}: {json.dumps(described(level.network)[0])}" for level in self.hierarchy]
+        lines = [repr(self.hierarchy), *levels, str(getattr(self.hierarchy, "transfer", "")), str(self.schedule)]
+        return "\n".join([*lines, *(["after", self.after.text()] if self.after else [])])
+
+
+class Arms:
+    """Runs of arms on the images of one data set.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the runs.
+    data : ImageSet
+    sizes : Sizes
+    setup : Setup
+        Whose seed and dtype are taken.
+    backend : Backend
+    tuning : bool
+        Of other images and other random numbers than the trials: for choosing settings before them.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer images than a trial needs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import meganet as mn
+    >>> from meganet.experiments import Setup
+    >>> from meganet.experiments.runs.arms import Arm, Arms, Sizes
+    >>> from meganet.multilevel import in_space, nested
+    >>> folder, digits = Path(tempfile.mkdtemp()), mn.datasets.load_digits()
+    >>> arms = Arms(folder, digits, Sizes(64, 32), Setup(), mn.get_backend("numpy"))
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 28, 28), 2), classes=10, grids=(14, 28))
+    >>> outcome = arms.run([Arm("nested", hierarchy, nested(hierarchy))], trials=1)[0][0]
+    >>> outcome.x.shape, outcome.accuracy > 5
+    ((15708,), True)
+    """
+
+    def __init__(
+        self, path: Path, data: ImageSet, sizes: Sizes, setup: Setup, backend: Backend, *, tuning: bool = False
+    ) -> None:
+        if sizes.needed > len(data):
+            sets = "coarse_examples + validation_examples"
+            validate.reject(sets, f"at most the {len(data)} of {data.name}", str(sizes.needed), SettingsError)
+        self.path, self.data, self.sizes, self.setup = path, data, sizes, setup
+        self.backend, self.tuning = backend, tuning
+        self._images: dict[int, Any] = {}
+
+    def run(
+        self,
+        arms: Sequence[Arm],
+        trials: int,
+        workers: Workers | None = None,
+        *,
+        progress: bool = False,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> list[list[Outcome]]:
+        """Make the runs that are missing; return those of every arm, trial by trial.
+
+        Trials are the outer loop, so that arms are made in turn and what disturbs a machine meets all of them.
+        """
+        workers = Workers() if workers is None else workers
+        lines = [line for arm in arms for line in _lines(arm)]
+        missing = {
+            self._file(line[-1], trial): (len(line), line[-1], trial)
+            for trial in range(trials)
+            for line in lines
+            if not exists(self._file(line[-1], trial))
+        }
+        # what others start from comes first where runs are made side by side
+        rounds = [None] if workers.local else sorted({depth for depth, _, _ in missing.values()})
+        with tqdm(total=len(missing), unit="run", disable=not progress) as bar:
+            for number in rounds:
+                items = [(arm, trial) for depth, arm, trial in missing.values() if number in (None, depth)]
+                for line in workers.map(self._make, items, log):
+                    bar.update()
+                    log(line)
+        return [[self.outcome(arm, trial) for trial in range(trials)] for arm in arms]
+
+    def outcome(self, arm: Arm, trial: int) -> Outcome:
+        """Return what a run ended with; make it if it is missing."""
+        path = self._file(arm, trial)
+        if not exists(path):
+            self._make((arm, trial))
+        level = arm.hierarchy[arm.schedule[-1].levels[0] if len(arm.schedule[-1].levels) == 1 else -1]
+        dtype = self.setup.model.dtype
+        expected = {
+            "x": Expected(dtype, (None,), largest=8 * max(one.unknowns for one in arm.hierarchy)),
+            "numbers": Expected("float64", (4,)),
+            "made_with": Expected(TEXT, largest=LARGEST_TEXT),
+        }
+        found, _ = read_sealed(path, expected)
+        if str(found["made_with"]) != self._made_with(arm, trial):
+            validate.reject_file(path, f"a run of {arm.name} on {level.name}", "one of something else")
+        accuracy, loss, work, seconds = found["numbers"].tolist()
+        return Outcome(accuracy, loss, work, seconds, found["x"])
+
+    def trial(self, trial: int) -> tuple[Array, Any, Array, Any]:
+        """Return training images and labels, validation images and labels, on the backend."""
+        if trial not in self._images:
+            order = random_stream(self.setup.run.seed, trial, SPLIT, int(self.tuning)).permutation(len(self.data))
+            held, chosen = np.split(order[: self.sizes.needed], [self.sizes.validation])
+            parts = []
+            for part in (chosen, held):
+                scaled = scale_images(self.data.images[part], "standardize").astype(self.setup.model.dtype)
+                parts += [self.backend.asarray(scaled), self.data.labels[part]]
+            self._images = {trial: tuple(parts)}
+        found: tuple[Array, Any, Array, Any] = self._images[trial]
+        return found
+
+    def _make(self, item: tuple[Arm, int]) -> str:
+        """Make a run and store it; return a line on it."""
+        arm, trial = item
+        start = self.outcome(arm.after, trial) if arm.after else None
+        images, labels, held_images, held_labels = self.trial(trial)
+        hierarchy = arm.hierarchy
+        x0 = None
+        if arm.after and start:
+            ended = arm.after.schedule[-1].levels
+            here = max(hierarchy.number(level) for level in arm.schedule[0].levels)
+            there = max(arm.after.hierarchy.number(level) for level in ended)
+            x0 = hierarchy.carry(self.backend.asarray(start.x), there, here)
+        # a run that diverges is an outcome as any other
+        with use_backend(self.backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            state = train(
+                hierarchy,
+                images,
+                labels,
+                arm.schedule,
+                x0=x0,
+                evaluated=min(EVALUATED, self.sizes.training),
+                on_divergence="stop",
+                seed=int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62)),
+            )
+            level = hierarchy[state.level]
+            held = hierarchy.images(state.level, held_images)
+            found = Objective(level.network, level.classifier, held, held_labels).evaluate(state.x)
+        work, seconds = state.work / 1e12, sum(state.seconds)
+        if start:
+            work, seconds = work + start.work, seconds + start.seconds
+        outcome = Outcome(100 * found.accuracy, found.loss, work, seconds, self.backend.to_host(state.x))
+        numbers = np.array(outcome[:4], np.float64)
+        path = self._file(arm, trial)
+        make_folder(path.parent)
+        write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
+        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
+
+    def _made_with(self, arm: Arm, trial: int) -> str:
+        own = f"{self.data.digest}, {self.sizes}, seed {self.setup.run.seed}, {self.setup.model.dtype}"
+        return f"{own}, {self.backend.name}, trial {trial}{', tuning' * self.tuning}\n{arm.text()}"
+
+    def _file(self, arm: Arm, trial: int) -> Path:
+        digest = hashlib.sha256(self._made_with(arm, 0).encode()).hexdigest()[:12]
+        return self.path / f"{arm.name}-{digest}" / f"trial-{trial:03d}.npz"
+
+
+def _lines(arm: Arm) -> list[tuple[Arm, ...]]:
+    """Return for an arm, and for each that it starts from, which others lead to it, the first one first."""
+    before = _lines(arm.after) if arm.after else []
+    return [*before, (*(before[-1] if before else ()), arm)]
+
+
+def tuned(
+    arms: Arms, candidates: Mapping[str, Sequence[Arm]], **how: Any
+) -> tuple[dict[str, Arm], list[dict[str, Any]]]:
+    """Return of each name the candidate of best accuracy in one tuning run, and a row on every candidate.
+
+    Parameters
+    ----------
+    arms : Arms
+        Made with ``tuning=True``.
+    candidates : mapping
+        As many for each name, so that all are tuned alike.
+    **how
+        For `Arms.run`.
+    """
+    every = [(name, number, arm) for name, of_name in candidates.items() for number, arm in enumerate(of_name)]
+    found = arms.run([arm for _, _, arm in every], 1, **how)
+    best: dict[str, tuple[float, Arm]] = {}
+    rows = []
+    for (name, number, arm), (outcome,) in zip(every, found, strict=True):
+        value = outcome.accuracy if np.isfinite(outcome.accuracy) else -1.0
+        rows.append({"arm": name, "candidate": number + 1, "schedule": str(arm.schedule), "accuracy": outcome.accuracy})
+        if name not in best or value > best[name][0]:
+            best[name] = value, arm
+    return {name: arm for name, (_, arm) in best.items()}, rows
