@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from meganet.backend import random_stream
 from meganet.ground import validate
 
 TRAINING, TESTING, LABELS = range(3)
 """Numbers of the random streams of a seed; those of labels are numbered alike below."""
+
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    # the backend takes its time, and completion, which asks for names of data sets, draws nothing
+    from meganet.backend import random_stream
+
+    return random_stream(seed, *key)
 
 
 def streams(seed: int, train: bool, first: int, count: int) -> Iterator[np.random.Generator]:
@@ -29,7 +35,7 @@ def streams(seed: int, train: bool, first: int, count: int) -> Iterator[np.rando
     validate.integer("seed", seed, 0)
     validate.instance("train", train, bool, "True or False")
     part = TRAINING if train else TESTING
-    return (random_stream(seed, part, number) for number in range(first, first + count))
+    return (_stream(seed, part, number) for number in range(first, first + count))
 
 
 def balanced_labels(seed: int, train: bool, first: int, count: int, classes: int) -> np.ndarray[Any, Any]:
@@ -44,7 +50,7 @@ def balanced_labels(seed: int, train: bool, first: int, count: int, classes: int
     """
     part = TRAINING if train else TESTING
     blocks = range(first // classes, (first + count - 1) // classes + 1)
-    labels = np.concatenate([random_stream(seed, LABELS, part, block).permutation(classes) for block in blocks])
+    labels = np.concatenate([_stream(seed, LABELS, part, block).permutation(classes) for block in blocks])
     return labels[first % classes :][:count].astype(np.int64)
 
 
