@@ -190,7 +190,7 @@ QUESTIONS = {"batches": Comparison({"as set": {}, "4": {"batch_size": 4}})}
     context, _ = asked
     assert len(question_of("batches").ask(dataclasses.replace(context, path=tmp_path / "out")).rows) == 4
     with pytest.raises(InputError, match="name: expected one of 'batches', got 'worth'"):
-        question_of("worth")
+        question_of("starts")
 
 
 def test_runs_that_diverge_are_said_once(asked):
@@ -390,9 +390,9 @@ def test_amplification_measures_every_start(asked):
         assert linear[unseen] > constant[unseen] > kept[unseen] > 0
 
 
-def test_worth_counts_all_the_work(asked):
+def test_starts_counts_all_the_work(asked):
     context, _ = asked
-    found = question_of("worth").ask(context)
+    found = question_of("starts").ask(context)
     lines = {}
     for row in found.rows:
         lines.setdefault((row["line"], row["fine examples"]), []).append(row)
@@ -416,7 +416,7 @@ def test_worth_counts_all_the_work(asked):
     assert len(found.figure.axes) == 2 * len({examples for _, examples in lines if examples})
     for path in context.path.glob("coarse-*/trial-000/timings.csv"):
         path.unlink()
-    untimed = question_of("worth").ask(context).rows
+    untimed = question_of("starts").ask(context).rows
     for row, timed in zip(untimed, found.rows, strict=True):
         known = row["line"] == "New" or (row["line"] == "coarse network" and row["epoch"] == 0)
         assert np.isnan(row["seconds in all"]) != known and row["TFLOP in all"] == timed["TFLOP in all"]
@@ -425,7 +425,7 @@ def test_worth_counts_all_the_work(asked):
 def test_work_before_a_row_on_three_grids(asked):
     """Each grid on the way counts, with the epochs that it is trained."""
     context = dataclasses.replace(asked[0], settings={**SIZES, "grids": (3, 6, 12)})
-    rows = by(question_of("worth").ask(context), "line", "fine examples", "epoch")
+    rows = by(question_of("starts").ask(context), "line", "fine examples", "epoch")
     setup = TINY.changed(**context.settings)
     shapes = grid_shapes(setup, (1, 12, 12))
     (coarse,) = tables_of("4.1")[0].before
@@ -463,8 +463,8 @@ def test_runs_that_variants_share_cost_once(asked):
     found = {name: cost(question_of(name), "small") for name in questions()}
     assert [*found] == [*questions()] and found["causes"].runs < sum(found[name].runs for name in causes.CAUSES)
     assert found["validation-set"] == found["sharpness"] and found["calibration"].runs == 3 * (12 + 1 + 1 + 2 + 1)
-    thesis = cost(question_of("worth"), "thesis")
-    assert thesis.tflop > 10 * found["worth"].tflop and thesis.runs == 20 * 13
+    thesis = cost(question_of("starts"), "thesis")
+    assert thesis.tflop > 10 * found["starts"].tflop and thesis.runs == 20 * 13
 
 
 def test_coarse_training_that_was_lost_is_named_not_made_again(asked):
