@@ -19,7 +19,7 @@ from meganet.multilevel.gradients import MultilevelGradient
 from meganet.multilevel.variances import LevelVariances
 from meganet.objective import Objective
 
-TITLES = {"multilevel-gradients": "Do gradients from coarse grids save work, and for how long?"}
+TITLES = {"multilevel-gradients": "Do gradients from coarse grids save work?"}
 ORDER = 45
 
 EPOCHS = (1, 2, 5)
