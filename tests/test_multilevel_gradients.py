@@ -13,7 +13,7 @@ from meganet.backend import use_backend
 from meganet.checks import check_derivative
 from meganet.ground.validate import InputError
 from meganet.linop import BlockDiagonal, Identity, Matrix
-from meganet.multigrid import restrict, restrict_images
+from meganet.multigrid import restrict, restrict_images, weights_restriction
 from meganet.multilevel.gradients import MultilevelGradient
 from meganet.multilevel.variances import LevelVariances
 from meganet.networks.work import step_flop
@@ -69,6 +69,29 @@ def problem(backend, dtype="float64", kind=KINDS[0], noise=0.0, levels=3, penali
 
 def point(fun, seed=0):
     return fun.backend.asarray(0.3 * np.random.default_rng(seed).standard_normal(fun.finest.parameters.size), fun.dtype)
+
+
+@pytest.mark.parametrize("kernels", ["copy", "galerkin"])
+@pytest.mark.parametrize("interpolation", ["constant", "linear"])
+def test_three_grids_with_the_restrictions_of_multigrid(backend, dtype, kernels, interpolation):
+    images, labels = smooth_images(size=28)
+    sets = [images]
+    while len(sets) < 3:
+        sets.insert(0, restrict_images(sets[0]))
+    networks = [Chain([ConvolutionLayer((1, n, n), 2, backend=backend), ConvolutionLayer(..., 3)]) for n in (7, 14, 28)]
+    funs = [
+        Objective(g, DenseLayer(g.range_shape, 3, backend=backend), backend.asarray(part, dtype), labels)
+        for g, part in zip(networks, sets, strict=True)
+    ]
+    how = {"kernels": kernels, "interpolation": interpolation}
+    maps = [weights_restriction(network, 3, **how) for network in networks[1:]]
+    fun = MultilevelGradient(funs, maps, batch_size=8, sample=32)
+    x = point(fun)
+    gradient, expected = (backend.to_host(g) for g in (fun.telescoped(x, [None] * 3)[1], funs[-1](x)[1]))
+    assert gradient.dtype == np.dtype(dtype)
+    tolerance = 1e-12 if gradient.dtype == np.float64 else 1e-5
+    assert np.linalg.norm(gradient - expected) <= tolerance * np.linalg.norm(expected)
+    assert fun.observe(x)["V[h2]"] > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
