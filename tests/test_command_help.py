@@ -31,7 +31,7 @@ def test_the_command_alone_shows_the_help(capsys):
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("command", ["reproduce", "experiment", "figure", "report", "info", "data"])
+@pytest.mark.parametrize("command", ["fit", "reproduce", "experiment", "figure", "report", "info", "data"])
 def test_help_is_a_line_for_each_name(command, width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = said(capsys, command, "--help")
@@ -67,6 +67,9 @@ def test_a_narrow_terminal_wraps_the_last_column(capsys, monkeypatch):
         ("reproduc 4.1", "command: expected one of 'data', 'experiment', .*, got 'reproduc'; did you mean 'reproduce'"),
         ("reproduce 41", "table: expected one of '4.1', .*, got '41'; did you mean '4.1'"),
         ("reproduce 4.9", r"table: expected one of '4.1', .*, got '4.9' \(see 'meganet reproduce --help'\)"),
+        ("fit digit A", "dataset: expected one of"),
+        ("fit digits C", "network: expected one of"),
+        ("fit digits A --rat 1", "option: expected one of .*, got '--rat'; did you mean '--rate'"),
         ("figure 4,2", "number: expected one of '2.1', .*, got '4,2'; did you mean '4.2'"),
         ("experiment momentun", "name: expected one of 'amplification', .*; did you mean 'momentum'"),
         (
@@ -154,6 +157,9 @@ def completed(folder, line):
         ("meganet re", ["reproduce", "report"]),
         ("meganet reproduce ", ["4.1", "4.2", "4.3", "4.4", "fine-to-coarse", "in-turn", "all"]),
         ("meganet reproduce --tr", ["--trials "]),
+        ("meganet fit digits ", ["A", "B"]),
+        ("meganet fit digits A --sch", ["--schedule "]),
+        ("meganet fit digits A --schedule ", ["nested", "in-turn", "fine-to-coarse", "joint"]),
         ("meganet figure 4.", [f"4.{k}" for k in range(1, 7)]),
         ("meganet experiment cal", ["calibration", "calibration-theta-alpha"]),
         ("meganet reproduce 4.1 --set W_s", ["W_std=", "W_smoothing="]),

@@ -15,6 +15,7 @@ from meganet.ground.dropins import titles
 ALL = "all"
 """The thesis' tables, with the figures."""
 PROTOCOLS, QUESTIONS = "meganet.experiments.protocols", "meganet.experiments.questions"
+MODELS = "meganet.experiments.models"
 FIGURES, DATA_SETS = "meganet.experiments.report.figures", "meganet.datasets.sets"
 """Where files register what can be asked for by name."""
 PRESETS = {
@@ -26,7 +27,15 @@ BACKENDS = ("cupy", "numpy")
 RESULTS = "meganet-results"
 USUAL_DATA = "mnist"
 """Fetched and verified where no data set is named."""
+SCHEDULES = {
+    "nested": "from the coarsest grid to the finest",
+    "in-turn": "the same twice, the second time from where the first ended",
+    "fine-to-coarse": "from the finest grid to the coarsest",
+    "joint": "all grids together with one set of weights, each mini-batch on one of them",
+}
+"""Orders in which grids are trained."""
 COMMANDS = {
+    "fit": "train a network, on one grid or on several",
     "reproduce": "rerun a table of the thesis, or all of chapter 4",
     "report": "write the report of stored runs",
     "figure": "draw a figure of the thesis from stored runs",
@@ -85,12 +94,50 @@ def build() -> Parser:
         ("to begin with", lambda: [("meganet reproduce 4.1", "a table of the thesis, in a minute or two")]),
         ("more about one", lambda: [("meganet COMMAND --help", "its options, and all that it can be given")]),
     ]
+    _fit(parser.commands["fit"])
     _reproduce(parser.commands["reproduce"])
     _report(parser.commands["report"])
     _figure(parser.commands["figure"])
     _experiment(parser.commands["experiment"])
     _data(parser.commands["data"])
     return parser
+
+
+def _fit(parser: Parser) -> None:
+    parser.description = (
+        "Train a network on a data set, on one grid or on several. The same command continues an interrupted training. "
+        "Options with LIST take one value, or one for each phase, separated by commas."
+    )
+    parser.add_argument("dataset", choices=[*titles(DATA_SETS)], metavar="DATA", help="the images, see below")
+    parser.add_argument("network", choices=[*titles(MODELS)], metavar="NET", help="the network, see below")
+    parser.add_argument("--grids", metavar="LIST", help="widths of the images, such as 7,14,28 (default: their own)")
+    parser.add_argument(
+        "--schedule", choices=[*SCHEDULES], default="nested", help="how the grids are trained (default: %(default)s)"
+    )
+    for option, name, value, meaning in (
+        ("--epochs", "epochs", "1", "passes through the images, also parts of one"),
+        ("--every", "every", "1", "passes after which progress is stored and shown"),
+        ("--rate", "learning_rate", "0.01", "learning rate"),
+        ("--batch", "batch_size", "32", "images of a mini-batch"),
+        ("--momentum", "momentum", "0.9", "of the steps"),
+        ("--theta-alpha", "theta_alpha", "0", "weight of ||theta||^2 / 2, the network's weights"),
+        ("--W-alpha", "W_alpha", "0", "weight of ||W||^2 / 2, the classifier's weights"),
+    ):
+        meaning = f"{meaning} (default: %(default)s)"
+        parser.add_argument(option, dest=name, default=value, metavar="LIST", help=meaning)
+    parser.add_argument("--patience", type=int, metavar="N", help="end a phase N rounds after its best validation")
+    parser.add_argument("--examples", type=int, metavar="N", help="images to train on (default: all that are left)")
+    parser.add_argument("--validation", type=int, metavar="N", help="images to validate on (default: a tenth of all)")
+    parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/fit/DATA-NET-seed-S)")
+    parser.add_argument("--save", metavar="FILE", help="file for the model of the finest grid, .npz or .mat")
+    _add_tools(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, and no times")
+    parser.tables = [
+        ("schedules", SCHEDULES.items),
+        ("networks", titles(MODELS).items),
+        ("data sets", titles(DATA_SETS).items),
+    ]
 
 
 def _reproduce(parser: Parser) -> None:
