@@ -6,7 +6,7 @@ import pytest
 from meganet.ground.validate import InputError
 from meganet.objective.landscape import Landscape
 from meganet.optim import History
-from meganet.plotting import plot_convergence, plot_landscape, plot_landscapes, plot_mosaic
+from meganet.plotting import Line, plot_budgets, plot_convergence, plot_landscape, plot_landscapes, plot_mosaic
 from meganet.plotting.causes import Gap, gaps_figure, plot_gaps
 from meganet.plotting.mosaic import share_scale
 from meganet.plotting.worth import Curve, plot_work, work_figure
@@ -93,6 +93,18 @@ def test_work_is_drawn_for_lines_of_any_name():
     assert plot_work([curve], 5).lines[0].get_label() == "three grids"
     with pytest.raises(InputError, match="against: expected one of"):
         plot_work([curve], 5, against="hours")
+
+
+def test_budgets_are_drawn_on_a_logarithmic_axis_with_intervals_where_there_are_some():
+    work = np.array([0.05, 0.4])
+    lines = [Line("nested", work, np.array([90.0, 95.0]), np.array([0.5, 0.2])), Line("new", 2 * work, work, work)]
+    lines.append(Line("one trial", work[:1], np.array([80.0]), np.array([np.nan])))
+    ax = plot_budgets(lines, against="seconds")
+    assert ax.get_legend_handles_labels()[1] == ["nested", "New", "one trial"] and ax.get_xscale() == "log"
+    assert ax.get_xlabel() == "Training time in all, s" and ax.xaxis.get_major_formatter()(0.05) == "0.05"
+    assert plot_budgets(lines[2:], legend=False).get_legend() is None
+    with pytest.raises(InputError, match="against: expected one of"):
+        plot_budgets(lines, against="hours")
 
 
 @pytest.mark.parametrize("numbers", [[5], [5, 2]])

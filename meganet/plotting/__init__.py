@@ -1,6 +1,7 @@
 """Training curves, landscapes, mosaics, gaps, accuracy against work: functions that draw on given or new axes."""
 
 from meganet.plotting.axes import to_png, to_svg
+from meganet.plotting.budgets import Line, plot_budgets
 from meganet.plotting.causes import Gap, gaps_figure, plot_gaps
 from meganet.plotting.convergence import plot_convergence
 from meganet.plotting.history import plot_history
@@ -13,8 +14,10 @@ __all__ = [
     "STYLES",
     "Curve",
     "Gap",
+    "Line",
     "Style",
     "gaps_figure",
+    "plot_budgets",
     "plot_convergence",
     "plot_gaps",
     "plot_history",

@@ -54,8 +54,13 @@ def whole_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def logarithmic(ax: Axes) -> None:
-    """Make the vertical axis logarithmic, with numbers as one writes them unless they span many decades.
+def logarithmic(ax: Axes, axis: str = "y") -> None:
+    """Make an axis logarithmic, with numbers as one writes them unless they span many decades.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    axis : {"y", "x"}
 
     Examples
     --------
@@ -69,13 +74,14 @@ def logarithmic(ax: Axes) -> None:
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ax.set_yscale("log")
-    low, high = np.log10(ax.get_ylim())
+    along = getattr(ax, f"{axis}axis")
+    ax.set(**{f"{axis}scale": "log"})
+    low, high = np.log10(along.get_view_interval())
     if high - low < 3:
         subs = (1.0, 2.0, 5.0) if high - low > 0.7 else tuple(np.arange(1.0, 10.0, 0.5))
-        ax.yaxis.set_major_locator(LogLocator(subs=subs))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        along.set_major_locator(LogLocator(subs=subs))
+        along.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        along.set_minor_formatter(NullFormatter())
 
 
 def legend_above(ax: Axes, of: Axes | None = None) -> None:

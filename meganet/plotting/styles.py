@@ -80,6 +80,9 @@ _OTHERS = (
     Style("", "#56B4E9", "-", "P"),
     Style("", "#000000", _TWICE_DOTTED, "X"),
     Style("", "#CC79A7", _DASHED, "D"),
+    Style("", "#0072B2", _DASHED_AND_DOTTED, "o"),
+    Style("", "#D55E00", _DOTTED, "s"),
+    Style("", "#009E73", _LONG, "^"),
 )
 
 
