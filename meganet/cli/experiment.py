@@ -20,9 +20,9 @@ from meganet.plotting.axes import to_png
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check what is given and return what makes the runs and shows what was found."""
     question, title = question_of(given.name), questions()[given.name]
-    base = options.changed(
-        setup_for(BASE, given.preset, **options.numbers(given)), given, fixed={"network": "set by the experiment"}
-    )
+    # most questions are about nets A and B
+    fixed = {} if getattr(question, "any_network", False) else {"network": "set by the experiment"}
+    base = options.changed(setup_for(BASE, given.preset, **options.numbers(given)), given, fixed=fixed)
     backend, data, workers = options.tools(given, [base])
     settings = {name: value for name, value in base.values().items() if name in options.names(given)}
     path = options.results_folder(given, Path(RESULTS, "experiments"))

@@ -1,19 +1,30 @@
-"""A network like the thesis' net A that is a quarter of its work, for images of many pixels."""
+"""Networks like the thesis' with fewer channels, for images of many pixels and for many trainings."""
 
 from __future__ import annotations
 
 from meganet.backend import Backend
-from meganet.layers import ConvolutionLayer
+from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.networks import Chain
 
-TITLES = {"narrow": "net A with half the channels: convolutions to 16 and to 32, ReLU"}
+TITLES = {
+    "narrow": "net A with half the channels, 16 and 32",
+    "narrow-pooled": "net B with a quarter of the channels, 8 and 16",
+}
 ORDER = 1
 
 
 def narrow(shape: tuple[int, int, int], backend: str | Backend | None) -> Chain:
-    """Return the network for images (C, H, W)."""
+    """Return the network without pooling for images (C, H, W); signals (C, 1, L) have kernels of one row."""
     kernel = 1 if shape[1] == 1 else 3, 3
     return Chain([ConvolutionLayer(shape, 16, kernel, backend=backend), ConvolutionLayer(..., 32, kernel)])
 
 
-NETWORKS = {"narrow": narrow}
+def narrow_pooled(shape: tuple[int, int, int], backend: str | Backend | None) -> Chain:
+    """Return the network with pooling for images (C, H, W)."""
+    rows = 1 if shape[1] == 1 else 2
+    kernel = 1 if shape[1] == 1 else 3, 3
+    first = ConvolutionLayer(shape, 8, kernel, backend=backend)
+    return Chain([first, PoolingLayer(..., (rows, 2)), ConvolutionLayer(..., 16, kernel)])
+
+
+NETWORKS = {"narrow": narrow, "narrow-pooled": narrow_pooled}

@@ -1,4 +1,4 @@
-"""Which start of fine training is worth its work? Accuracy against the total work, with all, some and few of the fine examples."""
+"""Which start of fine training is worth its work? Accuracy against all of it, with all, some and few fine examples."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ passes over the finest grid: 1 is the arithmetic of one pass through the images 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,35 +23,43 @@ from meganet.ground import validate
 from meganet.multigrid import Dilated, StencilTransfer
 from meganet.multilevel import Grids, Phase, Schedule, Transfer, in_space
 from meganet.optim import LinearDecay, Momentum
-from meganet.plotting.budgets import Line, budgets_figure
+from meganet.plotting.axes import LEGEND, PAGE
+from meganet.plotting.budgets import Line, plot_budgets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TITLES = {"worth": "Is multigrid worth it?"}
 ORDER = 60
 
 SINGLE = "single grid"
-RATES = (0.005, 0.01, 0.02, 0.04)
+RATES = (0.0025, 0.005, 0.01, 0.02)
 LAST = 0.02
-"""Part of the first rate that is left at the end of the last phase; of another phase `COARSE_LAST`."""
-COARSE_LAST = 0.2
+"""Part of a rate that is left at the end."""
+FINER = 0.5
+"""Factor on the rate from a grid to the next finer one, behind an exact transfer."""
 MOMENTUM = 0.9
 ROUNDS = 8
 """Of a phase: the rate falls in so many steps."""
 SHARES = (0.25, 0.5)
 """Of the budget, for the finest grid."""
+FEATURES = 0.35
+"""Passes that tuning the classifier costs about: the features of all images once, and a pass of its own steps."""
 TUNING = 1.0
 """The budget for which candidates are compared."""
 NEAR = 0.1
 """Points below the single grid's plateau that count as having reached it."""
 MOST_GRIDS = 4
+SMALL, MIDDLE = (0.25, 0.5, 1, 2, 4), (0.5, 1, 2, 4)
 BUDGETS: dict[str, tuple[float, ...]] = {
     SINGLE: (0.5, 1, 2, 4, 8),
-    "nested, copied": (0.25, 0.5, 1, 2, 4),
-    "nested, dilated": (0.25, 0.5, 1, 2, 4),
-    "random grids": (0.5, 1, 2),
-    "progressive": (0.5, 1, 2),
-    "coarse, classifier": (0.5, 1, 2),
+    "nested, copied": SMALL,
+    "nested, exact": SMALL,
+    "nested, classifier": MIDDLE,
+    "coarse, classifier": MIDDLE,
+    "progressive": MIDDLE,
+    "random grids": MIDDLE,
 }
-"""Of each arm; those of the coarse network with a tuned classifier must pay for the features of all images once."""
 Scheme = Callable[[float], Arm]
 
 
@@ -77,7 +86,7 @@ class Worth:
         base, data = context.base, context.data
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
         given = context.path, data, sizes, base, context.backend
-        how = {"workers": context.workers, "progress": context.progress, "log": context.log}
+        how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         arms = schemes(base, data.images.shape[1:], data.classes)
         candidates = {name: [scheme(TUNING) for scheme in of_name] for name, of_name in arms.items()}
         _, tuning = tuned(Arms(*given, tuning=True), candidates, **how)
@@ -86,7 +95,6 @@ class Worth:
         found = dict(zip(every, Arms(*given).run(list(every.values()), base.run.trials, **how), strict=True))
         curves = {name: Curve.of({b: found[name, b] for b in BUDGETS[name]}) for name in best}
         rows = [_row(name, budget, outcomes, found) for (name, budget), outcomes in found.items()]
-        lines = [Line(name, curve.work, curve.accuracy, curve.half_width, curve.seconds) for name, curve in curves.items()]
         plateau = max(curves[SINGLE].accuracy)
         chosen = ", ".join(f"{name}: {_chosen(best[name], name, arms)} of {len(arms[name])}" for name in best)
         notes = [
@@ -99,7 +107,7 @@ class Worth:
             f"The single grid's plateau is {plateau:.2f} %.",
             *(sentence(name, curves[name], reached(curves[SINGLE], plateau - NEAR), plateau - NEAR) for name in curves),
         ]
-        return Answer(rows, notes, budgets_figure(lines, data.name))
+        return Answer(rows, notes, _figure(curves, data.name))
 
 
 def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Scheme]]:
@@ -112,26 +120,28 @@ def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Sch
     def on(grids: Sequence[int], stencils: str | StencilTransfer = "copy") -> Grids:
         return in_space(network, classes, grids, Transfer(up=stencils, interpolation="constant"))
 
-    half = [(rate, share) for rate in RATES[1:3] for share in SHARES]
-    copied, dilated, single = on(widths), on(widths, Dilated()), on(widths[-1:])
+    phase = Phases(base.data.coarse_examples // base.descent.batch_size, base.descent.batch_size)
+    copied, coarse, exact = on(widths), on(widths[:-1]), on(widths[-2:], Dilated())
+    single, two = on(widths[-1:]), on(widths[-2:])
+    halves = [(rate, share) for rate in RATES[1:3] for share in SHARES]
+    tunings = [(rate, tune) for rate in RATES[1:3] for tune in RATES[:2]]
     return {
-        SINGLE: [_single(single, rate) for rate in RATES],
-        "nested, copied": [_nested(copied, "copied", rate, share) for rate, share in half],
-        "nested, dilated": [_nested(dilated, "dilated", rate, share) for rate, share in half],
-        "random grids": [_random(copied, rate) for rate in RATES],
-        "progressive": [_progressive(copied, rate) for rate in RATES],
-        "coarse, classifier": [_classifier(on(widths[-2:], Dilated()), rate, tune) for rate, tune in _pairs()],
+        SINGLE: [_single(phase, single, rate) for rate in RATES],
+        "nested, copied": [
+            _growing(phase, "nested-copied", copied, _shares(copied, share), rate) for rate, share in halves
+        ],
+        "nested, exact": [_nested(phase, coarse, exact, rate, share) for rate, share in halves],
+        "nested, classifier": [_classifier(phase, coarse, exact, rate, tune) for rate, tune in tunings],
+        "coarse, classifier": [_classifier(phase, on(widths[-2:-1]), exact, rate, tune) for rate, tune in tunings],
+        "progressive": [_growing(phase, "progressive", two, _progressive(two), rate) for rate in RATES],
+        "random grids": [_random(phase, copied, rate) for rate in RATES],
     }
-
-
-def _pairs() -> list[tuple[float, float]]:
-    return [(rate, tune) for rate in RATES[1:3] for tune in RATES[:2]]
 
 
 def _halved(network: str, image_shape: Shape) -> tuple[int, ...]:
     """Return the widths of the grids that images can be halved to, as far as the network goes, four at most."""
     widths, (channels, height, width) = [image_shape[2]], image_shape
-    while len(widths) < MOST_GRIDS and not (width % 2 or height % 2 and height > 1):
+    while len(widths) < MOST_GRIDS and not (width % 2 or (height % 2 and height > 1)):
         height, width = max(height // 2, 1), width // 2
         try:
             build_network(network, (channels, height, width))
@@ -141,68 +151,90 @@ def _halved(network: str, image_shape: Shape) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def _phase(level: int | tuple[int, ...], passes: float, rate: float, last: float, **settings: Any) -> Phase:
-    decay = LinearDecay(rate, last * rate, passes)
-    return Phase(level, passes, decay, every=passes / ROUNDS, rule=Momentum(MOMENTUM), **settings)
+@dataclass(frozen=True)
+class Phases:
+    """Makes phases whose rate falls, with mini-batches of which a pass has so many."""
+
+    batches: int
+    batch_size: int
+
+    def __call__(self, level: int | tuple[int, ...], passes: float, rate: float, last: float, **settings: Any) -> Phase:
+        """Return a phase of so many passes, whose rate falls linearly, in rounds of a mini-batch at least."""
+        passes = max(passes, 1 / self.batches)
+        every = passes / min(ROUNDS, max(int(passes * self.batches), 1))
+        given = {"every": every, "batch_size": self.batch_size, "rule": Momentum(MOMENTUM), **settings}
+        return Phase(level, passes, LinearDecay(rate, last, passes), **given)
 
 
-def _single(hierarchy: Grids, rate: float) -> Scheme:
-    return lambda budget: Arm("single", hierarchy, Schedule((_phase(0, budget, rate, LAST),)))
+def _passes(hierarchy: Grids, budget: float, shares: Sequence[float]) -> list[float]:
+    """Return the passes on each grid that have these shares of a budget's work."""
+    return [budget * part * hierarchy[-1].flop / level.flop for part, level in zip(shares, hierarchy, strict=True)]
 
 
-def _nested(hierarchy: Grids, how: str, rate: float, share: float) -> Scheme:
-    """Return nested iteration: coarser grids get half as much work as the next finer one of them."""
-    count = len(hierarchy)
-    parts = 0.5 ** np.arange(count - 1, 0, -1)
-    shares = [*((1 - share) * parts / parts.sum()), share]
+def _shares(hierarchy: Grids, finest: float) -> list[float]:
+    """Return the share of each grid: the same number of passes on all but the finest."""
+    parts = np.array([level.flop for level in hierarchy])[:-1]
+    return [*((1 - finest) * parts / parts.sum()).tolist(), finest]
+
+
+def _progressive(hierarchy: Grids) -> list[float]:
+    """Return the shares of progressive resizing with two sizes: a fifth of the passes on the finest grid."""
+    coarse = 0.8 * hierarchy[-2].flop / hierarchy[-1].flop
+    return [coarse / (coarse + 0.2), 0.2 / (coarse + 0.2)]
+
+
+def _single(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
+    return lambda budget: Arm("single", hierarchy, Schedule((phase(0, budget, rate, LAST * rate),)))
+
+
+def _growing(phase: Phases, name: str, hierarchy: Grids, shares: Sequence[float], rate: float) -> Scheme:
+    """Return a training whose images grow, while the rate falls from its beginning to its end."""
 
     def arm(budget: float) -> Arm:
-        phases = [
-            _phase(level, budget * part * hierarchy[-1].flop / hierarchy[level].flop, rate, last)
-            for level, (part, last) in enumerate(zip(shares, [COARSE_LAST] * (count - 1) + [LAST], strict=True))
-        ]
-        return Arm(f"nested-{how}", hierarchy, Schedule(tuple(phases)))
+        passes = _passes(hierarchy, budget, shares)
+        falling = LinearDecay(rate, LAST * rate, sum(passes))
+        ends = [falling(sum(passes[:k])) for k in range(len(passes) + 1)]
+        phases = [phase(k, made, *ends[k : k + 2]) for k, made in enumerate(passes)]
+        return Arm(name, hierarchy, Schedule(tuple(phases)))
 
     return arm
 
 
-def _random(hierarchy: Grids, rate: float) -> Scheme:
+def _coarse(phase: Phases, hierarchy: Grids, budget: float, finest: float, rate: float) -> Arm:
+    """Return training on all grids but the finest, with the same passes on each, for a part of a budget there."""
+    passes = budget * finest / sum(level.flop for level in hierarchy)
+    falling = LinearDecay(rate, LAST * rate, len(hierarchy))
+    phases = [phase(k, passes, falling(k), falling(k + 1)) for k in range(len(hierarchy))]
+    return Arm("coarse", hierarchy, Schedule(tuple(phases)))
+
+
+def _nested(phase: Phases, coarse: Grids, exact: Grids, rate: float, share: float) -> Scheme:
+    """Return training on the coarser grids to its end, and from there, carried exactly, on the finest one."""
+
+    def arm(budget: float) -> Arm:
+        before = _coarse(phase, coarse, budget * (1 - share), exact[-1].flop, rate)
+        last = phase(-1, budget * share, FINER * rate, LAST * FINER * rate)
+        return Arm("nested-exact", exact, Schedule((last,)), before)
+
+    return arm
+
+
+def _classifier(phase: Phases, coarse: Grids, exact: Grids, rate: float, tune: float) -> Scheme:
+    """Return training on the coarser grids, and from there, carried exactly, a pass of the classifier alone."""
+
+    def arm(budget: float) -> Arm:
+        before = _coarse(phase, coarse, max(budget - FEATURES, 0.05), exact[-1].flop, rate)
+        last = phase(-1, 1.0, tune, LAST * tune, classifier_only=True)
+        return Arm("classifier", exact, Schedule((last,)), before)
+
+    return arm
+
+
+def _random(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
     """Return joint training, each mini-batch on a grid of its own."""
     mean = float(np.mean([level.flop for level in hierarchy])) / hierarchy[-1].flop
     levels = tuple(range(len(hierarchy)))
-    return lambda budget: Arm("random", hierarchy, Schedule((_phase(levels, budget / mean, rate, LAST),)))
-
-
-def _progressive(hierarchy: Grids, rate: float) -> Scheme:
-    """Return progressive resizing on the grids there are: from half the size on, the last fifth on the finest.
-
-    The rate falls over all phases, as in a training whose images grow.
-    """
-    share = hierarchy[-2].flop / hierarchy[-1].flop
-
-    def arm(budget: float) -> Arm:
-        passes = budget / (0.8 * share + 0.2)
-        middle = rate * (1 - 0.8 * (1 - LAST))
-        phases = (
-            _phase(-2, 0.8 * passes, rate, middle / rate),
-            _phase(-1, 0.2 * passes, middle, LAST * rate / middle),
-        )
-        return Arm("progressive", hierarchy, Schedule(phases))
-
-    return arm
-
-
-def _classifier(hierarchy: Grids, rate: float, tune: float) -> Scheme:
-    """Return training on the next coarser grid alone, and one pass of the classifier on the finest."""
-    share = hierarchy[0].flop / hierarchy[1].flop
-
-    def arm(budget: float) -> Arm:
-        # the features of all images cost a third of a pass
-        passes = max(budget - 0.35, 0.05) / share
-        phases = (_phase(0, passes, rate, LAST), _phase(1, 1.0, tune, LAST, classifier_only=True))
-        return Arm("classifier", hierarchy, Schedule(phases))
-
-    return arm
+    return lambda budget: Arm("random", hierarchy, Schedule((phase(levels, budget / mean, rate, LAST * rate),)))
 
 
 def _best(of_name: Sequence[Scheme], tuning: Sequence[dict[str, Any]], name: str) -> Scheme:
@@ -212,6 +244,23 @@ def _best(of_name: Sequence[Scheme], tuning: Sequence[dict[str, Any]], name: str
 
 def _chosen(scheme: Scheme, name: str, arms: dict[str, list[Scheme]]) -> str:
     return f"{arms[name].index(scheme) + 1} ({scheme(TUNING).schedule[0].cells[2]})"
+
+
+def _figure(curves: Mapping[str, Curve], title: str) -> Figure:
+    """Return the curves over work, and beside them over seconds."""
+    from matplotlib.figure import Figure
+
+    canvas = Figure(figsize=(PAGE, 4.2), layout="constrained")
+    axes = canvas.subplots(1, 2, sharey=True)
+    for ax, against in zip(axes, ("work", "seconds"), strict=True):
+        lines = [
+            Line(name, *map(np.array, (getattr(curve, against), curve.accuracy, curve.half_width)))
+            for name, curve in curves.items()
+        ]
+        plot_budgets(lines, ax, against=against, legend=False).label_outer()
+    canvas.suptitle(title)
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)
+    return canvas
 
 
 def _row(

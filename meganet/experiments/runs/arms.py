@@ -22,8 +22,9 @@ from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.setup.settings import Setup
 from meganet.ground import dropins, validate
 from meganet.ground.npz import TEXT, Expected, read_sealed, write_sealed
-from meganet.multilevel import Hierarchy, Schedule, train
+from meganet.multilevel import Hierarchy, Level, Schedule, train
 from meganet.networks.architecture import described
+from meganet.networks.work import products
 from meganet.objective import Objective
 from meganet.store.disk import exists, make_folder, write_file
 from meganet.workers import Workers
@@ -90,7 +91,8 @@ class Arm:
     schedule : Schedule
         A sequence of phases whose settings say in text what they are.
     after : Arm, optional
-        The run starts from the weights that this one ends with, of the same trial; its work is counted too.
+        The run starts from the weights that this one ends with, of the same trial, on the level of the same name; its
+        work is counted too.
 
     Examples
     --------
@@ -112,12 +114,23 @@ class Arm:
         if not dropins.is_name(self.name):
             validate.reject("name", f"a name of {dropins.PLAIN}", validate.shown(self.name))
 
+    @property
+    def level(self) -> Level:
+        """The one whose weights it ends with."""
+        return self.hierarchy[max(self.hierarchy.number(level) for level in self.schedule[-1].levels)]
+
     def work(self, examples: int) -> float:
         """Return about the arithmetic of a run, of levels that are trained together the mean."""
-        before = self.after.work(examples) if self.after else 0.0
+        total = self.after.work(examples) if self.after else 0.0
         for phase in self.schedule:
-            before += phase.epochs * examples * float(np.mean([self.hierarchy[k].flop for k in phase.levels]))
-        return before
+            levels = [self.hierarchy[number] for number in phase.levels]
+            if phase.classifier_only:
+                # as it is counted while it is trained: the features once
+                *network, classifier = products(levels[0].network, levels[0].classifier.range_shape[0])
+                total += examples * (sum(network) + phase.epochs * 2 * classifier)
+            else:
+                total += phase.epochs * examples * float(np.mean([level.flop for level in levels]))
+        return total
 
     def text(self) -> str:
         """Return in text what the weights depend on, besides images and seed."""
@@ -208,16 +221,14 @@ class Arms:
         path = self._file(arm, trial)
         if not exists(path):
             self._make((arm, trial))
-        level = arm.hierarchy[arm.schedule[-1].levels[0] if len(arm.schedule[-1].levels) == 1 else -1]
-        dtype = self.setup.model.dtype
         expected = {
-            "x": Expected(dtype, (None,), largest=8 * max(one.unknowns for one in arm.hierarchy)),
+            "x": Expected(self.setup.model.dtype, (arm.level.unknowns,)),
             "numbers": Expected("float64", (4,)),
             "made_with": Expected(TEXT, largest=LARGEST_TEXT),
         }
         found, _ = read_sealed(path, expected)
         if str(found["made_with"]) != self._made_with(arm, trial):
-            validate.reject_file(path, f"a run of {arm.name} on {level.name}", "one of something else")
+            validate.reject_file(path, f"a run of {arm.name}", "one of something else")
         accuracy, loss, work, seconds = found["numbers"].tolist()
         return Outcome(accuracy, loss, work, seconds, found["x"])
 
@@ -240,12 +251,7 @@ class Arms:
         start = self.outcome(arm.after, trial) if arm.after else None
         images, labels, held_images, held_labels = self.trial(trial)
         hierarchy = arm.hierarchy
-        x0 = None
-        if arm.after and start:
-            ended = arm.after.schedule[-1].levels
-            here = max(hierarchy.number(level) for level in arm.schedule[0].levels)
-            there = max(arm.after.hierarchy.number(level) for level in ended)
-            x0 = hierarchy.carry(self.backend.asarray(start.x), there, here)
+        x0 = self._start(arm, start) if start else None
         # a run that diverges is an outcome as any other
         with use_backend(self.backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             state = train(
@@ -270,6 +276,13 @@ class Arms:
         make_folder(path.parent)
         write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
         return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
+
+    def _start(self, arm: Arm, start: Outcome) -> Array:
+        """Return the weights that another arm ends with on the level of the first phase: levels have the same names."""
+        names = [level.name for level in arm.hierarchy]
+        ended = arm.after.level.name if arm.after else ""
+        here = max(arm.hierarchy.number(level) for level in arm.schedule[0].levels)
+        return arm.hierarchy.carry(self.backend.asarray(start.x), names.index(ended), here)
 
     def _made_with(self, arm: Arm, trial: int) -> str:
         own = f"{self.data.digest}, {self.sizes}, seed {self.setup.run.seed}, {self.setup.model.dtype}"
