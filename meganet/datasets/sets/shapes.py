@@ -27,14 +27,14 @@ ORDER = 63
 
 CLASSES = tuple(f"{surface} {outline}" for outline in OUTLINES for surface in ("plain", "patterned"))
 """What the classes show."""
-SHIFT = 0.1
+SHIFT = 0.06
 """Of a shape's middle from that of the image, at most; all lengths are in widths of the image."""
-RADII = 0.28, 0.4
+RADII = 0.3, 0.4
 TURN = 0.3
 EDGE = 1 / 56
 """Width in which a shape goes over into what is around it."""
-LONGEST, SHORTEST = 2 / 7, 1 / 40
-"""Wave lengths of patterns: at 14, 28 and 56 pixels half, three quarters and nine tenths of them take two pixels."""
+LONGEST, SHORTEST = 2 / 7, 1 / 56
+"""Wave lengths of patterns: of 14, 28, 56 and 112 pixels, 40, 63, 83 and 100 percent of them take two or more."""
 DEPTH = 0.7
 """Of a pattern, as a part of the contrast of its shape."""
 CONTRASTS = 0.25, 0.5
@@ -80,7 +80,7 @@ def load_shapes(size: int = 28, examples: int = 20_000, *, seed: int = 0, train:
 
     The averages are those of 224 or more points along an axis, see `drawn.cells`: between sizes that come from one
     another by doubling, up to 224, images averaged over blocks of 2x2 pixels agree to rounding (to 1 of the 255 as
-    pixels), between others to 0.03. Example k depends on nothing but size, `seed`, `train` and k.
+    pixels), between others to 0.05. Example k depends on nothing but size, `seed`, `train` and k.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _values(rng: np.random.Generator, label: int, points: np.ndarray[Any, Any]) 
 
 def _pattern(rng: np.random.Generator, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return stripes or checks around 1."""
-    length = LONGEST * (SHORTEST / LONGEST) ** (rng.random() ** 2)
+    length = LONGEST * (SHORTEST / LONGEST) ** (rng.random() ** 1.5)
     angle, checked = np.pi * rng.random(), rng.random() < 0.5
     pattern = waves(points, angle, length, 2 * np.pi * rng.random())
     if checked:
