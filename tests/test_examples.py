@@ -31,6 +31,7 @@ COVERED = (
     "losses.py",
     "model",
     "multigrid",
+    "multilevel",
     "networks",
     "objective",
     "optim",

@@ -5,6 +5,7 @@ from meganet.multigrid.exact_transfers import Dilated, Enlarged
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix, prolongate_kernels, restrict_kernels
 from meganet.multigrid.network import Transferred, prolongate, restrict
 from meganet.multigrid.penalty import prolongation_penalty
+from meganet.multigrid.resampling import resample_images, resampling
 from meganet.multigrid.stencil_transfers import (
     Copied,
     DampedGalerkin,
@@ -34,6 +35,8 @@ __all__ = [
     "prolongate_kernels",
     "prolongation",
     "prolongation_penalty",
+    "resample_images",
+    "resampling",
     "restrict",
     "restrict_classifier",
     "restrict_images",

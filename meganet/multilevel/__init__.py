@@ -4,7 +4,8 @@ from meganet.multilevel.depth import TimeSteps, in_depth
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
 from meganet.multilevel.phases import Phase
-from meganet.multilevel.schedules import Schedule, cycle, fine_to_coarse, in_turn, joint, nested
+from meganet.multilevel.schedules import Schedule, cycle, fine_to_coarse, growing, in_turn, joint, nested
+from meganet.multilevel.sizes import Sizes, in_sizes
 from meganet.multilevel.space import Grids, Transfer, in_space
 from meganet.multilevel.state import TrainingState
 from meganet.multilevel.storage import load_state, save_state
@@ -16,12 +17,15 @@ __all__ = [
     "Level",
     "Phase",
     "Schedule",
+    "Sizes",
     "TimeSteps",
     "TrainingState",
     "Transfer",
     "cycle",
     "fine_to_coarse",
+    "growing",
     "in_depth",
+    "in_sizes",
     "in_space",
     "in_turn",
     "joint",

@@ -57,9 +57,7 @@ class TimeSteps(Hierarchy):
         return self._operator(level, finer=False)
 
     def _operator(self, level: int, *, finer: bool) -> LinearOperator:
-        at = self[level]
-        if self.number(level) == (len(self) - 1 if finer else 0):
-            validate.reject("level", f"one that has a {'finer' if finer else 'coarser'} one", str(level))
+        at, _ = self.neighbours(level, 1 if finer else -1)
         classifier = Identity(at.classifier.parameters.size, backend=at.network.backend)
         return BlockDiagonal([*at.network.in_time(finer=finer)[1], classifier])
 

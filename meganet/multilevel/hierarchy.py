@@ -72,6 +72,13 @@ class Hierarchy(ABC):
             validate.reject(argument, f"a level below {count}", str(level))
         return found % count
 
+    def neighbours(self, level: int, way: int) -> tuple[Level, Level]:
+        """Return a level and the next finer one, for a `way` of 1, or the next coarser one, for -1."""
+        start = self.number(level)
+        if not 0 <= start + way < len(self):
+            validate.reject("level", f"one that has a {'finer' if way > 0 else 'coarser'} one", str(level))
+        return self.levels[start], self.levels[start + way]
+
     def carry(self, x: Array, start: int, end: int) -> Array:
         """Return weights ``[theta; W]`` of one level on another, level by level.
 

@@ -148,6 +148,36 @@ def in_turn(levels: Levels, epochs: float | Sequence[float] = 1.0, *, turns: int
     return Schedule(nested(levels, epochs, **settings).phases * validate.integer("turns", turns))
 
 
+def growing(levels: Levels, epochs: float = 1.0, *, last: float = 0.2, **settings: Any) -> Schedule:
+    """Return progressive resizing: the finest level at the end, equal times before that on each of the others.
+
+    Over `in_sizes` from half the size to the whole one it is the linear schedule of Composer.
+
+    Parameters
+    ----------
+    levels : int or Hierarchy
+        How many there are.
+    epochs : float
+        Passes in all.
+    last : float
+        Part of them on the finest level.
+    **settings
+        As in `cycle`.
+
+    Examples
+    --------
+    >>> from meganet.multilevel import growing
+    >>> [(phase.level, phase.epochs) for phase in growing(5, epochs=10)]
+    [(0, 2.0), (1, 2.0), (2, 2.0), (3, 2.0), (4, 2.0)]
+    """
+    count, share = _count(levels), validate.real("last", last, above=0)
+    if share >= 1 or count < 2:
+        validate.reject("last", "a part of the passes, of which two or more levels have some", str(last))
+    total = validate.real("epochs", epochs, above=0)
+    before = [total * (1 - share) / (count - 1)] * (count - 1)
+    return nested(levels, [*before, total * share], **settings)
+
+
 def joint(levels: Levels | Sequence[int], epochs: float = 1.0, **settings: Any) -> Schedule:
     """Return one phase in which levels are trained together, with the weights of the finest.
 

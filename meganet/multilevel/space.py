@@ -104,13 +104,10 @@ class Grids(Hierarchy):
 
     def _operator(self, level: int, way: int, kernels: Stencils, scaling: str) -> LinearOperator:
         """Return the operator to the grid next to a level's, halving by halving."""
-        start = self.number(level)
-        if not 0 <= start + way < len(self):
-            validate.reject("level", f"one that has a {'finer' if way > 0 else 'coarser'} one", str(level))
-        end = self[start + way].network.domain_shape
-        key = start, way, kernels, scaling
+        start, end = self.neighbours(level, way)
+        key = self.number(level), way, kernels, scaling
         if key not in self._operators:
-            network, classes = self[start].network, self[start].classifier.range_shape[0]
+            network, classes = start.network, start.classifier.range_shape[0]
             interpolation = self.transfer.interpolation
             make = partial(
                 weights_prolongation if way > 0 else weights_restriction,
@@ -119,7 +116,7 @@ class Grids(Hierarchy):
                 classifier_scaling=scaling,
             )
             parts: list[LinearOperator] = []
-            while network.domain_shape != end:
+            while network.domain_shape != end.network.domain_shape:
                 parts.append(make(network, classes))
                 network = NextGrid.of(network, way > 0, kernels, interpolation, None).after
             self._operators[key] = reduce(lambda found, part: part @ found, parts)
