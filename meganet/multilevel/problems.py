@@ -33,6 +33,20 @@ class Problem(NamedTuple):
         The weights that are trained.
     whole : callable
         Makes all weights of those.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import meganet as mn
+    >>> from meganet.multilevel import Phase, in_space
+    >>> from meganet.multilevel.problems import Problems
+    >>> from meganet.multilevel.rounds import Rounds
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 16, 16), 2), classes=3, grids=(8, 16))
+    >>> problems = Problems(hierarchy, np.ones((6, 1, 16, 16)), np.arange(6) % 3, None, None, 4, seed=0)
+    >>> rounds = Rounds(hierarchy, Phase(0, batch_size=2, classifier_only=True), 0, 6, 0, "warn")
+    >>> problem = problems.of(rounds, np.zeros(hierarchy[0].unknowns))
+    >>> problem.x.shape, problem.whole(problem.x).shape
+    ((387,), (405,))
     """
 
     fun: Function
