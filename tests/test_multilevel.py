@@ -15,6 +15,7 @@ from meganet.multilevel import (
     TrainingState,
     cycle,
     in_depth,
+    in_sizes,
     in_space,
     joint,
     load_state,
@@ -336,3 +337,23 @@ def test_a_stored_state_that_cannot_be_used(hierarchy, data, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(mn.InputError, match=r"state\.npz"):
         load_state(path, hierarchy, "seed 0", np.float64)
+
+
+def test_networks_from_images_to_images(rng):
+    """Their targets are carried like their images, and they have no classifier."""
+    clean = rng.standard_normal((24, 1, 4, 4)).repeat(4, axis=2).repeat(4, axis=3)
+    noisy = clean + 0.3 * rng.standard_normal(clean.shape)
+    net = mn.Chain([mn.ConvolutionLayer((1, 16, 16), 4), mn.ConvolutionLayer(..., 1, activation="identity")])
+    for hierarchy in (in_space(net, None, grids=(8, 16)), in_sizes(net, None, sizes=(8, 12, 16))):
+        assert np.array_equal(hierarchy.targets(-1, clean), clean.reshape(24, -1))
+        assert np.array_equal(hierarchy.targets(0, clean), restrict_images(clean).reshape(24, -1))
+        assert hierarchy[0].unknowns == hierarchy[-1].unknowns == net.parameters.size
+        schedule = nested(hierarchy, 6, learning_rate=0.2, batch_size=4) + joint(hierarchy, 2, batch_size=4)
+        state = train(hierarchy, noisy, clean, schedule, validation=(noisy, clean))
+        rows = [*state.history]
+        assert rows[-1]["loss"] < 0.3 * rows[0]["loss"] and math.isclose(rows[-1]["validation_loss"], rows[-1]["loss"])
+        assert math.isnan(rows[-1]["accuracy"])
+    model = mn.Model(net, outputs="image").fit(noisy, clean, grids=(8, 16), epochs=4, learning_rate=0.2, batch_size=4)
+    assert model.predict(noisy).shape == clean.shape and model.score(noisy, clean) > 0.5
+    with pytest.raises(mn.InputError, match="network: expected images as large as its own as results"):
+        in_space(mn.Chain([net, mn.PoolingLayer(...)]), None, grids=(8, 16))

@@ -115,9 +115,10 @@ def over_levels(
         validate.reject("schedule", "grids with it", "none")
     if not isinstance(plan.optimizer, str):
         validate.reject("optimizer", '"sgd" with grids', validate.shown(plan.optimizer))
-    network, classes = model.network, model.classifier.range_shape[0]
+    network, head = model.network, model.classifier
+    classes = head.range_shape[0] if head.parameters.size else None
     hierarchy = grids if isinstance(grids, Hierarchy) else in_space(network, classes, grids)
-    weights = [level.parameters for level in (network, model.classifier)]
+    weights = [level.parameters for level in (network, head)]
     if weights != [level.parameters for level in (hierarchy[-1].network, hierarchy[-1].classifier)]:
         validate.reject("grids", f"the model's own as the last, of images {network.domain_shape}", repr(hierarchy))
     if schedule is None:

@@ -7,7 +7,7 @@ from numbers import Integral
 
 from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import Layer
 from meganet.linop import BlockDiagonal, Identity, LinearOperator
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
@@ -58,11 +58,12 @@ class TimeSteps(Hierarchy):
 
     def _operator(self, level: int, *, finer: bool) -> LinearOperator:
         at, _ = self.neighbours(level, 1 if finer else -1)
-        classifier = Identity(at.classifier.parameters.size, backend=at.network.backend)
-        return BlockDiagonal([*at.network.in_time(finer=finer)[1], classifier])
+        size = at.classifier.parameters.size
+        same = [Identity(size, backend=at.network.backend)] if size else []
+        return BlockDiagonal([*at.network.in_time(finer=finer)[1], *same])
 
 
-def in_depth(network: Layer, classes: int, steps: Sequence[int]) -> TimeSteps:
+def in_depth(network: Layer, classes: int | None, steps: Sequence[int]) -> TimeSteps:
     """Return a network with several numbers of time steps.
 
     Parameters
@@ -70,8 +71,8 @@ def in_depth(network: Layer, classes: int, steps: Sequence[int]) -> TimeSteps:
     network : Layer
         With parts that step through time, all with one number of steps: one of `steps`, or another that comes from them
         by doubling or halving. Their time stays the same: twice the steps have half the length.
-    classes : int
-        How many outputs the classifier has.
+    classes : int, optional
+        How many outputs the classifier has; of None there is no classifier, and the results are images.
     steps : sequence of int
         Each double the one before.
 
@@ -85,7 +86,7 @@ def in_depth(network: Layer, classes: int, steps: Sequence[int]) -> TimeSteps:
     (2, 1.0)
     """
     validate.instance("network", network, Layer, "a layer or network")
-    outputs = validate.integer("classes", classes)
+    outputs = None if classes is None else validate.integer("classes", classes)
     numbers = validate.items("steps", steps, Integral, "one or more numbers of time steps")
     for k, number in enumerate(numbers):
         validate.integer(f"steps[{k}]", number)
@@ -105,11 +106,7 @@ def in_depth(network: Layer, classes: int, steps: Sequence[int]) -> TimeSteps:
         networks[2 * most] = networks[most].in_time(finer=True)[0]
     while (least := min(networks)) > numbers[0]:
         networks[least // 2] = networks[least].in_time(finer=False)[0]
-    levels = []
-    for number in numbers:
-        classifier = DenseLayer(network.range_shape, outputs, backend=network.backend)
-        levels.append(Level(f"{number} steps", networks[number], classifier))
-    return TimeSteps(levels)
+    return TimeSteps([Level.of(f"{number} steps", networks[number], outputs) for number in numbers])
 
 
 def _steps(network: Layer) -> Iterator[int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from meganet.backend import Array
+from meganet.backend import Array, to_host
 from meganet.ground import validate
 from meganet.linop import LinearOperator
 from meganet.multilevel.level import Level
@@ -63,6 +64,17 @@ class Hierarchy(ABC):
 
         Through its adjoint the coarser level's gradient comes back.
         """
+
+    def targets(self, level: int, labels: Any) -> Any:
+        """Return what a level's outputs are compared with: labels as they are, or images as the level sees them.
+
+        Images (N, C, H, W) become vectors, and may be given as such.
+        """
+        if self[level].outputs is not None:
+            return labels
+        finest = self[-1].network
+        images = finest.backend.asarray(validate.read("labels", labels, "images")).reshape(-1, *finest.range_shape)
+        return to_host(self.images(level, images)).reshape(len(images), -1)
 
     def number(self, level: int, argument: str = "level") -> int:
         """Return the number of a level, counted from the coarsest."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from meganet.backend import Array, backend_of, random_stream, to_host
 from meganet.ground import validate
-from meganet.losses import Loss
+from meganet.losses import Loss, MeanSquares
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.phases import Phase
 from meganet.multilevel.rounds import Rounds
@@ -93,6 +93,8 @@ class Problems:
         seed: int,
     ) -> None:
         self.hierarchy, self.loss = hierarchy, loss
+        if loss is None and hierarchy[-1].outputs is None:
+            self.loss = MeanSquares()
         self.training, self.validation = (images, labels), validation
         if validation is not None and not (isinstance(validation, (tuple, list)) and len(validation) == 2):
             validate.reject("validation", "a pair (images, labels) or None", validate.shown(validation))
@@ -119,7 +121,7 @@ class Problems:
     def objective(self, level: int, phase: Phase, *, validation: bool = False) -> Objective:
         """Return the objective of a level with the penalties of a phase; that of the validation has none."""
         images = self.images(level, validation)
-        labels = (self.validation if validation else self.training)[1]
+        labels = self.hierarchy.targets(level, (self.validation if validation else self.training)[1])
         at = self.hierarchy[level]
         penalties = {} if validation else phase.penalties(at, images.dtype)
         return Objective(at.network, at.classifier, images, labels, loss=self.loss, **penalties)

@@ -8,7 +8,7 @@ from typing import Any
 
 from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
+from meganet.layers import Layer
 from meganet.linop import BlockDiagonal, Identity, Kronecker, LinearOperator, Matrix
 from meganet.multigrid import resample_images, resampling
 from meganet.multilevel.hierarchy import Hierarchy
@@ -55,27 +55,27 @@ class Sizes(Hierarchy):
 
     def _operator(self, level: int, way: int) -> LinearOperator:
         start, end = self.neighbours(level, way)
-        backend, classes = start.network.backend, start.classifier.range_shape[0]
+        backend, outputs = start.network.backend, start.outputs
         old, new = start.network.range_shape, end.network.range_shape
-        if old == new:
+        if old == new or outputs is None:
             return Identity(start.unknowns, backend=backend)
         # a logit is a sum over pixels; means keep what each weight is summed over
         factor = (old[1] * old[2]) / (new[1] * new[2])
         matrix = Matrix(factor * resampling(old[1:], new[1:], "constant", backend="numpy"), backend=backend)
-        kernel = Kronecker(Identity(classes * old[0], backend=backend), matrix)
+        kernel = Kronecker(Identity(outputs * old[0], backend=backend), matrix)
         theta = [Identity(n, backend=backend) for n in (start.network.parameters.size,) if n]
-        return BlockDiagonal([*theta, kernel, Identity(classes, backend=backend)])
+        return BlockDiagonal([*theta, kernel, Identity(outputs, backend=backend)])
 
 
-def in_sizes(network: Layer, classes: int, sizes: Sequence[Any]) -> Sizes:
+def in_sizes(network: Layer, classes: int | None, sizes: Sequence[Any]) -> Sizes:
     """Return a network for images of several sizes.
 
     Parameters
     ----------
     network : Layer
         For images (C, H, W).
-    classes : int
-        How many outputs the classifier has.
+    classes : int, optional
+        How many outputs the classifier has; of None there is no classifier, and the results are images.
     sizes : sequence of int or pair of int
         Of the images, (H, W) or what both are, increasing.
 
@@ -89,7 +89,7 @@ def in_sizes(network: Layer, classes: int, sizes: Sequence[Any]) -> Sizes:
     validate.instance("network", network, Layer, "a layer or network")
     if len(network.domain_shape) != 3:
         validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
-    outputs = validate.integer("classes", classes)
+    outputs = None if classes is None else validate.integer("classes", classes)
     shapes = [
         validate.pair(f"sizes[{k}]", (size, size) if isinstance(size, Integral) else size)
         for k, size in enumerate(validate.items("sizes", sizes, object, "one or more sizes of images"))
@@ -100,7 +100,5 @@ def in_sizes(network: Layer, classes: int, sizes: Sequence[Any]) -> Sizes:
     for k, shape in enumerate(shapes):
         with validate.within(f"sizes[{k}]"):
             at = network.resized((network.domain_shape[0], *shape))
-        levels.append(
-            Level("x".join(map(str, shape)), at, DenseLayer(at.range_shape, outputs, backend=network.backend))
-        )
+        levels.append(Level.of("x".join(map(str, shape)), at, outputs))
     return Sizes(levels)

@@ -9,8 +9,8 @@ from numbers import Integral
 
 from meganet.backend import Array
 from meganet.ground import validate
-from meganet.layers import DenseLayer, Layer
-from meganet.linop import LinearOperator
+from meganet.layers import Layer
+from meganet.linop import BlockDiagonal, LinearOperator
 from meganet.multigrid import StencilTransfer, restrict_images, weights_prolongation, weights_restriction
 from meganet.multigrid.classifier import CLASSIFIER_SCALINGS
 from meganet.multigrid.next_grid import NextGrid
@@ -107,7 +107,7 @@ class Grids(Hierarchy):
         start, end = self.neighbours(level, way)
         key = self.number(level), way, kernels, scaling
         if key not in self._operators:
-            network, classes = start.network, start.classifier.range_shape[0]
+            network, outputs = start.network, start.outputs
             interpolation = self.transfer.interpolation
             make = partial(
                 weights_prolongation if way > 0 else weights_restriction,
@@ -117,21 +117,23 @@ class Grids(Hierarchy):
             )
             parts: list[LinearOperator] = []
             while network.domain_shape != end.network.domain_shape:
-                parts.append(make(network, classes))
-                network = NextGrid.of(network, way > 0, kernels, interpolation, None).after
+                step = NextGrid.of(network, way > 0, kernels, interpolation, None)
+                of_theta = step.theta_blocks(network.backend)
+                parts.append(BlockDiagonal(of_theta) if outputs is None else make(network, outputs))
+                network = step.after
             self._operators[key] = reduce(lambda found, part: part @ found, parts)
         return self._operators[key]
 
 
-def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Transfer | None = None) -> Grids:
+def in_space(network: Layer, classes: int | None, grids: Sequence[int], transfer: Transfer | None = None) -> Grids:
     """Return a network on several grids.
 
     Parameters
     ----------
     network : Layer
         For images (C, H, W) of any of the grids, or of another.
-    classes : int
-        How many outputs the classifier has.
+    classes : int, optional
+        How many outputs the classifier has; of None there is no classifier, and the results are images.
     grids : sequence of int
         Widths of the images, increasing; each is half the next one, or a quarter, an eighth, ... The heights are in
         proportion; signals (C, 1, L) keep their one row.
@@ -150,7 +152,7 @@ def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Trans
     validate.instance("network", network, Layer, "a layer or network")
     if len(network.domain_shape) != 3:
         validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
-    outputs = validate.integer("classes", classes)
+    outputs = None if classes is None else validate.integer("classes", classes)
     shapes = _shapes(network.domain_shape, validate.items("grids", grids, Integral, "one or more widths of images"))
     transfer = Transfer() if transfer is None else transfer
     validate.instance("transfer", transfer, Transfer, "a Transfer or None")
@@ -160,8 +162,7 @@ def in_space(network: Layer, classes: int, grids: Sequence[int], transfer: Trans
     for shape in shapes:
         while on_grid.domain_shape != shape:
             on_grid = NextGrid.of(on_grid, True, transfer.up, transfer.interpolation, None).after
-        classifier = DenseLayer(on_grid.range_shape, outputs, backend=network.backend)
-        levels.append(Level(f"{shape[1]}x{shape[2]}", on_grid, classifier))
+        levels.append(Level.of(f"{shape[1]}x{shape[2]}", on_grid, outputs))
     return Grids(levels, transfer)
 
 

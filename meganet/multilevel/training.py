@@ -48,14 +48,14 @@ def train(
     images : array, (N, C, H, W)
         On the finest level; other levels see what `Hierarchy.images` makes of them.
     labels : sequence
-        As in `Objective`.
+        As in `Objective`; for results that are images, images (N, C, H, W) on the finest level.
     schedule : Schedule
     x0 : array, optional
         Weights ``[theta; W]`` on the level of the first phase; drawn from the seed if not given.
     validation : (images, labels), optional
         On the finest level; evaluated on the phase's level after each round.
     loss : Loss, optional
-        As in `Objective`.
+        As in `Objective`; for results that are images `MeanSquares` if not given.
     evaluated : int, optional
         The columns objective, loss and accuracy are over so many of the images, drawn once; over all for None.
     state : TrainingState, optional
