@@ -167,10 +167,11 @@ def test_weights_are_carried_between_phases(hierarchy, data):
     assert [ends[k].work for k in range(3)] == list(np.cumsum(rise))
 
 
-def test_levels_that_are_trained_together_share_weights(hierarchy, data):
+@pytest.mark.parametrize("factors", [None, (2.0, 0.5)])
+def test_levels_that_are_trained_together_share_weights(hierarchy, data, factors):
     """A joint phase makes, by hand, plain steps on one level after the other."""
     x = x0 = hierarchy[1].initial(np.random.default_rng(1), np.float64)
-    schedule = joint(2, 1, learning_rate=0.05, batch_size=8, assignment="cyclic", W_alpha=0.1)
+    schedule = joint(2, 1, learning_rate=0.05, batch_size=8, assignment="cyclic", W_alpha=0.1, rate_factors=factors)
     state = train(hierarchy, *data, schedule, x0=x0, seed=4)
     coarse, fine = (
         objective(
@@ -185,7 +186,7 @@ def test_levels_that_are_trained_together_share_weights(hierarchy, data):
             gradient = fine(x, indices)[1]
         else:
             gradient = operator.tosparse().T @ coarse(operator.tosparse() @ x, indices)[1]
-        x = x - 0.05 * gradient
+        x = x - 0.05 * (factors or (1, 1))[number % 2] * gradient
     np.testing.assert_allclose(state.x, x, rtol=1e-12, atol=1e-14)
     assert state.work == 3 * 8 * (hierarchy[0].flop + hierarchy[1].flop) and state.level == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from meganet.ground import validate
@@ -48,6 +48,9 @@ class Phase:
         The network's weights stay as they are.
     assignment : {"random", "cyclic"}
         Which mini-batches go to which of several levels: drawn independently, or one level after the other.
+    rate_factors : tuple of float, optional
+        What the learning rate is multiplied by on each of several levels, in their order; a coarse one, whose steps are
+        cheap, may want shorter ones than the fine one, or longer.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Phase:
     rule: Rule | None = None
     classifier_only: bool = False
     assignment: str = "random"
+    rate_factors: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = "the number of a level, or several in a tuple"
@@ -93,6 +97,12 @@ class Phase:
         validate.choice("assignment", self.assignment, ASSIGNMENTS)
         if joint and self.classifier_only:
             validate.reject("classifier_only", "False where several levels are trained together", "True")
+        if self.rate_factors is not None:
+            factors = validate.items("rate_factors", self.rate_factors, Real, "a number for each of several levels")
+            if not joint or len(factors) != len(numbers):
+                validate.reject("rate_factors", "a number for each of several levels", str(self.rate_factors))
+            checks = [validate.real(f"rate_factors[{k}]", factor, above=0) for k, factor in enumerate(factors)]
+            validate.store(self, rate_factors=tuple(checks))
         validate.store(self, level=numbers if joint else numbers[0], classifier_only=bool(self.classifier_only))
 
     @property

@@ -97,9 +97,13 @@ class Rounds(Shared):
             parts.append(super().indices(order, number + 1)[max(first - start, 0) : last - start])
         return np.concatenate(parts)
 
-    def at(self, fun: Function, steps: int) -> Function:
-        """Return the function of a step: that of one level, where several are trained together."""
-        return fun.parts[self._assigned[steps - 1]] if isinstance(fun, Together) else fun
+    def at(self, fun: Function, rate: float, steps: int) -> tuple[Function, float]:
+        """Return function and rate of a step: those of one level, where several are trained together."""
+        if not isinstance(fun, Together):
+            return fun, rate
+        level = self._assigned[steps - 1]
+        factors = self.phase.rate_factors
+        return fun.parts[level], rate if factors is None else factors[level] * rate
 
     def work(self, steps: int) -> float:
         """Return the arithmetic of so many steps, of products as they are written.

@@ -156,9 +156,9 @@ class Shared:
         """Return how many steps come before an epoch."""
         return (epoch - 1) * self.batches
 
-    def at(self, fun: Function, steps: int) -> Function:
-        """Return the function of a step; `steps` counts from 1, over all epochs."""
-        return fun
+    def at(self, fun: Function, rate: float, steps: int) -> tuple[Function, float]:
+        """Return function and rate of a step, of those of its epoch; `steps` counts from 1, over all epochs."""
+        return fun, rate
 
     def train_epoch(
         self, fun: Function, state: State, batches: Array, rate: float, epoch: int, advance: Callable[[], Any]
@@ -168,7 +168,8 @@ class Shared:
         if self.rule.counts_steps or self.project is not None or not getattr(fun, "recordable", False):
             for number in range(batches.shape[0]):
                 steps += 1
-                state = self.step(self.at(fun, steps), self.projected, rate, steps, epoch)(state, batches[number])
+                one, own = self.at(fun, rate, steps)
+                state = self.step(one, self.projected, own, steps, epoch)(state, batches[number])
                 advance()
         else:
             if self._recorded is None or self._recorded.fun is not fun:
@@ -190,11 +191,12 @@ class Shared:
             return described(fun, end)
         for number in range(batches.shape[0]):
             steps += 1
-            one: Any = self.at(fun, steps)
-            new = self.step(one, self.projected_alone, rate, steps, epoch)(state, batches[number])
+            one: Any
+            one, own = self.at(fun, rate, steps)
+            new = self.step(one, self.projected_alone, own, steps, epoch)(state, batches[number])
             if not is_finite(new[0]):
                 found = one.first_non_finite(self.rule.look(state[0], state[1:]), batches[number])
-                what = found or f"a step too long, from finite weights along a finite gradient (learning_rate={rate:g})"
+                what = found or f"a step too long, from finite weights along a finite gradient (learning_rate={own:g})"
                 return f"step {number + 1}: {what}"
             state = new
         return described(fun, end)
