@@ -93,6 +93,8 @@ class Arm:
     after : Arm, optional
         The run starts from the weights that this one ends with, of the same trial, on the level of the same name; its
         work is counted too.
+    share : float
+        Of the training images, the first so many are used: at most 1, all of them.
 
     Examples
     --------
@@ -109,33 +111,40 @@ class Arm:
     hierarchy: Hierarchy
     schedule: Schedule
     after: Arm | None = None
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if not dropins.is_name(self.name):
             validate.reject("name", f"a name of {dropins.PLAIN}", validate.shown(self.name))
+        if validate.real("share", self.share, above=0) > 1:
+            validate.reject("share", "at most 1", str(self.share))
 
     @property
     def level(self) -> Level:
         """The one whose weights it ends with."""
         return self.hierarchy[max(self.hierarchy.number(level) for level in self.schedule[-1].levels)]
 
-    def work(self, examples: int) -> float:
+    def examples(self, training: int) -> int:
+        """Return how many of so many training images are used."""
+        return round(self.share * training)
+
+    def work(self, training: int) -> float:
         """Return about the arithmetic of a run, of levels that are trained together the mean."""
-        total = self.after.work(examples) if self.after else 0.0
+        before, used = self.after.work(training) if self.after else 0.0, self.examples(training)
         for phase in self.schedule:
-            levels = [self.hierarchy[number] for number in phase.levels]
             if phase.classifier_only:
-                # as it is counted while it is trained: the features once
-                *network, classifier = products(levels[0].network, levels[0].classifier.range_shape[0])
-                total += examples * (sum(network) + phase.epochs * 2 * classifier)
+                level = self.hierarchy[phase.levels[0]]
+                *network, classifier = products(level.network, level.classifier.range_shape[0])
+                before += used * (sum(network) + phase.epochs * 2 * classifier)
             else:
-                total += phase.epochs * examples * float(np.mean([level.flop for level in levels]))
-        return total
+                before += phase.epochs * used * float(np.mean([self.hierarchy[k].flop for k in phase.levels]))
+        return before
 
     def text(self) -> str:
         """Return in text what the weights depend on, besides images and seed."""
         levels = [f"{level.name}: {json.dumps(described(level.network)[0])}" for level in self.hierarchy]
         lines = [repr(self.hierarchy), *levels, str(getattr(self.hierarchy, "transfer", "")), str(self.schedule)]
+        lines += [f"of the images {self.share:g}"] if self.share < 1 else []
         return "\n".join([*lines, *(["after", self.after.text()] if self.after else [])])
 
 
@@ -250,6 +259,8 @@ class Arms:
         arm, trial = item
         start = self.outcome(arm.after, trial) if arm.after else None
         images, labels, held_images, held_labels = self.trial(trial)
+        used = arm.examples(self.sizes.training)
+        images, labels = images[:used], labels[:used]
         hierarchy = arm.hierarchy
         x0 = self._start(arm, start) if start else None
         # a run that diverges is an outcome as any other
@@ -260,7 +271,7 @@ class Arms:
                 labels,
                 arm.schedule,
                 x0=x0,
-                evaluated=min(EVALUATED, self.sizes.training),
+                evaluated=min(EVALUATED, used),
                 on_divergence="stop",
                 seed=int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62)),
             )

@@ -1,0 +1,83 @@
+"""The questions about networks that are carried from grid to grid, on a tiny problem."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny import quadrants
+
+from meganet.backend import get_backend
+from meganet.experiments import Setup, Workers
+from meganet.experiments.questions import coarsening
+from meganet.experiments.questions.base import Context, cost, question_of
+from meganet.experiments.questions.carrying import grids_of
+from meganet.experiments.runs.arms import Arm
+from meganet.experiments.runs.study import SettingsError
+from meganet.ground.validate import InputError
+from meganet.multilevel import Phase, Schedule, in_space
+
+SIZES = {"coarse_examples": 64, "validation_examples": 12, "trials": 2, "batch_size": 8, "fine_examples": 8}
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """What a question is given, and the lines that it says meanwhile."""
+    lines = []
+    return Context(
+        tmp_path, "one", "small", SIZES, get_backend(), quadrants(count=80), Workers(), False, lines.append
+    ), lines
+
+
+def test_networks_of_the_fine_grid_on_coarser_ones(asked):
+    context, lines = asked
+    question = question_of("coarsening")
+    found = question.ask(context)
+    rows = {tuple(row[name] for name in ("net", "grid", "stencils", "training there")): row for row in found.rows}
+    # pooling takes no images of 3x3 pixels
+    places = [("A", "6x6"), ("A", "3x3"), ("B", "6x6"), ("resnet", "6x6")]
+    trainings = ("none", *coarsening.SHARES)
+    assert [*rows] == [(*place, way, training) for place in places for way in coarsening.WAYS for training in trainings]
+    base = context.base
+    assert len(lines) == question.cost(base, (1, 12, 12), 4).runs
+    for (_, _, way, training), row in rows.items():
+        assert row["trials"] == 2 and (training == "none") == (row["work, %"] == 0)
+        assert 0 <= row["accuracy"] <= 100 and (way != "copied" or row["above copied"] == 0)
+    # the classifier alone on 6x6: features once, then five passes forward and back, against three passes of it all
+    first, second, last = 2 * 288 * 36, 2 * 18432 * 36, 2 * 4 * 64 * 36
+    whole = 3 * 64 * (2 * first + 3 * (second + last))
+    for name, share in coarsening.SHARES.items():
+        n = round(share * 64)
+        alone = n * (first + second) + 5 * (n // 8 * 8) * 2 * last
+        assert rows["A", "6x6", "copied", name]["work, %"] == pytest.approx(100 * alone / whole)
+    assert "of 4 cases" in found.notes[-1] and "of 4 cases" in found.notes[-2]
+    assert [ax.get_title() for ax in found.figure.axes] == [f"net {net}, {grid}" for net, grid in places]
+    lines.clear()
+    assert repr(question.ask(context).rows) == repr(found.rows) and not lines
+
+
+def test_grids_that_a_net_goes_to():
+    assert grids_of("resnet", (1, 28, 28)) == (14, 28) and grids_of("A", (1, 56, 56)) == (14, 28, 56)
+    with pytest.raises(InputError, match="dataset: expected images that net A takes at half their width, got 1x27x27"):
+        grids_of("A", (1, 27, 27))
+
+
+def test_too_few_images_are_named(asked):
+    context = dataclasses.replace(asked[0], settings={**SIZES, "coarse_examples": 24})
+    with pytest.raises(SettingsError, match="coarse_examples: expected at least 64, 8 mini-batches, got 24"):
+        question_of("coarsening").ask(context)
+
+
+def test_an_arm_takes_a_share_of_the_images():
+    hierarchy = in_space(coarsening.hierarchy_of("B", (1, 12, 12), 4, (6, 12))[1].network, 4, (6, 12))
+    arm = Arm("some", hierarchy, Schedule((Phase(0, 2.0),)), share=0.25)
+    assert arm.examples(40) == 10 and arm.work(40) == 20 * hierarchy[0].flop
+    assert arm.text() != dataclasses.replace(arm, share=1.0).text()
+    for share in (0, 1.5):
+        with pytest.raises(InputError, match="share: expected"):
+            dataclasses.replace(arm, share=share)
+
+
+def test_what_the_questions_cost():
+    small, thesis = (cost(question_of("coarsening"), preset) for preset in ("small", "thesis"))
+    assert thesis.runs > small.runs and thesis.tflop > 10 * small.tflop and np.isfinite(thesis.tflop)
+    assert Setup().run.trials * small.tflop > 0
