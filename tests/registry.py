@@ -105,6 +105,19 @@ OPERATORS = {
     Sum: lambda b, t: Identity((2, 6, 5), t) + CirculantConvolution(numbers(b, t, 2, 2, 1, 3), (6, 5)),
     Scaled: lambda b, t: -2.5 * Gradient((2, 3, 4), 1.0, t),
 }
+VIDEO_OPERATORS = {
+    "in space": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 1, 3, 5), (4, 5, 6)),
+    "in time": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 5, 1, 1), (6, 4, 3)),
+    "in both": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 5, 1), (4, 6, 3)),
+    "many channels": lambda b, t: CirculantConvolution(numbers(b, t, 9, 3, 3, 3, 3) / 16, (4, 6, 5)),
+    "strided": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 1, 3), (5, 4, 6), stride=(2, 1, 3)),
+    "explicit": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 1, 3), (4, 3, 5), "sparse"),
+    "adjoint": lambda b, t: CirculantConvolution(numbers(b, t, 3, 2, 3, 1, 3), (4, 3, 5)).T,
+    "pooled": lambda b, t: AveragePooling((2, 6, 4, 6), (3, 1, 2), t),
+    "pooled in space": lambda b, t: AveragePooling((2, 3, 4, 6), (1, 2, 3), t),
+    "dense": lambda b, t: Dense(numbers(b, t, 3, 2, 4, 5, 3) / 8),
+}
+"""Of operators on images that take videos too."""
 
 
 def convolution(*shape):
@@ -138,6 +151,22 @@ def frozen(network):
     rng, backend = np.random.default_rng(5), network.backend
     theta = backend.asarray(rng.standard_normal(network.parameters.size))
     return network.frozen_on(theta, backend.asarray(rng.standard_normal((4, *network.domain_shape))))
+
+
+def video_network():
+    """A network of several kinds of layers on videos of six frames of 6x4 pixels."""
+    step = SymmetricLayer(CirculantConvolution(get_backend().asarray(np.zeros((2, 2, 3, 1, 3))), (3, 3, 4)))
+    return Chain(
+        [
+            ConvolutionLayer((1, 6, 6, 4), 3, (1, 3, 3), activation="tanh", bias=True),
+            NormalisationLayer((3, 6, 6, 4), ("pixels",), eps=0.1),
+            ScalingLayer((3, 6, 6, 4)),
+            ConvolutionLayer((3, 6, 6, 4), 2, (3, 1, 1), activation="tanh"),
+            PoolingLayer((2, 6, 6, 4), (2, 2, 1)),
+            ResidualNetwork(step, 2, 0.3),
+            DenseLayer((2, 3, 3, 4), 3),
+        ]
+    )
 
 
 LAYERS = {
@@ -232,14 +261,19 @@ LAYERS = {
         lambda: ConvolutionLayer((2, 6, 5), 3, activation="relu"),
         lambda: ConvolutionLayer((3, 5, 6), 2, activation="identity", bias=True, engine="sparse"),
         lambda: ConvolutionLayer((2, 6, 10), 3, (3, 5), activation="tanh", bias=True, dilation=2),
+        lambda: ConvolutionLayer((2, 4, 6, 5), 3, (1, 3, 5), activation="relu", bias=True),
+        lambda: ConvolutionLayer((2, 6, 3, 4), 3, (5, 1, 1), activation="tanh", bias=True),
+        lambda: ConvolutionLayer((2, 4, 6, 5), 3, activation="relu"),
+        lambda: ConvolutionLayer((2, 4, 6, 5), 3, (3, 3, 1), activation="identity", bias=True, stride=(1, 2, 2)),
     ],
     DenseLayer: [
         lambda: DenseLayer((2, 3, 4), 5),
         lambda: DenseLayer((6,), 4, activation="tanh", bias=False),
+        lambda: DenseLayer((8, 3, 4, 2), 5),
     ],
-    PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2))],
     GlobalPoolingLayer: [lambda: GlobalPoolingLayer((2, 6, 4)), lambda: GlobalPoolingLayer((2, 3, 6, 4))],
     UpsamplingLayer: [lambda: UpsamplingLayer((2, 3, 2), (2, 3))],
+    PoolingLayer: [lambda: PoolingLayer((2, 6, 4), (3, 2)), lambda: PoolingLayer((2, 4, 6, 3), (2, 3, 1))],
     Chain: [
         lambda: Chain(
             [
@@ -248,7 +282,8 @@ LAYERS = {
                 Chain([ConvolutionLayer((3, 3, 2), 2, (3, 1), activation="tanh")]),
                 DenseLayer((2, 3, 2), 4),
             ]
-        )
+        ),
+        video_network,
     ],
 }
 
@@ -377,6 +412,7 @@ OPERATORS |= {Hessian: hessian, ReducedHessian: reduced_hessian}
 OPERATORS |= {
     kind: lambda b, t, kind=kind: to_dtype(documented(kind)[0], t).to(b) for kind in unlisted(LinearOperator, OPERATORS)
 }
+OPERATOR_CASES = {kind.__name__: make for kind, make in OPERATORS.items()} | VIDEO_OPERATORS
 OBJECTIVES = {
     "softmax": lambda b: small_objective(b, "float64"),
     "logistic": lambda b: small_objective(b, "float64", LogisticLoss(), np.eye(7)[:, :3]),

@@ -10,6 +10,7 @@ from registry import (
     LAYER_CASES,
     LAYERS,
     LOSSES,
+    OPERATOR_CASES,
     OPERATORS,
     REGULARIZERS,
     concrete_subclasses,
@@ -60,9 +61,9 @@ def test_a_class_is_tried_on_what_the_example_in_its_docstring_makes():
         documented(Silent)
 
 
-@pytest.fixture(params=OPERATORS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=OPERATOR_CASES)
 def operator(request, backend, dtype):
-    return OPERATORS[request.param](backend, dtype)
+    return OPERATOR_CASES[request.param](backend, dtype)
 
 
 @pytest.mark.loops
@@ -124,9 +125,9 @@ class TestOperators:
         np.testing.assert_allclose(moved @ backend.to_host(x), expected, rtol=0, atol=100 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)
-def test_scipy_adapter(kind):
-    operator = OPERATORS[kind](get_backend("numpy"), np.dtype("float64"))
+@pytest.mark.parametrize("case", OPERATOR_CASES)
+def test_scipy_adapter(case):
+    operator = OPERATOR_CASES[case](get_backend("numpy"), np.dtype("float64"))
     adapter = operator.aslinearoperator()
     x = np.random.default_rng(1).standard_normal(operator.shape[1])
     y = np.random.default_rng(2).standard_normal(operator.shape[0])

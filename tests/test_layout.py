@@ -151,6 +151,30 @@ def test_a_step_converts_the_images_once_and_nothing_else(name, stack):
             assert not others
 
 
+@pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler to run the kernels on the host")
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (1, 5, 1)], ids=str)
+def test_videos_are_converted_once_too(kernel):
+    rng, shape = np.random.default_rng(0), (2, 4, 6, 5)
+    with use_backend(GUARD):
+        network = Chain(
+            [
+                ConvolutionLayer(shape, 8, kernel, bias=True),
+                ConvolutionLayer(..., 8, kernel),
+                NormalisationLayer(..., ("pixels",)),
+                PoolingLayer(..., (2, 3, 1)),
+                ConvolutionLayer(..., 3, (1, 1, 5)),
+            ]
+        )
+        videos = GUARD.asarray(rng.standard_normal((N, *shape)))
+        fun = Objective(network, DenseLayer(network.range_shape, 3), videos, rng.integers(0, 3, N))
+        x = GUARD.asarray(0.1 * rng.standard_normal(fun.parameters.size))
+        LAYOUT.clear()
+        fun.evaluate(x)
+        # frames are images too, T N of them
+        notes = [note for note in LAYOUT if N in note[2] or 4 * N in note[2] or 2 * N in note[2]]
+        assert notes == [("conversion", "ascontiguousarray", (6, 5, 4, N, 2))]
+
+
 def test_the_guard_loses_memory_order_as_cupy_does():
     x = from_memory(GUARD.asarray(np.arange(120.0).reshape(4, 5, 2, 3)))
     assert not x.flags.c_contiguous

@@ -202,18 +202,26 @@ def path(argument: str, value: Any) -> Path:
 
 def pair(argument: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     """Return `value`, one integer or two, as two integers of at least `minimum`."""
-    values = (value, value) if isinstance(value, Integral) else value
-    if not isinstance(values, Sequence) or len(values) != 2:
-        reject(argument, "one integer or a pair of integers", shown(value))
-    return size(f"{argument}[0]", values[0], minimum), size(f"{argument}[1]", values[1], minimum)
+    first, second = sizes(argument, value, 2, minimum)
+    return first, second
 
 
-def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]:
-    """Return `value` as a tuple of positive integers, `ndim` of them if given."""
+def sizes(argument: str, value: Any, count: int, minimum: int = 1) -> tuple[int, ...]:
+    """Return `value`, one integer for all axes or one for each of `count`, as integers of at least `minimum`."""
+    values = (value,) * count if isinstance(value, Integral) else value
+    if not isinstance(values, Sequence) or len(values) != count:
+        several = "a pair of integers" if count == 2 else f"{count} integers"
+        reject(argument, f"one integer or {several}", shown(value))
+    return tuple(size(f"{argument}[{k}]", v, minimum) for k, v in enumerate(values))
+
+
+def shape(argument: str, value: Any, ndim: int | tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return `value` as a tuple of positive integers, `ndim` of them if given, or one of several numbers of them."""
     if isinstance(value, Integral):
         value = (value,)
-    if not isinstance(value, Sequence) or (ndim is not None and len(value) != ndim) or not value:
-        count = "" if ndim is None else f"{ndim} "
+    counts = (ndim,) if isinstance(ndim, int) else ndim
+    if not isinstance(value, Sequence) or (counts is not None and len(value) not in counts) or not value:
+        count = "" if counts is None else f"{' or '.join(map(str, counts))} "
         reject(argument, f"a tuple of {count}positive integers", shown(value))
     found = tuple(size(f"{argument}[{k}]", v) for k, v in enumerate(value))
     if math.prod(found) > LARGEST_SIZE:
@@ -221,21 +229,31 @@ def shape(argument: str, value: Any, ndim: int | None = None) -> tuple[int, ...]
     return found
 
 
-def odd_shape(argument: str, value: Any) -> tuple[int, int]:
-    """Return `value` as a pair of odd positive integers (a kernel with a centre)."""
-    sizes = pair(argument, value)
-    if sizes[0] % 2 == 0 or sizes[1] % 2 == 0:
-        reject(argument, "odd sizes, so that the kernel has a centre", f"{sizes[0]}x{sizes[1]}")
-    return sizes
+def grid(argument: str, value: Any) -> tuple[int, ...]:
+    """Return `value` as positive integers, two for images, or three for videos; one integer is both of an image."""
+    return sizes(argument, value, 3 if isinstance(value, Sequence) and len(value) == 3 else 2)
 
 
-def even_shape(argument: str, value: Any, axes: Sequence[int] = (0, 1)) -> tuple[int, int]:
-    """Return `value` as a pair of positive integers, even along some axes (a grid that has a coarser one)."""
-    sizes = pair(argument, value)
-    if any(sizes[k] % 2 for k in axes):
-        block = "x".join("2" if k in axes else "1" for k in (0, 1))
-        reject(argument, f"even sizes, so that {block} blocks cover the image", f"{sizes[0]}x{sizes[1]}")
-    return sizes
+def odd_shape(argument: str, value: Any, count: int | None = None) -> tuple[int, ...]:
+    """Return `value`, a `grid` or so many numbers, as odd positive integers (a kernel with a centre)."""
+    found = grid(argument, value) if count is None else sizes(argument, value, count)
+    if any(n % 2 == 0 for n in found):
+        reject(argument, "odd sizes, so that the kernel has a centre", by(found))
+    return found
+
+
+def even_shape(argument: str, value: Any, axes: Sequence[int] = (0, 1)) -> tuple[int, ...]:
+    """Return `value`, a `grid`, as positive integers, even along some axes (a grid that has a coarser one)."""
+    found = grid(argument, value)
+    if any(found[k] % 2 for k in axes):
+        block = by(2 if k in axes else 1 for k in range(len(found)))
+        reject(argument, f"even sizes, so that {block} blocks cover the image", by(found))
+    return found
+
+
+def by(values: Iterable[int]) -> str:
+    """Return sizes as they are written in lines, such as 28x28."""
+    return "x".join(map(str, values))
 
 
 def plain(argument: str, value: Any) -> None:

@@ -16,9 +16,9 @@ class PoolingLayer(LinearLayer):
     Parameters
     ----------
     domain_shape : tuple of int
-        (C, H, W).
-    factor : int or pair of int
-        Block size; 2 in the thesis' net B.
+        (C, H, W), or (C, T, H, W) of videos.
+    factor : int or tuple of int
+        Block size, of videos in time, rows and columns; 2 in the thesis' net B.
     backend : str or Backend, optional
 
     Examples
@@ -35,7 +35,7 @@ class PoolingLayer(LinearLayer):
     """
 
     def __init__(
-        self, domain_shape: Any, factor: int | tuple[int, int] = 2, *, backend: str | Backend | None = None
+        self, domain_shape: Any, factor: int | tuple[int, ...] = 2, *, backend: str | Backend | None = None
     ) -> None:
         pooling = AveragePooling(domain_shape, factor, backend=backend)
         self.factor = pooling.factor

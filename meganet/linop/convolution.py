@@ -1,4 +1,4 @@
-"""Periodic two-dimensional convolution, the circulant operator of the thesis' networks."""
+"""Periodic convolution in space, and in space and time, the circulant operator of the thesis' networks."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ class CirculantConvolution(ParametricOperator):
 
     The adjoint in the kernel is ``sum_{n, i, j} y[n, o, i, j] x[n, c, i + a - k1 // 2, j + b - k2 // 2]``.
 
+    With a kernel of five axes it acts on videos (N, I, T, H, W): the same sums with one index more, periodic in time.
+
     Parameters
     ----------
-    kernel : array, (O, I, k1, k2)
-        float32 or float64, odd sizes, no larger than the image. Its dtype is the operator's.
-    image_shape : pair of int
-        (H, W).
-    stride : int or pair of int
+    kernel : array, (O, I, k1, k2) or (O, I, kt, k1, k2)
+        float32 or float64, odd sizes, no larger than the image or video. Its dtype is the operator's.
+    image_shape : tuple of int
+        (H, W), or (T, H, W) of videos.
+    stride : int or tuple of int
         Distance in pixels between the results that are kept, from the first pixel on: the range is
-        ``(O, ceil(H / s1), ceil(W / s2))``. Compiled loops of "auto" and "direct" compute no others; else the
+        ``(O, ceil(H / s1), ceil(W / s2))``. Compiled loops of "auto" and "direct" compute no others of images; else the
         convolution is computed everywhere first.
     dilation : int or pair of int
         Distance in pixels between those that neighbouring numbers of the kernel are multiplied with:
         ``i + d1 (a - k1 // 2)`` in place of ``i + a - k1 // 2``. It must divide the image, whose every d-th pixels must
-        not be fewer than the kernel's numbers; not beside a stride.
+        not be fewer than the kernel's numbers; not beside a stride, nor for videos.
     engine : {"auto", "winograd", "direct", "sparse"}
         How products are computed; "sparse" multiplies with the explicit matrix, which defines the operator.
         "winograd" is for 3x3 kernels; "auto" takes it for these and eight channels or more on both sides, on the CPU
@@ -57,7 +59,7 @@ class CirculantConvolution(ParametricOperator):
     Raises
     ------
     InputError
-        For an even kernel size, a kernel larger than the image, another dtype or a foreign array.
+        For an even kernel size, a kernel larger than the image or video, another dtype or a foreign array.
 
     Notes
     -----
@@ -70,6 +72,10 @@ class CirculantConvolution(ParametricOperator):
     1/64 of the largest are rare (a single one, 1/64 of all, 1/12 of those that are not zero), if a kernel has such
     outliers, or if a number is not finite: a pixel of 1e8, an infinity or a NaN then changes nothing beyond its 3x3
     neighbourhood. With "winograd", and with "auto" on a GPU, it spoils whole tiles.
+
+    *Videos* go through the products of images. Kernels (O, I, 1, k1, k2) take the frames as more images, and
+    (O, I, kt, 1, 1) the pixels of a frame as rows and its time as columns, both without a copy: "2-D + time" is one
+    after the other. With other kernels each frame is gathered with its neighbours as ``kt I`` channels of an image.
 
     Examples
     --------
@@ -89,6 +95,9 @@ class CirculantConvolution(ParametricOperator):
     (16, 4, 4)
     >>> CirculantConvolution(np.array([[[[-1.0, 0.0, 1.0]]]]), (1, 6), dilation=(1, 2)).tosparse().toarray()[0]
     array([ 0.,  0.,  1.,  0., -1.,  0.])
+    >>> in_time = CirculantConvolution(np.array([[[[[-1.0]], [[0.0]], [[1.0]]]]]), (4, 1, 1))  # next frame minus last
+    >>> (in_time @ np.array([0.0, 1.0, 4.0, 9.0]).reshape(1, 4, 1, 1)).ravel()
+    array([-8.,  4.,  8., -4.])
     """
 
     def __init__(
@@ -98,41 +107,48 @@ class CirculantConvolution(ParametricOperator):
         engine: str = "auto",
         backend: str | Backend | None = None,
         *,
-        stride: int | tuple[int, int] = 1,
-        dilation: int | tuple[int, int] = 1,
+        stride: int | tuple[int, ...] = 1,
+        dilation: int | tuple[int, ...] = 1,
     ) -> None:
-        image = validate.pair("image_shape", image_shape)
         validate.plain("kernel", kernel)
-        if getattr(kernel, "ndim", None) != 4:
-            validate.reject("kernel", "an array of shape (O, I, k1, k2)", f"shape {getattr(kernel, 'shape', kernel)}")
-        out_channels, in_channels, k1, k2 = kernel.shape
-        validate.odd_shape("kernel", (k1, k2))
-        self.stride, self.dilation = validate.pair("stride", stride), validate.pair("dilation", dilation)
+        if getattr(kernel, "ndim", None) not in (4, 5):
+            expected = "an array of shape (O, I, k1, k2) or (O, I, kt, k1, k2)"
+            validate.reject("kernel", expected, f"shape {getattr(kernel, 'shape', kernel)}")
+        out_channels, in_channels, *stencil = kernel.shape
+        image = validate.sizes("image_shape", image_shape, len(stencil))
+        validate.odd_shape("kernel", stencil, len(stencil))
+        self.stride = validate.sizes("stride", stride, len(image))
+        self.dilation = validate.sizes("dilation", dilation, len(image))
         seen = self._seen(image)
-        if k1 > seen[0] or k2 > seen[1]:
-            validate.reject("kernel", f"a kernel no larger than the {seen[0]}x{seen[1]} image", f"{k1}x{k2}")
+        if any(k > n for k, n in zip(stencil, seen, strict=True)):
+            kind = "image" if len(image) == 2 else "video"
+            expected = f"a kernel no larger than the {validate.by(seen)} {kind}"
+            validate.reject("kernel", expected, validate.by(stencil))
         coarse = tuple(-(-n // s) for n, s in zip(image, self.stride, strict=True))
         super().__init__(kernel, (in_channels, *image), (out_channels, *coarse), backend)
         self.image_shape = image
         self.engine = validate.choice("engine", engine, ["auto", *NAMES])
         if not has_engine(engine, self.backend, self.kernel_shape):
-            validate.reject("engine", f"one for {k1}x{k2} kernels on {self.backend.name}", repr(engine))
+            kernels = f"{validate.by(stencil)} kernels"
+            validate.reject("engine", f"one for {kernels} on {self.backend.name}", repr(engine))
 
-    def _seen(self, image: tuple[int, int]) -> tuple[int, int]:
+    def _seen(self, image: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the smaller images of every d-th pixel."""
-        (d1, d2), (height, width) = self.dilation, image
-        if (d1, d2) != (1, 1) and self.stride != (1, 1):
+        if max(self.dilation) > 1 and len(image) > 2:
+            validate.reject("dilation", "1 for videos", str(self.dilation))
+        if max(self.dilation) > 1 and max(self.stride) > 1:
             validate.reject("dilation", f"1 beside a stride of {self.stride}", str(self.dilation))
-        if height % d1 or width % d2:
-            validate.reject("dilation", f"one that divides the {height}x{width} image", f"{d1}x{d2}")
-        return height // d1, width // d2
+        if any(n % d for n, d in zip(image, self.dilation, strict=True)):
+            expected = f"one that divides the {validate.by(image)} image"
+            validate.reject("dilation", expected, validate.by(self.dilation))
+        return tuple(n // d for n, d in zip(image, self.dilation, strict=True))
 
     @property
     def _engine(self) -> Engine:
         engine = cast(Engine, choose_engine(self.engine, self.backend, self.kernel_shape))
-        if self.stride != (1, 1):
+        if max(self.stride) > 1:
             engine = engine.at_stride(self.stride, self.image_shape)
-        if self.dilation != (1, 1):
+        if max(self.dilation) > 1:
             engine = Dilated(engine, self.dilation)
         return OneByOne(engine) if self.stack and not engine.stacks else engine
 
@@ -213,27 +229,26 @@ class CirculantConvolution(ParametricOperator):
         """Return the circulant matrix, (O H W, I H W) without stride, as canonical CSR; a stack of kernels has none."""
         self._single()
         matrix = circulant_matrix(self.backend, self.kernel, self.image_shape, self.dilation)
-        if self.stride == (1, 1):
+        if max(self.stride) == 1:
             return matrix
-        kept = np.arange(self.kernel_shape[0] * math.prod(self.image_shape))
-        kept = kept.reshape(-1, *self.image_shape)[:, :: self.stride[0], :: self.stride[1]].ravel()
+        kept = np.arange(self.kernel_shape[0] * math.prod(self.image_shape)).reshape(-1, *self.image_shape)
+        kept = kept[(slice(None), *(slice(None, None, s) for s in self.stride))].ravel()
         unit = scipy.sparse.eye_array(matrix.shape[0], dtype=self.dtype).tocsr()
         return self.backend.csr(unit[kept]) @ matrix
 
     def symbol(self) -> Array:
-        """Return the eigenvalues of every channel pair, (O, I, H, W), complex.
+        """Return the eigenvalues of every channel pair, (O, I, H, W), of videos (O, I, T, H, W), complex.
 
         ``symbol[o, c, k, l] = sum_{a, b} kernel[o, c, a, b] exp(2 pi i (k (a - k1//2) / H + l (b - k2//2) / W))`` is
         the factor with which the pair (o, c) multiplies the Fourier mode (k, l) of an image.
         """
         self._single()
-        if self.stride != (1, 1):
+        if max(self.stride) > 1:
             validate.reject("stride", "1, without which there are no eigenvalues", str(self.stride))
-        height, width = self.image_shape
-        out_channels, in_channels, k1, k2 = self.kernel.shape
-        xp = self.backend.xp
-        unit = xp.zeros((out_channels, in_channels, height, width), dtype=self.dtype)
-        d1, d2 = self.dilation
-        unit[:, :, : k1 * d1 : d1, : k2 * d2 : d2] = self.kernel
-        centred = xp.roll(unit, (-(k1 // 2) * d1, -(k2 // 2) * d2), axis=(2, 3))
-        return xp.conj(self.backend.fft.fft2(centred, axes=(2, 3)))
+        out_channels, in_channels, *stencil = self.kernel.shape
+        xp, axes = self.backend.xp, tuple(range(2, self.kernel.ndim))
+        unit = xp.zeros((out_channels, in_channels, *self.image_shape), dtype=self.dtype)
+        unit[(..., *(slice(0, k * d, d) for k, d in zip(stencil, self.dilation, strict=True)))] = self.kernel
+        shift = tuple(-(k // 2) * d for k, d in zip(stencil, self.dilation, strict=True))
+        centred = xp.roll(unit, shift, axis=axes)
+        return xp.conj(self.backend.fft.fftn(centred, axes=axes))

@@ -47,13 +47,23 @@ class Dense(ParametricOperator):
         super().__init__(kernel, tuple(kernel.shape[1:]), (kernel.shape[0],), backend)
 
     def _images(self, tensors: Array) -> Array:
-        """Return tensors as images; what is none counts as channels of a single pixel. Axes before these stay."""
+        """Return tensors as images; what is none counts as channels of a single pixel. Axes before these stay.
+
+        Videos (C, T, H, W) are images of H W rows of T pixels: that is how their memory is, see `backend.layout`.
+        """
         k = len(self.domain_shape)
-        return tensors if k == 3 else tensors.reshape(*tensors.shape[:-k], -1, 1, 1)
+        if k == 3:
+            return tensors
+        if k == 4:
+            return tensors.reshape(*tensors.shape[:-2], -1).swapaxes(-1, -2)
+        return tensors.reshape(*tensors.shape[:-k], -1, 1, 1)
 
     def _tensors(self, images: Array) -> Array:
         """Return the inverse of `_images`."""
-        return images.reshape(*images.shape[:-3], *self.domain_shape) if len(self.domain_shape) != 3 else images
+        if len(self.domain_shape) == 3:
+            return images
+        moved = images.swapaxes(-1, -2) if len(self.domain_shape) == 4 else images
+        return moved.reshape(*images.shape[:-3], *self.domain_shape)
 
     def recorded_unchecked(self, x: Array) -> tuple[Array, Any]:
         return self.backend.dense(self._images(x), self._images(self.kernel))

@@ -9,13 +9,13 @@ import numpy as np
 import scipy.sparse
 
 from meganet.backend import Array, Backend
-from meganet.backend.layout import from_memory, to_memory
+from meganet.backend.layout import folded, from_memory, to_memory, unfolded
 from meganet.ground import validate
 from meganet.linop.base import LinearOperator
 
 
 class AveragePooling(LinearOperator):
-    """Mean over blocks of ``f1 x f2`` pixels that do not overlap; no weights.
+    """Mean over blocks of ``f1 x f2`` pixels that do not overlap, of videos ``ft x f1 x f2``; no weights.
 
     Forward ``y[n, c, i, j] = mean of x[n, c, f1 i : f1 (i+1), f2 j : f2 (j+1)]``; the adjoint spreads each value
     evenly over its block, ``x[n, c, i, j] = y[n, c, i // f1, j // f2] / (f1 f2)``.
@@ -23,14 +23,14 @@ class AveragePooling(LinearOperator):
     Parameters
     ----------
     domain_shape : tuple of int
-        (C, H, W); H and W must be multiples of the factors.
-    factor : int or pair of int
-        Block size in rows and columns.
+        (C, H, W), or (C, T, H, W) of videos; all but C must be multiples of the factors.
+    factor : int or tuple of int
+        Block size in rows and columns, of videos in time, rows and columns.
 
     Raises
     ------
     InputError
-        For a height or width that is no multiple of the block's.
+        For a height, a width or a number of frames that is no multiple of the block's.
 
     Examples
     --------
@@ -45,6 +45,8 @@ class AveragePooling(LinearOperator):
     >>> A.tosparse().toarray()
     array([[0.25, 0.25, 0.  , 0.  , 0.25, 0.25, 0.  , 0.  ],
            [0.  , 0.  , 0.25, 0.25, 0.  , 0.  , 0.25, 0.25]])
+    >>> AveragePooling((3, 8, 28, 28), factor=(2, 1, 1)).range_shape  # pairs of frames
+    (3, 4, 28, 28)
     """
 
     takes_stacks = True
@@ -52,32 +54,51 @@ class AveragePooling(LinearOperator):
     def __init__(
         self,
         domain_shape: Any,
-        factor: int | tuple[int, int] = 2,
+        factor: int | tuple[int, ...] = 2,
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
-        channels, height, width = validate.shape("domain_shape", domain_shape, ndim=3)
-        self.factor = validate.pair("factor", factor)
-        f1, f2 = self.factor
-        if height % f1 or width % f2:
-            validate.reject("domain_shape", f"an image that {f1}x{f2} blocks cover", f"{height}x{width}")
-        super().__init__((channels, height, width), (channels, height // f1, width // f2), dtype, backend)
+        channels, *image = validate.shape("domain_shape", domain_shape, ndim=(3, 4))
+        self.factor = validate.sizes("factor", factor, len(image))
+        if any(n % f for n, f in zip(image, self.factor, strict=True)):
+            kind = "an image" if len(image) == 2 else "a video"
+            validate.reject("domain_shape", f"{kind} that {validate.by(self.factor)} blocks cover", validate.by(image))
+        pooled = (n // f for n, f in zip(image, self.factor, strict=True))
+        super().__init__((channels, *image), (channels, *pooled), dtype, backend)
 
     def apply_unchecked(self, x: Array) -> Array:
-        return self.backend.pool(x, self.factor)
+        if len(self.factor) == 2:
+            return self.backend.pool(x, self.factor)
+        for _, after, factor, in_time in self._steps():
+            means = self.backend.pool(folded(self.backend, x, in_time), factor)
+            x = unfolded(self.backend, means, after, in_time)
+        return x
 
     def adjoint_unchecked(self, y: Array) -> Array:
-        return self.backend.pool_adjoint(y, self.factor)
+        if len(self.factor) == 2:
+            return self.backend.pool_adjoint(y, self.factor)
+        for before, _, factor, in_time in reversed(self._steps()):
+            spread = self.backend.pool_adjoint(folded(self.backend, y, in_time), factor)
+            y = unfolded(self.backend, spread, before, in_time)
+        return y
+
+    def _steps(self) -> list[tuple[Any, Any, tuple[int, int], bool]]:
+        """Return how videos are pooled as images, in space, then in time: shapes before and after, factor, in time."""
+        frames, height, width = self.domain_shape[1:]
+        ft, f1, f2 = self.factor
+        small = (frames, height // f1, width // f2)
+        space = ((frames, height, width), small, (f1, f2), False)
+        time = (small, self.range_shape[1:], (1, ft), True)
+        return [space, time] if ft > 1 else [space]
 
     def tosparse(self) -> Any:
-        """Return ``I (x) M_1 (x) M_2`` with the one-dimensional means."""
-        channels, height, width = self.domain_shape
-        means = [
-            scipy.sparse.kron(scipy.sparse.eye_array(n // f), np.full((1, f), 1 / f))
-            for n, f in zip((height, width), self.factor, strict=True)
-        ]
-        plane = scipy.sparse.kron(means[0], means[1])
-        return self.backend.csr(scipy.sparse.kron(scipy.sparse.eye_array(channels), plane).astype(self.dtype))
+        """Return ``I (x) M_1 (x) M_2`` with the one-dimensional means, of videos with one more."""
+        channels, *image = self.domain_shape
+        matrix = scipy.sparse.eye_array(channels)
+        for n, f in zip(image, self.factor, strict=True):
+            mean = scipy.sparse.kron(scipy.sparse.eye_array(n // f), np.full((1, f), 1 / f))
+            matrix = scipy.sparse.kron(matrix, mean)
+        return self.backend.csr(matrix.astype(self.dtype))
 
 
 class PixelMean(LinearOperator):
@@ -127,14 +148,17 @@ class PixelMean(LinearOperator):
 
     def adjoint_unchecked(self, y: Array) -> Array:
         share, pixels = y * self._share, self.domain_shape[1:]
-        if len(pixels) != 2:
-            x = self.backend.xp.empty((*y.shape[: -len(pixels)], *pixels), dtype=y.dtype)
+        lead = y.shape[: -len(pixels)]
+        if len(pixels) not in (2, 3):
+            x = self.backend.xp.empty((*lead, *pixels), dtype=y.dtype)
             x[...] = share
             return x
-        means = to_memory(self.backend, share)
-        memory = self.backend.xp.empty((*means.shape[:-4], *pixels, *means.shape[-2:]), dtype=y.dtype)
+        means = to_memory(self.backend, share.reshape(*lead, 1, 1))
+        rows, columns = pixels if len(pixels) == 2 else (pixels[1] * pixels[2], pixels[0])
+        memory = self.backend.xp.empty((*means.shape[:-4], rows, columns, *means.shape[-2:]), dtype=y.dtype)
         memory[...] = means
-        return from_memory(memory)
+        images = from_memory(memory)
+        return images if len(pixels) == 2 else unfolded(self.backend, images, pixels, in_time=True)
 
     def tosparse(self) -> Any:
         """Return ``I (x) M`` with the row M of the mean."""

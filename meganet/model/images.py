@@ -12,7 +12,7 @@ from meganet.layers import Layer
 def images_for(network: Layer, argument: str, images: Any) -> Array:
     """Return images (N, C, H, W) for a network where they are, of either float dtype; nothing is copied.
 
-    Those of one channel may be (N, H, W).
+    Those of one channel may be (N, H, W), videos (N, C, T, H, W) of one (N, T, H, W).
 
     Raises
     ------
@@ -33,7 +33,7 @@ def images_for(network: Layer, argument: str, images: Any) -> Array:
     array = images if backend.owns(images) else validate.read(argument, to_host(images), "an array of images")
     validate.plain(argument, array)
     given = array
-    if len(domain) == 3 and domain[0] == 1 and array.ndim == 3:
+    if len(domain) > 2 and domain[0] == 1 and array.ndim == len(domain):
         array = array[:, None]
     if tuple(array.shape[1:]) != domain or array.ndim != len(domain) + 1:
         # before the dtype: the axes may be in another order, which no scaling mends

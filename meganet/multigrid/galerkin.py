@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -24,16 +25,17 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear", *, axes: A
 
     Parameters
     ----------
-    kernel_shape : int or pair of int
-        (k1, k2), odd.
+    kernel_shape : int or sequence of int
+        (k1, k2), odd, of videos (kt, k1, k2).
     interpolation : {"linear", "constant"}
         The choice of P, see `prolongation`.
     axes : int or sequence of int, optional
-        The image axes along which the coarse grid has half the cells, of -2 and -1; both if not given.
+        The image axes along which the coarse grid has half the cells, of -2 and -1, of videos -3 to -1; all if not
+        given.
 
     Returns
     -------
-    ndarray, (k1 k2, k1 k2), float64
+    ndarray, (k1 k2, k1 k2), of videos (kt k1 k2, kt k1 k2), float64
         On the C-order flattening of the stencil. The same A serves every pair of channels.
 
     Raises
@@ -43,7 +45,7 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear", *, axes: A
 
     Notes
     -----
-    Equation (3.5) of the thesis. A is the Kronecker product of two one-dimensional maps.
+    Equation (3.5) of the thesis. A is the Kronecker product of one-dimensional maps.
 
     Examples
     --------
@@ -55,32 +57,32 @@ def galerkin_matrix(kernel_shape: Any, interpolation: str = "linear", *, axes: A
     """
     shape = validate.odd_shape("kernel_shape", kernel_shape)
     interpolation = validate.choice("interpolation", interpolation, INTERPOLATIONS)
-    return _assembled(shape, interpolation, image_axes(axes)).copy()
+    return _assembled(shape, interpolation, image_axes(axes, (2,) * len(shape))).copy()
 
 
 @lru_cache(maxsize=32)
-def _assembled(kernel_shape: tuple[int, int], interpolation: str, axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    k1, k2 = kernel_shape
+def _assembled(kernel_shape: tuple[int, ...], interpolation: str, axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
     # the coarse stencil reaches at most one cell further than the fine one; one more keeps the edge of P away
-    coarse = (k1 + 4, k2 + 4)
+    coarse = tuple(k + 4 for k in kernel_shape)
     fine = scaled(coarse, axes, finer=True)
     r = restriction(fine, axes=axes, backend="numpy")
     p = prolongation(fine, interpolation, axes=axes, backend="numpy")
-    centre = (coarse[0] // 2, coarse[1] // 2)
-    row = centre[0] * coarse[1] + centre[1]
+    centre = tuple(n // 2 for n in coarse)
+    own = r[[int(np.ravel_multi_index(centre, coarse))]]
     reach = tuple(slice(c - k // 2, c + k // 2 + 1) for c, k in zip(centre, kernel_shape, strict=True))
-    matrix = np.empty((k1 * k2, k1 * k2))
-    for number in range(k1 * k2):
-        unit = np.zeros((1, 1, k1, k2))
+    size = math.prod(kernel_shape)
+    matrix = np.empty((size, size))
+    for number in range(size):
+        unit = np.zeros((1, 1, *kernel_shape))
         unit.flat[number] = 1
-        product = r @ CirculantConvolution(unit, fine, backend="numpy").tosparse() @ p
-        stencil = product[[row]].toarray().reshape(coarse)
+        product = own @ CirculantConvolution(unit, fine, backend="numpy").tosparse() @ p
+        stencil = product.toarray().reshape(coarse)
         matrix[:, number] = stencil[reach].ravel()
         if abs(stencil).sum() > abs(matrix[:, number]).sum():
             validate.reject(
                 "kernel_shape",
                 f"a stencil whose coarse version fits into its own size with {interpolation} interpolation",
-                f"{k1}x{k2}, whose product R K P reaches further",
+                f"{validate.by(kernel_shape)}, whose product R K P reaches further",
             )
     return matrix
 
@@ -105,7 +107,7 @@ def restrict_kernels(kernels: Array, interpolation: str = "linear", *, axes: Axe
 
     Parameters
     ----------
-    kernels : array, (O, I, k1, k2)
+    kernels : array, (O, I, k1, k2) or (O, I, kt, k1, k2)
         float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
     interpolation : {"linear", "constant"}
     axes : int or sequence of int, optional
@@ -133,7 +135,7 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: A
 
     Parameters
     ----------
-    kernels : array, (O, I, k1, k2)
+    kernels : array, (O, I, k1, k2) or (O, I, kt, k1, k2)
         float32 or float64, on any backend; the result is alike. The arithmetic is done in float64.
     interpolation : {"linear", "constant"}
     axes : int or sequence of int, optional
@@ -167,7 +169,8 @@ def prolongate_kernels(kernels: Array, interpolation: str = "linear", *, axes: A
 
 def _prepare(kernels: Array, interpolation: str, axes: Axes) -> tuple[np.ndarray[Any, Any], Array, Backend]:
     backend_of(kernels).require("kernels", kernels)
-    validate.array_shape("kernels", kernels, ("O", "I", "k1", "k2"))
+    in_time = ("kt",) if getattr(kernels, "ndim", 4) == 5 else ()
+    validate.array_shape("kernels", kernels, ("O", "I", *in_time, "k1", "k2"))
     validate.float_dtype("dtype of kernels", kernels.dtype)
     matrix = galerkin_matrix(tuple(int(k) for k in kernels.shape[2:]), interpolation, axes=axes)
     return matrix, kernels.reshape(-1, matrix.shape[0]).astype(np.float64), backend_of(kernels)

@@ -1,11 +1,13 @@
 """Restriction R and prolongation P between an image grid and the one with half as many cells in each direction.
 
 An axis of length 1, as of signals (1, L), has no coarser grid and is left alone; `axes` names others to leave alone.
+The grid of videos has three axes, (T, H, W).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,28 +21,29 @@ Axes = int | Sequence[int] | None
 
 
 def image_axes(axes: Axes, image_shape: Sequence[int] = (2, 2)) -> tuple[int, ...]:
-    """Return the image axes, 0 and 1 or one of them, along which a transfer goes.
+    """Return the image axes, 0 and 1 or one of them, of videos 0, 1 and 2, along which a transfer goes.
 
     Parameters
     ----------
     axes : int or sequence of int, optional
-        Of the two last axes, -2 and -1 (0 and 1); if not given those along which the image is longer than one pixel,
-        both for an image of a single pixel.
-    image_shape : pair of int
+        Of the two last axes, -2 and -1 (0 and 1), of videos -3, -2 and -1; if not given those along which the image is
+        longer than one pixel, all for an image of a single pixel.
+    image_shape : sequence of int
+        (H, W) or (T, H, W).
 
     Examples
     --------
     >>> from meganet.multigrid.transfer import image_axes
-    >>> image_axes(None, (28, 28)), image_axes(None, (1, 64)), image_axes(-1)
-    ((0, 1), (1,), (1,))
+    >>> image_axes(None, (28, 28)), image_axes(None, (1, 64)), image_axes(-1), image_axes(-3, (8, 28, 28))
+    ((0, 1), (1,), (1,), (0,))
     """
+    every = tuple(range(len(image_shape)))
     if axes is None:
-        longer = tuple(k for k in (0, 1) if image_shape[k] > 1)
-        return longer or (0, 1)
-    return validate.axes("axes", axes, 2)
+        return tuple(k for k in every if image_shape[k] > 1) or every
+    return validate.axes("axes", axes, len(every))
 
 
-def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tuple[int, int]:
+def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tuple[int, ...]:
     """Return the shape of images on the next finer or coarser grid.
 
     Examples
@@ -49,13 +52,12 @@ def scaled(image_shape: Sequence[int], axes: Sequence[int], finer: bool) -> tupl
     >>> scaled((28, 28), (0, 1), finer=False), scaled((1, 64), (1,), finer=True)
     ((14, 14), (1, 128))
     """
-    height, width = ((2 * n if finer else n // 2) if k in axes else n for k, n in enumerate(image_shape))
-    return height, width
+    return tuple((2 * n if finer else n // 2) if k in axes else n for k, n in enumerate(image_shape))
 
 
-def _fine_shape(argument: str, value: Any, axes: Axes) -> tuple[tuple[int, int], tuple[int, ...]]:
+def _fine_shape(argument: str, value: Any, axes: Axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return a fine image's shape, even along the axes of the transfer, and these."""
-    shape = validate.pair(argument, value)
+    shape = validate.grid(argument, value)
     along = image_axes(axes, shape)
     return validate.even_shape(argument, shape, along), along
 
@@ -67,10 +69,11 @@ def restriction(
 
     Parameters
     ----------
-    fine_shape : pair of int
-        (H, W) of the fine image, both even; an axis of length 1 is left alone.
+    fine_shape : sequence of int
+        (H, W) of the fine image, both even, or (T, H, W) of the fine video; an axis of length 1 is left alone.
     axes : int or sequence of int, optional
-        The image axes along which blocks have two cells, of -2 and -1; all that are longer than one pixel if not given.
+        The image axes along which blocks have two cells, of -2 and -1, of videos -3 to -1; all that are longer than one
+        pixel if not given.
     dtype : dtype
         float32 or float64.
     backend : str or Backend, optional
@@ -102,8 +105,8 @@ def prolongation(
 
     Parameters
     ----------
-    fine_shape : pair of int
-        (H, W) of the fine image, both even; an axis of length 1 is left alone.
+    fine_shape : sequence of int
+        (H, W) of the fine image, both even, or (T, H, W) of the fine video; an axis of length 1 is left alone.
     interpolation : {"linear", "constant"}
         "linear" interpolates between cell centres, the thesis' "weighted averaging": in one dimension 3/4 of
         the own coarse cell and 1/4 of the nearest neighbour; edge cells copy. "constant" copies each coarse cell to its
@@ -136,7 +139,7 @@ def prolongation(
 def _product(one: Callable[[int], Any], shape: Sequence[int], along: Sequence[int], dtype: Any, backend: Any) -> Any:
     """Return the Kronecker product of a map along the axes of a transfer and of the identity along the others."""
     factors = [one(n) if k in along else scipy.sparse.eye_array(n) for k, n in enumerate(shape)]
-    return get_backend(backend).csr(scipy.sparse.kron(*factors).astype(validate.float_dtype("dtype", dtype)))
+    return get_backend(backend).csr(reduce(scipy.sparse.kron, factors).astype(validate.float_dtype("dtype", dtype)))
 
 
 def _means(n: int) -> Any:
@@ -160,7 +163,8 @@ def _linear(n: int) -> Any:
 def restrict_images(images: Array, *, axes: Axes = None) -> Array:
     """Return ``R x`` for every channel of every image, (..., H, W) -> (..., H/2, W/2), dtype kept.
 
-    An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, L/2). `axes` as for `restriction`.
+    An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, L/2). `axes` as for `restriction`; with -3
+    among them images are videos (..., T, H, W), whose frames alone change without it.
 
     Examples
     --------
@@ -168,8 +172,11 @@ def restrict_images(images: Array, *, axes: Axes = None) -> Array:
     >>> from meganet.multigrid import restrict_images
     >>> restrict_images(np.ones((5, 3, 28, 28))).shape, restrict_images(np.ones((5, 1, 1, 64))).shape
     ((5, 3, 14, 14), (5, 1, 1, 32))
+    >>> videos = np.ones((5, 1, 16, 28, 28))
+    >>> restrict_images(videos, axes=-3).shape, restrict_images(videos, axes=(-3, -2, -1)).shape
+    ((5, 1, 8, 28, 28), (5, 1, 8, 14, 14))
     """
-    shape, along = _fine_shape("images", _image_shape(images), axes)
+    shape, along = _fine_shape("images", _image_shape(images, axes), axes)
     matrix = restriction(shape, axes=along, dtype=images.dtype, backend=backend_of(images))
     return _apply(matrix, images, scaled(shape, along, finer=False))
 
@@ -178,7 +185,7 @@ def prolongate_images(images: Array, interpolation: str = "linear", *, axes: Axe
     """Return ``P x`` for every channel of every image, (..., H, W) -> (..., 2H, 2W), dtype kept.
 
     An axis of length 1 is left alone: signals (N, C, 1, L) become (N, C, 1, 2L); an image of a single pixel becomes
-    2x2. `axes` as for `restriction`.
+    2x2. `axes` as for `restrict_images`.
 
     Examples
     --------
@@ -191,21 +198,23 @@ def prolongate_images(images: Array, interpolation: str = "linear", *, axes: Axe
     >>> print(prolongate_images(np.array([[0.0, 4.0]]), "constant"))
     [[0. 0. 4. 4.]]
     """
-    shape = _image_shape(images)
+    shape = _image_shape(images, axes)
     along = image_axes(axes, shape)
     fine = scaled(shape, along, finer=True)
     matrix = prolongation(fine, interpolation, axes=along, dtype=images.dtype, backend=backend_of(images))
     return _apply(matrix, images, fine)
 
 
-def _image_shape(images: Array) -> tuple[int, int]:
+def _image_shape(images: Array, axes: Axes) -> tuple[int, ...]:
     backend_of(images).require("images", images)
-    if len(images.shape) < 2:
-        validate.reject("images", "at least two axes, (..., H, W)", f"shape {images.shape}")
+    in_time = -3 in (list(axes) if isinstance(axes, Sequence) else [axes] if isinstance(axes, int) else [])
+    if len(images.shape) < 2 + in_time:
+        expected = "three axes, (..., T, H, W)" if in_time else "two axes, (..., H, W)"
+        validate.reject("images", f"at least {expected}", f"shape {images.shape}")
     validate.float_images("images", images)
-    return int(images.shape[-2]), int(images.shape[-1])
+    return tuple(int(n) for n in images.shape[-2 - in_time :])
 
 
-def _apply(matrix: Any, images: Array, shape: tuple[int, int]) -> Array:
+def _apply(matrix: Any, images: Array, shape: tuple[int, ...]) -> Array:
     flat = images.reshape(-1, matrix.shape[1])
-    return backend_of(images).xp.ascontiguousarray((matrix @ flat.T).T).reshape(*images.shape[:-2], *shape)
+    return backend_of(images).xp.ascontiguousarray((matrix @ flat.T).T).reshape(*images.shape[: -len(shape)], *shape)

@@ -88,7 +88,8 @@ def grid_shapes(setup: Setup, image_shape: Shape) -> tuple[Shape, ...]:
         along = image_axes(None, shape[1:])
         if any(shape[1 + axis] % 2 for axis in along):
             break
-        shape = (shape[0], *scaled(shape[1:], along, finer=False))
+        height, width = scaled(shape[1:], along, finer=False)
+        shape = (shape[0], height, width)
         known[shape[2]] = shape
     missing = [width for width in widths if width not in known]
     if missing:

@@ -10,6 +10,8 @@ Each exists as expressions of arrays on the CPU and with hand-written kernels on
 as loops compiled by numba (`compiled_winograd.py`, `compiled_direct.py`), used where these are in use. "auto" takes
 *winograd* on the CPU only for images and kernels for which it is accurate, else *direct* (`guarded.py`), and where a
 stride is given to compiled loops always *direct*, which computes only what is kept.
+
+Kernels with a time axis too have no engines of their own: `folded.py` makes images of videos, for the ones above.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from meganet.linop._engines.compiled_direct import CompiledDirect
 from meganet.linop._engines.compiled_winograd import CompiledWinograd
 from meganet.linop._engines.device import DeviceDirect, DeviceSparse, DeviceWinograd
 from meganet.linop._engines.direct import DirectEngine
+from meganet.linop._engines.folded import FoldedEngine, kernel_of_images
 from meganet.linop._engines.guarded import GuardedEngine
 from meganet.linop._engines.winograd import WinogradEngine
 
@@ -53,7 +56,10 @@ FEWEST_CHANNELS = 8
 
 
 def choose_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> Engine | None:
-    """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none."""
+    """Return the engine called `name`, for "auto" the fastest, for kernels (O, I, k1, k2); None if there is none.
+
+    For kernels (O, I, kt, k1, k2) it is one for videos.
+    """
     return _chosen(name, backend, kernel_shape, loops.in_use())
 
 
@@ -64,6 +70,9 @@ def has_engine(name: str, backend: Backend, kernel_shape: tuple[int, ...]) -> bo
 
 @lru_cache(maxsize=128)
 def _chosen(name: str, backend: Backend, kernel_shape: tuple[int, ...], compiled: bool) -> Engine | None:
+    if len(kernel_shape) > 4:
+        engine = _chosen(name, backend, kernel_of_images(kernel_shape), compiled)
+        return None if engine is None else FoldedEngine(engine)
     few = min(kernel_shape[:2]) < FEWEST_CHANNELS
     for engine in AUTOMATIC if name == "auto" else ENGINES:
         wanted = not (few and engine.name == "winograd") if name == "auto" else engine.name == name

@@ -7,7 +7,7 @@ from operator import iadd, imul
 from typing import Any
 
 from meganet.backend import Array, Backend
-from meganet.backend.layout import from_memory
+from meganet.backend.layout import from_memory, videos_from_memory
 
 
 def adjoint_kernel(kernel: Array) -> Array:
@@ -16,7 +16,7 @@ def adjoint_kernel(kernel: Array) -> Array:
 
 
 class Engine(ABC):
-    """Products of images ``x`` (N, I, H, W), ``y`` (N, O, H, W) and a kernel (O, I, k1, k2).
+    """Products of images ``x`` (N, I, H, W), ``y`` (N, O, H, W) and a kernel (O, I, k1, k2), or of videos likewise.
 
     An engine defines `correlate`, ``K(kernel) x``, and `kernel_gradient`, the kernel's gradient of
     ``<y, K(kernel) x>``. The adjoint in x needs no product of its own: ``K(kernel)' = K(adjoint_kernel(kernel))``.
@@ -35,7 +35,7 @@ class Engine(ABC):
         """Whether the engine can compute products with such a kernel on this backend."""
         return True
 
-    def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
+    def at_stride(self, stride: tuple[int, ...], image_shape: tuple[int, ...]) -> Engine:
         """Return an engine for images (H, W) of whose results only those at distances `stride` are kept."""
         return Sampled(self, stride, image_shape)
 
@@ -71,7 +71,7 @@ class Engine(ABC):
         """
         y, record = self.recorded(backend, x, kernel) if recorded else (self.correlate(backend, x, kernel), None)
         if bias is not None:
-            backend.elementwise(iadd, y, bias[..., None, :, None, None])
+            backend.elementwise(iadd, y, bias[(..., None, slice(None), *(None,) * (y.ndim - bias.ndim - 1))])
         if not relu:
             return y, None, record
         if not recorded:
@@ -117,7 +117,7 @@ class FusedEngine(Engine):
 class Sampled(Engine):
     """An engine that computes everything, and keeps the results at some distances."""
 
-    def __init__(self, engine: Engine, stride: tuple[int, int], image_shape: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, stride: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
         self.name, self.stacks = engine.name, engine.stacks
         self.engine, self.stride, self.image_shape = engine, stride, image_shape
 
@@ -143,12 +143,14 @@ class Sampled(Engine):
         return self.engine.gradients(backend, record, self._spread(backend, y), need_x)
 
     def _kept(self, y: Array) -> Array:
-        return y[..., :: self.stride[0], :: self.stride[1]]
+        return y[(..., *(slice(None, None, s) for s in self.stride))]
 
     def _spread(self, backend: Backend, y: Array) -> Array:
         """Return the adjoint of `_kept`: zeros where results were dropped."""
-        shape = (*y.shape[:-4], *self.image_shape, *y.shape[-4:-2])
-        full = from_memory(backend.xp.zeros(shape, dtype=y.dtype))
+        *frames, height, width = self.image_shape
+        axes = 2 + len(self.image_shape)
+        shape = (*y.shape[:-axes], height, width, *frames, *y.shape[-axes : 2 - axes])
+        full = (videos_from_memory if frames else from_memory)(backend.xp.zeros(shape, dtype=y.dtype))
         backend.elementwise(_assign, self._kept(full), y)
         return full
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -40,20 +41,23 @@ class CirculantPattern:
     """CSR structure of the circulant matrix, with the number of the parameter at every nonzero.
 
     Row (o, i, j) holds, at column (c, i + d1 (a - k1 // 2), j + d2 (b - k2 // 2)) taken modulo the image, the parameter
-    number of kernel entry (o, c, a, b) in C order, for the dilation (d1, d2). Columns are sorted and occur once, so the
-    matrix is canonical.
+    number of kernel entry (o, c, a, b) in C order, for the dilation (d1, d2); of videos there is one axis more. Columns
+    are sorted and occur once, so the matrix is canonical.
     """
 
     def __init__(
-        self, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+        self, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, ...] = (1, 1)
     ) -> None:
-        out_channels, in_channels, k1, k2 = kernel_shape
-        (height, width), (d1, d2) = image_shape, dilation
-        o, i, j, c, a, b = np.ogrid[:out_channels, :height, :width, :in_channels, :k1, :k2]
-        row = (o * height + i) * width + j
-        column = (c * height + (i + d1 * (a - k1 // 2)) % height) * width + (j + d2 * (b - k2 // 2)) % width
-        parameter = ((o * in_channels + c) * k1 + a) * k2 + b
-        self.shape = (out_channels * height * width, in_channels * height * width)
+        out_channels, in_channels, *stencil = kernel_shape
+        axes, pixels = len(image_shape), math.prod(image_shape)
+        numbers = np.ogrid[tuple(map(slice, (out_channels, *image_shape, in_channels, *stencil)))]
+        o, places, c, entries = numbers[0], numbers[1 : 1 + axes], numbers[1 + axes], numbers[2 + axes :]
+        row, column, parameter = o, c, o * in_channels + c
+        for n, k, d, i, a in zip(image_shape, stencil, dilation, places, entries, strict=True):
+            row = row * n + i
+            column = column * n + (i + d * (a - k // 2)) % n
+            parameter = parameter * k + a
+        self.shape = (out_channels * pixels, in_channels * pixels)
         row, column, parameter = (v.ravel() for v in np.broadcast_arrays(row, column, parameter))
         # numbering from 1 keeps parameter 0 from looking like an empty entry
         pattern = scipy.sparse.coo_array((parameter + 1, (row, column)), shape=self.shape).tocsr()
@@ -65,7 +69,7 @@ class CirculantPattern:
 
 @lru_cache(maxsize=4)
 def _pattern(
-    backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+    backend: Backend, kernel_shape: tuple[int, ...], image_shape: tuple[int, ...], dilation: tuple[int, ...] = (1, 1)
 ) -> CirculantPattern:
     pattern = CirculantPattern(kernel_shape, image_shape, dilation)
     for name in ("indices", "indptr", "parameter", "rows"):
@@ -90,7 +94,7 @@ def device_pattern(backend: Backend, kernel_shape: tuple[int, ...], image_shape:
 
 
 def circulant_matrix(
-    backend: Backend, kernel: Array, image_shape: tuple[int, ...], dilation: tuple[int, int] = (1, 1)
+    backend: Backend, kernel: Array, image_shape: tuple[int, ...], dilation: tuple[int, ...] = (1, 1)
 ) -> Any:
     """Return ``K(kernel)`` as a sparse matrix: a gather of the kernel's numbers into the stored pattern."""
     pattern = _pattern(backend, tuple(kernel.shape), tuple(image_shape), dilation)

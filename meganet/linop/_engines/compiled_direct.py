@@ -33,14 +33,14 @@ class CompiledDirect(FusedEngine):
 
     name, compiled = "direct", True
 
-    def __init__(self, stride: tuple[int, int] = (1, 1), image_shape: tuple[int, int] | None = None) -> None:
+    def __init__(self, stride: tuple[int, ...] = (1, 1), image_shape: tuple[int, ...] | None = None) -> None:
         self.stride, self.image_shape = stride, image_shape
 
     def serves(self, backend: Backend, kernel_shape: tuple[int, ...]) -> bool:
         """Whether the backend is NumPy."""
         return backend.array_type is np.ndarray
 
-    def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
+    def at_stride(self, stride: tuple[int, ...], image_shape: tuple[int, ...]) -> Engine:
         """Return the engine that computes only results at distances `stride`."""
         return CompiledDirect(stride, image_shape)
 

@@ -17,7 +17,7 @@ class Dilated(Engine):
     is an ordinary one. So the images are taken apart, the other engine computes, and the results are put together.
     """
 
-    def __init__(self, engine: Engine, dilation: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, dilation: tuple[int, ...]) -> None:
         self.name, self.stacks, self.compiled = engine.name, engine.stacks, engine.compiled
         self.engine, self.dilation = engine, dilation
 

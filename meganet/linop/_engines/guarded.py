@@ -75,7 +75,7 @@ class GuardedEngine(FusedEngine):
         """Whether *winograd* does."""
         return self.fast.serves(backend, kernel_shape)
 
-    def at_stride(self, stride: tuple[int, int], image_shape: tuple[int, int]) -> Engine:
+    def at_stride(self, stride: tuple[int, ...], image_shape: tuple[int, ...]) -> Engine:
         """Return *direct*, which is faster, if it computes only what is kept."""
         safe = self.safe.at_stride(stride, image_shape)
         return super().at_stride(stride, image_shape) if isinstance(safe, Sampled) else safe
