@@ -204,7 +204,7 @@ def initial_weights(network: Layer, classifier: Layer, rng: np.random.Generator,
     >>> x.shape, x.dtype
     ((117,), dtype('float32'))
     """
-    images = len(classifier.domain_shape) == 3
+    images = len(classifier.domain_shape) > 2
     theta = he_normal(network, rng, dtype)
     w = smoothed_normal(classifier, rng, dtype=dtype) if images else he_normal(classifier, rng, dtype)
     return network.backend.xp.concatenate([theta, w])

@@ -27,7 +27,7 @@ def prolongate_classifier(
     W : array, (K (C H W + 1),)
         Flat weights of a `DenseLayer` with bias on features (C, H, W): the kernel (K, C, H, W), then the bias.
     feature_shape : tuple of int
-        (C, H, W) before the transfer.
+        (C, H, W) before the transfer, or (C, T, H, W).
     interpolation : {"linear", "constant"}
     scaling : {"logits", "none", "thesis"}
         Factors 1/4, 1 and 4. A logit is a plain sum over pixels, of which the fine grid has four times as many, so 1/4
@@ -35,8 +35,8 @@ def prolongate_classifier(
         not change); with ``4 R.T`` read as "times four", as in the original package's P, the factor is 1. Along one
         axis alone they are 1/2, 1 and 2.
     axes : int or sequence of int, optional
-        The image axes along which the resolution doubles, of -2 and -1; if not given those along which features are
-        longer than one pixel.
+        The image axes along which the resolution doubles, of -2 and -1, of videos -3 to -1; if not given those along
+        which features are longer than one pixel.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def classes_of(W: Array, feature_shape: tuple[int, ...]) -> int:
 
 
 def _features(W: Array, feature_shape: Any) -> tuple[tuple[int, ...], int]:
-    shape = validate.shape("feature_shape", feature_shape, ndim=3)
+    shape = validate.shape("feature_shape", feature_shape, ndim=(3, 4))
     return shape, classes_of(W, shape)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from meganet.ground import validate
 from meganet.multigrid.galerkin import galerkin_matrix
-from meganet.multigrid.stencil_transfers import Copied, Matrix, StencilTransfer
-from meganet.multigrid.transfer import Axes, image_axes
+from meganet.multigrid.stencil_transfers import Copied, Matrix, StencilTransfer, shape_and_axes
+from meganet.multigrid.transfer import Axes
 from meganet.networks.other_stencils import Points
 
 
@@ -40,26 +41,24 @@ class Enlarged(StencilTransfer):
     array([1., 2., 3.])
     """
 
-    def finer_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
+    def finer_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, ...]:
         """Return 2k - 1 along the axes."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
-        height, width = (2 * k - 1 if axis in along else k for axis, k in enumerate(shape))
-        return height, width
+        shape, along = shape_and_axes(kernel_shape, axes)
+        return tuple(2 * k - 1 if axis in along else k for axis, k in enumerate(shape))
 
-    def coarser_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
+    def coarser_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, ...]:
         """Return (k + 1) / 2 along the axes."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
+        shape, along = shape_and_axes(kernel_shape, axes)
         if any(shape[axis] % 4 != 1 for axis in along):
             what = "1, 5, 9, ... points along each axis, twice an odd number less one, as an enlarged stencil has"
             validate.reject("kernel_shape", what, "x".join(map(str, shape)))
-        height, width = ((k + 1) // 2 if axis in along else k for axis, k in enumerate(shape))
-        return height, width
+        return tuple((k + 1) // 2 if axis in along else k for axis, k in enumerate(shape))
 
     def finer(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
         """Return the matrix of zeros and ones that puts a stencil's points two pixels apart."""
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
+        shape, along = shape_and_axes(kernel_shape, axes)
         units = [np.eye(k) if axis not in along else np.eye(2 * k - 1)[:, ::2] for axis, k in enumerate(shape)]
-        return np.kron(*units)
+        return reduce(np.kron, units)
 
     def coarser(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
         """Return the rows of A, with constant interpolation, that are not zero."""
@@ -77,7 +76,7 @@ class Dilated(Copied):
     As with `Enlarged` the fine convolution does on images of the coarse grid what the coarse one does,
     ``K_h P = P K_2h``, everywhere with constant interpolation and away from the edge with linear interpolation, at the
     work of a convolution of the same kernel: a dilated one, see `linop.CirculantConvolution`. The zeros between are no
-    weights, so what follows pixels of one parity through all convolutions never meets the others.
+    weights, so what follows pixels of one parity through all convolutions never meets the others. Not for videos.
 
     Examples
     --------
@@ -97,18 +96,17 @@ class Dilated(Copied):
 
     def finer_points(self, points: Points, axes: Axes = None) -> Points:
         """Return points twice as far apart along the axes."""
-        d1, d2 = (2 * d if axis in _spread(points, axes) else d for axis, d in enumerate(points.dilation))
-        return Points(points.shape, (d1, d2))
+        along = _spread(points, axes)
+        return Points(points.shape, tuple(2 * d if axis in along else d for axis, d in enumerate(points.dilation)))
 
     def coarser_points(self, points: Points, axes: Axes = None) -> Points:
         """Return points half as far apart along the axes; neighbours have none."""
         along = _spread(points, axes)
         if any(points.dilation[axis] % 2 for axis in along):
             validate.reject("kernels", "Dilated() for stencils of an even dilation", f"one of {points.dilation}")
-        d1, d2 = (d // 2 if axis in along else d for axis, d in enumerate(points.dilation))
-        return Points(points.shape, (d1, d2))
+        return Points(points.shape, tuple(d // 2 if axis in along else d for axis, d in enumerate(points.dilation)))
 
 
 def _spread(points: Points, axes: Axes) -> list[int]:
     """Return the axes of the transfer along which a stencil has more than one point."""
-    return [axis for axis in image_axes(axes) if points.shape[axis] > 1]
+    return [axis for axis in shape_and_axes(points.shape, axes)[1] if points.shape[axis] > 1]

@@ -50,7 +50,7 @@ def prolongate(
     Parameters
     ----------
     network : Layer
-        For images (C, H, W).
+        For images (C, H, W) or videos (C, T, H, W).
     theta : array, (network.parameters.size,)
     W : array, (K (features + 1),)
         Flat weights of the classifier on the network's range, with bias. They stay what they are where the range does
@@ -63,8 +63,8 @@ def prolongate(
     classifier_scaling : {"logits", "none", "thesis"}
         See `prolongate_classifier`.
     axes : int or sequence of int, optional
-        The image axes along which the resolution doubles, of -2 and -1; if not given those along which images are
-        longer than one pixel, so that signals (C, 1, L) become (C, 1, 2L).
+        The image axes along which the resolution doubles, of -2 and -1, of videos -3 (time) to -1; if not given those
+        along which images are longer than one pixel, so that signals (C, 1, L) become (C, 1, 2L).
 
     Returns
     -------

@@ -94,10 +94,12 @@ class NextGrid(NamedTuple):
 
 def _image_domain(network: Any) -> tuple[int, ...]:
     validate.instance("network", network, Layer, "a layer or network")
-    for name in ("domain_shape", "range_shape"):
-        if len(getattr(network, name)) != 3:
-            validate.reject("network", f"images (C, H, W) as {name}", str(getattr(network, name)))
     domain: tuple[int, ...] = network.domain_shape
+    for name in ("domain_shape", "range_shape"):
+        shape = getattr(network, name)
+        if len(shape) not in (3, 4) or len(shape) != len(domain):
+            expected = "videos (C, T, H, W)" if len(domain) == 4 else "images (C, H, W)"
+            validate.reject("network", f"{expected} as {name}", str(shape))
     return domain
 
 

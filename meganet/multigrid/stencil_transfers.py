@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -50,34 +51,35 @@ class StencilTransfer(ABC):
 
         Parameters
         ----------
-        kernel_shape : int or pair of int
-            That of the stencil that the matrix acts on; odd.
+        kernel_shape : int or sequence of int
+            That of the stencil that the matrix acts on; odd, (k1, k2) or of videos (kt, k1, k2).
         axes : int or sequence of int, optional
-            The image axes along which the finer grid has twice the cells, of -2 and -1; both if not given.
+            The image axes along which the finer grid has twice the cells, of -2 and -1, of videos -3 to -1; all if not
+            given.
         """
 
     @abstractmethod
     def coarser(self, kernel_shape: Any, axes: Axes = None) -> Matrix:
         """Return the matrix from a stencil to that of the next coarser grid, arguments and result as of `finer`."""
 
-    def finer_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
+    def finer_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, ...]:
         """Return the shape of a stencil on the next finer grid."""
         return validate.odd_shape("kernel_shape", kernel_shape)
 
-    def coarser_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, int]:
+    def coarser_shape(self, kernel_shape: Any, axes: Axes = None) -> tuple[int, ...]:
         """Return the shape of a stencil on the next coarser grid."""
         return validate.odd_shape("kernel_shape", kernel_shape)
 
     def finer_points(self, points: Points, axes: Axes = None) -> Points:
         """Return the points of a stencil on the next finer grid; only neighbours are known to most transfers."""
-        return Points(self.finer_shape(self._neighbours(points).shape, axes))
+        return Points(self.finer_shape(self._neighbours(points).shape, axes), points.dilation)
 
     def coarser_points(self, points: Points, axes: Axes = None) -> Points:
         """Return the points of a stencil on the next coarser grid."""
-        return Points(self.coarser_shape(self._neighbours(points).shape, axes))
+        return Points(self.coarser_shape(self._neighbours(points).shape, axes), points.dilation)
 
     def _neighbours(self, points: Points) -> Points:
-        if points.dilation != (1, 1):
+        if max(points.dilation) > 1:
             validate.reject("kernels", "Copied() or Dilated() for dilated stencils", repr(self))
         return points
 
@@ -258,7 +260,7 @@ class Rediscretised(StencilTransfer):
         return self._with_width(kernel_shape, axes, 2.0)
 
     def _with_width(self, kernel_shape: Any, axes: Axes, factor: float) -> Matrix:
-        shape, along = validate.odd_shape("kernel_shape", kernel_shape), image_axes(axes)
+        shape, along = shape_and_axes(kernel_shape, axes)
         factors = [np.eye(k) for k in shape]
         for axis in along:
             k = shape[axis]
@@ -267,7 +269,20 @@ class Rediscretised(StencilTransfer):
                 validate.reject("kernel_shape", "stencils of 1, 3 or 5 points, which have a difference formula", size)
             if k > 1:
                 factors[axis] = derivative_matrix(k - 1, factor) @ np.linalg.inv(derivative_matrix(k - 1))
-        return np.kron(*factors)
+        return reduce(np.kron, factors)
+
+
+def shape_and_axes(kernel_shape: Any, axes: Axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape of a stencil, and the axes along which the grids differ; all of it if not given.
+
+    Examples
+    --------
+    >>> from meganet.multigrid.stencil_transfers import shape_and_axes
+    >>> shape_and_axes(3, None), shape_and_axes((3, 1, 1), -3)
+    (((3, 3), (0, 1)), ((3, 1, 1), (0,)))
+    """
+    shape = validate.odd_shape("kernel_shape", kernel_shape)
+    return shape, image_axes(axes, (2,) * len(shape))
 
 
 def transfer_of(kernels: Any, interpolation: str) -> StencilTransfer:

@@ -133,7 +133,7 @@ def of_arrays(before: Layer, after: Layer, change: Change) -> Iterator[Piece]:
     [18, 2]
     """
     for old, new in zip(before.parameters, after.parameters, strict=True):
-        matrix = change(old.role, old.shape[-2:] if old.role == "stencil" else ())
+        matrix = change(old.role, old.shape[1 - len(before.domain_shape) :] if old.role == "stencil" else ())
         rows, columns = (1, 1) if matrix is None else matrix.shape
         if new.size * columns != old.size * rows:
             what = "layers whose weights do not depend on the resolution"

@@ -27,8 +27,8 @@ class Points(NamedTuple):
     Points(shape=(3, 3), dilation=(2, 2))
     """
 
-    shape: tuple[int, int]
-    dilation: tuple[int, int] = (1, 1)
+    shape: tuple[int, ...]
+    dilation: tuple[int, ...] = (1, 1)
 
 
 Change = Callable[[Points], Points]
@@ -98,8 +98,8 @@ def _is_other(operator: ParametricOperator, change: Change) -> bool:
 
 def _points(operator: ParametricOperator) -> Points:
     inner = operator.T if isinstance(operator, Transposed) else operator
-    height, width = operator.kernel_shape[-2:]
-    return Points((height, width), getattr(inner, "dilation", (1, 1)))
+    axes = len(operator.domain_shape) - 1
+    return Points(operator.kernel_shape[-axes:], getattr(inner, "dilation", (1,) * axes))
 
 
 def _changed(value: Any, change: Change, home: Backend) -> Any:
@@ -116,7 +116,7 @@ def _changed(value: Any, change: Change, home: Backend) -> Any:
         given = arguments_of(value)
         if not isinstance(value, Transposed):
             old, new = _points(value), change(_points(value))
-            kernel = shape_alone((*value.kernel_shape[:-2], *new.shape), home)
+            kernel = shape_alone((*value.kernel_shape[: -len(new.shape)], *new.shape), home)
             spacing = {"dilation": new.dilation} if hasattr(value, "dilation") else {}
             if not spacing and new.dilation != old.dilation:
                 validate.reject("kernels", "a transfer that keeps neighbouring pixels together", f"one for {value!r}")
