@@ -10,6 +10,7 @@ from meganet.multilevel.space import Grids, Transfer, in_space
 from meganet.multilevel.state import TrainingState
 from meganet.multilevel.storage import load_state, save_state
 from meganet.multilevel.training import train
+from meganet.multilevel.video import in_video, long_cycle
 
 __all__ = [
     "Grids",
@@ -28,8 +29,10 @@ __all__ = [
     "in_sizes",
     "in_space",
     "in_turn",
+    "in_video",
     "joint",
     "load_state",
+    "long_cycle",
     "nested",
     "save_state",
     "train",

@@ -60,7 +60,7 @@ class Transfer:
 
 
 class Grids(Hierarchy):
-    """A network for images of several resolutions, each grid half the next one, or a quarter, and so on.
+    """A network for images or videos of several resolutions, each grid half the next one, or a quarter, and so on.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Grids(Hierarchy):
     def images(self, level: int, images: Array) -> Array:
         """Return ``R x`` on the grid of a level."""
         shape = self[level].network.domain_shape
-        while images.shape[-1] > shape[-1] or images.shape[-2] > shape[-2]:
-            images = restrict_images(images)
+        while along := longer_axes(images.shape[-len(shape) :], shape):
+            images = restrict_images(images, axes=along)
         return images
 
     def prolongation(self, level: int) -> LinearOperator:
@@ -107,7 +107,7 @@ class Grids(Hierarchy):
         start, end = self.neighbours(level, way)
         key = self.number(level), way, kernels, scaling
         if key not in self._operators:
-            network, outputs = start.network, start.outputs
+            network, outputs, shape = start.network, start.outputs, end.network.domain_shape
             interpolation = self.transfer.interpolation
             make = partial(
                 weights_prolongation if way > 0 else weights_restriction,
@@ -116,13 +116,41 @@ class Grids(Hierarchy):
                 classifier_scaling=scaling,
             )
             parts: list[LinearOperator] = []
-            while network.domain_shape != end.network.domain_shape:
-                step = NextGrid.of(network, way > 0, kernels, interpolation, None)
+            while along := longer_axes(shape, network.domain_shape) or longer_axes(network.domain_shape, shape):
+                step = NextGrid.of(network, way > 0, kernels, interpolation, along)
                 of_theta = step.theta_blocks(network.backend)
-                parts.append(BlockDiagonal(of_theta) if outputs is None else make(network, outputs))
+                parts.append(BlockDiagonal(of_theta) if outputs is None else make(network, outputs, axes=along))
                 network = step.after
             self._operators[key] = reduce(lambda found, part: part @ found, parts)
         return self._operators[key]
+
+
+def longer_axes(shape: Shape, other: Shape) -> tuple[int, ...]:
+    """Return the axes along which images of one shape are longer than those of another, counted from the last.
+
+    Examples
+    --------
+    >>> from meganet.multilevel.space import longer_axes
+    >>> longer_axes((1, 28, 28), (1, 14, 14)), longer_axes((1, 8, 28, 28), (1, 4, 28, 28))
+    ((-2, -1), (-3,))
+    """
+    return tuple(k for k in range(1 - len(shape), 0) if shape[k] > other[k])
+
+
+def levels_on(
+    network: Layer, outputs: int | None, shapes: Sequence[Shape], transfer: Transfer | None, argument: str
+) -> Grids:
+    """Return a network for images of several shapes, of which each is a finer grid than the one before."""
+    transfer = Transfer() if transfer is None else transfer
+    validate.instance("transfer", transfer, Transfer, "a Transfer or None")
+    with validate.within(f"{argument}[0]"):
+        on_grid = network.resized(shapes[0])
+    levels = []
+    for shape in shapes:
+        while along := longer_axes(shape, on_grid.domain_shape):
+            on_grid = NextGrid.of(on_grid, True, transfer.up, transfer.interpolation, along).after
+        levels.append(Level.of(validate.by(shape[1:]), on_grid, outputs))
+    return Grids(levels, transfer)
 
 
 def in_space(network: Layer, classes: int | None, grids: Sequence[int], transfer: Transfer | None = None) -> Grids:
@@ -154,16 +182,7 @@ def in_space(network: Layer, classes: int | None, grids: Sequence[int], transfer
         validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
     outputs = None if classes is None else validate.integer("classes", classes)
     shapes = _shapes(network.domain_shape, validate.items("grids", grids, Integral, "one or more widths of images"))
-    transfer = Transfer() if transfer is None else transfer
-    validate.instance("transfer", transfer, Transfer, "a Transfer or None")
-    with validate.within("grids[0]"):
-        on_grid = network.resized(shapes[0])
-    levels = []
-    for shape in shapes:
-        while on_grid.domain_shape != shape:
-            on_grid = NextGrid.of(on_grid, True, transfer.up, transfer.interpolation, None).after
-        levels.append(Level.of(f"{shape[1]}x{shape[2]}", on_grid, outputs))
-    return Grids(levels, transfer)
+    return levels_on(network, outputs, shapes, transfer, "grids")
 
 
 def _shapes(known: Shape, widths: Sequence[int]) -> list[Shape]:
