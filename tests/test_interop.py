@@ -371,7 +371,7 @@ assert interop.sklearn.MeganetClassifier().solver == "lbfgs" and not hasattr(int
             ({"alpha": -1}, "alpha: expected a finite number of at least 0, got -1"),
             ({"dtype": "int32"}, "dtype: expected float32 or float64, got int32"),
             ({"image_shape": (1, 2, 2)}, "X: expected 4 features, an image of shape"),
-            ({"image_shape": 6}, "image_shape: expected a tuple of 3 positive integers"),
+            ({"image_shape": 6}, "image_shape: expected a tuple of 3 or 4 positive integers"),
             ({"network": "residual"}, "network: expected a function from domain_shape to a layer, or None"),
             ({"network": len}, "network: expected a function from domain_shape to a layer, got 1"),
             (

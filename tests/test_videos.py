@@ -8,6 +8,7 @@ import meganet as mn
 from meganet.backend import get_backend
 from meganet.backend.layout import folded, unfolded, videos_from_memory
 from meganet.ground.validate import InputError
+from meganet.interop import to_torch
 from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.linop import AveragePooling, CirculantConvolution
 from meganet.multigrid import (
@@ -165,6 +166,29 @@ def test_transfers_of_videos_are_products_of_those_along_each_axis(interpolation
     means = AveragePooling((3, 4, 6, 8), 2) @ x
     np.testing.assert_allclose(restrict_images(x, axes=(-3, -2, -1)), means, atol=1e-14)
     np.testing.assert_allclose(restrict_images(in_turn, axes=(-3, -2, -1)).shape, x.shape)
+
+
+def test_pytorch_computes_the_same():
+    torch = pytest.importorskip("torch")
+    shape = (2, 5, 6, 7)
+    network = Chain(
+        [ConvolutionLayer(shape, 3, (3, 5, 1), activation="identity"), PoolingLayer((3, *shape[1:]), (5, 2, 1))]
+    )
+    theta, x = drawn(network.parameters.size), drawn(4, *shape)
+    convolution = torch.nn.Conv3d(2, 3, (3, 5, 1), padding=(1, 2, 0), padding_mode="circular", bias=False)
+    module = torch.nn.Sequential(convolution, torch.nn.AvgPool3d((5, 2, 1))).double()
+    to_torch(network, theta, module)
+    np.testing.assert_allclose(module(torch.from_numpy(x)).detach().numpy(), network(theta, x), atol=1e-13)
+
+
+def test_a_classifier_of_scikit_learn_takes_videos():
+    pytest.importorskip("sklearn")
+    from meganet.interop.sklearn import MeganetClassifier
+
+    videos, labels = drawn(12, 1, 3, 4, 4), np.arange(12) % 2
+    model = MeganetClassifier(width=2, depth=1, random_state=0, max_iter=2).fit(videos, labels)
+    assert model.network_.domain_shape == (1, 3, 4, 4)
+    np.testing.assert_array_equal(model.predict(videos), model.predict(videos.reshape(12, -1)))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from meganet.model import Model
 from meganet.networks import Chain, ResidualNetwork, SymmetricLayer
 from meganet.optim import Adam, Control, Result, lbfgs, trust_region
 
-IMAGES = 4
+IMAGES = (4, 5)
 """Axes of images as arrays."""
 SOLVERS = ("lbfgs", "trust_region", "adam")
 
@@ -36,10 +36,11 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
     ----------
     image_shape : tuple of int, optional
         (C, H, W): the features are then images, flattened in C order, and the layers 3x3 convolutions; 1x3 for
-        signals, (C, 1, L). Not needed for images that come as arrays (N, C, H, W); either form is then understood.
+        signals, (C, 1, L). (C, T, H, W) for videos. Not needed for images that come as arrays (N, C, H, W); either form
+        is then understood.
     width, depth : int
     network : callable, optional
-        ``domain_shape -> Layer``, in place of that network; it gets ``(features,)`` or (C, H, W).
+        ``domain_shape -> Layer``, in place of that network; it gets ``(features,)``, (C, H, W) or (C, T, H, W).
     alpha : float
     solver : {"lbfgs", "trust_region", "adam"} or callable
         "adam" uses mini-batches, the others all examples at once; so does a function such as `newton_cg`, see the
@@ -85,7 +86,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int] | None = None,
+        image_shape: tuple[int, ...] | None = None,
         width: int = 16,
         depth: int = 4,
         network: Callable[[tuple[int, ...]], Layer] | None = None,
@@ -162,7 +163,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
         given = self.image_shape
         if given is None:
             return None
-        return validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=3)
+        return validate.shape("image_shape", tuple(given) if isinstance(given, np.ndarray) else given, ndim=(3, 4))
 
     def _images(self, X: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Return rows of features as the network takes them."""
@@ -177,7 +178,7 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
             opening: Layer = DenseLayer(domain_shape, width, activation="tanh", backend=home)
             kernel: Any = Dense(home.xp.zeros((width, width)), home)
         else:
-            stencil = (3 if domain_shape[1] >= 3 else 1, 3 if domain_shape[2] >= 3 else 1)
+            stencil = tuple(3 if n >= 3 else 1 for n in domain_shape[1:])
             opening = ConvolutionLayer(domain_shape, width, stencil, activation="tanh", bias=True, backend=home)
             kernel = CirculantConvolution(home.xp.zeros((width, width, *stencil)), domain_shape[1:], backend=home)
         return Chain([opening, ResidualNetwork(SymmetricLayer(kernel, bias_in=True), depth, 1 / depth)])
@@ -198,13 +199,13 @@ class MeganetClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _flat(X: Any, shape: Any) -> tuple[Any, Any]:
-    """Return images (N, C, H, W) as rows of features, with their shape; of other `X` it is the expected one, `shape`.
+    """Return images or videos as rows of features, with their shape; of other `X` it is the expected one, `shape`.
 
     What counts features, as scikit-learn does along the second axis, then counts pixels and not channels.
     """
     validate.plain("X", X)
-    array = np.asarray(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) == IMAGES else X
-    if getattr(array, "ndim", 0) != IMAGES:
+    array = np.asarray(X) if isinstance(X, list | tuple) or getattr(X, "ndim", 0) in IMAGES else X
+    if getattr(array, "ndim", 0) not in IMAGES:
         return X, shape
     if shape is not None:
         validate.array_shape("X", array, ("N", *shape))

@@ -14,10 +14,9 @@ from meganet.layers.base import Layer
 def to_torch(layer: Layer, theta: Array, module: Any) -> None:
     """Copy the weights of a layer or network into a PyTorch module with the same arrays in the same order.
 
-    A `ConvolutionLayer` is ``Conv2d(..., padding=k // 2, padding_mode="circular")``, a `DenseLayer` is ``Linear``
-    behind ``Flatten``, a `PoolingLayer` ``AvgPool2d``; a `Chain` of them is a ``Sequential``. Without bias on one
-    side there
-    is none on the other.
+    A `ConvolutionLayer` is ``Conv2d(..., padding=k // 2, padding_mode="circular")``, of videos ``Conv3d``, a
+    `DenseLayer` is ``Linear`` behind ``Flatten``, a `PoolingLayer` ``AvgPool2d`` or ``AvgPool3d``; a `Chain` of them is
+    a ``Sequential``. Without bias on one side there is none on the other.
 
     Parameters
     ----------
