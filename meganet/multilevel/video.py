@@ -81,6 +81,9 @@ def long_cycle(
 ) -> Schedule:
     """Return nested iteration with larger mini-batches on coarser levels, so that each step costs about the same.
 
+    Coarser levels then make fewer steps in a pass, for which the learning rate has to be larger there. It pays where a
+    large step takes little longer than a small one, as on a GPU; `in_turn` keeps the mini-batches as they are.
+
     Parameters
     ----------
     hierarchy : Hierarchy
