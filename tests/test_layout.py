@@ -163,6 +163,7 @@ def test_videos_are_converted_once_too(kernel):
                 NormalisationLayer(..., ("pixels",)),
                 PoolingLayer(..., (2, 3, 1)),
                 ConvolutionLayer(..., 3, (1, 1, 5)),
+                GlobalPoolingLayer(...),
             ]
         )
         videos = GUARD.asarray(rng.standard_normal((N, *shape)))
