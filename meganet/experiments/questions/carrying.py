@@ -38,7 +38,8 @@ def grids_of(net: str, image_shape: Shape, most: int = 3) -> tuple[int, ...]:
     >>> grids_of("A", (1, 28, 28)), grids_of("B", (1, 28, 28))
     ((7, 14, 28), (14, 28))
     """
-    network, widths = build_network(net, image_shape), (image_shape[2],)
+    network = build_network(net, image_shape)
+    widths: tuple[int, ...] = (image_shape[2],)
     while len(widths) < most and widths[0] % 2 == 0:
         try:
             in_space(network, 2, (widths[0] // 2, *widths))

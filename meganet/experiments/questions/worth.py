@@ -34,6 +34,8 @@ ORDER = 60
 
 SINGLE = "single grid"
 RATES = (0.0025, 0.005, 0.01, 0.02)
+"""On images of `WIDTH` pixels and fewer; on wider ones in inverse proportion to the width, in all arms."""
+WIDTH = 28
 LAST = 0.02
 """Part of a rate that is left at the end."""
 FINER = 0.5
@@ -158,12 +160,16 @@ class Phases:
     batches: int
     batch_size: int
 
-    def __call__(self, level: int | tuple[int, ...], passes: float, rate: float, last: float, **settings: Any) -> Phase:
+    def __call__(
+        self, hierarchy: Grids, level: int | tuple[int, ...], passes: float, rate: float, last: float, **settings: Any
+    ) -> Phase:
         """Return a phase of so many passes, whose rate falls linearly, in rounds of a mini-batch at least."""
+        finest = hierarchy[max(level) if isinstance(level, tuple) else level]
+        slower = min(1.0, WIDTH / finest.network.domain_shape[-1])
         passes = max(passes, 1 / self.batches)
         every = passes / min(ROUNDS, max(int(passes * self.batches), 1))
         given = {"every": every, "batch_size": self.batch_size, "rule": Momentum(MOMENTUM), **settings}
-        return Phase(level, passes, LinearDecay(rate, last, passes), **given)
+        return Phase(level, passes, LinearDecay(slower * rate, slower * last, passes), **given)
 
 
 def _passes(hierarchy: Grids, budget: float, shares: Sequence[float]) -> list[float]:
@@ -184,7 +190,7 @@ def _progressive(hierarchy: Grids) -> list[float]:
 
 
 def _single(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
-    return lambda budget: Arm("single", hierarchy, Schedule((phase(0, budget, rate, LAST * rate),)))
+    return lambda budget: Arm("single", hierarchy, Schedule((phase(hierarchy, 0, budget, rate, LAST * rate),)))
 
 
 def _growing(phase: Phases, name: str, hierarchy: Grids, shares: Sequence[float], rate: float) -> Scheme:
@@ -194,7 +200,7 @@ def _growing(phase: Phases, name: str, hierarchy: Grids, shares: Sequence[float]
         passes = _passes(hierarchy, budget, shares)
         falling = LinearDecay(rate, LAST * rate, sum(passes))
         ends = [falling(sum(passes[:k])) for k in range(len(passes) + 1)]
-        phases = [phase(k, made, *ends[k : k + 2]) for k, made in enumerate(passes)]
+        phases = [phase(hierarchy, k, made, *ends[k : k + 2]) for k, made in enumerate(passes)]
         return Arm(name, hierarchy, Schedule(tuple(phases)))
 
     return arm
@@ -204,7 +210,7 @@ def _coarse(phase: Phases, hierarchy: Grids, budget: float, finest: float, rate:
     """Return training on all grids but the finest, with the same passes on each, for a part of a budget there."""
     passes = budget * finest / sum(level.flop for level in hierarchy)
     falling = LinearDecay(rate, LAST * rate, len(hierarchy))
-    phases = [phase(k, passes, falling(k), falling(k + 1)) for k in range(len(hierarchy))]
+    phases = [phase(hierarchy, k, passes, falling(k), falling(k + 1)) for k in range(len(hierarchy))]
     return Arm("coarse", hierarchy, Schedule(tuple(phases)))
 
 
@@ -213,7 +219,7 @@ def _nested(phase: Phases, coarse: Grids, exact: Grids, rate: float, share: floa
 
     def arm(budget: float) -> Arm:
         before = _coarse(phase, coarse, budget * (1 - share), exact[-1].flop, rate)
-        last = phase(-1, budget * share, FINER * rate, LAST * FINER * rate)
+        last = phase(exact, -1, budget * share, FINER * rate, LAST * FINER * rate)
         return Arm("nested-exact", exact, Schedule((last,)), before)
 
     return arm
@@ -224,7 +230,7 @@ def _classifier(phase: Phases, coarse: Grids, exact: Grids, rate: float, tune: f
 
     def arm(budget: float) -> Arm:
         before = _coarse(phase, coarse, max(budget - FEATURES, 0.05), exact[-1].flop, rate)
-        last = phase(-1, 1.0, tune, LAST * tune, classifier_only=True)
+        last = phase(exact, -1, 1.0, tune, LAST * tune, classifier_only=True)
         return Arm("classifier", exact, Schedule((last,)), before)
 
     return arm
@@ -234,7 +240,9 @@ def _random(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
     """Return joint training, each mini-batch on a grid of its own."""
     mean = float(np.mean([level.flop for level in hierarchy])) / hierarchy[-1].flop
     levels = tuple(range(len(hierarchy)))
-    return lambda budget: Arm("random", hierarchy, Schedule((phase(levels, budget / mean, rate, LAST * rate),)))
+    return lambda budget: Arm(
+        "random", hierarchy, Schedule((phase(hierarchy, levels, budget / mean, rate, LAST * rate),))
+    )
 
 
 def _best(of_name: Sequence[Scheme], tuning: Sequence[dict[str, Any]], name: str) -> Scheme:
