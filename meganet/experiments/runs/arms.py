@@ -262,6 +262,8 @@ class Arms:
         used = arm.examples(self.sizes.training)
         images, labels = images[:used], labels[:used]
         hierarchy = arm.hierarchy
+        # which may leave out the finest grid of a comparison
+        images, held_images = (hierarchy.images(len(hierarchy) - 1, part) for part in (images, held_images))
         x0 = self._start(arm, start) if start else None
         # a run that diverges is an outcome as any other
         with use_backend(self.backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
