@@ -7,13 +7,14 @@ import pytest
 from tiny import quadrants
 
 from meganet.backend import get_backend
-from meganet.experiments import Setup, Workers
-from meganet.experiments.questions import coarsening
+from meganet.experiments import Workers
+from meganet.experiments.questions import coarsening, transfers
 from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.questions.carrying import grids_of
 from meganet.experiments.runs.arms import Arm
 from meganet.experiments.runs.study import SettingsError
 from meganet.ground.validate import InputError
+from meganet.multigrid import Galerkin, prolongation_penalty
 from meganet.multilevel import Phase, Schedule, in_space
 
 SIZES = {"coarse_examples": 64, "validation_examples": 12, "trials": 2, "batch_size": 8, "fine_examples": 8}
@@ -55,6 +56,40 @@ def test_networks_of_the_fine_grid_on_coarser_ones(asked):
     assert repr(question.ask(context).rows) == repr(found.rows) and not lines
 
 
+def test_transfers_to_the_fine_grid(asked, monkeypatch):
+    monkeypatch.setattr(transfers, "NETS", ("B",))
+    context, lines = asked
+    question = question_of("transfers")
+    found = question.ask(context)
+    rows = {tuple(row[name] for name in ("net", "coarse training", "transfer")): row for row in found.rows}
+    assert len(rows) == len(found.rows) == len(transfers.WAYS)
+    assert len(lines) == question.cost(context.base, (1, 12, 12), 4).runs
+    copied = rows["B", "plain", "copied"]
+    exact = [rows["B", "plain", f"{name}, constant P for W"] for name in ("enlarged", "dilated")]
+    linear, constant = (rows["B", "plain", f"Galerkin, {p} P"] for p in ("linear", "constant"))
+    assert (copied["growth"], copied["above copied"], copied["stable rate"]) == pytest.approx((1, 0, 1))
+    assert linear["growth"] > constant["growth"] > 1
+    growths = [linear["growth"], *(rows["B", "plain", f"damped {d}, linear P"]["growth"] for d in (0.01, 0.1))]
+    assert growths == sorted(growths, reverse=True)
+    penalised = [rows["B", name, "Galerkin, linear P"]["growth"] for name in transfers.COARSE]
+    assert penalised[0] > penalised[3]
+    # both do the same, one of them with weights where the other has none
+    assert exact[0]["before"] == exact[1]["before"] and exact[0]["angle"] == pytest.approx(exact[1]["angle"], rel=1e-3)
+    assert exact[0]["growth"] == exact[1]["growth"] == 1 and exact[0]["work"] > exact[1]["work"] == 1
+    assert all(0 <= row["angle"] <= 180 and row["stable rate"] > 0 for row in rows.values())
+    assert [ax.get_title() for ax in found.figure.axes] == ["net B"]
+    assert found.notes[1].startswith("Net B: ") and "The difference from copied is" in found.notes[1]
+    lines.clear()
+    assert repr(question.ask(context).rows) == repr(found.rows) and not lines
+
+
+def test_the_penalty_of_a_level_is_that_of_its_network():
+    level = in_space(coarsening.hierarchy_of("B", (1, 12, 12), 4, (6, 12))[1].network, 4, (6, 12))[0]
+    theta = np.random.default_rng(0).standard_normal(level.network.parameters.size)
+    expected = prolongation_penalty(level.network, 0.1, kernels=Galerkin("linear"))
+    assert transfers.Penalised(0.1)(level).value(theta) == expected.value(theta)
+
+
 def test_grids_that_a_net_goes_to():
     assert grids_of("resnet", (1, 28, 28)) == (14, 28) and grids_of("A", (1, 56, 56)) == (14, 28, 56)
     with pytest.raises(InputError, match="dataset: expected images that net A takes at half their width, got 1x27x27"):
@@ -78,6 +113,6 @@ def test_an_arm_takes_a_share_of_the_images():
 
 
 def test_what_the_questions_cost():
-    small, thesis = (cost(question_of("coarsening"), preset) for preset in ("small", "thesis"))
-    assert thesis.runs > small.runs and thesis.tflop > 10 * small.tflop and np.isfinite(thesis.tflop)
-    assert Setup().run.trials * small.tflop > 0
+    for name in ("coarsening", "transfers"):
+        small, thesis = (cost(question_of(name), preset) for preset in ("small", "thesis"))
+        assert thesis.runs > small.runs and thesis.tflop > 10 * small.tflop and np.isfinite(thesis.tflop)
