@@ -130,7 +130,7 @@ class Carrying:
     >>> from meganet.experiments import Workers
     >>> from meganet.experiments.questions.base import Context
     >>> from meganet.experiments.questions.carrying import Carrying
-    >>> folder, sizes = Path(tempfile.mkdtemp()), {"coarse_examples": 128, "validation_examples": 50, "trials": 1}
+    >>> folder, sizes = Path(tempfile.mkdtemp()), {"coarse_examples": 256, "validation_examples": 50, "trials": 1}
     >>> context = Context(folder, "some", "small", sizes, get_backend("numpy"), load_digits(), Workers(), False, print)
     >>> here = Carrying(context)
     >>> hierarchy = here.hierarchy("B", (14, 28))

@@ -27,7 +27,7 @@ from meganet.multigrid import Copied, Galerkin, Rediscretised, StencilTransfer
 from meganet.multilevel import Grids, Transfer
 from meganet.plotting.carried import Carried, carried_figure
 
-TITLES = {"coarsening": "Do networks of a fine grid classify on coarser ones, without or with little training?"}
+TITLES = {"coarsening": "Do networks of a fine grid classify on coarser ones?"}
 ORDER = 47
 
 WAYS: Mapping[str, StencilTransfer] = {
