@@ -76,17 +76,25 @@ def candidates(
 
 
 def sizes_of(base: Setup) -> Sizes:
-    """Return the images of a trial.
+    """Return the images of a trial, as many for training on every grid: no more than either grid has in a protocol.
 
     Raises
     ------
     SettingsError
         If a pass has fewer mini-batches than parts of a pass are asked for.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> from meganet.experiments.questions.carrying import sizes_of
+    >>> sizes_of(Setup.of(coarse_examples=4000, fine_examples=5000, validation_examples=1000))
+    Sizes(training=4000, validation=1000)
     """
-    if base.data.coarse_examples < BATCHES * base.descent.batch_size:
-        expected = f"at least {BATCHES * base.descent.batch_size}, {BATCHES} mini-batches"
-        validate.reject("coarse_examples", expected, str(base.data.coarse_examples), SettingsError)
-    return Sizes(base.data.coarse_examples, base.data.validation_examples)
+    training, least = min(base.data.coarse_examples, base.data.fine_examples), BATCHES * base.descent.batch_size
+    if training < least:
+        names = "coarse_examples and fine_examples"
+        validate.reject(names, f"at least {least}, {BATCHES} mini-batches", str(training), SettingsError)
+    return Sizes(training, base.data.validation_examples)
 
 
 def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
@@ -103,7 +111,7 @@ def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
     >>> cost_of(Setup(), some, some[:1]).runs
     22
     """
-    size = base.data.coarse_examples
+    size = sizes_of(base).training
 
     def own(arm: Arm) -> float:
         return arm.work(size) - (arm.after.work(size) if arm.after else 0.0)

@@ -46,12 +46,12 @@ SHARES: Mapping[str, float] = {"classifier, 30 % of the images": 0.3, "classifie
 GAIN, LOSS, WORK = 3.0, 0.5, 5.0
 """Bars: points above copying, points below training there, percent of its work."""
 NOTE = (
-    "Accuracy on the coarser grid in validation, in percent. All networks of a net are trained from random weights for "
-    f"{PASSES} passes, by momentum 0.9 at a rate that falls linearly from the best of {{rates}} to a tenth; the "
-    f"classifier alone for {CLASSIFIER_PASSES} passes, from the best of {', '.join(map(str, CLASSIFIER_RATES))}. Rates "
-    "are chosen in one run on other images. Work: of training the classifier, features included, in percent of that "
-    "of the network that is trained on the coarser grid. After each number half the width of its 95 % interval over "
-    "the trials; differences are paired."
+    "Accuracy on the coarser grid in validation, in percent. All networks of a net are trained on {images} images from "
+    f"random weights for {PASSES} passes, by momentum 0.9 at a rate that falls linearly from the best of {{rates}} to "
+    f"a tenth; the classifier alone for {CLASSIFIER_PASSES} passes, from the best of "
+    f"{', '.join(map(str, CLASSIFIER_RATES))}. Rates are chosen in one run on other images. Work: of training the "
+    "classifier, features included, in percent of that of the network that is trained on the coarser grid. After each "
+    "number half the width of its 95 % interval over the trials; differences are paired."
 )
 
 
@@ -132,7 +132,7 @@ class Coarsening:
     def ask(self, context: Context) -> Answer:
         """Run what is missing; a row for each net, coarser grid, transfer and training there."""
         here = Carrying(context)
-        sizes_of(here.base)
+        images = sizes_of(here.base).training
         found = [one for net in RATES for one in _of_net(here, net)]
         rows = [
             {
@@ -151,7 +151,7 @@ class Coarsening:
             for training in (BEFORE, *SHARES)
         ]
         rates = "; ".join(f"{', '.join(map(str, rates))} ({net})" for net, rates in RATES.items())
-        notes = [NOTE.format(rates=rates), *map(_reference, found), *_verdicts(found)]
+        notes = [NOTE.format(rates=rates, images=images), *map(_reference, found), *_verdicts(found)]
         return Answer(rows, notes, _figure(found))
 
 

@@ -45,10 +45,10 @@ ORDER = 46
 
 NETS = ("A", "B")
 FINE_PASSES = 0.25
-FINE_RATES = (0.001, 0.003, 0.01)
-SEEN = 1024
+FINE_RATES = (0.001, 0.005)
+SEEN = 512
 """Training images of the gradients."""
-CURVED, PRODUCTS = 128, 5
+CURVED, PRODUCTS = 64, 4
 """Training images of the Gauss-Newton matrix, and steps of the power iteration."""
 
 
@@ -135,15 +135,15 @@ WAYS = (
     ),
 )
 NOTE = (
-    f"Networks are trained on the coarse grid for {PASSES} passes, by momentum 0.9 at a rate that falls linearly from "
-    "the best of {rates} to a tenth, and carried to images of twice the width; then trained for a quarter of a pass, "
-    f"from the best of {', '.join(map(str, FINE_RATES))} for each transfer. Rates are chosen in one run on other "
-    "images. Penalty: alpha/2 ||A^-1 theta||^2 in coarse training, linear P. Accuracies in validation, in percent; "
-    "after each number half the width of its 95 % interval over the trials, differences are paired. Growth: of the "
-    f"norm of theta. Angle: between the gradient of {SEEN} training images on the fine grid, pulled back to the coarse "
-    "weights, and that on the coarse grid, in degrees; the second one of theta alone. Stable rate: 2 over the largest "
-    f"eigenvalue of the Gauss-Newton matrix of {CURVED} training images, in those of copied. Work: of a step on the "
-    "fine grid, in those of copied."
+    f"Networks are trained on {{images}} images on the coarse grid for {PASSES} passes, by momentum 0.9 at a rate that "
+    "falls linearly from the best of {rates} to a tenth, and carried to images of twice the width; then trained for a "
+    f"quarter of a pass, from the best of {', '.join(map(str, FINE_RATES))} for each transfer. Rates are chosen in one "
+    "run on other images. Penalty: alpha/2 ||A^-1 theta||^2 in coarse training, linear P. Accuracies in validation, in "
+    "percent; after each number half the width of its 95 % interval over the trials, differences are paired. Growth: "
+    f"of the norm of theta. Angle: between the gradient of {SEEN} training images on the fine grid, pulled back to the "
+    "coarse weights, and that on the coarse grid, in degrees; the second one of theta alone. Stable rate: 2 over the "
+    f"largest eigenvalue of the Gauss-Newton matrix of {CURVED} training images, in those of copied. Work: of a step "
+    "on the fine grid, in those of copied."
 )
 MEASURED = ("growth", "angle", "angle of theta", "stable rate")
 
@@ -171,7 +171,7 @@ class Transfers:
     def ask(self, context: Context) -> Answer:
         """Run what is missing; a row for each net, coarse training and transfer."""
         here = Carrying(context)
-        sizes_of(here.base)
+        images = sizes_of(here.base).training
         found = [one for net in NETS for one in _of_net(here, net)]
         firsts = {one.net: one for one in found if one.way == FIRST}
         rows = [_row(one, firsts[one.net]) for one in found]
@@ -180,7 +180,7 @@ class Transfers:
             Moved(f"net {one.net}", one.way.kind, one.numbers["growth"], one.before, _accuracies(one.after))
             for one in found
         ]
-        return Answer(rows, [NOTE.format(rates=rates), *_verdicts(found, firsts)], moved_figure(drawn))
+        return Answer(rows, [NOTE.format(rates=rates, images=images), *_verdicts(found, firsts)], moved_figure(drawn))
 
 
 class _Found(NamedTuple):
