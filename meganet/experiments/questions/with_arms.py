@@ -1,0 +1,154 @@
+"""What questions that train by arms with several budgets of work have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from meganet.experiments.questions.paired import Mean, mean_of
+from meganet.experiments.runs.arms import Outcome
+from meganet.multilevel import Phase
+from meganet.optim import LinearDecay, Momentum
+from meganet.plotting import Line
+
+MOMENTUM = 0.9
+LAST = 0.05
+"""The last learning rate, in the first."""
+ROUNDS = 16
+"""In which the rate of a phase falls."""
+
+
+def along_image(shape: Sequence[int], size: int) -> tuple[int, int]:
+    """Return a size in both directions of images (C, H, W); signals (C, 1, L) have one of them.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.with_arms import along_image
+    >>> along_image((1, 28, 28), 3), along_image((1, 1, 64), 3)
+    ((3, 3), (1, 3))
+    """
+    return 1 if shape[1] == 1 else size, size
+
+
+def decaying(
+    level: int | tuple[int, ...], passes: float, rate: float, batch_size: int, examples: int, **settings: Any
+) -> Phase:
+    """Return a phase with momentum whose rate falls linearly to a twentieth; it has one mini-batch at least.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.with_arms import decaying
+    >>> print(decaying(1, 2.0, 0.1, 32, 1600))
+    level 1: 2 passes, rate 0.1 to 0.005, batch 32, every=0.125, rule=Momentum(momentum=0.9, nesterov=False)
+    """
+    batches = examples // batch_size
+    passes = max(passes, 1 / batches)
+    rounds = max(1, min(ROUNDS, math.floor(passes * batches)))
+    decay = LinearDecay(rate, LAST * rate, passes)
+    return Phase(level, passes, decay, batch_size, passes / rounds, rule=Momentum(MOMENTUM), **settings)
+
+
+def listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words how well candidates did, from the rows of `tuned`.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.with_arms import listed
+    >>> listed([{"arm": "joint", "accuracy": 95.0}, {"arm": "joint", "accuracy": 95.25}])
+    'joint 95.00, 95.25'
+    """
+    names = dict.fromkeys(row["arm"] for row in rows)
+    found = {name: [f"{row['accuracy']:.2f}" for row in rows if row["arm"] == name] for name in names}
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
+
+
+def accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
+    """Return the accuracies of trials."""
+    return np.array([outcome.accuracy for outcome in outcomes])
+
+
+def line_of(name: str, budgets: Sequence[Sequence[Outcome]]) -> Line:
+    """Return the line of an arm from its outcomes, trial by trial for each budget.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.with_arms import line_of
+    >>> from meganet.experiments.runs.arms import Outcome
+    >>> budgets = [[Outcome(accuracy, 0.1, work, 1.0, np.zeros(2)) for accuracy in (94.0, 96.0)] for work in (1.0, 2.0)]
+    >>> line_of("joint", budgets).accuracy
+    array([95., 95.])
+    """
+    means = [mean_of(accuracies(outcomes)) for outcomes in budgets]
+    work = [np.mean([outcome.work for outcome in outcomes]) for outcomes in budgets]
+    return Line(name, np.array(work), np.array([m.value for m in means]), np.array([m.half_width for m in means]))
+
+
+def work_to_reach(line: Line, accuracy: float) -> float:
+    """Return the work with which a line first reaches an accuracy, interpolated over the logarithm; nan if it does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.with_arms import work_to_reach
+    >>> from meganet.plotting import Line
+    >>> line = Line("nested", np.array([1.0, 4.0]), np.array([90.0, 92.0]), np.zeros(2))
+    >>> work_to_reach(line, 91.0), work_to_reach(line, 93.0), work_to_reach(line, 80.0)
+    (2.0, nan, 1.0)
+    """
+    reached = np.flatnonzero(line.accuracy >= accuracy)
+    if not len(reached):
+        return math.nan
+    k = int(reached[0])
+    if not k:
+        return float(line.work[0])
+    low, high = line.accuracy[k - 1 : k + 1]
+    part = (accuracy - low) / (high - low)
+    return float(np.exp((1 - part) * np.log(line.work[k - 1]) + part * np.log(line.work[k])))
+
+
+def saved(usual: Sequence[Sequence[Outcome]], other: Sequence[Sequence[Outcome]], within: float) -> tuple[float, Mean]:
+    """Return how many times less work another arm takes to come near to what the usual one ends with.
+
+    Parameters
+    ----------
+    usual, other : sequence
+        Outcomes of an arm, trial by trial for each budget.
+    within : float
+        Points below the accuracy with which the usual arm ends.
+
+    Returns
+    -------
+    ratio : float
+        Of the works, for the means over the trials; nan if the other arm does not come so near.
+    logarithm : Mean
+        Of the ratio, with its interval, by the jackknife over the trials.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.with_arms import saved
+    >>> from meganet.experiments.runs.arms import Outcome
+    >>> def arm(scale):
+    ...     ends = {1.0: (90.0, 90.4), 2.0: (95.0, 95.2), 4.0: (96.0, 96.1)}
+    ...     return [[Outcome(a, 0.1, scale * work, 1.0, np.zeros(2)) for a in of] for work, of in ends.items()]
+    >>> round(saved(arm(1.0), arm(0.5), 0.1)[0], 6)
+    2.0
+    """
+
+    def logarithm(kept: Sequence[int]) -> float:
+        lines = [line_of("", [[of[trial] for trial in kept] for of in budgets]) for budgets in (usual, other)]
+        target = float(lines[0].accuracy[-1]) - within
+        own, others = (work_to_reach(line, target) for line in lines)
+        return math.log(own / others)
+
+    trials = list(range(len(usual[0])))
+    whole = logarithm(trials)
+    if len(trials) < 2:
+        return math.exp(whole), mean_of([whole])
+    without = [logarithm([other for other in trials if other != trial]) for trial in trials]
+    pseudo = [len(trials) * whole - (len(trials) - 1) * one for one in without]
+    return math.exp(whole), mean_of(pseudo)
