@@ -90,7 +90,7 @@ def load_cifar10(folder: str | Path | None = None, *, train: bool = True, progre
     ``cifar-10-batches-bin``, then the version for Python, which torchvision keeps, ``cifar-10-batches-py`` or
     ``cifar-10-python.tar.gz``; else the first archive is downloaded. A record is a label and the pixels, channel by
     channel. Archives may be gzip or plain; they are read to their end, where their checksum is. The version for Python
-    is pickled: it is read only if the content of each file is the published one, whatever packed it.
+    is pickled; it is read without unpickling, and only if each file's content is the published one, whatever packed it.
 
     Raises
     ------
