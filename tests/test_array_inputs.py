@@ -18,6 +18,7 @@ from meganet import (
     linop,
     losses,
     multigrid,
+    multilevel,
     sgd,
     stencils,
 )
@@ -34,6 +35,7 @@ from meganet.linop import (
     Matrix,
     Sparse,
 )
+from meganet.multilevel.gradients import MultilevelGradient
 from meganet.networks import SymmetricLayer
 from meganet.optim import arnoldi, gmres, gmres_in_ball, meganet_cg, steihaug
 from meganet.plotting import plot_mosaic
@@ -58,6 +60,11 @@ TARGETS = np.full((6, 3), 0.5)
 PIXELS = np.arange(96, dtype=np.uint8).reshape(6, 1, 4, 4)
 SOFTMAX, LOGISTIC, SQUARES = losses.SoftmaxCrossEntropy(), losses.LogisticLoss(), losses.LeastSquares()
 MEANS = losses.MeanSquares()
+GRIDS = multilevel.in_space(LARGE, 3, grids=(4, 8))
+LARGE_IMAGES, LARGE_X = np.kron(IMAGES, np.ones((2, 2))), np.concatenate([THETA, LARGE_W])
+SMALLER = multilevel.in_sizes(LARGE, 3, [4, 8])
+COARSE = [meganet.optim.Coarse(OBJECTIVE, np.eye(X.size), np.eye(X.size))]
+SCHEDULE = multilevel.Schedule((multilevel.Phase(1, 1.0, 0.1, 2),))
 
 # argument, a call that takes it, and what it takes
 CALLS = [
@@ -119,6 +126,25 @@ CALLS = [
     ("W", lambda a: multigrid.prolongate(NETWORK, THETA, a), W),
     ("theta", lambda a: multigrid.restrict(LARGE, a, LARGE_W), THETA),
     ("W", lambda a: multigrid.restrict(LARGE, THETA, a), LARGE_W),
+    ("images", lambda a: multigrid.resample_images(a, (2, 2)), IMAGES),
+    ("x", lambda a: multigrid.weights_prolongation(NETWORK, 3) @ a, X),
+    ("x", lambda a: multigrid.weights_restriction(LARGE, 3) @ a, LARGE_X),
+    ("x", multigrid.prolongation_penalty(NETWORK, 0.1).value, THETA),
+    ("images", lambda a: GRIDS.images(0, a), LARGE_IMAGES),
+    ("images", lambda a: SMALLER.images(0, a), LARGE_IMAGES),
+    ("x", lambda a: GRIDS.carry(a, 1, 0), LARGE_X),
+    ("images", lambda a: multilevel.train(GRIDS, a, LABELS, SCHEDULE), LARGE_IMAGES),
+    ("labels", lambda a: multilevel.train(GRIDS, LARGE_IMAGES, a, SCHEDULE), LABELS),
+    ("x0", lambda a: multilevel.train(GRIDS, LARGE_IMAGES, LABELS, SCHEDULE, x0=a), LARGE_X),
+    (
+        "validation[0]",
+        lambda a: multilevel.train(GRIDS, LARGE_IMAGES, LABELS, SCHEDULE, validation=(a, LABELS)),
+        LARGE_IMAGES,
+    ),
+    ("labels", lambda a: multilevel.train(GRIDS, LARGE_IMAGES, LABELS, SCHEDULE, validation=(LARGE_IMAGES, a)), LABELS),
+    ("x", lambda a: MultilevelGradient([OBJECTIVE], [], batch_size=2)(a, np.arange(2)), X),
+    ("indices", lambda a: MultilevelGradient([OBJECTIVE], [], batch_size=2)(X, a), np.array([0, 1])),
+    ("x0", lambda a: meganet.optim.mg_opt(OBJECTIVE, a, coarse=COARSE, control=meganet.Control(max_iterations=1)), X),
     ("kernels", stencils.to_derivatives, KERNEL),
     ("beta", stencils.from_derivatives, np.ones((2, 9))),
     ("vector", lambda a: interop.to_matlab(NETWORK.parameters, a), THETA),
@@ -267,6 +293,29 @@ TAKE_NO_ARRAY = {
     "shapes",
     "split",
     "swiss_roll",
+    "Copied",
+    "DampedGalerkin",
+    "Dilated",
+    "Enlarged",
+    "Galerkin",
+    "Rediscretised",
+    "StencilTransfer",
+    "TruncatedGalerkin",
+    "resampling",
+    "Level",
+    "Transfer",
+    "cycle",
+    "fine_to_coarse",
+    "growing",
+    "in_depth",
+    "in_turn",
+    "in_video",
+    "joint",
+    "load_state",
+    "long_cycle",
+    "nested",
+    "initial_weights",
+    "penalty_of",
 }
 ELSEWHERE = {
     "FixedNormalisationLayer": "of the statistics that a layer found",
@@ -282,6 +331,12 @@ ELSEWHERE = {
     "trust_region": "as lbfgs",
     "save_mat": "as to_matlab, below",
     "to_torch": "below",
+    "Grids": "as in_space, above",
+    "Hierarchy": "as in_space, above",
+    "Sizes": "as in_sizes, above",
+    "TimeSteps": "its images stay",
+    "TrainingState": "what train found",
+    "save_state": "of what train found",
 }
 
 
@@ -290,7 +345,7 @@ def test_every_public_name_that_takes_arrays_is_tried():
     source = Path(__file__).read_text().split("CALLS = [")[1].split("NAMES =")[0]
     header = Path(__file__).read_text().split("CALLS = [")[0]
     rooms = (meganet.layers, meganet.losses, meganet.networks, meganet.objective, meganet.regularizers)
-    for module in (meganet, linop, multigrid, stencils, interop, datasets, *rooms):
+    for module in (meganet, linop, multigrid, multilevel, stencils, interop, datasets, *rooms):
         public = getattr(module, "__all__", None) or [
             name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
         ]

@@ -106,7 +106,16 @@ def blocks(
 
 
 def pieces(before: Layer, after: Layer, change: Change, basis: Basis) -> Iterator[Piece]:
-    """Yield what changes the weights, in their order; `change` gives one object for one role and shape."""
+    """Yield what changes the weights, in their order; `change` gives one object for one role and shape.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.multigrid.theta import in_basis, pieces
+    >>> network = mn.Chain([mn.ConvolutionLayer((1, 4, 4), 2, bias=True), mn.ConvolutionLayer(..., 1)])
+    >>> [piece.repeated for piece in pieces(network, network, lambda role, shape: None, in_basis)]
+    [18, 2, 18]
+    """
     if isinstance(before, Chain) and isinstance(after, Chain):
         for k in before.storage:
             yield from pieces(before.layers[k], after.layers[k], change, basis)

@@ -38,7 +38,9 @@ class Sizes(Hierarchy):
 
     def images(self, level: int, images: Array) -> Array:
         """Return the images with as many pixels as the level's have."""
-        shape = self[level].network.domain_shape[1:]
+        network = self[level].network
+        network.backend.require("images", images)
+        shape = network.domain_shape[1:]
         return images if tuple(images.shape[-2:]) == shape else resample_images(images, shape)
 
     def prolongation(self, level: int) -> LinearOperator:

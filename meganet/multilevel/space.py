@@ -85,7 +85,9 @@ class Grids(Hierarchy):
 
     def images(self, level: int, images: Array) -> Array:
         """Return ``R x`` on the grid of a level."""
-        shape = self[level].network.domain_shape
+        network = self[level].network
+        network.backend.require("images", images)
+        shape = network.domain_shape
         while along := longer_axes(images.shape[-len(shape) :], shape):
             images = restrict_images(images, axes=along)
         return images
@@ -140,7 +142,27 @@ def longer_axes(shape: Shape, other: Shape) -> tuple[int, ...]:
 def levels_on(
     network: Layer, outputs: int | None, shapes: Sequence[Shape], transfer: Transfer | None, argument: str
 ) -> Grids:
-    """Return a network for images of several shapes, of which each is a finer grid than the one before."""
+    """Return a network for images of several shapes, of which each is a finer grid than the one before.
+
+    Parameters
+    ----------
+    network : Layer
+        For images of one of the shapes, or of another.
+    outputs : int, optional
+        Of the classifier; of None there is none.
+    shapes : sequence of tuple of int
+        With channels.
+    transfer : Transfer, optional
+    argument : str
+        What errors call the shapes.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.multilevel.space import levels_on
+    >>> levels_on(mn.ConvolutionLayer((1, 8, 8), 2), 3, [(1, 4, 8), (1, 8, 8)], None, "grids")
+    <Grids: 4x8, 8x8>
+    """
     transfer = Transfer() if transfer is None else transfer
     validate.instance("transfer", transfer, Transfer, "a Transfer or None")
     with validate.within(f"{argument}[0]"):
