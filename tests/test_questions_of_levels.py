@@ -11,7 +11,7 @@ from tiny import TINY, quadrants
 from meganet.backend import get_backend
 from meganet.datasets import load_shapes
 from meganet.experiments import Workers
-from meganet.experiments.questions import budgets, joint
+from meganet.experiments.questions import joint, with_arms
 from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.runs.arms import Outcome
 from meganet.experiments.runs.study import SettingsError
@@ -100,20 +100,20 @@ def test_more_images_than_there_are_are_refused(tmp_path):
 def test_how_much_work_is_saved():
     usual = [outcomes(90.0, 91.0, work=1.0), outcomes(94.0, 96.0, work=2.0), outcomes(96.0, 96.2, work=4.0)]
     other = [outcomes(94.0, 95.0, work=0.5), outcomes(95.9, 96.1, work=1.0), outcomes(96.5, 96.5, work=2.0)]
-    ratio, logarithm = budgets.saved(usual, other, 0.1)
+    ratio, logarithm = with_arms.saved(usual, other, 0.1)
     # 96.1 - 0.1 is what the other arm has with its second budget
     own = 2 * 2 ** ((96.0 - 95.0) / (96.1 - 95.0))
     assert ratio == pytest.approx(own) and logarithm.half_width > 0
-    same, spread = budgets.saved(usual, usual, 0.1)
+    same, spread = with_arms.saved(usual, usual, 0.1)
     assert same == 1 and spread.value == spread.half_width == 0
-    assert math.isnan(budgets.saved(usual, [outcomes(50.0, 51.0)] * 3, 0.1)[0])
-    assert math.isnan(budgets.saved([of[:1] for of in usual], [of[:1] for of in other], 0.1)[1].half_width)
+    assert math.isnan(with_arms.saved(usual, [outcomes(50.0, 51.0)] * 3, 0.1)[0])
+    assert math.isnan(with_arms.saved([of[:1] for of in usual], [of[:1] for of in other], 0.1)[1].half_width)
 
 
 def test_phases_have_a_mini_batch_and_rates_that_fall():
-    phase = budgets.decaying(0, 0.01, 0.1, batch_size=8, examples=24)
+    phase = with_arms.decaying(0, 0.01, 0.1, batch_size=8, examples=24)
     assert phase.cuts(24) == (0, 1) and phase.rate(0) == 0.1
-    phase = budgets.decaying(0, 10, 0.1, batch_size=8, examples=24)
+    phase = with_arms.decaying(0, 10, 0.1, batch_size=8, examples=24)
     assert len(phase.cuts(24)) == 17 and phase.rate(10) == pytest.approx(0.005)
 
 

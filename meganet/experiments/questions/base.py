@@ -242,7 +242,7 @@ def questions() -> dict[str, str]:
     --------
     >>> from meganet.experiments.questions.base import questions
     >>> questions()["worth"]
-    'Is Multigrid ever worth it?'
+    'Is multigrid worth it?'
     """
     return dropins.titles(PLACE)
 
