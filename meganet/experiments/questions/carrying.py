@@ -9,7 +9,7 @@ from typing import Any
 
 from meganet.backend import Array, Backend
 from meganet.experiments.questions.base import Context, Cost
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, lines_of, tuned
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.setup.settings import Setup
@@ -98,7 +98,7 @@ def sizes_of(base: Setup) -> Sizes:
 
 
 def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
-    """Return what it costs to try some arms once and to make others, and those before them, in all trials.
+    """Return what it costs to try some arms once and to make others in all trials, and those before them.
 
     Examples
     --------
@@ -116,7 +116,12 @@ def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
     def own(arm: Arm) -> float:
         return arm.work(size) - (arm.after.work(size) if arm.after else 0.0)
 
-    every = {(number < len(tuning), _key(arm)): arm for number, arm in enumerate([*tuning, *arms])}
+    every = {
+        (tried, _key(arm)): arm
+        for tried, some in ((True, tuning), (False, arms))
+        for last in some
+        for *_, arm in lines_of(last)
+    }
     runs = [(1 if tried else base.run.trials, own(arm)) for (tried, _), arm in every.items()]
     return Cost(sum(count for count, _ in runs), sum(count * work for count, work in runs) / 1e12)
 
@@ -169,7 +174,8 @@ class Carrying:
 
     def tuned(self, choices: Mapping[str, Sequence[Arm]]) -> dict[str, Arm]:
         """Return of each name the arm that was best in one run on images of its own."""
-        return tuned(self._arms(tuning=True), choices, **self._how)[0]
+        numbers, _ = tuned(self._arms(tuning=True), choices, **self._how)
+        return {name: choices[name][number] for name, number in numbers.items()}
 
     def run(self, arms: Sequence[Arm]) -> list[list[Outcome]]:
         """Return what all arms end with, trial by trial."""

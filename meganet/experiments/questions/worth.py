@@ -15,6 +15,7 @@ import numpy as np
 
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.budgets import Curve, reached, sentence
+from meganet.experiments.questions.carrying import cost_of, grids_of
 from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape, build_network
@@ -77,11 +78,8 @@ class Worth:
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what tuning and trials cost."""
         arms = schemes(base, image_shape, classes)
-        images, trials = base.data.coarse_examples, base.run.trials
         tuning = [scheme(TUNING) for of_name in arms.values() for scheme in of_name]
-        made = [of_name[0](budget) for name, of_name in arms.items() for budget in BUDGETS[name]]
-        work = sum(arm.work(images) for arm in tuning) + trials * sum(arm.work(images) for arm in made)
-        return Cost(len(tuning) + trials * len(made), work / 1e12)
+        return cost_of(base, tuning, [of_name[0](budget) for name, of_name in arms.items() for budget in BUDGETS[name]])
 
     def ask(self, context: Context) -> Answer:
         """Tune all arms, run the trials; a row for each arm and budget, and a picture over work and seconds."""
@@ -91,14 +89,17 @@ class Worth:
         how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         arms = schemes(base, data.images.shape[1:], data.classes)
         candidates = {name: [scheme(TUNING) for scheme in of_name] for name, of_name in arms.items()}
-        _, tuning = tuned(Arms(*given, tuning=True), candidates, **how)
-        best = {name: _best(of_name, tuning, name) for name, of_name in arms.items()}
+        numbers, _ = tuned(Arms(*given, tuning=True), candidates, **how)
+        best = {name: arms[name][number] for name, number in numbers.items()}
         every = {(name, budget): best[name](budget) for name in best for budget in BUDGETS[name]}
         found = dict(zip(every, Arms(*given).run(list(every.values()), base.run.trials, **how), strict=True))
         curves = {name: Curve.of({b: found[name, b] for b in BUDGETS[name]}) for name in best}
         rows = [_row(name, budget, outcomes, found) for (name, budget), outcomes in found.items()]
         plateau = max(curves[SINGLE].accuracy)
-        chosen = ", ".join(f"{name}: {_chosen(best[name], name, arms)} of {len(arms[name])}" for name in best)
+        chosen = ", ".join(
+            f"{name}: {number + 1} ({best[name](TUNING).schedule[0].cells[2]}) of {len(arms[name])}"
+            for name, number in numbers.items()
+        )
         notes = [
             f"{data.name}, {sizes.training} training images, net {base.model.network}. A budget of 1 is the arithmetic "
             "of one pass on the finest grid; each is a training of its own, whose rate falls to nearly nothing. "
@@ -115,7 +116,7 @@ class Worth:
 def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Scheme]]:
     """Return the candidates of each arm, as functions of the budget; as many for each."""
     network = build_network(base.model.network, image_shape)
-    widths = base.levels.grids or _halved(base.model.network, image_shape)
+    widths = base.levels.grids or grids_of(base.model.network, image_shape, MOST_GRIDS)
     if len(widths) < 2:
         validate.reject("grids", "two widths or more", ",".join(map(str, widths)))
 
@@ -138,19 +139,6 @@ def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Sch
         "progressive": [_growing(phase, "progressive", two, _progressive(two), rate) for rate in RATES],
         "random grids": [_random(phase, copied, rate) for rate in RATES],
     }
-
-
-def _halved(network: str, image_shape: Shape) -> tuple[int, ...]:
-    """Return the widths of the grids that images can be halved to, as far as the network goes, four at most."""
-    widths, (channels, height, width) = [image_shape[2]], image_shape
-    while len(widths) < MOST_GRIDS and not (width % 2 or (height % 2 and height > 1)):
-        height, width = max(height // 2, 1), width // 2
-        try:
-            build_network(network, (channels, height, width))
-        except validate.InputError:
-            break
-        widths.insert(0, width)
-    return tuple(widths)
 
 
 @dataclass(frozen=True)
@@ -243,15 +231,6 @@ def _random(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
     return lambda budget: Arm(
         "random", hierarchy, Schedule((phase(hierarchy, levels, budget / mean, rate, LAST * rate),))
     )
-
-
-def _best(of_name: Sequence[Scheme], tuning: Sequence[dict[str, Any]], name: str) -> Scheme:
-    accuracies = [row["accuracy"] for row in tuning if row["arm"] == name]
-    return of_name[int(np.nanargmax([-1.0, *accuracies])) - 1 if np.isfinite(accuracies).any() else 0]
-
-
-def _chosen(scheme: Scheme, name: str, arms: dict[str, list[Scheme]]) -> str:
-    return f"{arms[name].index(scheme) + 1} ({scheme(TUNING).schedule[0].cells[2]})"
 
 
 def _figure(curves: Mapping[str, Curve], title: str) -> Figure:

@@ -122,7 +122,12 @@ class Arm:
     @property
     def level(self) -> Level:
         """The one whose weights it ends with."""
-        return self.hierarchy[max(self.hierarchy.number(level) for level in self.schedule[-1].levels)]
+        return self.hierarchy[self.end]
+
+    @property
+    def end(self) -> int:
+        """The number of that level."""
+        return max(self.hierarchy.number(level) for level in self.schedule[-1].levels)
 
     def examples(self, training: int) -> int:
         """Return how many of so many training images are used."""
@@ -208,7 +213,7 @@ class Arms:
         Trials are the outer loop, so that arms are made in turn and what disturbs a machine meets all of them.
         """
         workers = Workers() if workers is None else workers
-        lines = [line for arm in arms for line in _lines(arm)]
+        lines = [line for arm in arms for line in lines_of(arm)]
         missing = {
             self._file(line[-1], trial): (len(line), line[-1], trial)
             for trial in range(trials)
@@ -258,37 +263,46 @@ class Arms:
         """Make a run and store it; return a line on it."""
         arm, trial = item
         start = self.outcome(arm.after, trial) if arm.after else None
+        if start is not None and not np.isfinite(start.accuracy):
+            # it diverged
+            outcome = start._replace(x=np.full(arm.level.unknowns, np.nan, self.setup.model.dtype))
+        else:
+            outcome = self._trained(arm, trial, start)
+        numbers = np.array(outcome[:4], np.float64)
+        path = self._file(arm, trial)
+        make_folder(path.parent)
+        write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
+        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
+
+    def _trained(self, arm: Arm, trial: int, start: Outcome | None) -> Outcome:
+        """Return what a run from the weights of another one, or from new ones, ends with."""
+        hierarchy = arm.hierarchy
         images, labels, held_images, held_labels = self.trial(trial)
         used = arm.examples(self.sizes.training)
-        images, labels = images[:used], labels[:used]
-        hierarchy = arm.hierarchy
         # which may leave out the finest grid of a comparison
-        images, held_images = (hierarchy.images(len(hierarchy) - 1, part) for part in (images, held_images))
+        images, held_images = (hierarchy.images(-1, part) for part in (images[:used], held_images))
         x0 = self._start(arm, start) if start else None
         # a run that diverges is an outcome as any other
         with use_backend(self.backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             state = train(
                 hierarchy,
                 images,
-                labels,
+                labels[:used],
                 arm.schedule,
                 x0=x0,
                 evaluated=min(EVALUATED, used),
                 on_divergence="stop",
                 seed=int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62)),
             )
-            level = hierarchy[state.level]
-            held = hierarchy.images(state.level, held_images)
-            found = Objective(level.network, level.classifier, held, held_labels).evaluate(state.x)
+            # what diverged is not there yet
+            level, x = arm.level, hierarchy.carry(state.x, state.level, arm.end)
+            held = hierarchy.images(arm.end, held_images)
+            found = Objective(level.network, level.classifier, held, held_labels).evaluate(x)
         work, seconds = state.work / 1e12, sum(state.seconds)
         if start:
             work, seconds = work + start.work, seconds + start.seconds
-        outcome = Outcome(100 * found.accuracy, found.loss, work, seconds, self.backend.to_host(state.x))
-        numbers = np.array(outcome[:4], np.float64)
-        path = self._file(arm, trial)
-        make_folder(path.parent)
-        write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
-        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
+        accuracy = float("nan") if state.divergence else 100 * found.accuracy
+        return Outcome(accuracy, found.loss, work, seconds, self.backend.to_host(x))
 
     def _start(self, arm: Arm, start: Outcome) -> Array:
         """Return the weights that another arm ends with on the level of the first phase: levels have the same names."""
@@ -306,33 +320,61 @@ class Arms:
         return self.path / f"{arm.name}-{digest}" / f"trial-{trial:03d}.npz"
 
 
-def _lines(arm: Arm) -> list[tuple[Arm, ...]]:
-    """Return for an arm, and for each that it starts from, which others lead to it, the first one first."""
-    before = _lines(arm.after) if arm.after else []
+def lines_of(arm: Arm) -> list[tuple[Arm, ...]]:
+    """Return for an arm, and for each that it starts from, which others lead to it, the first one first.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import meganet as mn
+    >>> from meganet.experiments.runs.arms import Arm, lines_of
+    >>> from meganet.multilevel import in_space, nested
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 28, 28), 4), classes=10, grids=(14, 28))
+    >>> first = Arm("first", hierarchy, nested(hierarchy))
+    >>> [[arm.name for arm in line] for line in lines_of(replace(first, name="second", after=first))]
+    [['first'], ['first', 'second']]
+    """
+    before = lines_of(arm.after) if arm.after else []
     return [*before, (*(before[-1] if before else ()), arm)]
 
 
 def tuned(
     arms: Arms, candidates: Mapping[str, Sequence[Arm]], **how: Any
-) -> tuple[dict[str, Arm], list[dict[str, Any]]]:
-    """Return of each name the candidate of best accuracy in one tuning run, and a row on every candidate.
+) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Return of each name the number of the candidate of best accuracy in one tuning run, and a row on every candidate.
 
     Parameters
     ----------
     arms : Arms
         Made with ``tuning=True``.
     candidates : mapping
-        As many for each name, so that all are tuned alike.
+        As many for each name, so that all are tuned alike. One that diverges is not chosen, unless all do.
     **how
         For `Arms.run`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import meganet as mn
+    >>> from meganet.experiments import Setup
+    >>> from meganet.experiments.runs.arms import Arm, Arms, Sizes, tuned
+    >>> from meganet.multilevel import in_space, nested
+    >>> folder, digits = Path(tempfile.mkdtemp()), mn.datasets.load_digits()
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 28, 28), 2), classes=10, grids=(14, 28))
+    >>> arms = Arms(folder, digits, Sizes(256, 128), Setup(), mn.get_backend("numpy"), tuning=True)
+    >>> schedules = [nested(hierarchy, learning_rate=rate) for rate in (1e-9, 0.01, 1e30)]
+    >>> numbers, rows = tuned(arms, {"nested": [Arm("nested", hierarchy, schedule) for schedule in schedules]})
+    >>> numbers, [row["candidate"] for row in rows]
+    ({'nested': 1}, [1, 2, 3])
     """
     every = [(name, number, arm) for name, of_name in candidates.items() for number, arm in enumerate(of_name)]
     found = arms.run([arm for _, _, arm in every], 1, **how)
-    best: dict[str, tuple[float, Arm]] = {}
+    best: dict[str, tuple[float, int]] = {}
     rows = []
     for (name, number, arm), (outcome,) in zip(every, found, strict=True):
         value = outcome.accuracy if np.isfinite(outcome.accuracy) else -1.0
         rows.append({"arm": name, "candidate": number + 1, "schedule": str(arm.schedule), "accuracy": outcome.accuracy})
         if name not in best or value > best[name][0]:
-            best[name] = value, arm
-    return {name: arm for name, (_, arm) in best.items()}, rows
+            best[name] = value, number
+    return {name: number for name, (_, number) in best.items()}, rows
