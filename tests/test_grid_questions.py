@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from tiny import quadrants
 
+from meganet import ConvolutionLayer
 from meganet.backend import get_backend
 from meganet.experiments import Workers
 from meganet.experiments.questions import coarsening, transfers
 from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.questions.carrying import grids_of
-from meganet.experiments.runs.arms import Arm
+from meganet.experiments.runs.arms import Arm, Arms, Sizes
 from meganet.experiments.runs.study import SettingsError
 from meganet.ground.validate import InputError
 from meganet.multigrid import Galerkin, prolongation_penalty
@@ -115,6 +116,15 @@ def test_an_arm_takes_a_share_of_the_images():
     for share in (0, 1.5):
         with pytest.raises(InputError, match="share: expected"):
             dataclasses.replace(arm, share=share)
+
+
+def test_an_arm_on_coarser_grids_than_the_images(tmp_path):
+    data = quadrants(count=40)
+    hierarchy = in_space(ConvolutionLayer((1, 12, 12), 2), data.classes, (6,))
+    setup = Setup.of(dtype="float64")
+    arms = Arms(tmp_path, data, Sizes(24, 8), setup, get_backend())
+    ((outcome,),) = arms.run([Arm("coarse", hierarchy, Schedule((Phase(0, batch_size=8),)))], 1)
+    assert outcome.x.shape == (hierarchy[0].unknowns,) and np.isfinite(outcome.loss)
 
 
 def test_what_the_questions_cost():

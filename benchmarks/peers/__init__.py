@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from suite.cases import Training
+from suite.cases import Measured
 
 from meganet.ground import validate
 
@@ -24,7 +24,7 @@ class Variant(NamedTuple):
     """A way in which a library can be used."""
 
     library: str
-    make: Callable[[Training], Peer]
+    make: Callable[[Measured], Peer]
 
 
 def peers(names: Sequence[str], threads: int) -> dict[str, Variant]:

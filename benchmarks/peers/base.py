@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from suite.cases import THETA_ALPHA, W_ALPHA, Training
+from suite.cases import Measured
 
 from meganet.layers import Parameter
 
@@ -33,12 +33,12 @@ class Products(NamedTuple):
 
 
 class Peer(ABC):
-    """The step, gradient, outputs and evaluation of a `Training`, from its weights, images and labels.
+    """The step, gradient, outputs and evaluation of what is `Measured`, from its weights, images and labels.
 
     The twin of its network and classifier is built from their layers (`twin`); `weights` are in the library's layout.
     """
 
-    def __init__(self, ours: Training, library: Library) -> None:
+    def __init__(self, ours: Measured, library: Library) -> None:
         self.ours, self.library = ours, library
         network, classifier = ours.fun.network, ours.fun.classifier
         self.network: Twin = twin(network, library)
@@ -74,8 +74,12 @@ class Peer(ABC):
 
     def gradient(self) -> np.ndarray:
         """Return the gradient of the mini-batch as our flat vector."""
-        pairs = zip(self.parameters, self.gradients(), strict=True)
-        return np.concatenate([np.transpose(g, np.argsort(self._order(p))).ravel() for p, g in pairs])
+        return self.flat(self.gradients())
+
+    def flat(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return arrays in the library's layout, one for each of the weights, as our flat vector."""
+        pairs = zip(self.parameters, arrays, strict=True)
+        return np.concatenate([np.transpose(a, np.argsort(self._order(p))).ravel() for p, a in pairs])
 
     def _order(self, parameter: Parameter) -> list[int]:
         """Return our axes in the library's order: kernels (O, I, k1, k2) and (K, C, H, W) become (k1, k2, I, O)."""
@@ -90,7 +94,8 @@ class Peer(ABC):
 
     def penalty(self) -> Any:
         """Return the penalties of network and classifier."""
-        kernel, total = self.weights[self.count], self.library.squares
-        differences = self.library.differences(kernel) if self.ours.smooth else [kernel]
-        penalty = W_ALPHA / 2 * sum(total(d) for d in differences)
-        return penalty + sum(THETA_ALPHA / 2 * total(w) for w in self.weights[: self.count])
+        kernel, total, ours = self.weights[self.count], self.library.squares, self.ours
+        differences = self.library.differences(kernel) if ours.smooth else [kernel]
+        terms = [(ours.W_alpha, d) for d in differences]
+        terms += [(ours.theta_alpha, w) for w in self.weights[: self.count]]
+        return sum(alpha / 2 * total(array) for alpha, array in terms if alpha)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from suite.cases import RATE, Training
+from suite.cases import RATE, Measured
 
 from meganet.layers import Parameter
+from meganet.objective import Objective
 
 from .base import Peer, Products
 from .twin import Library
@@ -39,7 +42,7 @@ def kernels() -> str:
     return f"PyTorch {own}, oneDNN {said[1].strip() if said else 'unknown'}"
 
 
-def variants() -> dict[str, Callable[[Training], Peer]]:
+def variants() -> dict[str, Callable[[Measured], Peer]]:
     """Return its memory formats."""
     return {name: partial(Pytorch, memory_format=memory) for name, memory in FORMATS.items()}
 
@@ -110,7 +113,7 @@ class Functions(Library):
 class Pytorch(Peer):
     """A training with `torch.optim.SGD`."""
 
-    def __init__(self, ours: Training, memory_format: Any) -> None:
+    def __init__(self, ours: Measured, memory_format: Any) -> None:
         self.memory_format = memory_format
         super().__init__(ours, Functions())
         self.images = self._tensor(ours.fun.images)
@@ -142,11 +145,47 @@ class Pytorch(Peer):
             return self.logits(self.images[self.indices]).numpy()
 
     def evaluate(self) -> tuple[float, float]:
-        loss, hits, count, size = 0.0, 0, len(self.labels), self.ours.at_once
+        return self.evaluated(self.images, self.labels)
+
+    def evaluated(self, images: Any, labels: Any) -> tuple[float, float]:
+        """Return loss and accuracy over images with labels."""
+        loss, hits, count, size = 0.0, 0, len(labels), self.ours.at_once
         with torch.inference_mode():
-            for start in range(0, count, size):
-                labels = self.labels[start : start + size]
-                logits = self.logits(self.images[start : start + size])
-                loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-                hits += int((logits.argmax(dim=1) == labels).sum())
+            for own, part in zip(labels.split(size), images.split(size), strict=True):
+                logits = self.logits(part)
+                loss += float(F.cross_entropy(logits, own, reduction="sum"))
+                hits += int((logits.argmax(dim=1) == own).sum())
         return loss / count, hits / count
+
+
+class Descent(Pytorch):
+    """A training with momentum, whose rate changes now and then, that ends where ours does but for rounding.
+
+    Its velocity is a sum of gradients, and times the rate what a step is; ours is a sum of steps, each with the rate of
+    its time. So where the rate changes, the velocity here is multiplied by the old rate over the new one.
+    """
+
+    def __init__(self, ours: Measured, memory_format: Any, momentum: float) -> None:
+        super().__init__(ours, memory_format)
+        self.optimizer = torch.optim.SGD(self.weights, lr=RATE, momentum=momentum)
+
+    def train(self, batches: np.ndarray, rate: float) -> float:
+        """Make a step with each mini-batch, (steps, batch_size), and return the seconds."""
+        (group,) = self.optimizer.param_groups
+        for state in self.optimizer.state.values():
+            state["momentum_buffer"].mul_(group["lr"] / rate)
+        group["lr"] = rate
+        start = time.perf_counter()
+        for self.indices in torch.tensor(batches):
+            self.step()
+        return time.perf_counter() - start
+
+    def x(self) -> np.ndarray:
+        """Return the weights as our flat vector."""
+        return self.flat([w.detach().numpy() for w in self.weights])
+
+    def accuracy(self, held: Objective) -> float:
+        """Return the accuracy over the images of an objective, in percent; nan if the weights are not finite."""
+        if not np.isfinite(self.x()).all():
+            return math.nan
+        return 100 * self.evaluated(self._tensor(held.images), torch.tensor(held.labels))[1]

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from suite.cases import RATE, Training
+from suite.cases import RATE, Measured
 
 from meganet.layers import Parameter
 
@@ -38,7 +38,7 @@ def kernels() -> str:
     return f"XLA {held[-1] if held else 'of the processor'}"
 
 
-def variants() -> dict[str, Callable[[Training], Peer]]:
+def variants() -> dict[str, Callable[[Measured], Peer]]:
     """Return both ways in which it runs a function."""
     return {name: partial(Function, compiled=compiled) for name, compiled in COMPILED.items()}
 
@@ -118,7 +118,7 @@ class Functions(Library):
 class Function(Peer):
     """A training with weights as variables."""
 
-    def __init__(self, ours: Training, compiled: bool) -> None:
+    def __init__(self, ours: Measured, compiled: bool) -> None:
         super().__init__(ours, Functions())
         images = ours.fun.images
         self.images = tf.constant(np.moveaxis(images, 1, -1) if images.ndim == 4 else images)

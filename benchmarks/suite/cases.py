@@ -58,34 +58,16 @@ def step_flop(case: Problem, winograd: bool) -> float:
     return floors.step_flop(*case.parts(), case.batch, winograd)
 
 
-class Training:
-    """The training problem of a case over some random images, with random weights.
+class Measured:
+    """An objective at some weights, with a mini-batch of its examples: all that a peer makes a twin of."""
 
-    The penalties are the thesis': the squares of the network's weights, and of the differences between neighbours in
-    the classifier's images; where its features are no images, of its weights.
-    """
+    theta_alpha = W_alpha = 0.0
+    #: whether the classifier is penalised for differences
+    smooth = False
 
-    def __init__(self, case: Problem, examples: int | None = None, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        self.case = case
-        network, classifier = case.parts()
-        kernel = classifier.parameters[0].shape
-        #: whether the classifier is penalised for differences
-        self.smooth = len(kernel) == 4 and max(kernel[2:]) > 1
-        count = case.batch if examples is None else examples
-        penalty = Tikhonov(Identity(network.parameters.size), THETA_ALPHA) if network.parameters.size else None
-        self.fun = Objective(
-            network,
-            classifier,
-            rng.standard_normal((count, *network.domain_shape)).astype(case.dtype),
-            rng.integers(0, kernel[0], count),
-            theta_regularizer=penalty,
-            W_regularizer=Tikhonov((Gradient if self.smooth else Identity)(kernel), W_ALPHA),
-        )
-        self.indices = np.arange(case.batch)
-        draw = smoothed_normal if self.smooth else he_normal
-        self.x = np.concatenate([he_normal(network, rng, case.dtype), draw(classifier, rng, dtype=case.dtype)])
-        self.at_once = count if network.couples_examples else EXAMPLES_AT_ONCE
+    def __init__(self, fun: Objective, x: np.ndarray, batch: int) -> None:
+        self.fun, self.x, self.indices = fun, x, np.arange(batch)
+        self.at_once = fun.examples if fun.network.couples_examples else EXAMPLES_AT_ONCE
 
     def step(self) -> None:
         """Compute the gradient of a mini-batch and move."""
@@ -103,3 +85,33 @@ class Training:
         """Return loss and accuracy over all images."""
         _, loss, accuracy = self.fun.evaluate(self.x)
         return loss, accuracy
+
+
+class Training(Measured):
+    """The training problem of a case over some random images, with random weights.
+
+    The penalties are the thesis': the squares of the network's weights, and of the differences between neighbours in
+    the classifier's images; where its features are no images, of its weights.
+    """
+
+    theta_alpha, W_alpha = THETA_ALPHA, W_ALPHA
+
+    def __init__(self, case: Problem, examples: int | None = None, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.case = case
+        network, classifier = case.parts()
+        kernel = classifier.parameters[0].shape
+        self.smooth = len(kernel) == 4 and max(kernel[2:]) > 1
+        count = case.batch if examples is None else examples
+        penalty = Tikhonov(Identity(network.parameters.size), THETA_ALPHA) if network.parameters.size else None
+        fun = Objective(
+            network,
+            classifier,
+            rng.standard_normal((count, *network.domain_shape)).astype(case.dtype),
+            rng.integers(0, kernel[0], count),
+            theta_regularizer=penalty,
+            W_regularizer=Tikhonov((Gradient if self.smooth else Identity)(kernel), W_ALPHA),
+        )
+        draw = smoothed_normal if self.smooth else he_normal
+        x = np.concatenate([he_normal(network, rng, case.dtype), draw(classifier, rng, dtype=case.dtype)])
+        super().__init__(fun, x, case.batch)

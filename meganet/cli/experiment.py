@@ -17,20 +17,25 @@ from meganet.experiments.questions.base import BASE, Context, question_of, quest
 from meganet.plotting.axes import to_png
 
 
-def prepare(given: argparse.Namespace) -> Callable[[], None]:
-    """Check what is given and return what makes the runs and shows what was found."""
-    question, title = question_of(given.name), questions()[given.name]
+def context_of(given: argparse.Namespace) -> Context:
+    """Check what is given and return where and with what the question is answered."""
     # most questions are about nets A and B
-    fixed = {} if getattr(question, "any_network", False) else {"network": "set by the experiment"}
+    fixed = {} if getattr(question_of(given.name), "any_network", False) else {"network": "set by the experiment"}
     base = options.changed(setup_for(BASE, given.preset, **options.numbers(given)), given, fixed=fixed)
     backend, data, workers = options.tools(given, [base])
     settings = {name: value for name, value in base.values().items() if name in options.names(given)}
     path = options.results_folder(given, Path(RESULTS, "experiments"))
-    context = Context(path, given.name, given.preset, settings, backend, data, workers, not given.quiet, print)
+    return Context(path, given.name, given.preset, settings, backend, data, workers, not given.quiet, print)
+
+
+def prepare(given: argparse.Namespace) -> Callable[[], None]:
+    """Check what is given and return what makes the runs and shows what was found."""
+    question, title = question_of(given.name), questions()[given.name]
+    context = context_of(given)
 
     def job() -> None:
         # of runs that diverged numbers come out that are not finite, which the table says
-        with use_backend(backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        with use_backend(context.backend), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             answer = question.ask(context)
         document = answer.to_document(title)
         document.add(*map(Paragraph, context.diverged))

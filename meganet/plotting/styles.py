@@ -83,6 +83,7 @@ _OTHERS = (
     Style("", "#0072B2", _DASHED_AND_DOTTED, "o"),
     Style("", "#D55E00", _DOTTED, "s"),
     Style("", "#009E73", _LONG, "^"),
+    Style("", "#595959", _DASHED, "*"),
 )
 
 

@@ -3,6 +3,9 @@
 Every arm is trained with several budgets, each a training of its own whose rate falls to nearly nothing at its end, so
 that a point of a curve is the best that its budget gives, not an unfinished longer training. A budget is counted in
 passes over the finest grid: 1 is the arithmetic of one pass through the images there.
+
+PyTorch's training on the single grid is on the same axes where `benchmarks/worth_peer.py` has been run with the same
+settings and folder: this package does not need PyTorch, see `peer`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meganet.experiments.questions import peer
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.budgets import Curve, reached, sentence
 from meganet.experiments.questions.carrying import cost_of, grids_of
@@ -84,6 +88,8 @@ class Worth:
     def ask(self, context: Context) -> Answer:
         """Tune all arms, run the trials; a row for each arm and budget, and a picture over work and seconds."""
         base, data = context.base, context.data
+        # before anything is trained
+        pairs = peer.read(context.path)
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
         given = context.path, data, sizes, base, context.backend
         how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
@@ -92,8 +98,16 @@ class Worth:
         numbers, _ = tuned(Arms(*given, tuning=True), candidates, **how)
         best = {name: arms[name][number] for name, number in numbers.items()}
         every = {(name, budget): best[name](budget) for name in best for budget in BUDGETS[name]}
-        found = dict(zip(every, Arms(*given).run(list(every.values()), base.run.trials, **how), strict=True))
-        curves = {name: Curve.of({b: found[name, b] for b in BUDGETS[name]}) for name in best}
+        trials = Arms(*given)
+        found = dict(zip(every, trials.run(list(every.values()), base.run.trials, **how), strict=True))
+        single = {
+            budget: {trials.run_name(arm, k): one for k, one in enumerate(found[name, budget])}
+            for (name, budget), arm in every.items()
+            if name == SINGLE
+        }
+        found |= {(peer.NAME, b): twins for b, twins in peer.outcomes(context.path, pairs, single).items()}
+        names = dict.fromkeys(name for name, _ in found)
+        curves = {name: Curve.of({b: one for (of, b), one in found.items() if of == name}) for name in names}
         rows = [_row(name, budget, outcomes, found) for (name, budget), outcomes in found.items()]
         plateau = max(curves[SINGLE].accuracy)
         chosen = ", ".join(
@@ -109,6 +123,7 @@ class Worth:
             f"was candidate {chosen}.",
             f"The single grid's plateau is {plateau:.2f} %.",
             *(sentence(name, curves[name], reached(curves[SINGLE], plateau - NEAR), plateau - NEAR) for name in curves),
+            *peer.note(pairs),
         ]
         return Answer(rows, notes, _figure(curves, data.name))
 

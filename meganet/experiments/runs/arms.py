@@ -22,7 +22,7 @@ from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.setup.settings import Setup
 from meganet.ground import dropins, validate
 from meganet.ground.npz import TEXT, Expected, read_sealed, write_sealed
-from meganet.multilevel import Hierarchy, Level, Schedule, train
+from meganet.multilevel import Hierarchy, Level, Schedule, TrainingState, train
 from meganet.networks.architecture import described
 from meganet.networks.work import products
 from meganet.objective import Objective
@@ -259,23 +259,12 @@ class Arms:
         found: tuple[Array, Any, Array, Any] = self._images[trial]
         return found
 
-    def _make(self, item: tuple[Arm, int]) -> str:
-        """Make a run and store it; return a line on it."""
-        arm, trial = item
+    def trained(self, arm: Arm, trial: int, callback: Callable[[TrainingState], bool | None] | None = None) -> Outcome:
+        """Make a run, stored or not, and return what it ends with; `callback` is called as by `multilevel.train`."""
         start = self.outcome(arm.after, trial) if arm.after else None
         if start is not None and not np.isfinite(start.accuracy):
             # it diverged
-            outcome = start._replace(x=np.full(arm.level.unknowns, np.nan, self.setup.model.dtype))
-        else:
-            outcome = self._trained(arm, trial, start)
-        numbers = np.array(outcome[:4], np.float64)
-        path = self._file(arm, trial)
-        make_folder(path.parent)
-        write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
-        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
-
-    def _trained(self, arm: Arm, trial: int, start: Outcome | None) -> Outcome:
-        """Return what a run from the weights of another one, or from new ones, ends with."""
+            return start._replace(x=np.full(arm.level.unknowns, np.nan, self.setup.model.dtype))
         hierarchy = arm.hierarchy
         images, labels, held_images, held_labels = self.trial(trial)
         used = arm.examples(self.sizes.training)
@@ -292,7 +281,8 @@ class Arms:
                 x0=x0,
                 evaluated=min(EVALUATED, used),
                 on_divergence="stop",
-                seed=int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62)),
+                callback=callback,
+                seed=self.seed(trial),
             )
             # what diverged is not there yet
             level, x = arm.level, hierarchy.carry(state.x, state.level, arm.end)
@@ -303,6 +293,24 @@ class Arms:
             work, seconds = work + start.work, seconds + start.seconds
         accuracy = float("nan") if state.divergence else 100 * found.accuracy
         return Outcome(accuracy, found.loss, work, seconds, self.backend.to_host(x))
+
+    def seed(self, trial: int) -> int:
+        """Return the seed of `multilevel.train` in a trial."""
+        return int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62))
+
+    def run_name(self, arm: Arm, trial: int) -> str:
+        """Return what a run is called, the name of its file: it stands for all that the run was made with."""
+        return self._file(arm, trial).relative_to(self.path).with_suffix("").as_posix()
+
+    def _make(self, item: tuple[Arm, int]) -> str:
+        """Make a run and store it; return a line on it."""
+        arm, trial = item
+        outcome = self.trained(arm, trial)
+        numbers = np.array(outcome[:4], np.float64)
+        path = self._file(arm, trial)
+        make_folder(path.parent)
+        write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
+        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
 
     def _start(self, arm: Arm, start: Outcome) -> Array:
         """Return the weights that another arm ends with on the level of the first phase: levels have the same names."""
