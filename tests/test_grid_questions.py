@@ -8,7 +8,7 @@ from tiny import quadrants
 
 from meganet import ConvolutionLayer
 from meganet.backend import get_backend
-from meganet.experiments import Workers
+from meganet.experiments import Setup, Workers
 from meganet.experiments.questions import coarsening, transfers
 from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.questions.carrying import grids_of

@@ -25,7 +25,7 @@ from meganet.experiments.questions import (
     multilevel_gradients,
     new_classifier,
 )
-from meganet.experiments.questions.base import Answer, Context, OwnTrainings, Variant, cost, question_of, questions
+from meganet.experiments.questions.base import Answer, Context, Variant, cost, question_of, questions
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop

@@ -1,14 +1,40 @@
-"""Accuracy as a function of the work that is spent, from trainings of several budgets."""
+"""Accuracy as a function of the work that is spent, from trainings of several budgets.
+
+A budget of 1 is the arithmetic of one pass through the images on the finest level. A `Scheme` makes of it an arm that
+takes as much, so that a way of training is tuned with one budget and compared with all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meganet.datasets import ImageSet
+from meganet.experiments.questions.arm_costs import cost_of_arms
+from meganet.experiments.questions.base import Context, Cost
 from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.runs.arms import Outcome
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.multilevel import Phase
+from meganet.optim import LinearDecay
+from meganet.plotting.axes import LEGEND, PAGE
+from meganet.plotting.budgets import Line, plot_budgets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Scheme = Callable[[float], Arm]
+Schemes = Mapping[str, Sequence[Scheme]]
+Budgets = Mapping[str, Sequence[float]]
+
+SINGLE = "single grid"
+"""The arm that all are compared with."""
+LAST = 0.02
+"""Part of a rate that is left at the end."""
+ROUNDS = 8
+"""Of a phase: the rate falls in so many steps."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +122,130 @@ def sentence(name: str, curve: Curve, baseline: tuple[float, float] | None, accu
         return f"{start}."
     work, time = (whole / part for whole, part in zip(baseline, found, strict=True))
     return f"{start}: {work:.1f} times less work and {time:.1f} times less time than the single grid."
+
+
+def falling(
+    level: int | tuple[int, ...], passes: float, first: float, last: float, *, batches: int, **settings: Any
+) -> Phase:
+    """Return a phase whose rate falls linearly, of one mini-batch at least, of which a pass has so many.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.budgets import falling
+    >>> print(falling(0, 0.1, 0.5, 0.25, batches=20, batch_size=8))
+    level 0: 0.1 passes, rate 0.5 to 0.25, batch 8, every=0.05
+    """
+    passes = max(passes, 1 / batches)
+    every = passes / min(ROUNDS, max(int(passes * batches), 1))
+    return Phase(level, passes, LinearDecay(first, last, passes), every=every, **settings)
+
+
+def shares(flop: Sequence[float], finest: float) -> list[float]:
+    """Return shares of the work: a given one for the last of some levels, as many passes as each other for the rest.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.budgets import shares
+    >>> shares([1, 3, 12], finest=0.5)
+    [0.125, 0.375, 0.5]
+    """
+    coarse = np.array(flop[:-1])
+    return [*((1 - finest) * coarse / coarse.sum()).tolist(), finest]
+
+
+def cost_of(schemes: Schemes, budgets: Budgets, tuning: float, images: int, trials: int) -> Cost:
+    """Return what `compared` takes in a folder without runs, of so many training images."""
+    tried = [scheme(tuning) for of_name in schemes.values() for scheme in of_name]
+    made = [of_name[0](budget) for name, of_name in schemes.items() for budget in budgets[name]]
+    return cost_of_arms(images, trials, tried, made)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compared` found.
+
+    Attributes
+    ----------
+    outcomes : mapping
+        Of each arm and budget, trial by trial.
+    names : mapping
+        What the runs of each arm and budget are called, see `Arms.run_name`.
+    tuning : str
+        A sentence on how the arms were tuned.
+    """
+
+    outcomes: Mapping[tuple[str, float], Sequence[Outcome]]
+    names: Mapping[tuple[str, float], Sequence[str]]
+    tuning: str
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curve of each arm."""
+        of_arms: dict[str, dict[float, Sequence[Outcome]]] = {}
+        for (name, budget), found in self.outcomes.items():
+            of_arms.setdefault(name, {})[budget] = found
+        return {name: Curve.of(found) for name, found in of_arms.items()}
+
+    def rows(self, factor: float = 1.0) -> list[dict[str, Any]]:
+        """Return a row for each arm and budget, with paired differences from the single grid at `factor` budgets."""
+        return [self._row(name, budget, factor * budget) for name, budget in self.outcomes]
+
+    def _row(self, name: str, budget: float, of_single: float) -> dict[str, Any]:
+        outcomes = self.outcomes[name, budget]
+        accuracy = np.array([outcome.accuracy for outcome in outcomes])
+        mean = mean_of(accuracy)
+        single = self.outcomes.get((SINGLE, of_single)) if name != SINGLE else None
+        difference = mean_of(accuracy - [one.accuracy for one in single]) if single else None
+        return {
+            "arm": name,
+            "budget": budget,
+            "TFLOP": float(np.mean([outcome.work for outcome in outcomes])),
+            "seconds": float(np.median([outcome.seconds for outcome in outcomes])),
+            "accuracy": mean.value,
+            "±": mean.half_width,
+            "difference": difference.value if difference else float("nan"),
+            "± of it": difference.half_width if difference else float("nan"),
+        }
+
+
+def compared(
+    context: Context, data: ImageSet, sizes: Sizes, schemes: Schemes, budgets: Budgets, tuning: float
+) -> Comparison:
+    """Tune ways of training by one run of each candidate, and make the trials of the best ones with all budgets."""
+    base = context.base
+    given = context.path, data, sizes, base, context.backend
+    how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
+    candidates = {name: [scheme(tuning) for scheme in of_name] for name, of_name in schemes.items()}
+    chosen, _ = tuned(Arms(*given, tuning=True), candidates, **how)
+    every = {
+        (name, budget): of_name[chosen[name]](budget) for name, of_name in schemes.items() for budget in budgets[name]
+    }
+    trials = Arms(*given)
+    found = trials.run(list(every.values()), base.run.trials, **how)
+    told = ", ".join(
+        f"{name}: {k + 1} ({candidates[name][k].schedule[0].cells[2]}) of {len(candidates[name])}"
+        for name, k in chosen.items()
+    )
+    return Comparison(
+        dict(zip(every, found, strict=True)),
+        {key: [trials.run_name(arm, k) for k in range(base.run.trials)] for key, arm in every.items()},
+        f"Tuned alike, by one run of each candidate with a budget of {tuning:g} on other random numbers; taken was "
+        f"candidate {told}.",
+    )
+
+
+def figure_of(curves: Mapping[str, Curve], title: str) -> Figure:
+    """Return the curves over work, and beside them over seconds."""
+    from matplotlib.figure import Figure
+
+    canvas = Figure(figsize=(PAGE, 4.2), layout="constrained")
+    axes = canvas.subplots(1, 2, sharey=True)
+    for ax, against in zip(axes, ("work", "seconds"), strict=True):
+        lines = [
+            Line(name, *map(np.array, (getattr(curve, against), curve.accuracy, curve.half_width)))
+            for name, curve in curves.items()
+        ]
+        plot_budgets(lines, ax, against=against, legend=False).label_outer()
+    canvas.suptitle(title)
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)
+    return canvas

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from meganet.backend import Array, Backend
+from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Context, Cost
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, lines_of, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.setup.settings import Setup
@@ -111,23 +112,7 @@ def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
     >>> cost_of(Setup(), some, some[:1]).runs
     22
     """
-    size = sizes_of(base).training
-
-    def own(arm: Arm) -> float:
-        return arm.work(size) - (arm.after.work(size) if arm.after else 0.0)
-
-    every = {
-        (tried, _key(arm)): arm
-        for tried, some in ((True, tuning), (False, arms))
-        for last in some
-        for *_, arm in lines_of(last)
-    }
-    runs = [(1 if tried else base.run.trials, own(arm)) for (tried, _), arm in every.items()]
-    return Cost(sum(count for count, _ in runs), sum(count * work for count, work in runs) / 1e12)
-
-
-def _key(arm: Arm) -> str:
-    return f"{arm.name}\n{arm.text()}"
+    return cost_of_arms(sizes_of(base).training, base.run.trials, tuning, arms)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from meganet.backend import Backend
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
-from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, line_of, listed, saved
 from meganet.experiments.questions.paired import mean_of
+from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, line_of, listed, saved
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
@@ -76,8 +76,8 @@ class Depth:
         how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         candidates = plan.candidates()
         best, tried = tuned(Arms(*place, tuning=True), candidates, **how)
-        rate = RATES[candidates[DEEP].index(best[DEEP])]
-        nested_rate, power = NESTED_RATES[candidates[NESTED].index(best[NESTED])]
+        rate = RATES[best[DEEP]]
+        nested_rate, power = NESTED_RATES[best[NESTED]]
         arms = Arms(*place)
         nested = [plan.nested(budget, nested_rate, power) for budget in plan.budgets]
         deep = [plan.deep(budget, rate) for budget in plan.budgets]

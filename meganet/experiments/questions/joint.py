@@ -14,8 +14,8 @@ from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.datasets.catalogue import image_sets, load
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
-from meganet.experiments.questions.with_arms import along_image, decaying, line_of, listed
 from meganet.experiments.questions.paired import mean_of
+from meganet.experiments.questions.with_arms import along_image, decaying, line_of, listed
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.setup.settings import Setup
@@ -115,8 +115,8 @@ class Joint:
         for net, pair in zip(NETS, axes, strict=True):
             plan = _Plan(net, base, context.data.images.shape[1:], context.data.classes, context.backend)
             candidates = plan.candidates()
-            best, tried = tuned(arms_on(context.data, tuning=True), candidates, **how)
-            chosen = {name: candidates[name].index(arm) for name, arm in best.items()}
+            chosen, tried = tuned(arms_on(context.data, tuning=True), candidates, **how)
+            best = {name: candidates[name][number] for name, number in chosen.items()}
             arms = arms_on(context.data)
             made = [plan.arm(name, budget, number) for name, number in chosen.items() for budget in plan.budgets]
             found = iter(arms.run(made, base.run.trials, **how))

@@ -10,44 +10,44 @@ settings and folder: this package does not need PyTorch, see `peer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from meganet.experiments.questions import peer
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
-from meganet.experiments.questions.budgets import Curve, reached, sentence
-from meganet.experiments.questions.carrying import cost_of, grids_of
-from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.questions.budgets import (
+    LAST,
+    SINGLE,
+    Scheme,
+    compared,
+    cost_of,
+    falling,
+    figure_of,
+    reached,
+    sentence,
+    shares,
+)
+from meganet.experiments.questions.carrying import grids_of
+from meganet.experiments.runs.arms import Arm, Sizes
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.setup.settings import Setup
 from meganet.ground import validate
 from meganet.multigrid import Dilated, StencilTransfer
 from meganet.multilevel import Grids, Phase, Schedule, Transfer, in_space
 from meganet.optim import LinearDecay, Momentum
-from meganet.plotting.axes import LEGEND, PAGE
-from meganet.plotting.budgets import Line, plot_budgets
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TITLES = {"worth": "Is multigrid worth it?"}
 ORDER = 60
 
-SINGLE = "single grid"
 RATES = (0.0025, 0.005, 0.01, 0.02)
 """On images of `WIDTH` pixels and fewer; on wider ones in inverse proportion to the width, in all arms."""
 WIDTH = 28
-LAST = 0.02
-"""Part of a rate that is left at the end."""
 FINER = 0.5
 """Factor on the rate from a grid to the next finer one, behind an exact transfer."""
 MOMENTUM = 0.9
-ROUNDS = 8
-"""Of a phase: the rate falls in so many steps."""
 SHARES = (0.25, 0.5)
 """Of the budget, for the finest grid."""
 FEATURES = 0.35
@@ -67,7 +67,6 @@ BUDGETS: dict[str, tuple[float, ...]] = {
     "progressive": MIDDLE,
     "random grids": MIDDLE,
 }
-Scheme = Callable[[float], Arm]
 
 
 class Worth:
@@ -82,8 +81,7 @@ class Worth:
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what tuning and trials cost."""
         arms = schemes(base, image_shape, classes)
-        tuning = [scheme(TUNING) for of_name in arms.values() for scheme in of_name]
-        return cost_of(base, tuning, [of_name[0](budget) for name, of_name in arms.items() for budget in BUDGETS[name]])
+        return cost_of(arms, BUDGETS, TUNING, base.data.coarse_examples, base.run.trials)
 
     def ask(self, context: Context) -> Answer:
         """Tune all arms, run the trials; a row for each arm and budget, and a picture over work and seconds."""
@@ -91,41 +89,28 @@ class Worth:
         # before anything is trained
         pairs = peer.read(context.path)
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
-        given = context.path, data, sizes, base, context.backend
-        how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         arms = schemes(base, data.images.shape[1:], data.classes)
-        candidates = {name: [scheme(TUNING) for scheme in of_name] for name, of_name in arms.items()}
-        numbers, _ = tuned(Arms(*given, tuning=True), candidates, **how)
-        best = {name: arms[name][number] for name, number in numbers.items()}
-        every = {(name, budget): best[name](budget) for name in best for budget in BUDGETS[name]}
-        trials = Arms(*given)
-        found = dict(zip(every, trials.run(list(every.values()), base.run.trials, **how), strict=True))
+        found = compared(context, data, sizes, arms, BUDGETS, TUNING)
+        plateau = max(found.curves[SINGLE].accuracy)
         single = {
-            budget: {trials.run_name(arm, k): one for k, one in enumerate(found[name, budget])}
-            for (name, budget), arm in every.items()
+            budget: dict(zip(found.names[name, budget], outcomes, strict=True))
+            for (name, budget), outcomes in found.outcomes.items()
             if name == SINGLE
         }
-        found |= {(peer.NAME, b): twins for b, twins in peer.outcomes(context.path, pairs, single).items()}
-        names = dict.fromkeys(name for name, _ in found)
-        curves = {name: Curve.of({b: one for (of, b), one in found.items() if of == name}) for name in names}
-        rows = [_row(name, budget, outcomes, found) for (name, budget), outcomes in found.items()]
-        plateau = max(curves[SINGLE].accuracy)
-        chosen = ", ".join(
-            f"{name}: {number + 1} ({best[name](TUNING).schedule[0].cells[2]}) of {len(arms[name])}"
-            for name, number in numbers.items()
-        )
+        twins = {(peer.NAME, b): of_b for b, of_b in peer.outcomes(context.path, pairs, single).items()}
+        found = replace(found, outcomes={**found.outcomes, **twins})
+        curves = found.curves
         notes = [
             f"{data.name}, {sizes.training} training images, net {base.model.network}. A budget of 1 is the arithmetic "
             "of one pass on the finest grid; each is a training of its own, whose rate falls to nearly nothing. "
             "Accuracies on the finest grid in percent, means over the trials with 95 % intervals; differences from the "
             "single grid at the same budget, of the same trials.",
-            f"Tuned alike, by one run of each candidate with a budget of {TUNING:g} on other random numbers; taken "
-            f"was candidate {chosen}.",
+            found.tuning,
             f"The single grid's plateau is {plateau:.2f} %.",
             *(sentence(name, curves[name], reached(curves[SINGLE], plateau - NEAR), plateau - NEAR) for name in curves),
             *peer.note(pairs),
         ]
-        return Answer(rows, notes, _figure(curves, data.name))
+        return Answer(found.rows(), notes, figure_of(curves, data.name))
 
 
 def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Scheme]]:
@@ -146,7 +131,8 @@ def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Sch
     return {
         SINGLE: [_single(phase, single, rate) for rate in RATES],
         "nested, copied": [
-            _growing(phase, "nested-copied", copied, _shares(copied, share), rate) for rate, share in halves
+            _growing(phase, "nested-copied", copied, shares([level.flop for level in copied], share), rate)
+            for rate, share in halves
         ],
         "nested, exact": [_nested(phase, coarse, exact, rate, share) for rate, share in halves],
         "nested, classifier": [_classifier(phase, coarse, exact, rate, tune) for rate, tune in tunings],
@@ -169,21 +155,13 @@ class Phases:
         """Return a phase of so many passes, whose rate falls linearly, in rounds of a mini-batch at least."""
         finest = hierarchy[max(level) if isinstance(level, tuple) else level]
         slower = min(1.0, WIDTH / finest.network.domain_shape[-1])
-        passes = max(passes, 1 / self.batches)
-        every = passes / min(ROUNDS, max(int(passes * self.batches), 1))
-        given = {"every": every, "batch_size": self.batch_size, "rule": Momentum(MOMENTUM), **settings}
-        return Phase(level, passes, LinearDecay(slower * rate, slower * last, passes), **given)
+        given = {"batch_size": self.batch_size, "rule": Momentum(MOMENTUM), **settings}
+        return falling(level, passes, slower * rate, slower * last, batches=self.batches, **given)
 
 
-def _passes(hierarchy: Grids, budget: float, shares: Sequence[float]) -> list[float]:
+def _passes(hierarchy: Grids, budget: float, parts: Sequence[float]) -> list[float]:
     """Return the passes on each grid that have these shares of a budget's work."""
-    return [budget * part * hierarchy[-1].flop / level.flop for part, level in zip(shares, hierarchy, strict=True)]
-
-
-def _shares(hierarchy: Grids, finest: float) -> list[float]:
-    """Return the share of each grid: the same number of passes on all but the finest."""
-    parts = np.array([level.flop for level in hierarchy])[:-1]
-    return [*((1 - finest) * parts / parts.sum()).tolist(), finest]
+    return [budget * part * hierarchy[-1].flop / level.flop for part, level in zip(parts, hierarchy, strict=True)]
 
 
 def _progressive(hierarchy: Grids) -> list[float]:
@@ -196,13 +174,13 @@ def _single(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
     return lambda budget: Arm("single", hierarchy, Schedule((phase(hierarchy, 0, budget, rate, LAST * rate),)))
 
 
-def _growing(phase: Phases, name: str, hierarchy: Grids, shares: Sequence[float], rate: float) -> Scheme:
+def _growing(phase: Phases, name: str, hierarchy: Grids, parts: Sequence[float], rate: float) -> Scheme:
     """Return a training whose images grow, while the rate falls from its beginning to its end."""
 
     def arm(budget: float) -> Arm:
-        passes = _passes(hierarchy, budget, shares)
-        falling = LinearDecay(rate, LAST * rate, sum(passes))
-        ends = [falling(sum(passes[:k])) for k in range(len(passes) + 1)]
+        passes = _passes(hierarchy, budget, parts)
+        rates = LinearDecay(rate, LAST * rate, sum(passes))
+        ends = [rates(sum(passes[:k])) for k in range(len(passes) + 1)]
         phases = [phase(hierarchy, k, made, *ends[k : k + 2]) for k, made in enumerate(passes)]
         return Arm(name, hierarchy, Schedule(tuple(phases)))
 
@@ -212,8 +190,8 @@ def _growing(phase: Phases, name: str, hierarchy: Grids, shares: Sequence[float]
 def _coarse(phase: Phases, hierarchy: Grids, budget: float, finest: float, rate: float) -> Arm:
     """Return training on all grids but the finest, with the same passes on each, for a part of a budget there."""
     passes = budget * finest / sum(level.flop for level in hierarchy)
-    falling = LinearDecay(rate, LAST * rate, len(hierarchy))
-    phases = [phase(hierarchy, k, passes, falling(k), falling(k + 1)) for k in range(len(hierarchy))]
+    rates = LinearDecay(rate, LAST * rate, len(hierarchy))
+    phases = [phase(hierarchy, k, passes, rates(k), rates(k + 1)) for k in range(len(hierarchy))]
     return Arm("coarse", hierarchy, Schedule(tuple(phases)))
 
 
@@ -246,42 +224,6 @@ def _random(phase: Phases, hierarchy: Grids, rate: float) -> Scheme:
     return lambda budget: Arm(
         "random", hierarchy, Schedule((phase(hierarchy, levels, budget / mean, rate, LAST * rate),))
     )
-
-
-def _figure(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Return the curves over work, and beside them over seconds."""
-    from matplotlib.figure import Figure
-
-    canvas = Figure(figsize=(PAGE, 4.2), layout="constrained")
-    axes = canvas.subplots(1, 2, sharey=True)
-    for ax, against in zip(axes, ("work", "seconds"), strict=True):
-        lines = [
-            Line(name, *map(np.array, (getattr(curve, against), curve.accuracy, curve.half_width)))
-            for name, curve in curves.items()
-        ]
-        plot_budgets(lines, ax, against=against, legend=False).label_outer()
-    canvas.suptitle(title)
-    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)
-    return canvas
-
-
-def _row(
-    name: str, budget: float, outcomes: Sequence[Outcome], found: dict[tuple[str, float], list[Outcome]]
-) -> dict[str, Any]:
-    accuracy = np.array([outcome.accuracy for outcome in outcomes])
-    mean = mean_of(accuracy)
-    single = found.get((SINGLE, budget))
-    difference = mean_of(accuracy - [one.accuracy for one in single]) if single and name != SINGLE else None
-    return {
-        "arm": name,
-        "budget": budget,
-        "TFLOP": float(np.mean([outcome.work for outcome in outcomes])),
-        "seconds": float(np.median([outcome.seconds for outcome in outcomes])),
-        "accuracy": mean.value,
-        "±": mean.half_width,
-        "difference": difference.value if difference else float("nan"),
-        "± of it": difference.half_width if difference else float("nan"),
-    }
 
 
 QUESTIONS = {"worth": Worth()}
