@@ -24,7 +24,7 @@ PASSES = 3
 RULE = Momentum(0.9)
 SLOWEST = 0.1
 """To this part of itself a rate falls, linearly."""
-RATES: Mapping[str, tuple[float, ...]] = {"A": (0.003, 0.01, 0.03), "B": (0.003, 0.01, 0.03), "resnet": (0.03, 0.1)}
+RATES: Mapping[str, tuple[float, ...]] = {"A": (0.003, 0.01, 0.03), "B": (0.003, 0.01, 0.03), "resnet": (0.01, 0.03)}
 """First rates of each net, of which a tuning run chooses."""
 BATCHES = 8
 """Mini-batches of a pass, at least."""
