@@ -34,6 +34,8 @@ SPLIT, TRAINING = range(2)
 EVALUATED = 32
 """Training images that are evaluated on the way, where nobody looks: an evaluation takes no time."""
 LARGEST_TEXT = 2**22
+ADDRESS = " at 0x"
+"""In a text that is another one in every process."""
 
 
 class Sizes(NamedTuple):
@@ -89,7 +91,7 @@ class Arm:
         As folders may be called; arms that differ in anything may share it.
     hierarchy : Hierarchy
     schedule : Schedule
-        A sequence of phases whose settings say in text what they are.
+        Its phases, like the hierarchy's transfer, say in text what they are: that is what runs are known by.
     after : Arm, optional
         The run starts from the weights that this one ends with, of the same trial, on the level of the same name; its
         work is counted too.
@@ -118,6 +120,11 @@ class Arm:
             validate.reject("name", f"a name of {dropins.PLAIN}", validate.shown(self.name))
         if validate.real("share", self.share, above=0) > 1:
             validate.reject("share", "at most 1", str(self.share))
+        if nameless := [text for text in self._settings if ADDRESS in text]:
+            expected = "settings whose text says what they are, which functions and most objects do not"
+            validate.reject("schedule", expected, nameless[0])
+        if self.after and self.after.level.name not in (names := [level.name for level in self.hierarchy]):
+            validate.reject("after", f"an arm that ends on one of {', '.join(names)}", self.after.level.name)
 
     @property
     def level(self) -> Level:
@@ -147,10 +154,14 @@ class Arm:
 
     def text(self) -> str:
         """Return in text what the weights depend on, besides images and seed."""
-        levels = [f"{level.name}: {json.dumps(described(level.network)[0])}" for level in self.hierarchy]
-        lines = [repr(self.hierarchy), *levels, str(getattr(self.hierarchy, "transfer", "")), str(self.schedule)]
-        lines += [f"of the images {self.share:g}"] if self.share < 1 else []
+        lines = [repr(self.hierarchy), *map(_described, self.hierarchy), *self._settings]
+        lines += [f"of the images {self.share!r}"] if self.share < 1 else []
         return "\n".join([*lines, *(["after", self.after.text()] if self.after else [])])
+
+    @property
+    def _settings(self) -> list[str]:
+        """The transfer and every phase, to the last digit."""
+        return [repr(getattr(self.hierarchy, "transfer", None)), *map(repr, self.schedule)]
 
 
 class Arms:
@@ -326,6 +337,15 @@ class Arms:
     def _file(self, arm: Arm, trial: int) -> Path:
         digest = hashlib.sha256(self._made_with(arm, 0).encode()).hexdigest()[:12]
         return self.path / f"{arm.name}-{digest}" / f"trial-{trial:03d}.npz"
+
+
+def _described(level: Level) -> str:
+    """Return in text what a level's network is made of, with a digest of its numbers that are no weights."""
+    description, arrays = described(level.network)
+    text = f"{level.name}, {level.outputs} outputs: {json.dumps(description)}"
+    for name, array in arrays.items():
+        text += f", {name} {array.dtype} {hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}"
+    return text
 
 
 def lines_of(arm: Arm) -> list[tuple[Arm, ...]]:
