@@ -105,7 +105,7 @@ def single_grid(context: Context) -> tuple[Arms, dict[float, Arm]]:
     of_name = schemes(base, data.images.shape[1:], data.classes)[SINGLE]
     candidates = [scheme(TUNING) for scheme in of_name]
     best, _ = tuned(Arms(*given, tuning=True), {SINGLE: candidates}, log=context.log)
-    scheme = of_name[next(k for k, arm in enumerate(candidates) if arm is best[SINGLE])]
+    scheme = of_name[best[SINGLE]]
     return Arms(*given), {budget: scheme(budget) for budget in BUDGETS[SINGLE]}
 
 

@@ -76,7 +76,7 @@ def test_what_is_said_of_a_third_of_the_work(accuracies, said):
     def outcomes(*found):
         return [Outcome(accuracy, 0.1, 1.0, 1.0, np.zeros(0)) for accuracy in found]
 
-    found = Comparison({(SINGLE, 9): outcomes(95, 96), ("cycle", 3): outcomes(*accuracies)}, "")
+    found = Comparison({(SINGLE, 9): outcomes(95, 96), ("cycle", 3): outcomes(*accuracies)}, {}, "")
     assert said in video._verdict(found, "cycle")
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from meganet.backend import Backend
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, line_of, listed, saved
+from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, diverged, line_of, listed, saved
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
@@ -103,6 +103,7 @@ class Depth:
         )
         notes = [NOTE, chosen, _verdict(of[DEEP], of[NESTED])]
         notes.append(_refinements(arms, hierarchy, [*found[2 * count + len(alone) :], of[NESTED][-1]]))
+        context.diverged.extend(diverged(of))
         lines = [line_of(name, budgets) for name, budgets in of.items()]
         lines += [line_of(f"{steps} steps alone", [outcomes]) for steps, outcomes in zip(STEPS, ends, strict=False)]
         figure = Figure(figsize=(PAGE, 4.4), layout="constrained")
@@ -198,7 +199,8 @@ def _refinements(arms: Arms, hierarchy: TimeSteps, ends: Sequence[Sequence[Outco
     texts = []
     for level, outcomes in enumerate(ends):
         trained = mean_of(accuracies(outcomes))
-        texts.append(f"{STEPS[level]} steps {trained}")
+        work = mean_of([outcome.work for outcome in outcomes]).value
+        texts.append(f"{STEPS[level]} steps {trained} with {work:.3g} TFLOP in all")
         if level + 1 < len(ends) and math.isfinite(trained.value):
             values = [_refined(arms, hierarchy, level, trial, outcome) for trial, outcome in enumerate(outcomes)]
             texts.append(f"refined {mean_of(values)}")

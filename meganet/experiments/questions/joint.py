@@ -15,7 +15,7 @@ from meganet.datasets import ImageSet
 from meganet.datasets.catalogue import image_sets, load
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.questions.with_arms import along_image, decaying, line_of, listed
+from meganet.experiments.questions.with_arms import along_image, decaying, diverged, line_of, listed
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.setup.settings import Setup
@@ -121,6 +121,7 @@ class Joint:
             made = [plan.arm(name, budget, number) for name, number in chosen.items() for budget in plan.budgets]
             found = iter(arms.run(made, base.run.trials, **how))
             outcomes = {name: [next(found) for _ in plan.budgets] for name in chosen}
+            context.diverged.extend(diverged({f"{name} of net {net}": of for name, of in outcomes.items()}))
             measured = _measured(plan, arms, None if finer is None else arms_on(finer), outcomes)
             rows += _rows(net, plan, measured)
             told = "; ".join(f"{name} {best[name].schedule[0]}" for name in best)

@@ -65,6 +65,21 @@ def listed(rows: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
 
 
+def diverged(budgets: Mapping[str, Sequence[Sequence[Outcome]]]) -> list[str]:
+    """Return a sentence for each arm of which runs diverged, of outcomes trial by trial for each budget.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.with_arms import diverged
+    >>> from meganet.experiments.runs.arms import Outcome
+    >>> diverged({"joint": [[Outcome(accuracy, 0.1, 1.0, 1.0, np.zeros(2)) for accuracy in (95.0, np.nan)]]})
+    ['1 of 2 runs of joint diverged.']
+    """
+    found = {name: [math.isfinite(o.accuracy) for outcomes in of for o in outcomes] for name, of in budgets.items()}
+    return [f"{of.count(False)} of {len(of)} runs of {name} diverged." for name, of in found.items() if not all(of)]
+
+
 def accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
     """Return the accuracies of trials."""
     return np.array([outcome.accuracy for outcome in outcomes])
