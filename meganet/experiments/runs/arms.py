@@ -260,7 +260,7 @@ class Arms:
     def trial(self, trial: int) -> tuple[Array, Any, Array, Any]:
         """Return training images and labels, validation images and labels, on the backend."""
         if trial not in self._images:
-            order = random_stream(self.setup.run.seed, trial, SPLIT, int(self.tuning)).permutation(len(self.data))
+            order = self._stream(trial, SPLIT).permutation(len(self.data))
             held, chosen = np.split(order[: self.sizes.needed], [self.sizes.validation])
             parts = []
             for part in (chosen, held):
@@ -307,7 +307,7 @@ class Arms:
 
     def seed(self, trial: int) -> int:
         """Return the seed of `multilevel.train` in a trial."""
-        return int(random_stream(self.setup.run.seed, trial, TRAINING).integers(2**62))
+        return int(self._stream(trial, TRAINING).integers(2**62))
 
     def run_name(self, arm: Arm, trial: int) -> str:
         """Return what a run is called, the name of its file: it stands for all that the run was made with."""
@@ -329,6 +329,9 @@ class Arms:
         ended = arm.after.level.name if arm.after else ""
         here = max(arm.hierarchy.number(level) for level in arm.schedule[0].levels)
         return arm.hierarchy.carry(self.backend.asarray(start.x), names.index(ended), here)
+
+    def _stream(self, trial: int, number: int) -> np.random.Generator:
+        return random_stream(self.setup.run.seed, trial, number, int(self.tuning))
 
     def _made_with(self, arm: Arm, trial: int) -> str:
         own = f"{self.data.digest}, {self.sizes}, seed {self.setup.run.seed}, {self.setup.model.dtype}"
