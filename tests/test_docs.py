@@ -54,7 +54,7 @@ def test_links_and_paths_exist(page):
     assert all((ROOT / name).exists() for name in named)
     if page.parent.name == "docs":
         rooms = re.findall(
-            r"`((?:linop|layers|networks|multigrid|optim|objective|interop|experiments|datasets|plotting)/[\w/]+\.py"
+            r"`((?:linop|layers|networks|multigrid|optim|objective|interop|experiments|datasets|multilevel|plotting)/[\w/]+\.py"
             r"|(?:losses|regularizers|stencils)\.py)`",
             text,
         )
@@ -62,7 +62,7 @@ def test_links_and_paths_exist(page):
 
 
 def test_the_names_in_the_tables_from_matlab_exist():
-    rooms = "checks|datasets|interop|layers|linop|losses|multigrid|networks|optim|regularizers|stencils"
+    rooms = "checks|datasets|interop|layers|linop|losses|multigrid|multilevel|networks|optim|regularizers|stencils"
     text = (ROOT / "docs" / "matlab-to-python.md").read_text()
     found = re.findall(rf"`({rooms})\.(\w+)", text)
     assert len(found) > 30
