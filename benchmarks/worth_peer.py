@@ -103,7 +103,7 @@ def single_grid(context: Context) -> tuple[Arms, dict[float, Arm]]:
     sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
     given = context.path, data, sizes, base, context.backend
     of_name = schemes(base, data.images.shape[1:], data.classes)[SINGLE]
-    candidates = [scheme(TUNING) for scheme in of_name]
+    candidates = [scheme(TUNING[SINGLE]) for scheme in of_name]
     best, _ = tuned(Arms(*given, tuning=True), {SINGLE: candidates}, log=context.log)
     scheme = of_name[best[SINGLE]]
     return Arms(*given), {budget: scheme(budget) for budget in BUDGETS[SINGLE]}

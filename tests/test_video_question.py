@@ -11,7 +11,7 @@ from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.questions.budgets import SINGLE, Comparison
 from meganet.experiments.runs.arms import Outcome
 
-SIZES = {"fine_examples": 48, "validation_examples": 16, "trials": 2, "batch_size": 8}
+SIZES = {"fine_examples": 24, "validation_examples": 8, "trials": 2, "batch_size": 8}
 
 
 @pytest.fixture
@@ -32,8 +32,9 @@ def test_cycles_over_frames_and_sizes(asked):
     assert len(lines) == expected.runs and question.variants(context.base) == []
     by = {(row["arm"], row["budget"]): row for row in found.rows}
     for (name, budget), row in by.items():
-        # whole mini-batches, of a budget of the finest grid's passes
-        assert row["TFLOP"] == pytest.approx(budget * by[SINGLE, 1]["TFLOP"], rel=0.35)
+        # every phase has a mini-batch, so that cycles take more than a tiny budget
+        work = budget * by[SINGLE, 1]["TFLOP"]
+        assert row["TFLOP"] == pytest.approx(work) if name == SINGLE else 0.5 * work < row["TFLOP"] < 3 * work
         assert 0 <= row["accuracy"] <= 100 and np.isnan(row["difference"]) == (name == SINGLE)
         further = row["difference at 3 times the work"]
         if name != SINGLE:
@@ -64,8 +65,8 @@ def test_the_rate_falls_with_the_work_and_grows_with_the_mini_batches(asked):
     assert [last for _, last in rates[:-1]] == pytest.approx([first for first, _ in rates[1:]])
     phases = scaled[0](30).schedule
     # at most all videos
-    assert [phase.batch_size for phase in phases] == [48, 48, 16, 8] * video.TURNS
-    assert phases[0].rate(0) == pytest.approx(6 * video.RATES[0])
+    assert [phase.batch_size for phase in phases] == [24, 24, 16, 8] * video.TURNS
+    assert phases[0].rate(0) == pytest.approx(3 * video.RATES[0])
 
 
 @pytest.mark.parametrize(

@@ -153,9 +153,21 @@ def shares(flop: Sequence[float], finest: float) -> list[float]:
     return [*((1 - finest) * coarse / coarse.sum()).tolist(), finest]
 
 
-def cost_of(schemes: Schemes, budgets: Budgets, tuning: float, images: int, trials: int) -> Cost:
-    """Return what `compared` takes in a folder without runs, of so many training images."""
-    tried = [scheme(tuning) for of_name in schemes.values() for scheme in of_name]
+def cost_of(schemes: Schemes, budgets: Budgets, tuning: Mapping[str, float], images: int, trials: int) -> Cost:
+    """Return what `compared` takes in a folder without runs, of so many training images.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> from meganet.experiments.questions.budgets import cost_of
+    >>> from meganet.experiments.runs.arms import Arm
+    >>> from meganet.multilevel import in_space, nested
+    >>> hierarchy = in_space(mn.ConvolutionLayer((1, 28, 28), 4), classes=10, grids=(28,))
+    >>> schemes = {"single grid": [lambda budget: Arm("single", hierarchy, nested(hierarchy, epochs=budget))]}
+    >>> cost_of(schemes, {"single grid": (1.0, 2.0)}, {"single grid": 1.0}, images=1000, trials=5).runs
+    11
+    """
+    tried = [scheme(tuning[name]) for name, of_name in schemes.items() for scheme in of_name]
     made = [of_name[0](budget) for name, of_name in schemes.items() for budget in budgets[name]]
     return cost_of_arms(images, trials, tried, made)
 
@@ -172,6 +184,21 @@ class Comparison:
         What the runs of each arm and budget are called, see `Arms.run_name`.
     tuning : str
         A sentence on how the arms were tuned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.budgets import Comparison
+    >>> from meganet.experiments.runs.arms import Outcome
+    >>> single, nested = (
+    ...     [Outcome(accuracy, 0.5, 1.0, 2.0, np.zeros(0)) for accuracy in found]
+    ...     for found in ((90.0, 91.0), (90.5, 91.5))
+    ... )
+    >>> found = Comparison({("single grid", 4.0): single, ("nested", 2.0): nested}, {}, "Not tuned.")
+    >>> [row["difference"] for row in found.rows(factor=2)]
+    [nan, 0.5]
+    >>> found.curves["nested"].accuracy
+    (91.0,)
     """
 
     outcomes: Mapping[tuple[str, float], Sequence[Outcome]]
@@ -209,33 +236,46 @@ class Comparison:
 
 
 def compared(
-    context: Context, data: ImageSet, sizes: Sizes, schemes: Schemes, budgets: Budgets, tuning: float
+    context: Context,
+    data: ImageSet,
+    sizes: Sizes,
+    schemes: Schemes,
+    budgets: Budgets,
+    tuning: Mapping[str, float],
 ) -> Comparison:
-    """Tune ways of training by one run of each candidate, and make the trials of the best ones with all budgets."""
+    """Tune ways of training by one run of each candidate, with a budget for each arm; make the trials of the best."""
     base = context.base
     given = context.path, data, sizes, base, context.backend
     how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
-    candidates = {name: [scheme(tuning) for scheme in of_name] for name, of_name in schemes.items()}
+    candidates = {name: [scheme(tuning[name]) for scheme in of_name] for name, of_name in schemes.items()}
     chosen, _ = tuned(Arms(*given, tuning=True), candidates, **how)
     every = {
         (name, budget): of_name[chosen[name]](budget) for name, of_name in schemes.items() for budget in budgets[name]
     }
     trials = Arms(*given)
     found = trials.run(list(every.values()), base.run.trials, **how)
-    told = ", ".join(
-        f"{name}: {k + 1} ({candidates[name][k].schedule[0].cells[2]}) of {len(candidates[name])}"
+    told = "; ".join(
+        f"{name}, with a budget of {tuning[name]:g}, candidate {k + 1} of {len(candidates[name])}, "
+        f"rate {candidates[name][k].schedule[0].cells[2]}"
         for name, k in chosen.items()
     )
     return Comparison(
         dict(zip(every, found, strict=True)),
         {key: [trials.run_name(arm, k) for k in range(base.run.trials)] for key, arm in every.items()},
-        f"Tuned alike, by one run of each candidate with a budget of {tuning:g} on other random numbers; taken was "
-        f"candidate {told}.",
+        f"Tuned alike, by one run of each candidate on other random numbers; taken were: {told}.",
     )
 
 
 def figure_of(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Return the curves over work, and beside them over seconds."""
+    """Return the curves over work, and beside them over seconds.
+
+    Examples
+    --------
+    >>> from meganet.experiments.questions.budgets import Curve, figure_of
+    >>> curve = Curve((1.0, 4.0), (2.0, 8.0), (90.0, 92.0), (0.1, 0.1))
+    >>> len(figure_of({"nested": curve}, "digits").axes)
+    2
+    """
     from matplotlib.figure import Figure
 
     canvas = Figure(figsize=(PAGE, 4.2), layout="constrained")

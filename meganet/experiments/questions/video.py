@@ -51,8 +51,6 @@ SETS = 2
 """Times the videos that a trial needs, of which it draws its own."""
 TURNS = 2
 """Of a long cycle."""
-TUNING = 1.0
-"""The budget for which candidates are compared."""
 FACTOR = 3
 """How many times less work is asked for."""
 SMALL = (1, FACTOR)
@@ -64,6 +62,8 @@ BUDGETS: dict[str, tuple[float, ...]] = {
     "short cycle": SMALL,
     "long and short": SMALL,
 }
+TUNING = {name: budgets[-1] / FACTOR for name, budgets in BUDGETS.items()}
+"""The budget for which candidates are compared: the single grid's rate is one for long training."""
 Levels = int | tuple[int, ...]
 
 

@@ -52,8 +52,6 @@ SHARES = (0.25, 0.5)
 """Of the budget, for the finest grid."""
 FEATURES = 0.35
 """Passes that tuning the classifier costs about: the features of all images once, and a pass of its own steps."""
-TUNING = 1.0
-"""The budget for which candidates are compared."""
 NEAR = 0.1
 """Points below the single grid's plateau that count as having reached it."""
 MOST_GRIDS = 4
@@ -67,6 +65,8 @@ BUDGETS: dict[str, tuple[float, ...]] = {
     "progressive": MIDDLE,
     "random grids": MIDDLE,
 }
+TUNING = dict.fromkeys(BUDGETS, 1.0)
+"""The budget for which candidates are compared."""
 
 
 class Worth:
