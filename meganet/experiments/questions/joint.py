@@ -56,7 +56,7 @@ def pooled(shape: Shape, backend: Backend | None) -> Chain:
     --------
     >>> from meganet.experiments.questions.joint import pooled
     >>> pooled((1, 28, 28), None).range_shape
-    (64,)
+    (64, 1, 1)
     """
     kernel, factor = along_image(shape, 3), along_image(shape, 2)
     layers: list[Any] = [
