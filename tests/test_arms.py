@@ -16,6 +16,7 @@ from meganet import Chain, ConvolutionLayer
 from meganet.backend import get_backend, random_stream
 from meganet.datasets import scale_images
 from meganet.experiments import Setup, Workers
+from meganet.experiments.questions.carrying import cost_of
 from meganet.experiments.runs.arms import TRAINING, Arm, Arms, Outcome, Sizes, tuned
 from meganet.experiments.runs.study import SettingsError
 from meganet.ground.validate import InputError
@@ -307,6 +308,14 @@ def test_work_is_that_of_the_run(tmp_path):
     ]
     for arm, (outcome,) in zip(some, arms_in(tmp_path).run(some, 1), strict=True):
         assert outcome.work * 1e12 == pytest.approx(arm.work(32)), arm.name
+
+
+def test_what_arms_cost(made):
+    """What others start from is made once, in tuning apart from the trials."""
+    base, (nested_runs, after) = Setup.of(coarse_examples=32, trials=2, batch_size=8), made[1]
+    found = cost_of(base, [AFTER, COARSE], [AFTER, NESTED])
+    assert found.runs == 2 + 2 * 3 and cost_of(base, [], [AFTER]) == cost_of(base, [], [COARSE, AFTER])
+    assert found.tflop == pytest.approx(after[0].work + sum(one.work for one in (*after, *nested_runs)))
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a" * 81, "two words"])

@@ -13,7 +13,7 @@ from meganet.experiments.questions import worth
 from meganet.experiments.questions.base import Context, question_of
 from meganet.experiments.questions.budgets import Curve, reached, sentence
 from meganet.experiments.questions.paired import Mean, mean_of
-from meganet.experiments.runs.arms import Outcome, Sizes
+from meganet.experiments.runs.arms import Outcome
 from meganet.experiments.runs.study import SettingsError
 from meganet.ground.validate import InputError
 from meganet.optim import LinearDecay
@@ -53,18 +53,6 @@ def test_all_arms_are_tuned_and_compared(asked):
     assert len(found.notes) == 3 + len(FEW) and len(found.figure.axes) == 2
     lines.clear()
     assert repr(question_of("worth").ask(context).rows) == repr(found.rows) and not lines
-
-
-def test_what_is_counted_is_what_is_made(asked):
-    """In TFLOP too, as far as passes are whole mini-batches."""
-    context, lines = asked
-    context = dataclasses.replace(context, settings={**SETTINGS, "coarse_examples": 48, "batch_size": 1, "trials": 1})
-    question_of("worth").ask(context)
-    made = sum(float(line.rsplit(" ", 2)[1]) for line in lines)
-    starts = sum(float(line.rsplit(" ", 2)[1]) for line in lines if " coarse: " in line)
-    expected = question_of("worth").cost(context.base, (1, 12, 12), 4)
-    # lines of what started from another one name the work of both
-    assert len(lines) == expected.runs and expected.tflop < made < expected.tflop + 6 * starts
 
 
 def test_every_arm_has_as_many_candidates_and_spends_its_budget():
@@ -134,7 +122,10 @@ def test_where_a_curve_comes_to_an_accuracy():
 def test_curves_of_runs_that_diverged():
     diverged = Curve.of({1: outcomes(float("nan"), 90.0), 2: outcomes(91.0, 93.0, work=2.0)})
     assert np.isnan(diverged.accuracy[0]) and reached(diverged, 92) == (2.0, 1.5)
-    assert "its best is 92.00 %" in sentence("nested", diverged, None, 95)
+    assert diverged.best == 92 and "its best is 92.00 %" in sentence("nested", diverged, None, 95)
+    both = Curve((1.0, 2.0, 4.0), (1.0, 2.0, 4.0), (80.0, float("nan"), 90.0), (0.0,) * 3)
+    assert reached(both, 85) == pytest.approx((2.0, 2.0)) and reached(both, 91) is None
+    assert np.isnan(Curve.of({1: outcomes(float("nan"))}).best)
 
 
 def test_means_are_those_of_students_t():
@@ -146,7 +137,3 @@ def test_means_are_those_of_students_t():
     assert str(Mean(1.0, float("nan"))) == "1.00" and not mean_of([5.0]).above(0)
     assert mean_of([2.0, 2.0]) == Mean(2.0, 0.0)
     assert np.isnan(mean_of([1.0, float("nan")]).value)
-
-
-def test_sizes_of_a_trial():
-    assert Sizes(3, 2).needed == 5

@@ -46,7 +46,8 @@ class Curve:
     work : tuple of float
         TFLOP, increasing.
     seconds, accuracy, half_width : tuple of float
-        The last is half the width of the 95 % interval of the accuracy, in percent.
+        The last is half the width of the 95 % interval of the accuracy, in percent. The accuracy is nan where a run
+        diverged.
 
     Examples
     --------
@@ -75,11 +76,16 @@ class Curve:
             tuple(mean.half_width for mean in means),
         )
 
+    @property
+    def best(self) -> float:
+        """The highest accuracy; nan if runs diverged with all budgets."""
+        return max((found for found in self.accuracy if np.isfinite(found)), default=float("nan"))
+
 
 def reached(curve: Curve, accuracy: float) -> tuple[float, float] | None:
     """Return work and seconds at which a curve first comes to an accuracy, between budgets in logarithms; or None.
 
-    The first budget counts as it is: nothing is known below it.
+    The first budget counts as it is: nothing is known below it. Those with runs that diverged do not count.
 
     Examples
     --------
@@ -88,16 +94,19 @@ def reached(curve: Curve, accuracy: float) -> tuple[float, float] | None:
     >>> [reached(curve, accuracy) for accuracy in (89.0, 91.0, 93.0)]
     [(1.0, 2.0), (2.0, 4.0), None]
     """
+    last: int | None = None
     for k, found in enumerate(curve.accuracy):
         if found >= accuracy:
-            if k == 0:
-                return curve.work[0], curve.seconds[0]
-            part = (accuracy - curve.accuracy[k - 1]) / (found - curve.accuracy[k - 1])
+            if last is None:
+                return curve.work[k], curve.seconds[k]
+            part = (accuracy - curve.accuracy[last]) / (found - curve.accuracy[last])
             work, seconds = (
-                float(np.exp((1 - part) * np.log(values[k - 1]) + part * np.log(values[k])))
+                float(np.exp((1 - part) * np.log(values[last]) + part * np.log(values[k])))
                 for values in (curve.work, curve.seconds)
             )
             return work, seconds
+        if np.isfinite(found):
+            last = k
     return None
 
 
@@ -115,8 +124,7 @@ def sentence(name: str, curve: Curve, baseline: tuple[float, float] | None, accu
     """
     found = reached(curve, accuracy)
     if found is None:
-        best = max(curve.accuracy)
-        return f"{name} does not come to {accuracy:.2f} % within its budgets; its best is {best:.2f} %."
+        return f"{name} does not come to {accuracy:.2f} % within its budgets; its best is {curve.best:.2f} %."
     start = f"{name} comes to {accuracy:.2f} % with {found[0]:.3g} TFLOP and {found[1]:.3g} s"
     if baseline is None or baseline == found:
         return f"{start}."

@@ -91,7 +91,7 @@ class Worth:
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
         arms = schemes(base, data.images.shape[1:], data.classes)
         found = compared(context, data, sizes, arms, BUDGETS, TUNING)
-        plateau = max(found.curves[SINGLE].accuracy)
+        plateau = found.curves[SINGLE].best
         single = {
             budget: dict(zip(found.names[name, budget], outcomes, strict=True))
             for (name, budget), outcomes in found.outcomes.items()
