@@ -31,7 +31,8 @@ from meganet.cli.experiment import context_of
 from meganet.experiments.questions import peer
 from meganet.experiments.questions.base import Context
 from meganet.experiments.questions.worth import BUDGETS, SINGLE, TUNING, schemes
-from meganet.experiments.runs.arms import Arm, Arms, Sizes, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Sizes
+from meganet.experiments.runs.tuning import tuned
 from meganet.ground import validate
 from meganet.multilevel import TrainingState
 from meganet.multilevel.rounds import Rounds

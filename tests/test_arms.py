@@ -17,8 +17,9 @@ from meganet.backend import get_backend, random_stream
 from meganet.datasets import scale_images
 from meganet.experiments import Setup, Workers
 from meganet.experiments.questions.carrying import cost_of
-from meganet.experiments.runs.arms import TRAINING, Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.runs.arms import TRAINING, Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.study import SettingsError
+from meganet.experiments.runs.tuning import tuned
 from meganet.ground.validate import InputError
 from meganet.multigrid import DampedGalerkin
 from meganet.multilevel import Phase, Schedule, Transfer, in_depth, in_space, nested, train

@@ -10,9 +10,10 @@ from typing import Any
 from meganet.backend import Array, Backend
 from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Context, Cost
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.runs.study import SettingsError
+from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup
 from meganet.ground import validate
 from meganet.multilevel import Grids, Phase, Schedule, Transfer, in_space

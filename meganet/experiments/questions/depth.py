@@ -12,8 +12,9 @@ from meganet.backend import Backend
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, diverged, line_of, listed, saved
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.problems import Shape
+from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup
 from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.layers.affine import shape_alone

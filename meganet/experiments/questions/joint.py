@@ -16,8 +16,9 @@ from meganet.datasets.catalogue import image_sets, load
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.questions.with_arms import along_image, decaying, diverged, line_of, listed
-from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes, tuned
+from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.problems import Shape, build_network
+from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup
 from meganet.ground.validate import InputError
 from meganet.layers import ConvolutionLayer, GlobalPoolingLayer, Layer, NormalisationLayer, PoolingLayer
