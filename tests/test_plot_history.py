@@ -29,6 +29,14 @@ def test_a_training_is_drawn_in_percent_over_whole_epochs():
     assert legend.y0 >= axes[0].get_window_extent().y1 - 1, "the legend covers no line"
 
 
+def test_phases_are_marked_where_they_begin():
+    rows = [{"phase": k // 2, "level": k // 2, "work": 1e9 * k} | row for k, row in enumerate(ROWS)]
+    axes = plot_history(History(rows))
+    assert [ax.get_ylabel() for ax in axes] == ["Objective", "Loss", "Accuracy, %"]
+    marks = [[line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in axes]
+    assert marks == [[2], [2], [2]]
+
+
 def test_columns_without_a_number_are_left_out():
     rows = [
         row | {"validation_loss": np.nan, "accuracy": np.nan, "loss": 1.0 if k else np.nan}

@@ -79,3 +79,5 @@ def test_schedules_are_phases_in_a_row():
         nested(2, epochs=[1, 2, 3])
     with pytest.raises(mn.InputError, match="^phases: expected one or more phases"):
         mn.multilevel.Schedule(())
+    with pytest.raises(mn.InputError, match="^levels: expected how many there are, or a Hierarchy, got "):
+        nested((7, 14, 28))

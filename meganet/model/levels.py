@@ -129,7 +129,8 @@ def over_levels(
     }.items():
         if value is not None:
             validate.reject(name, "none with a schedule, whose phases have their own", validate.shown(value))
-    return LevelPlan(hierarchy, schedule if isinstance(schedule, Schedule) else Schedule(tuple(schedule)), plan)
+    phases = validate.items("schedule", schedule, Phase, "a Schedule, such as multilevel.nested(3), or phases")
+    return LevelPlan(hierarchy, Schedule(phases), plan)
 
 
 def _nested(plan: Plan, hierarchy: Hierarchy, given: dict[str, Any], before: int) -> Schedule:

@@ -63,7 +63,8 @@ class Model:
         accuracy, validation_loss, validation_accuracy; nan is what is not known. On coarser grids these are of the
         images there.
     level_history : History
-        Of the last training over grids, with phase, level and work, see `multilevel.TrainingState`; it is not saved.
+        Of the last training over grids, with phase, level (in joint training its finest one) and work, see
+        `multilevel.TrainingState`; it is not saved.
 
     Examples
     --------
@@ -165,8 +166,8 @@ class Model:
         validation : (images, labels), optional
             Evaluated after each epoch.
         epochs : int, optional
-            How many more passes through the images, with `grids` on each of them, 10 if not given; iterations of an
-            `optimizer` that takes all images at once.
+            How many more passes through the images, 10 if not given; with `grids` as many on each of them, and other
+            numbers in a `schedule`. Iterations of an `optimizer` that takes all images at once.
         learning_rate : float or callable, optional
             A number, 0.003 if not given, or a function of the epoch, which counts from 1 over all calls.
         batch_size : int, optional
@@ -183,9 +184,9 @@ class Model:
             Train over images of these widths, increasing up to the model's own, see `multilevel.in_space`; or over the
             levels of a hierarchy. The model stays that of the finest, with weights carried there after every epoch.
         schedule : Schedule, optional
-            What is trained on the grids, with settings of its own: see `multilevel.Schedule`. Nested iteration if not
-            given: the coarsest grid first, then the next with the weights carried there, and so on. Weights that are
-            there already are carried to the first phase's level.
+            What is trained on the grids, such as ``multilevel.nested(3, epochs=(4, 2, 1))``: see `multilevel.Schedule`.
+            Nested iteration if not given: the coarsest grid first, then the next with the weights carried there, and so
+            on. Weights that are there already are carried to the first phase's level.
         rng : int or numpy.random.Generator, optional
             Where the first weights and the order of the images come from, 0 if not given; later calls go on with it.
         callback : callable, optional

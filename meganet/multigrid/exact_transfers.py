@@ -103,7 +103,11 @@ class Dilated(Copied):
         """Return points half as far apart along the axes; neighbours have none."""
         along = _spread(points, axes)
         if any(points.dilation[axis] % 2 for axis in along):
-            validate.reject("kernels", "Dilated() for stencils of an even dilation", f"one of {points.dilation}")
+            validate.reject(
+                "kernels",
+                "a transfer to coarser grids; Dilated() has one for stencils of an even dilation",
+                f"{points.dilation}",
+            )
         return Points(points.shape, tuple(d // 2 if axis in along else d for axis, d in enumerate(points.dilation)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from meganet.ground import validate
@@ -202,7 +203,11 @@ def joint(levels: Levels | Sequence[int], epochs: float = 1.0, **settings: Any) 
 
 
 def _count(levels: Levels) -> int:
-    return len(levels) if isinstance(levels, Hierarchy) else validate.integer("levels", levels)
+    if isinstance(levels, Hierarchy):
+        return len(levels)
+    if not isinstance(levels, Integral):
+        validate.reject("levels", "how many there are, or a Hierarchy", validate.shown(levels))
+    return validate.integer("levels", levels)
 
 
 def _each(name: str, value: Any, count: int) -> Sequence[Any]:

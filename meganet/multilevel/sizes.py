@@ -90,7 +90,7 @@ def in_sizes(network: Layer, classes: int | None, sizes: Sequence[Any]) -> Sizes
     """
     validate.instance("network", network, Layer, "a layer or network")
     if len(network.domain_shape) != 3:
-        validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
+        validate.reject("network", "images (C, H, W) as domain_shape (videos have in_video)", str(network.domain_shape))
     outputs = None if classes is None else validate.integer("classes", classes)
     shapes = [
         validate.pair(f"sizes[{k}]", (size, size) if isinstance(size, Integral) else size)

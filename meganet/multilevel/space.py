@@ -201,7 +201,7 @@ def in_space(network: Layer, classes: int | None, grids: Sequence[int], transfer
     """
     validate.instance("network", network, Layer, "a layer or network")
     if len(network.domain_shape) != 3:
-        validate.reject("network", "images (C, H, W) as domain_shape", str(network.domain_shape))
+        validate.reject("network", "images (C, H, W) as domain_shape (videos have in_video)", str(network.domain_shape))
     outputs = None if classes is None else validate.integer("classes", classes)
     shapes = _shapes(network.domain_shape, validate.items("grids", grids, Integral, "one or more widths of images"))
     return levels_on(network, outputs, shapes, transfer, "grids")

@@ -19,8 +19,8 @@ COUNTERS = ("epoch", "iteration")
 VALIDATION = "validation_"
 CURVES = ("objective", "value", "gradient_norm", "loss", "accuracy")
 """What a minimiser's history is looked at for; its other columns say how a step was found."""
-OF_THE_STEPS = ("learning_rate", "step")
-"""What `sgd` reports beside the columns that its caller observes."""
+OF_THE_STEPS = ("learning_rate", "step", "phase", "level", "work")
+"""What `sgd` and a training over several levels report beside the columns that their caller observes."""
 
 
 def plot_history(
@@ -30,6 +30,7 @@ def plot_history(
 
     A column and the same one of the validation, such as "loss" and "validation_loss", share axes. Accuracies are drawn
     in percent; the others on a logarithmic scale if they are positive. Numbers that are not finite are left out.
+    A dotted line is where the next phase of a training over several levels begins.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ def plot_history(
     for ax, (name, drawn) in zip(places, panels.items(), strict=True):
         for column in drawn:
             _curve(ax, column, position, values[column])
+        for start in position[1:][np.diff(values["phase"]) > 0] if "phase" in values else ():
+            ax.axvline(start, color="0.5", linestyle=":", linewidth=1)
         ax.set(xlabel="Row" if counter is None else counter.capitalize())
         ax.set_ylabel(quantity(drawn[0] if len(drawn) == 1 else name))
         if not is_accuracy(name) and _is_positive(np.concatenate([values[column] for column in drawn]), name):

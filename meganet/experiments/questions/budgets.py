@@ -264,14 +264,14 @@ def compared(
     trials = Arms(*given)
     found = trials.run(list(every.values()), base.run.trials, **how)
     told = "; ".join(
-        f"{name}, with a budget of {tuning[name]:g}, candidate {k + 1} of {len(candidates[name])}, "
-        f"rate {candidates[name][k].schedule[0].cells[2]}"
+        f"{name}, with a budget of {tuning[name]:g}: {k + 1} of {len(candidates[name])} "
+        f"(rate {candidates[name][k].schedule[0].cells[2]})"
         for name, k in chosen.items()
     )
     return Comparison(
         dict(zip(every, found, strict=True)),
         {key: [trials.run_name(arm, k) for k in range(base.run.trials)] for key, arm in every.items()},
-        f"Tuned alike, by one run of each candidate on other random numbers; taken were: {told}.",
+        f"Tuned alike, by one run of each candidate on other random numbers. The candidates taken: {told}.",
     )
 
 

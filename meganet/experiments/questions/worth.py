@@ -106,7 +106,7 @@ class Worth:
             "Accuracies on the finest grid in percent, means over the trials with 95 % intervals; differences from the "
             "single grid at the same budget, of the same trials.",
             found.tuning,
-            f"The single grid's plateau is {plateau:.2f} %.",
+            f"The single grid comes to {plateau:.2f} % at most; what it takes to come within {NEAR:g} points of that:",
             *(sentence(name, curves[name], reached(curves[SINGLE], plateau - NEAR), plateau - NEAR) for name in curves),
             *peer.note(pairs),
         ]

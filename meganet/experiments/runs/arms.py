@@ -321,7 +321,10 @@ class Arms:
         path = self._file(arm, trial)
         make_folder(path.parent)
         write_file(path, write_sealed({"x": outcome.x, "numbers": numbers, "made_with": self._made_with(arm, trial)}))
-        return f"trial {trial + 1} {arm.name}: {outcome.accuracy:.2f} % in validation, {outcome.work:.3f} TFLOP"
+        which = "tuning" if self.tuning else f"trial {trial + 1}"
+        rates = ", ".join(dict.fromkeys(phase.cells[2] for phase in arm.schedule))
+        accuracy = f"{outcome.accuracy:.2f} % in validation"
+        return f"{which} {arm.name} (rate {rates}): {accuracy}, {outcome.work:.3g} TFLOP"
 
     def _start(self, arm: Arm, start: Outcome) -> Array:
         """Return the weights that another arm ends with on the level of the first phase: levels have the same names."""
