@@ -35,7 +35,7 @@ from meganet.linop import (
     Matrix,
     Sparse,
 )
-from meganet.multilevel.gradients import MultilevelGradient
+from meganet.multilevel import MultilevelGradient
 from meganet.networks import SymmetricLayer
 from meganet.optim import arnoldi, gmres, gmres_in_ball, meganet_cg, steihaug
 from meganet.plotting import plot_mosaic

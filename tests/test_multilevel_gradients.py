@@ -14,8 +14,7 @@ from meganet.checks import check_derivative
 from meganet.ground.validate import InputError
 from meganet.linop import BlockDiagonal, Identity, Matrix
 from meganet.multigrid import restrict, restrict_images, weights_restriction
-from meganet.multilevel.gradients import MultilevelGradient
-from meganet.multilevel.variances import LevelVariances
+from meganet.multilevel import LevelVariances, MultilevelGradient
 from meganet.networks.work import step_flop
 from meganet.optim import History
 

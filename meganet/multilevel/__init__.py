@@ -1,6 +1,7 @@
 """Training on many levels: hierarchies of grids or of time steps, and schedules over them."""
 
 from meganet.multilevel.depth import TimeSteps, in_depth
+from meganet.multilevel.gradients import MultilevelGradient
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.level import Level
 from meganet.multilevel.phases import Phase
@@ -10,12 +11,15 @@ from meganet.multilevel.space import Grids, Transfer, in_space
 from meganet.multilevel.state import TrainingState
 from meganet.multilevel.storage import load_state, save_state
 from meganet.multilevel.training import train
+from meganet.multilevel.variances import LevelVariances
 from meganet.multilevel.video import in_video, long_cycle
 
 __all__ = [
     "Grids",
     "Hierarchy",
     "Level",
+    "LevelVariances",
+    "MultilevelGradient",
     "Phase",
     "Schedule",
     "Sizes",

@@ -69,7 +69,7 @@ class MultilevelGradient:
     >>> import numpy as np
     >>> import meganet as mn
     >>> from meganet.linop import Identity
-    >>> from meganet.multilevel.gradients import MultilevelGradient
+    >>> from meganet.multilevel import MultilevelGradient
     >>> waves, labels = np.cos(np.outer(np.linspace(0, 3, 64), np.linspace(0, 1, 16))), np.arange(64) % 4
     >>> images = waves[:, None, :, None] * np.ones((1, 16))
     >>> networks = [mn.Chain([mn.ConvolutionLayer((1, n, n), 2), mn.PoolingLayer(..., n)]) for n in (8, 16)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from numbers import Integral
 
 from meganet.backend import Array
 from meganet.ground import validate
 from meganet.layers import Layer
 from meganet.linop import BlockDiagonal, LinearOperator
-from meganet.multigrid import StencilTransfer, restrict_images, weights_prolongation, weights_restriction
+from meganet.multigrid import StencilTransfer, restrict_images
 from meganet.multigrid.classifier import CLASSIFIER_SCALINGS
 from meganet.multigrid.next_grid import NextGrid
 from meganet.multigrid.stencil_transfers import transfer_of
@@ -111,17 +111,13 @@ class Grids(Hierarchy):
         if key not in self._operators:
             network, outputs, shape = start.network, start.outputs, end.network.domain_shape
             interpolation = self.transfer.interpolation
-            make = partial(
-                weights_prolongation if way > 0 else weights_restriction,
-                kernels=kernels,
-                interpolation=interpolation,
-                classifier_scaling=scaling,
-            )
             parts: list[LinearOperator] = []
             while along := longer_axes(shape, network.domain_shape) or longer_axes(network.domain_shape, shape):
                 step = NextGrid.of(network, way > 0, kernels, interpolation, along)
-                of_theta = step.theta_blocks(network.backend)
-                parts.append(BlockDiagonal(of_theta) if outputs is None else make(network, outputs, axes=along))
+                blocks = step.theta_blocks(network.backend)
+                if outputs is not None:
+                    blocks += step.classifier_blocks(outputs, scaling, network.backend)
+                parts.append(BlockDiagonal(blocks))
                 network = step.after
             self._operators[key] = reduce(lambda found, part: part @ found, parts)
         return self._operators[key]

@@ -37,7 +37,7 @@ class LevelVariances:
 
     Examples
     --------
-    >>> from meganet.multilevel.variances import LevelVariances
+    >>> from meganet.multilevel import LevelVariances
     >>> found = LevelVariances(own=(1.0, 1.0), differences=(0.04,), work=(1.0, 4.0))
     >>> print(found.table(batch_size=16))
     level  V[h]  V[difference]  work  examples  gain
@@ -105,7 +105,7 @@ class LevelVariances:
 
         Examples
         --------
-        >>> from meganet.multilevel.variances import LevelVariances
+        >>> from meganet.multilevel import LevelVariances
         >>> LevelVariances((4.0,), (), (1.0,)).averaged(LevelVariances((2.0,), (), (1.0,)), 0.5)
         LevelVariances(own=(3.0,), differences=(), work=(1.0,))
         """
@@ -126,7 +126,7 @@ class LevelVariances:
 
         Examples
         --------
-        >>> from meganet.multilevel.variances import LevelVariances
+        >>> from meganet.multilevel import LevelVariances
         >>> found = LevelVariances((1.0, 1.0), (0.04,), (1.0, 4.0))
         >>> LevelVariances.from_row(found.row(), found.work) == found
         True

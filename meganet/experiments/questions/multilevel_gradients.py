@@ -15,8 +15,7 @@ from meganet.experiments.setup.settings import Setup
 from meganet.ground import validate
 from meganet.layers import DenseLayer
 from meganet.multigrid import restrict_images, weights_restriction
-from meganet.multilevel.gradients import MultilevelGradient
-from meganet.multilevel.variances import LevelVariances
+from meganet.multilevel import LevelVariances, MultilevelGradient
 from meganet.objective import Objective
 
 TITLES = {"multilevel-gradients": "Do gradients from coarse grids save work?"}
