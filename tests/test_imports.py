@@ -23,7 +23,6 @@ ORDER = [
     "multigrid",
     "optim",
     "objective",
-    "multilevel",
     "checks plotting workers store",
     "multilevel",
     "model",
