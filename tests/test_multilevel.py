@@ -267,6 +267,7 @@ def test_weights_are_drawn_on_the_first_level(hierarchy, data):
     [
         ({"schedule": []}, "phases: expected one or more phases"),
         ({"schedule": [Phase(2)]}, r"schedule\[0\]: level: expected a level below 2"),
+        ({"schedule": [Phase((1, -1))]}, r"schedule\[0\]: level: expected different levels, got \(1, -1\)"),
         ({"schedule": [Phase(0), Phase(0, batch_size=99)]}, r"schedule\[1\]: batch_size: expected at most"),
         ({"x0": np.zeros(3)}, "x0: expected an array of shape"),
         ({"validation": 3}, r"validation: expected a pair \(images, labels\)"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from meganet.backend import random_stream
+from meganet.ground import validate
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.phases import Phase
 from meganet.multilevel.together import Together
@@ -59,6 +60,9 @@ class Rounds(Shared):
     ) -> None:
         self.hierarchy, self.phase, self.number, self.seed = hierarchy, phase, number, seed
         self.levels = tuple(hierarchy.number(level) for level in phase.levels)
+        # one may be counted from the coarsest and from the finest
+        if len(set(self.levels)) != len(self.levels):
+            validate.reject("level", "different levels", str(phase.level))
         self.cuts = phase.cuts(examples)
         rounds, size = len(self.cuts) - 1, phase.batch_size
         super().__init__(examples, rounds, self._rate_of, size, phase.rule, None, None, on_divergence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meganet.backend import Backend
+from meganet.experiments.setup.shapes import along_image
 from meganet.layers import ConvolutionLayer, PoolingLayer, UpsamplingLayer
 from meganet.networks import Chain, ResidualNetwork
 
@@ -14,8 +15,7 @@ CORRECTION = 0.1
 
 def denoiser(shape: tuple[int, int, int], backend: str | Backend | None) -> Chain:
     """Return the denoiser for images (C, H, W): ``x + 0.1 F(x)``, and within F ``y + up(G(down(y)))``."""
-    channels, height, _ = shape
-    kernel, factor = ((1, 3), (1, 2)) if height == 1 else ((3, 3), (2, 2))
+    channels, kernel, factor = shape[0], along_image(shape, 3), along_image(shape, 2)
     first = ConvolutionLayer(shape, CHANNELS, kernel, bias=True, backend=backend)
     coarse = Chain(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meganet.backend import Backend
+from meganet.experiments.setup.shapes import along_image
 from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.networks import Chain
 
@@ -15,20 +16,15 @@ TITLES = {
 
 def net_a(shape: tuple[int, int, int], backend: str | Backend | None) -> Chain:
     """Return net A for images (C, H, W)."""
-    kernel = _along(shape, 3)
+    kernel = along_image(shape, 3)
     return Chain([ConvolutionLayer(shape, 32, kernel, backend=backend), ConvolutionLayer(..., 64, kernel)])
 
 
 def net_b(shape: tuple[int, int, int], backend: str | Backend | None) -> Chain:
     """Return net B for images (C, H, W)."""
-    kernel, factor = _along(shape, 3), _along(shape, 2)
+    kernel, factor = along_image(shape, 3), along_image(shape, 2)
     first = ConvolutionLayer(shape, 32, kernel, backend=backend)
     return Chain([first, PoolingLayer(..., factor), ConvolutionLayer(..., 64, kernel)])
-
-
-def _along(shape: tuple[int, int, int], size: int) -> tuple[int, int]:
-    """Return a size in both directions; signals (C, 1, L) have one of them."""
-    return 1 if shape[1] == 1 else size, size
 
 
 NETWORKS = {"A": net_a, "B": net_b}

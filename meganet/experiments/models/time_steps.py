@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from meganet.backend import Backend, get_backend
+from meganet.experiments.setup.shapes import along_image
 from meganet.layers import ConvolutionLayer, GlobalPoolingLayer, Layer, NormalisationLayer, PoolingLayer
 from meganet.layers.affine import shape_alone
 from meganet.linop import CirculantConvolution
@@ -53,7 +54,7 @@ def _chained(stage: Stage, pooled: bool, shape: Shape, backend: str | Backend | 
 
     Pooling between the stages halves the resolution; what they make is normalised before the last convolution.
     """
-    home, kernel, factor = get_backend(backend), _along(shape, 3), _along(shape, 2)
+    home, kernel, factor = get_backend(backend), along_image(shape, 3), along_image(shape, 2)
     network = Chain(
         [
             ConvolutionLayer(shape, WIDTHS[0], kernel, bias=True, backend=home),
@@ -70,17 +71,13 @@ def _chained(stage: Stage, pooled: bool, shape: Shape, backend: str | Backend | 
 
 def _convolution(shape: Shape, backend: Backend) -> CirculantConvolution:
     channels, *image = shape
-    return CirculantConvolution(shape_alone((channels, channels, *_along(shape, 3)), backend), image, backend=backend)
+    stencils = shape_alone((channels, channels, *along_image(shape, 3)), backend)
+    return CirculantConvolution(stencils, image, backend=backend)
 
 
 def _normalisation(shape: Shape, backend: Backend) -> NormalisationLayer:
     """Return that over channels and pixels: of each image alone, and its means over pixels are alike on every grid."""
     return NormalisationLayer(shape, ("channels", "pixels"), backend=backend)
-
-
-def _along(shape: Shape, size: int) -> tuple[int, int]:
-    """Return a size in both directions; signals (C, 1, L) have one of them."""
-    return 1 if shape[1] == 1 else size, size
 
 
 NETWORKS = {

@@ -15,7 +15,7 @@ import numpy as np
 from meganet.datasets import ImageSet
 from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Context, Cost
-from meganet.experiments.questions.paired import mean_of
+from meganet.experiments.questions.paired import accuracies, mean_of
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.tuning import tuned
 from meganet.multilevel import Phase
@@ -69,13 +69,17 @@ class Curve:
     def of(cls, outcomes: Mapping[float, Sequence[Outcome]]) -> Curve:
         """Return the curve of the outcomes of each budget."""
         ordered = [outcomes[budget] for budget in sorted(outcomes)]
-        means = [mean_of([one.accuracy for one in found]) for found in ordered]
+        means = [mean_of(accuracies(found)) for found in ordered]
         return cls(
             tuple(float(np.mean([one.work for one in found])) for found in ordered),
             tuple(float(np.median([one.seconds for one in found])) for found in ordered),
             tuple(mean.value for mean in means),
             tuple(mean.half_width for mean in means),
         )
+
+    def line(self, name: str, against: str = "work") -> Line:
+        """Return the line that is drawn of it, over work or seconds."""
+        return Line(name, *map(np.array, (getattr(self, against), self.accuracy, self.half_width)))
 
     @property
     def best(self) -> float:
@@ -134,7 +138,14 @@ def sentence(name: str, curve: Curve, baseline: tuple[float, float] | None, accu
 
 
 def falling(
-    level: int | tuple[int, ...], passes: float, first: float, last: float, *, batches: int, **settings: Any
+    level: int | tuple[int, ...],
+    passes: float,
+    first: float,
+    last: float,
+    *,
+    batches: int,
+    rounds: int = ROUNDS,
+    **settings: Any,
 ) -> Phase:
     """Return a phase whose rate falls linearly, of one mini-batch at least, of which a pass has so many.
 
@@ -145,7 +156,7 @@ def falling(
     level 0: 0.1 passes, rate 0.5 to 0.25, batch 8, every=0.05
     """
     passes = max(passes, 1 / batches)
-    every = passes / min(ROUNDS, max(int(passes * batches), 1))
+    every = passes / min(rounds, max(int(passes * batches), 1))
     return Phase(level, passes, LinearDecay(first, last, passes), every=every, **settings)
 
 
@@ -228,10 +239,10 @@ class Comparison:
 
     def _row(self, name: str, budget: float, of_single: float) -> dict[str, Any]:
         outcomes = self.outcomes[name, budget]
-        accuracy = np.array([outcome.accuracy for outcome in outcomes])
+        accuracy = accuracies(outcomes)
         mean = mean_of(accuracy)
         single = self.outcomes.get((SINGLE, of_single)) if name != SINGLE else None
-        difference = mean_of(accuracy - [one.accuracy for one in single]) if single else None
+        difference = mean_of(accuracy - accuracies(single)) if single else None
         return {
             "arm": name,
             "budget": budget,
@@ -290,10 +301,7 @@ def figure_of(curves: Mapping[str, Curve], title: str) -> Figure:
     canvas = Figure(figsize=(PAGE, 4.2), layout="constrained")
     axes = canvas.subplots(1, 2, sharey=True)
     for ax, against in zip(axes, ("work", "seconds"), strict=True):
-        lines = [
-            Line(name, *map(np.array, (getattr(curve, against), curve.accuracy, curve.half_width)))
-            for name, curve in curves.items()
-        ]
+        lines = [curve.line(name, against) for name, curve in curves.items()]
         plot_budgets(lines, ax, against=against, legend=False).label_outer()
     canvas.suptitle(title)
     canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)

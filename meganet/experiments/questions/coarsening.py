@@ -19,7 +19,7 @@ from meganet.experiments.questions.carrying import (
     hierarchy_of,
     sizes_of,
 )
-from meganet.experiments.questions.paired import Mean, mean_of
+from meganet.experiments.questions.paired import Mean, accuracies, mean_of
 from meganet.experiments.runs.arms import Arm, Outcome
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
@@ -87,7 +87,7 @@ class _Found(NamedTuple):
 
     def values(self, way: str, training: str) -> np.ndarray[Any, Any]:
         """Return accuracies."""
-        return self.before[way] if training == BEFORE else _accuracies(self.after[way, training])
+        return self.before[way] if training == BEFORE else accuracies(self.after[way, training])
 
     def gain(self, way: str, training: str) -> Mean:
         """Return how much better than copied, with the same training."""
@@ -95,7 +95,7 @@ class _Found(NamedTuple):
 
     def lead(self, way: str, training: str) -> Mean:
         """Return how much better than the network that is trained there."""
-        return mean_of(self.values(way, training) - _accuracies(self.trained))
+        return mean_of(self.values(way, training) - accuracies(self.trained))
 
     def work(self, way: str, training: str) -> float:
         """Return the work in percent of that of training there."""
@@ -203,16 +203,12 @@ def _of_net(here: Carrying, net: str) -> list[_Found]:
     ]
 
 
-def _accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
-    return np.array([outcome.accuracy for outcome in outcomes])
-
-
 def _columns(name: str, mean: Mean) -> dict[str, float]:
     return {name: mean.value, f"± {name}": mean.half_width}
 
 
 def _reference(one: _Found) -> str:
-    fine, trained = mean_of(_accuracies(one.fine)), mean_of(_accuracies(one.trained))
+    fine, trained = mean_of(accuracies(one.fine)), mean_of(accuracies(one.trained))
     return f"Net {one.net}: trained on the finest grid {fine} % there, trained on {one.grid} {trained} % there."
 
 
@@ -249,7 +245,7 @@ def _figure(found: Sequence[_Found]) -> Any:
         for training in (BEFORE, *SHARES)
         for way in WAYS
     ]
-    return carried_figure(carried, {places[id(one)]: float(_accuracies(one.trained).mean()) for one in found})
+    return carried_figure(carried, {places[id(one)]: float(accuracies(one.trained).mean()) for one in found})
 
 
 QUESTIONS = {"coarsening": Coarsening()}

@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from meganet.backend import Backend
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
-from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.questions.with_arms import accuracies, along_image, decaying, diverged, line_of, listed, saved
+from meganet.experiments.questions.paired import accuracies, mean_of
+from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed, saved
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.shapes import along_image
 from meganet.layers import ConvolutionLayer, PoolingLayer
 from meganet.layers.affine import shape_alone
 from meganet.linop import CirculantConvolution
@@ -69,6 +68,8 @@ class Depth:
 
     def ask(self, context: Context) -> Answer:
         """Train what is missing; a row for each arm and budget, and a picture."""
+        from matplotlib.figure import Figure
+
         base = context.base
         hierarchy = _hierarchy(context.data.images.shape[1:], context.data.classes, context.backend)
         plan = _Plan(base, hierarchy)

@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.datasets.catalogue import image_sets, load
 from meganet.experiments.questions.base import Answer, Context, Cost, Variant
 from meganet.experiments.questions.paired import mean_of
-from meganet.experiments.questions.with_arms import along_image, decaying, diverged, line_of, listed
+from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.shapes import along_image
 from meganet.ground.validate import InputError
 from meganet.layers import ConvolutionLayer, GlobalPoolingLayer, Layer, NormalisationLayer, PoolingLayer
 from meganet.multigrid import DampedGalerkin, prolongate_images
@@ -101,6 +101,8 @@ class Joint:
 
     def ask(self, context: Context) -> Answer:
         """Train what is missing and evaluate it; a row for each net, budget, grid and transfer, and a picture."""
+        from matplotlib.figure import Figure
+
         base = context.base
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
         how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}

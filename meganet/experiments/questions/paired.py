@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from meganet.experiments.runs.arms import Outcome
+
 CONFIDENCE = 0.95
 
 
@@ -56,3 +58,17 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
         return Mean(float(array.mean()), float("nan"))
     error = array.std(ddof=1) / np.sqrt(count)
     return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error))
+
+
+def accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
+    """Return the accuracies of trials.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.questions.paired import accuracies
+    >>> from meganet.experiments.runs.arms import Outcome
+    >>> accuracies([Outcome(accuracy, 0.1, 1.0, 1.0, np.zeros(2)) for accuracy in (95.0, 96.0)])
+    array([95., 96.])
+    """
+    return np.array([outcome.accuracy for outcome in outcomes])

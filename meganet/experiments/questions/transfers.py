@@ -21,7 +21,7 @@ from meganet.experiments.questions.carrying import (
     phase,
     sizes_of,
 )
-from meganet.experiments.questions.paired import Mean, mean_of
+from meganet.experiments.questions.paired import Mean, accuracies, mean_of
 from meganet.experiments.runs.arms import Arm, Outcome
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
@@ -177,7 +177,7 @@ class Transfers:
         rows = [_row(one, firsts[one.net]) for one in found]
         rates = "; ".join(f"{', '.join(map(str, RATES[net]))} ({net})" for net in NETS)
         drawn = [
-            Moved(f"net {one.net}", one.way.kind, one.numbers["growth"], one.before, _accuracies(one.after))
+            Moved(f"net {one.net}", one.way.kind, one.numbers["growth"], one.before, accuracies(one.after))
             for one in found
         ]
         return Answer(rows, [NOTE.format(rates=rates, images=images), *_verdicts(found, firsts)], moved_figure(drawn))
@@ -300,17 +300,13 @@ def _angle(a: Array, b: Array) -> float:
     return float(np.degrees(np.arccos(np.clip(_inner(a, b) / (_norm(a) * _norm(b)), -1, 1))))
 
 
-def _accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
-    return np.array([outcome.accuracy for outcome in outcomes])
-
-
 def _gain(one: _Found, first: _Found) -> Mean:
     """Return how much better than copied after the training."""
-    return mean_of(_accuracies(one.after) - _accuracies(first.after))
+    return mean_of(accuracies(one.after) - accuracies(first.after))
 
 
 def _row(one: _Found, first: _Found) -> dict[str, Any]:
-    before, after, gain = mean_of(one.before), mean_of(_accuracies(one.after)), _gain(one, first)
+    before, after, gain = mean_of(one.before), mean_of(accuracies(one.after)), _gain(one, first)
     rates = one.numbers["stable rate"] / first.numbers["stable rate"]
     return {
         "net": one.net,
@@ -318,7 +314,7 @@ def _row(one: _Found, first: _Found) -> dict[str, Any]:
         "transfer": one.way.name,
         "rate": one.rate,
         "trials": len(one.after),
-        "coarse": float(_accuracies(one.coarse).mean()),
+        "coarse": float(accuracies(one.coarse).mean()),
         "before": before.value,
         "± before": before.half_width,
         "after": after.value,
@@ -337,14 +333,14 @@ def _verdicts(found: Sequence[_Found], firsts: Mapping[str, _Found]) -> list[str
     for net, first in firsts.items():
         of_net = [one for one in found if one.net == net]
         at_once = max(of_net, key=lambda one: _known(one.before))
-        later = max(of_net, key=lambda one: _known(_accuracies(one.after)))
+        later = max(of_net, key=lambda one: _known(accuracies(one.after)))
         gain = _gain(later, first)
         sure = "its interval is above 0" if gain.above(0) else "its interval does not exclude 0"
         said.append(
-            f"Net {net}: {mean_of(_accuracies(first.coarse))} % on the coarse grid. Before training {_called(at_once)} "
+            f"Net {net}: {mean_of(accuracies(first.coarse))} % on the coarse grid. Before training {_called(at_once)} "
             f"keeps most, {mean_of(at_once.before)} % against {mean_of(first.before)} % of copied; after a quarter of "
-            f"a pass {_called(later)} is the best, {mean_of(_accuracies(later.after))} % against "
-            f"{mean_of(_accuracies(first.after))} %. The difference from copied is {gain} points; {sure}."
+            f"a pass {_called(later)} is the best, {mean_of(accuracies(later.after))} % against "
+            f"{mean_of(accuracies(first.after))} %. The difference from copied is {gain} points; {sure}."
         )
     return said
 

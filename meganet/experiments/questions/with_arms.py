@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from meganet.experiments.questions.budgets import Curve, falling, reached
 from meganet.experiments.questions.paired import Mean, mean_of
 from meganet.experiments.runs.arms import Outcome
 from meganet.multilevel import Phase
-from meganet.optim import LinearDecay, Momentum
+from meganet.optim import Momentum
 from meganet.plotting import Line
 
 MOMENTUM = 0.9
@@ -19,18 +18,6 @@ LAST = 0.05
 """The last learning rate, in the first."""
 ROUNDS = 16
 """In which the rate of a phase falls."""
-
-
-def along_image(shape: Sequence[int], size: int) -> tuple[int, int]:
-    """Return a size in both directions of images (C, H, W); signals (C, 1, L) have one of them.
-
-    Examples
-    --------
-    >>> from meganet.experiments.questions.with_arms import along_image
-    >>> along_image((1, 28, 28), 3), along_image((1, 1, 64), 3)
-    ((3, 3), (1, 3))
-    """
-    return 1 if shape[1] == 1 else size, size
 
 
 def decaying(
@@ -44,11 +31,8 @@ def decaying(
     >>> print(decaying(1, 2.0, 0.1, 32, 1600))
     level 1: 2 passes, rate 0.1 to 0.005, batch 32, every=0.125, rule=Momentum(momentum=0.9, nesterov=False)
     """
-    batches = examples // batch_size
-    passes = max(passes, 1 / batches)
-    rounds = max(1, min(ROUNDS, math.floor(passes * batches)))
-    decay = LinearDecay(rate, LAST * rate, passes)
-    return Phase(level, passes, decay, batch_size, passes / rounds, rule=Momentum(MOMENTUM), **settings)
+    given = {"batch_size": batch_size, "rule": Momentum(MOMENTUM), **settings}
+    return falling(level, passes, rate, LAST * rate, batches=examples // batch_size, rounds=ROUNDS, **given)
 
 
 def listed(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -80,11 +64,6 @@ def diverged(budgets: Mapping[str, Sequence[Sequence[Outcome]]]) -> list[str]:
     return [f"{of.count(False)} of {len(of)} runs of {name} diverged." for name, of in found.items() if not all(of)]
 
 
-def accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
-    """Return the accuracies of trials."""
-    return np.array([outcome.accuracy for outcome in outcomes])
-
-
 def line_of(name: str, budgets: Sequence[Sequence[Outcome]]) -> Line:
     """Return the line of an arm from its outcomes, trial by trial for each budget.
 
@@ -97,32 +76,11 @@ def line_of(name: str, budgets: Sequence[Sequence[Outcome]]) -> Line:
     >>> line_of("joint", budgets).accuracy
     array([95., 95.])
     """
-    means = [mean_of(accuracies(outcomes)) for outcomes in budgets]
-    work = [np.mean([outcome.work for outcome in outcomes]) for outcomes in budgets]
-    return Line(name, np.array(work), np.array([m.value for m in means]), np.array([m.half_width for m in means]))
+    return _curve(budgets).line(name)
 
 
-def work_to_reach(line: Line, accuracy: float) -> float:
-    """Return the work with which a line first reaches an accuracy, interpolated over the logarithm; nan if it does not.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.experiments.questions.with_arms import work_to_reach
-    >>> from meganet.plotting import Line
-    >>> line = Line("nested", np.array([1.0, 4.0]), np.array([90.0, 92.0]), np.zeros(2))
-    >>> work_to_reach(line, 91.0), work_to_reach(line, 93.0), work_to_reach(line, 80.0)
-    (2.0, nan, 1.0)
-    """
-    reached = np.flatnonzero(line.accuracy >= accuracy)
-    if not len(reached):
-        return math.nan
-    k = int(reached[0])
-    if not k:
-        return float(line.work[0])
-    low, high = line.accuracy[k - 1 : k + 1]
-    part = (accuracy - low) / (high - low)
-    return float(np.exp((1 - part) * np.log(line.work[k - 1]) + part * np.log(line.work[k])))
+def _curve(budgets: Sequence[Sequence[Outcome]]) -> Curve:
+    return Curve.of(dict(enumerate(budgets)))
 
 
 def saved(usual: Sequence[Sequence[Outcome]], other: Sequence[Sequence[Outcome]], within: float) -> tuple[float, Mean]:
@@ -155,9 +113,9 @@ def saved(usual: Sequence[Sequence[Outcome]], other: Sequence[Sequence[Outcome]]
     """
 
     def logarithm(kept: Sequence[int]) -> float:
-        lines = [line_of("", [[of[trial] for trial in kept] for of in budgets]) for budgets in (usual, other)]
-        target = float(lines[0].accuracy[-1]) - within
-        own, others = (work_to_reach(line, target) for line in lines)
+        curves = [_curve([[of[trial] for trial in kept] for of in budgets]) for budgets in (usual, other)]
+        ends = [reached(curve, curves[0].accuracy[-1] - within) for curve in curves]
+        own, others = (math.nan if end is None else end[0] for end in ends)
         return math.log(own / others)
 
     trials = list(range(len(usual[0])))
