@@ -58,6 +58,7 @@ MOST_GRIDS = 4
 SMALL, MIDDLE = (0.25, 0.5, 1, 2, 4), (0.5, 1, 2, 4)
 BUDGETS: dict[str, tuple[float, ...]] = {
     SINGLE: (0.5, 1, 2, 4, 8),
+    "single grid, dilated": (0.5, 1, 2, 4, 8),
     "nested, copied": SMALL,
     "nested, exact": SMALL,
     "nested, classifier": MIDDLE,
@@ -126,10 +127,13 @@ def schemes(base: Setup, image_shape: Shape, classes: int) -> dict[str, list[Sch
     phase = Phases(base.data.coarse_examples // base.descent.batch_size, base.descent.batch_size)
     copied, coarse, exact = on(widths), on(widths[:-1]), on(widths[-2:], Dilated())
     single, two = on(widths[-1:]), on(widths[-2:])
+    # the network that exact transfers end with, without them
+    dilated = in_space(exact[-1].network, classes, widths[-1:])
     halves = [(rate, share) for rate in RATES[1:3] for share in SHARES]
     tunings = [(rate, tune) for rate in RATES[1:3] for tune in RATES[:2]]
     return {
         SINGLE: [_single(phase, single, rate) for rate in RATES],
+        "single grid, dilated": [_single(phase, dilated, rate) for rate in RATES],
         "nested, copied": [
             _growing(phase, "nested-copied", copied, shares([level.flop for level in copied], share), rate)
             for rate, share in halves
