@@ -1,12 +1,14 @@
 """Training over levels: it is what it is made of, can be continued to the bit, and says what it cost."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import meganet as mn
 from meganet.backend import random_stream
+from meganet.ground.npz import write_sealed
 from meganet.linop import Identity
 from meganet.multigrid import restrict_images
 from meganet.multilevel import (
@@ -26,7 +28,7 @@ from meganet.multilevel import (
 from meganet.multilevel.rounds import ORDER, Rounds
 from meganet.multilevel.state import COLUMNS
 from meganet.multilevel.together import Through, Together, shared
-from meganet.optim import DivergenceWarning, sgd
+from meganet.optim import Divergence, DivergenceWarning, History, sgd
 
 CLASSES = 3
 
@@ -224,6 +226,12 @@ def test_a_phase_ends_on_a_plateau(hierarchy, data, validation):
         train(hierarchy, *data, schedule)
 
 
+def test_what_is_not_a_number_is_no_gain():
+    rows = [(0, math.nan, loss) for loss in (1.0, 0.5, math.nan, math.nan)]
+    history = History(dict(zip(("phase", "validation_accuracy", "validation_loss"), row, strict=True)) for row in rows)
+    assert TrainingState(np.zeros(1), 0, history=history).rounds_without_gain() == 2
+
+
 def test_only_the_classifier_moves(hierarchy, data, validation):
     x0 = hierarchy[1].initial(np.random.default_rng(1), np.float64)
     size = hierarchy[1].network.parameters.size
@@ -250,6 +258,9 @@ def test_a_training_that_diverges(hierarchy, data):
             end = train(hierarchy, *data, schedule)
         assert (end.phase, end.rounds) == (0, 2)
         same(train(hierarchy, *data, schedule, state=end, on_divergence="continue"), end)
+        # in the last round of a phase, with weights that are finite
+        short = replace(train(hierarchy, *data, cycle([0])), divergence=Divergence(1, "step 1"))
+        same(train(hierarchy, *data, nested(2), state=short, on_divergence="stop"), short)
         together = train(hierarchy, *data, joint(2, learning_rate=1e308), on_divergence="stop")
     assert together.divergence.epoch == 1 and together.divergence.where
 
@@ -265,7 +276,20 @@ def test_weights_are_drawn_on_the_first_level(hierarchy, data):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"schedule": []}, "phases: expected one or more phases"),
+        ({"schedule": []}, "schedule: expected a Schedule, or one or more phases, got none"),
+        ({"schedule": None}, "schedule: expected a Schedule, or one or more phases, got None"),
+        ({"schedule": Phase(0)}, "schedule: expected a Schedule, or one or more phases, got Phase"),
+        (
+            {"schedule": [Phase(0), Phase(0, W_alpha=lambda level: "x")]},
+            r"schedule\[1\]: W_alpha: expected a Regularizer",
+        ),
+        ({"images": np.zeros((48, 1, 16, 16), np.uint8)}, r"images: expected float32 or float64 \(scale_images"),
+        (
+            {"validation": (np.zeros((3, 1, 16, 16), np.float32), [0, 1, 2])},
+            r"validation\[0\]: expected float64, the dtype of the images, got float32",
+        ),
+        ({"state": TrainingState(np.zeros(3), 0, phase=0.5)}, r"state\.phase: expected an integer"),
+        ({"state": TrainingState(np.zeros(3), 0, rounds=-1)}, r"state\.rounds: expected an integer"),
         ({"schedule": [Phase(2)]}, r"schedule\[0\]: level: expected a level below 2"),
         ({"schedule": [Phase((1, -1))]}, r"schedule\[0\]: level: expected different levels, got \(1, -1\)"),
         ({"schedule": [Phase(0), Phase(0, batch_size=99)]}, r"schedule\[1\]: batch_size: expected at most"),
@@ -336,6 +360,11 @@ def test_a_stored_state_that_cannot_be_used(hierarchy, data, tmp_path):
     save_state(path, TrainingState(np.zeros(hierarchy[0].unknowns), 0), "seed 0")
     with pytest.raises(mn.InputError, match=r"state\.npz: expected a training with seed 1, got seed 0"):
         load_state(path, hierarchy, "seed 1", np.float64)
+    for text, expected in (("phase,level\n0,x\n", "a history as it was written"), ("a,b\n1,2\n", "a history of phase")):
+        stored = {name: array if array.dtype.kind != "U" else str(array) for name, array in np.load(path).items()}
+        (tmp_path / "other.npz").write_bytes(write_sealed({**stored, "history": text}))
+        with pytest.raises(mn.InputError, match=rf"other\.npz: expected {expected}"):
+            load_state(tmp_path / "other.npz", hierarchy, "seed 0", np.float64)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(mn.InputError, match=r"state\.npz"):
         load_state(path, hierarchy, "seed 0", np.float64)
@@ -357,5 +386,7 @@ def test_networks_from_images_to_images(rng):
         assert math.isnan(rows[-1]["accuracy"])
     model = mn.Model(net, outputs="image").fit(noisy, clean, grids=(8, 16), epochs=4, learning_rate=0.2, batch_size=4)
     assert model.predict(noisy).shape == clean.shape and model.score(noisy, clean) > 0.5
+    with pytest.raises(mn.InputError, match=r"schedule\[1\]: classifier_only: expected False where the results are"):
+        train(hierarchy, noisy, clean, [Phase(0, batch_size=4), Phase(0, batch_size=4, classifier_only=True)])
     with pytest.raises(mn.InputError, match="network: expected images as large as its own as results"):
         in_space(mn.Chain([net, mn.PoolingLayer(...)]), None, grids=(8, 16))

@@ -65,6 +65,7 @@ def test_what_is_no_phase(settings, message):
 
 
 def test_schedules_are_phases_in_a_row():
+    assert cycle(np.arange(2)) == cycle((0, 1))
     hierarchy = in_space(mn.ConvolutionLayer((1, 16, 16), 2), classes=3, grids=(4, 8, 16))
     assert nested(hierarchy, 2, batch_size=(64, 32, 16)).phases == (
         Phase(0, 2, batch_size=64),

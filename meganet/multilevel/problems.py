@@ -103,12 +103,22 @@ class Problems:
             network.backend.require(name, given)
             validate.array_shape(name, given, ("N", *network.domain_shape))
             validate.not_empty(name, given, "image")
+            validate.float_images(name, given)
+        if validation is not None:
+            validate.same_dtype("validation[0]", validation[0], images.dtype, "the images")
         self.examples = int(images.shape[0])
         count = self.examples if evaluated is None else min(validate.integer("evaluated", evaluated), self.examples)
         self._drawn: np.ndarray[Any, Any] | None = None
         if count < self.examples:
             self._drawn = np.sort(random_stream(seed, EVALUATED).permutation(self.examples)[:count])
         self._images: dict[tuple[int, bool], Array] = {}
+
+    def check(self, rounds: Rounds) -> None:
+        """Refuse settings of a phase that do not fit its levels, before any phase is trained."""
+        for number in rounds.levels:
+            rounds.phase.penalties(self.hierarchy[number], self.training[0].dtype)
+        if rounds.phase.classifier_only and self.hierarchy[-1].outputs is None:
+            validate.reject("classifier_only", "False where the results are images", "True")
 
     def images(self, level: int, validation: bool) -> Array:
         """Return the images of the training, or of the validation, on a level."""

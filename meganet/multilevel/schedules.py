@@ -67,6 +67,21 @@ class Schedule:
         return "\n".join("  ".join(cells) for cells in aligned)
 
 
+def schedule_of(given: Schedule | Sequence[Phase], argument: str = "schedule") -> Schedule:
+    """Return a schedule, or phases that somebody wrote down, as a schedule.
+
+    Examples
+    --------
+    >>> from meganet.multilevel import Phase
+    >>> from meganet.multilevel.schedules import schedule_of
+    >>> len(schedule_of([Phase(0), Phase(1)]))
+    2
+    """
+    if isinstance(given, Schedule):
+        return given
+    return Schedule(validate.items(argument, given, Phase, "a Schedule, or one or more phases"))
+
+
 def cycle(path: Sequence[int], epochs: float | Sequence[float] = 1.0, **settings: Any) -> Schedule:
     """Return a phase on each level of a path, such as (2, 1, 0, 1, 2), the V-cycle.
 
@@ -88,7 +103,7 @@ def cycle(path: Sequence[int], epochs: float | Sequence[float] = 1.0, **settings
         1      0     0.5   0.1     32  every=0.25
         2      1     0.5  0.01     32  every=0.25
     """
-    path = validate.items("path", path, int, "one or more levels")
+    path = validate.items("path", path, Integral, "one or more levels")
     each = {name: _each(name, value, len(path)) for name, value in {"epochs": epochs, **settings}.items()}
     return Schedule(tuple(Phase(level, **{name: v[k] for name, v in each.items()}) for k, level in enumerate(path)))
 

@@ -84,4 +84,6 @@ class TrainingState:
         rows = [row for row in self.history if row["phase"] == self.phase]
         known = all(math.isfinite(row["validation_accuracy"]) for row in rows)
         gains = [row["validation_accuracy"] if known else -row["validation_loss"] for row in rows]
+        # what is not a number is not better than what was before it
+        gains = [-math.inf if math.isnan(gain) else gain for gain in gains]
         return len(gains) - 1 - int(np.argmax(gains)) if gains else 0

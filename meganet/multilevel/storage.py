@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from meganet.backend import to_host
 from meganet.ground import validate
 from meganet.ground.npz import TEXT, Expected, read_sealed, write_sealed
 from meganet.multilevel.hierarchy import Hierarchy
-from meganet.multilevel.state import TrainingState
+from meganet.multilevel.state import COLUMNS, TrainingState
 from meganet.optim import Divergence, History
 from meganet.store.disk import write_file
 
@@ -100,6 +101,12 @@ def load_state(
     found, _ = read_sealed(path, expected)
     if str(found["made_with"]) != made_with:
         validate.reject_file(path, f"a training with {made_with}", str(found["made_with"]))
+    try:
+        history = History.from_csv(str(found["history"]))
+    except (ValueError, TypeError, AttributeError, csv.Error) as error:
+        validate.reject_file(path, "a history as it was written", validate.worded(error))
+    if len(history) and history.columns != COLUMNS:
+        validate.reject_file(path, f"a history of {', '.join(COLUMNS)}", ", ".join(history.columns))
     backend = hierarchy[0].network.backend
     numbers = {name: int(found[name]) for name in NUMBERS}
     where = None
@@ -109,7 +116,7 @@ def load_state(
         backend.asarray(found["x"]),
         **numbers,
         memory=tuple(backend.asarray(found[f"memory{k}"]) for k in range(MOST_MEMORY) if f"memory{k}" in found),
-        history=History.from_csv(str(found["history"])),
+        history=history,
         seconds=found["seconds"].tolist(),
         divergence=where,
     )

@@ -14,7 +14,7 @@ from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.phases import Phase
 from meganet.multilevel.problems import EVALUATED, Problem, Problems
 from meganet.multilevel.rounds import Rounds
-from meganet.multilevel.schedules import Schedule
+from meganet.multilevel.schedules import Schedule, schedule_of
 from meganet.multilevel.state import COLUMNS, TrainingState
 from meganet.optim import epochs, functions
 from meganet.optim.runs import Run, SGDState
@@ -103,7 +103,7 @@ def train(
     [(0, 0.0, 0.0), (0, 1.0, 0.8), (0, 2.0, 1.6), (0, 3.0, 2.4), (0, 4.0, 3.1), (1, 4.0, 3.1), (1, 5.0, 6.3)]
     """
     validate.instance("hierarchy", hierarchy, Hierarchy, "a Hierarchy, such as in_space makes")
-    schedule = schedule if isinstance(schedule, Schedule) else Schedule(tuple(schedule))
+    schedule = schedule_of(schedule)
     functions.optional("callback", callback)
     seed = validate.integer("seed", seed, minimum=0)
     problems = Problems(hierarchy, images, labels, validation, loss, evaluated, seed)
@@ -111,10 +111,13 @@ def train(
     for number, phase in enumerate(schedule):
         with validate.within(f"schedule[{number}]"):
             plan.append(Rounds(hierarchy, phase, number, problems.examples, seed, on_divergence))
+            problems.check(plan[-1])
             if phase.patience is not None and validation is None:
                 validate.reject("patience", "None where there is no validation", str(phase.patience))
     current = _started(plan, x0, seed, images) if state is None else _continued(plan, state)
     for rounds in plan[current.phase :]:
+        if current.divergence is not None and on_divergence == "stop":
+            break
         if rounds.number > current.phase:
             if not is_finite(current.x):
                 break
@@ -126,7 +129,7 @@ def train(
         label = None if progress is None else f"{progress} {hierarchy[rounds.level].name}"
         epochs.train(rounds, [recorder.run()], label)
         current = recorder.state
-        if recorder.stopped or (current.divergence is not None and on_divergence == "stop"):
+        if recorder.stopped:
             break
     return current
 
@@ -144,7 +147,9 @@ def _started(plan: Sequence[Rounds], x0: Array | None, seed: int, images: Array)
 def _continued(plan: Sequence[Rounds], state: TrainingState) -> TrainingState:
     """Return a copy of a stored state, which must fit the schedule."""
     validate.instance("state", state, TrainingState, "a TrainingState or None")
-    if not 0 <= state.phase < len(plan) or state.level != plan[state.phase].level:
+    for name in ("level", "phase", "rounds"):
+        validate.integer(f"state.{name}", getattr(state, name), minimum=0)
+    if state.phase >= len(plan) or state.level != plan[state.phase].level:
         what = f"one of phases 0 to {len(plan) - 1} on its level, as the schedule has them"
         validate.reject("state", what, f"phase {state.phase} on level {state.level}")
     validate.array_shape("state.x", state.x, (plan[0].hierarchy[state.level].unknowns,))
