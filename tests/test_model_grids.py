@@ -7,6 +7,8 @@ import meganet as mn
 from meganet.multilevel import Phase, Schedule, Transfer, cycle, in_space, nested, train
 from meganet.multilevel.state import COLUMNS
 
+POOLED = mn.PoolingLayer((3, 16, 16))
+
 
 def model(**settings):
     return mn.Model([mn.ConvolutionLayer((1, 16, 16), 3), mn.PoolingLayer(...)], classes=3, **settings)
@@ -97,9 +99,14 @@ def test_validation_and_float32(data):
         ({"grids": (8, 16), "schedule": nested(2), "learning_rate": 1}, "learning_rate: expected none with a schedule"),
         ({"grids": (8, 16), "schedule": nested(2), "W_regularizer": 1}, "W_regularizer: expected none with a schedule"),
         ({"grids": (8, 16), "schedule": Schedule((Phase(2),))}, r"schedule\[0\]: level: expected a level below 2"),
-        ({"grids": (8, 16), "schedule": []}, "schedule: expected a Schedule, such as .*, got none"),
-        ({"grids": (8, 16), "schedule": "joint"}, "schedule: expected a Schedule, such as .*, got 'joint'"),
-        ({"grids": (8, 16), "schedule": Phase(0)}, "schedule: expected a Schedule, such as .*, got "),
+        ({"grids": (8, 16), "schedule": []}, "schedule: expected a Schedule, or one or more phases"),
+        ({"grids": (8, 16), "schedule": "joint"}, "schedule: expected a Schedule, or one or more phases"),
+        ({"grids": (8, 16), "schedule": Phase(0)}, "schedule: expected a Schedule, or one or more phases"),
+        ({"grids": (8, 16), "schedule": 3}, "schedule: expected a Schedule, or one or more phases, got 3"),
+        (
+            {"grids": in_space(mn.Chain([mn.ConvolutionLayer((1, 16, 16), 3, activation="tanh"), POOLED]), 3, (8, 16))},
+            "grids: expected the model's own as the last",
+        ),
         ({"grids": (8, 16), "batch_size": 99}, r"schedule\[0\]: batch_size: expected at most"),
         (
             {"grids": (8, 16), "W_regularizer": mn.Tikhonov(mn.linop.Identity(579), 1.0)},

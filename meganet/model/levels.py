@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from meganet.backend import Array, random_stream, to_host
 from meganet.ground import validate
 from meganet.layers import Layer
+from meganet.linop._alike import alike
 from meganet.model.training import BATCH, LEARNING_RATE, Job, Memory, Plan
 from meganet.model.weights import LARGEST_SEED
 from meganet.multilevel import Hierarchy, Phase, Schedule, TrainingState, in_space, train
+from meganet.multilevel.schedules import schedule_of
 from meganet.regularizers import Regularizer
 
 if TYPE_CHECKING:
@@ -118,8 +120,7 @@ def over_levels(
     network, head = model.network, model.classifier
     classes = head.range_shape[0] if head.parameters.size else None
     hierarchy = grids if isinstance(grids, Hierarchy) else in_space(network, classes, grids)
-    weights = [level.parameters for level in (network, head)]
-    if weights != [level.parameters for level in (hierarchy[-1].network, hierarchy[-1].classifier)]:
+    if not (alike(network, hierarchy[-1].network) and alike(head, hierarchy[-1].classifier)):
         validate.reject("grids", f"the model's own as the last, of images {network.domain_shape}", repr(hierarchy))
     if schedule is None:
         return LevelPlan(hierarchy, _nested(plan, hierarchy, given, model.epochs), plan)
@@ -129,8 +130,7 @@ def over_levels(
     }.items():
         if value is not None:
             validate.reject(name, "none with a schedule, whose phases have their own", validate.shown(value))
-    phases = validate.items("schedule", schedule, Phase, "a Schedule, such as multilevel.nested(3), or phases")
-    return LevelPlan(hierarchy, Schedule(phases), plan)
+    return LevelPlan(hierarchy, schedule_of(schedule), plan)
 
 
 def _nested(plan: Plan, hierarchy: Hierarchy, given: dict[str, Any], before: int) -> Schedule:
