@@ -43,10 +43,12 @@ def prolongation_penalty(
         The coarse network, for images (C, H, W).
     alpha : float
         At least 0.
-    kernels, interpolation, axes
+    kernels : {"galerkin", "copy"} or StencilTransfer
         As for `prolongate`.
     levels : int
         How many times the resolution doubles.
+    interpolation, axes
+        As for `prolongate`.
 
     Returns
     -------

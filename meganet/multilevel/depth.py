@@ -76,6 +76,11 @@ def in_depth(network: Layer, classes: int | None, steps: Sequence[int]) -> TimeS
     steps : sequence of int
         Each double the one before.
 
+    Raises
+    ------
+    InputError
+        If a number is not the one before doubled, or if the network has parts with other numbers of time steps.
+
     Examples
     --------
     >>> import meganet as mn

@@ -81,6 +81,11 @@ def in_sizes(network: Layer, classes: int | None, sizes: Sequence[Any]) -> Sizes
     sizes : sequence of int or pair of int
         Of the images, (H, W) or what both are, increasing.
 
+    Raises
+    ------
+    InputError
+        If the sizes do not increase, or if the network, its stride or its pooling does not fit one of them.
+
     Examples
     --------
     >>> import meganet as mn

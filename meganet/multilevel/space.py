@@ -186,6 +186,11 @@ def in_space(network: Layer, classes: int | None, grids: Sequence[int], transfer
     transfer : Transfer, optional
         How weights go from grid to grid.
 
+    Raises
+    ------
+    InputError
+        If a grid is not the one before doubled, or if the network, its stride or its pooling does not fit a grid.
+
     Examples
     --------
     >>> import meganet as mn

@@ -31,6 +31,11 @@ def in_video(
     transfer : Transfer, optional
         How weights go from grid to grid.
 
+    Raises
+    ------
+    InputError
+        If a shape is not the one before with axes doubled, or if the network or its pooling does not fit one of them.
+
     References
     ----------
     Wu, Girshick, He, Feichtenhofer, Kraehenbuehl, *A multigrid method for efficiently training video models* (2020),
