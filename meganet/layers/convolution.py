@@ -15,7 +15,7 @@ class ConvolutionLayer(AffineLayer):
     """Periodic convolution, bias and activation, ``sigma(K(kernel) x + b)`` with `linop.CirculantConvolution`.
 
     Images are convolved in space, videos in space and time. "2-D + time" is a layer with a kernel (1, k1, k2) and one
-    with (kt, 1, 1) after it, which are faster than one with (kt, k1, k2).
+    with (kt, 1, 1) after it, which take less arithmetic than one with (kt, k1, k2).
 
     Parameters
     ----------

@@ -19,9 +19,9 @@ class LevelVariances:
 
     With ``h_l`` the gradient of one example on level l, as a gradient in the finest weights, the finest one is
     ``h_s + (h_{s+1} - h_s) + ... + (h_L - h_{L-1})`` for any level s to start with. Estimated from ``N_l`` examples
-    each, at the work ``C_l`` of one, the sum varies least for given work if ``N_l ~ sqrt(V_l / C_l)``. To vary as little
-    as a mini-batch of the finest level alone it then takes ``(sum sqrt(V_l C_l))^2 / (V[h_L] C)`` of the work of that,
-    with C the work of an example there.
+    each, at the work ``C_l`` of one, the sum varies least for given work if ``N_l ~ sqrt(V_l / C_l)``. To vary as
+    little as a mini-batch of the finest level alone it then takes ``(sum sqrt(V_l C_l))^2 / (V[h_L] C)`` of the work of
+    that, with C the work of an example there.
 
     Parameters
     ----------
