@@ -60,7 +60,8 @@ def test_networks_of_the_fine_grid_on_coarser_ones(asked, monkeypatch):
 
 def test_transfers_to_the_fine_grid(asked, monkeypatch):
     ways = [*transfers.WAYS[:6], *transfers.WAYS[9:12:2], *transfers.WAYS[-4:]]
-    for name, value in {"NETS": ("B",), "WAYS": ways, "FINE_RATES": (0.001,)}.items():
+    coarse = {way.coarse: transfers.COARSE[way.coarse] for way in ways}
+    for name, value in {"NETS": ("B",), "WAYS": ways, "COARSE": coarse, "FINE_RATES": (0.001,)}.items():
         monkeypatch.setattr(transfers, name, value)
     context, lines = asked
     question = question_of("transfers")

@@ -121,8 +121,10 @@ def carried_figure(carried: Sequence[Carried], trained: Mapping[str, float] = _N
     every = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, place in zip(every, places, strict=False):
         plot_carried(carried, place, ax, trained=trained).set_xlabel("")
-    for ax in every[len(places) :]:
-        ax.remove()
+    for number in range(len(places), len(every)):
+        # the numbers of the axis below stand at the picture above the gap
+        every[number].remove()
+        every[number - columns].tick_params(labelbottom=True)
     canvas.supxlabel(LABEL, fontsize="medium")
     canvas.legend(*every[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, **LEGEND)
     return canvas
