@@ -157,7 +157,7 @@ def completed(folder, line):
         ("meganet re", ["reproduce", "report"]),
         ("meganet reproduce ", ["4.1", "4.2", "4.3", "4.4", "fine-to-coarse", "in-turn", "all"]),
         ("meganet reproduce --tr", ["--trials "]),
-        ("meganet fit digits ", ["A", "B"]),
+        ("meganet fit digits narr", ["narrow", "narrow-pooled"]),
         ("meganet fit digits A --sch", ["--schedule "]),
         ("meganet fit digits A --schedule ", ["nested", "in-turn", "fine-to-coarse", "joint"]),
         ("meganet figure 4.", [f"4.{k}" for k in range(1, 7)]),

@@ -37,7 +37,7 @@ from meganet.multilevel import Grids, Schedule, in_video, long_cycle
 from meganet.networks import Chain
 from meganet.optim import Adam
 
-TITLES = {"video": "Do long and short cycles train video networks with a third of the work?"}
+TITLES = {"video": "Do cycles over frames and sizes save work on videos?"}
 ORDER = 61
 
 CLASSES = 8
