@@ -16,7 +16,7 @@ from meganet import Chain, ConvolutionLayer
 from meganet.backend import get_backend, random_stream
 from meganet.datasets import scale_images
 from meganet.experiments import Setup, Workers
-from meganet.experiments.questions.carrying import cost_of
+from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.runs.arms import TRAINING, Arm, Arms, Outcome, Sizes
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.tuning import tuned
@@ -71,7 +71,7 @@ def test_what_is_stored_is_not_made_again(made, tmp_path):
     again = arms_in(folder).run([NESTED, AFTER], 2, log=lines.append)
     assert not lines and {path: path.read_bytes() for path in folder.rglob("*.npz")} == before and len(before) == 6
     fresh = arms_in(tmp_path).run([AFTER, NESTED], 2, log=lines.append)
-    assert len(lines) == 6 and lines[0].startswith("trial 1 coarse: ") and files(tmp_path) == files(folder)
+    assert len(lines) == 6 and lines[0].startswith("trial 1 coarse ") and files(tmp_path) == files(folder)
     for k, arm in enumerate((NESTED, AFTER)):
         assert same(again[k], found[k], seconds=True) and same(fresh[1 - k], found[k])
         assert found[k][0].x.shape == (arm.level.unknowns,) and found[k][0].x.tolist() != found[k][1].x.tolist()
@@ -103,7 +103,7 @@ def test_two_processes_make_the_same(tmp_path):
     lines = []
     several = arms_in(tmp_path / "several").run([NESTED, AFTER], 2, workers, log=lines.append)
     # what another one starts from is made in a round before it
-    assert len(lines) == 6 and all(" after: " in line for line in lines[4:])
+    assert len(lines) == 6 and all(" after " in line for line in lines[4:])
     assert all(same(*pair) for pair in zip(several, alone, strict=True))
 
 
@@ -313,9 +313,9 @@ def test_work_is_that_of_the_run(tmp_path):
 
 def test_what_arms_cost(made):
     """What others start from is made once, in tuning apart from the trials."""
-    base, (nested_runs, after) = Setup.of(coarse_examples=32, trials=2, batch_size=8), made[1]
-    found = cost_of(base, [AFTER, COARSE], [AFTER, NESTED])
-    assert found.runs == 2 + 2 * 3 and cost_of(base, [], [AFTER]) == cost_of(base, [], [COARSE, AFTER])
+    nested_runs, after = made[1]
+    found = cost_of_arms(32, 2, [AFTER, COARSE], [AFTER, NESTED])
+    assert found.runs == 2 + 2 * 3 and cost_of_arms(32, 2, [], [AFTER]) == cost_of_arms(32, 2, [], [COARSE, AFTER])
     assert found.tflop == pytest.approx(after[0].work + sum(one.work for one in (*after, *nested_runs)))
 
 

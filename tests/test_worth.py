@@ -47,9 +47,8 @@ def test_all_arms_are_tuned_and_compared(asked):
         if paired:
             single = rows[worth.SINGLE, budget]
             assert row["difference"] == pytest.approx(row["accuracy"] - single["accuracy"])
-    assert "nested, exact: " in found.notes[1] and all(
-        f" of {len(worth.RATES)}" in part for part in found.notes[1].split(":")[2:]
-    )
+    told = found.notes[1].partition("taken: ")[2].split("; ")
+    assert len(told) == len(FEW) and all(f" of {len(worth.RATES)} (rate " in part for part in told)
     assert len(found.notes) == 3 + len(FEW) and len(found.figure.axes) == 2
     lines.clear()
     assert repr(question_of("worth").ask(context).rows) == repr(found.rows) and not lines

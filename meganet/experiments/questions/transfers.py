@@ -40,7 +40,7 @@ from meganet.objective import Objective
 from meganet.plotting.moved import Moved, moved_figure
 from meganet.regularizers import Tikhonov
 
-TITLES = {"transfers": "Which transfer of stencils to a finer grid is the best?"}
+TITLES = {"transfers": "Which transfer of stencils to a finer grid?"}
 ORDER = 46
 
 NETS = ("A", "B")
