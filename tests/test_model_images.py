@@ -36,5 +36,5 @@ def test_grey_images_without_an_axis_for_the_channel_are_scaled_as_the_model_tak
     for scaling in ("unit", "standardize"):
         found = mn.datasets.scale_images(images, scaling)
         np.testing.assert_array_equal(found, mn.datasets.scale_images(images[:, None], scaling)[:, 0])
-    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), or \(N, H, W\) of one channel, got shape \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"\(N, C, T, H, W\), or \(N, H, W\) of one channel, got shape \(3, 4\)"):
         mn.datasets.scale_images(images[0], "unit")

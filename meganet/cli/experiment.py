@@ -13,7 +13,8 @@ from meganet.cli import options
 from meganet.cli.arguments import RESULTS
 from meganet.document import Paragraph, Picture
 from meganet.experiments import setup_for
-from meganet.experiments.questions.base import BASE, Context, question_of, questions
+from meganet.experiments.questions.base import BASE, Context, OwnTrainings, question_of, questions
+from meganet.ground.validate import InputError, UserError, reject
 from meganet.plotting.axes import to_png
 
 
@@ -32,6 +33,8 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
     """Check what is given and return what makes the runs and shows what was found."""
     question, title = question_of(given.name), questions()[given.name]
     context = context_of(given)
+    if isinstance(question, OwnTrainings):
+        _check_images(question, context)
 
     def job() -> None:
         # of runs that diverged numbers come out that are not finite, which the table says
@@ -49,3 +52,15 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
         print(f"\n{document.to_text()}\nResults: {written}")
 
     return job
+
+
+def _check_images(question: OwnTrainings, context: Context) -> None:
+    """Refuse images on which the networks of a question cannot be trained, before anything is."""
+    shape = context.data.images.shape[1:]
+    try:
+        question.cost(context.base, shape, context.data.classes)
+    except UserError:
+        # of settings, which it names
+        raise
+    except InputError as error:
+        reject("dataset", f"images that the networks of {context.name} take", f"{'x'.join(map(str, shape))} ({error})")

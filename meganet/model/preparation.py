@@ -41,7 +41,8 @@ def held_out(
     >>> from meganet.model.outputs import outputs_of
     >>> from meganet.model.preparation import held_out
     >>> layer, data = mn.ConvolutionLayer((1, 4, 4), 2), (np.zeros((3, 4, 4)), [0, 1, 1])
-    >>> held_out(layer, mn.DenseLayer((2, 4, 4), 2), mn.SoftmaxCrossEntropy(), outputs_of(2, 1), data, float).examples
+    >>> classifier, classes = mn.DenseLayer((2, 4, 4), 2), outputs_of(2, 1, layer.range_shape)
+    >>> held_out(layer, classifier, mn.SoftmaxCrossEntropy(), classes, data, float).examples
     3
     """
     if validation is None:

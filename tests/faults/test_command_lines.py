@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from meganet import cli
-from meganet.cli import options
+from meganet.cli import fit, options
 from meganet.cli.arguments import QUESTIONS
 from meganet.datasets import ImageSet
 from meganet.datasets.collection import Collection
 from meganet.experiments import Study
+from meganet.experiments.questions import mgopt
 from meganet.experiments.report.figure import figures
 from meganet.experiments.runs import study
+from meganet.experiments.runs.arms import Arms
 from meganet.experiments.setup.settings import FIELDS
 from meganet.experiments.setup.tables import protocols
 from meganet.ground.dropins import titles
@@ -184,6 +186,10 @@ def stopped(monkeypatch, tmp_path):
     monkeypatch.setattr(clusters, "check_cluster", begin)
     # whatever a command runs, it opens a study for it
     monkeypatch.setattr(Study, "__enter__", begin)
+    # or trains otherwise than by stages
+    monkeypatch.setattr(Arms, "run", begin)
+    monkeypatch.setattr(type(mgopt.QUESTIONS["mgopt"]), "ask", begin)
+    monkeypatch.setattr(fit, "train", begin)
 
 
 def test_random_command_lines(trials, stopped, capsys, tmp_path):

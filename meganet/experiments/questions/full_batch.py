@@ -52,7 +52,7 @@ class Family:
     >>> from meganet.experiments.questions.full_batch import in_depth
     >>> family = in_depth(load_digits(), get_backend("numpy"), (20, 10), (0, 0))
     >>> [network.layers[1].steps for network in (f.network for f in family.training)], family.works
-    ([2, 4, 8], [0.28..., 0.52..., 1.0])
+    ([2, 4, 8], [0.27, 0.51..., 1.0])
     """
 
     training: Sequence[Objective]
