@@ -303,6 +303,7 @@ TAKE_NO_ARRAY = {
     "TruncatedGalerkin",
     "resampling",
     "Level",
+    "LevelVariances",
     "Transfer",
     "cycle",
     "fine_to_coarse",
