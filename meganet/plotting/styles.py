@@ -84,6 +84,7 @@ _OTHERS = (
     Style("", "#D55E00", _DOTTED, "s"),
     Style("", "#009E73", _LONG, "^"),
     Style("", "#595959", _DASHED, "*"),
+    Style("", "#009E73", _DOTTED, "p"),
 )
 
 
