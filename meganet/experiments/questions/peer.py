@@ -152,7 +152,7 @@ def outcomes(
     twins, found = {pair.run: pair for pair in pairs}, {}
     for budget, runs in own.items() if pairs else ():
         if missing := [name for name in runs if name not in twins]:
-            got = f"none of {missing[0]}; {SCRIPT} with the settings of the experiment makes it anew"
+            got = f"none of {missing[0]}; {SCRIPT} with the settings of the experiment makes it again"
             validate.reject_file(folder / FILE, "PyTorch's twins of all runs of the single grid", got)
         ratio = float(np.median([twins[name].seconds / twins[name].own_seconds for name in runs]))
         found[budget] = [
