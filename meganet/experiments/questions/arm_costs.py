@@ -9,7 +9,7 @@ from meganet.experiments.runs.arms import Arm, lines_of
 
 
 def cost_of_arms(images: int, trials: int, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
-    """Return what it costs to try some arms once and to make others in all trials, and those that they start from.
+    """Return what it costs to try some arms once and to make others in every trial, and those that they start from.
 
     Parameters
     ----------

@@ -135,6 +135,11 @@ class Context:
     diverged: list[str] = field(default_factory=list)
 
     @property
+    def how(self) -> dict[str, Any]:
+        """Who makes runs of arms and what is said on the way, as `Arms.run` takes it."""
+        return {"workers": self.workers, "progress": self.progress, "log": self.log}
+
+    @property
     def base(self) -> Setup:
         """The setup without any variant's changes."""
         return setup_for(BASE, self.preset, **self.settings)
@@ -228,8 +233,12 @@ class Cost(NamedTuple):
 
 
 @runtime_checkable
-class OwnTrainings(Protocol):
-    """A question that trains otherwise than by the stages of a protocol, and has no variants."""
+class OwnTrainings(Question, Protocol):
+    """A question that trains otherwise than by the stages of a protocol: a base class of those that do."""
+
+    def variants(self, base: Setup) -> Sequence[Variant]:
+        """Return none: nothing is trained by stages."""
+        return []
 
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what it costs with the sizes of a setup, on images of a shape."""

@@ -266,14 +266,13 @@ def compared(
     """Tune ways of training by one run of each candidate, with a budget for each arm; make the trials of the best."""
     base = context.base
     given = context.path, data, sizes, base, context.backend
-    how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
     candidates = {name: [scheme(tuning[name]) for scheme in of_name] for name, of_name in schemes.items()}
-    chosen, _ = tuned(Arms(*given, tuning=True), candidates, **how)
+    chosen, _ = tuned(Arms(*given, tuning=True), candidates, **context.how)
     every = {
         (name, budget): of_name[chosen[name]](budget) for name, of_name in schemes.items() for budget in budgets[name]
     }
     trials = Arms(*given)
-    found = trials.run(list(every.values()), base.run.trials, **how)
+    found = trials.run(list(every.values()), base.run.trials, **context.how)
     told = "; ".join(
         f"{name}, with a budget of {tuning[name]:g}: {k + 1} of {len(candidates[name])} "
         f"(rate {candidates[name][k].schedule[0].cells[2]})"

@@ -100,7 +100,7 @@ def sizes_of(base: Setup) -> Sizes:
 
 
 def cost_of(base: Setup, tuning: Sequence[Arm], arms: Sequence[Arm]) -> Cost:
-    """Return what it costs to try some arms once and to make others in all trials, and those before them.
+    """Return what it costs to try some arms once and to make others in every trial, and those before them.
 
     Examples
     --------
@@ -154,18 +154,14 @@ class Carrying:
         path, sizes = context.path / "arms", sizes_of(self.base)
         return Arms(path, context.data, sizes, self.base, context.backend, tuning=tuning)
 
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {"workers": self.context.workers, "progress": self.context.progress, "log": self.context.log}
-
     def tuned(self, choices: Mapping[str, Sequence[Arm]]) -> dict[str, Arm]:
         """Return of each name the arm that was best in one run on images of its own."""
-        numbers, _ = tuned(self._arms(tuning=True), choices, **self._how)
+        numbers, _ = tuned(self._arms(tuning=True), choices, **self.context.how)
         return {name: choices[name][number] for name, number in numbers.items()}
 
     def run(self, arms: Sequence[Arm]) -> list[list[Outcome]]:
         """Return what all arms end with, trial by trial."""
-        return self.arms.run(arms, self.base.run.trials, **self._how)
+        return self.arms.run(arms, self.base.run.trials, **self.context.how)
 
     def hierarchy(self, net: str, grids: Sequence[int], transfer: Transfer | None = None) -> Grids:
         """Return a net on grids of the data, with the classes of the data."""

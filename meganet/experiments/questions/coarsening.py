@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.carrying import (
     PASSES,
     RATES,
@@ -105,29 +105,24 @@ class _Found(NamedTuple):
         return float(np.mean([100 * (one.work - fine.work) / trained.work for one, fine, trained in pairs]))
 
 
-class Coarsening:
+class Coarsening(OwnTrainings):
     """Carry nets from the finest grid to coarser ones, and train the classifier there."""
-
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: arms are trained."""
-        return []
 
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what it costs."""
-        runs, tflop = 0, 0.0
+        tried: list[Arm] = []
+        made: list[Arm] = []
         for net in RATES:
             plan = _plan(base, net, image_shape, classes)
-            fine = plan.fine[0]
-            tried, made = list(plan.fine), [fine]
+            tried += plan.fine
+            made.append(plan.fine[0])
             for arms in plan.trained.values():
                 tried += arms
                 made.append(arms[0])
-            for arms in plan.classifiers(base, fine).values():
+            for arms in plan.classifiers(base, plan.fine[0]).values():
                 tried += arms
                 made += _shared(arms[0])
-            own = cost_of(base, tried, made)
-            runs, tflop = runs + own.runs, tflop + own.tflop
-        return Cost(runs, tflop)
+        return cost_of(base, tried, made)
 
     def ask(self, context: Context) -> Answer:
         """Run what is missing; a row for each net, coarser grid, transfer and training there."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from meganet.backend import Backend
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.arm_costs import cost_of_arms
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.paired import accuracies, mean_of
 from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed, saved
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
@@ -43,28 +44,23 @@ DEEP, NESTED = f"{STEPS[-1]} steps alone", "nested"
 NOTE = (
     f"A convolution to {CHANNELS} channels, 4x4 pooling, {STEPS[-1]} residual steps of a symmetric layer over the time "
     f"{TIME:g}, a classifier of all pixels. SGD with momentum 0.9, rates that fall linearly to a twentieth, in nested "
-    "iteration anew on each level, which gets as much work as any other. Work counts the products of all levels as "
-    "they are written; half widths are those of 95 % intervals by Student's t, differences are paired by trials."
+    "iteration starting again on each level, which gets as much work as any other. Work counts the products of all "
+    "levels as they are written; half widths are those of 95 % intervals by Student's t, differences are paired by "
+    "trials."
 )
 
 
-class Depth:
+class Depth(OwnTrainings):
     """Compare nested iteration over depth with all steps from the start, at equal work."""
 
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: the trainings are those of arms."""
-        return []
-
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
-        """Return what the candidates cost, and all arms in all trials."""
+        """Return what the candidates cost, and all arms in every trial."""
         plan = _Plan(base, _hierarchy(image_shape, classes, None))
         candidates = [arm for arms in plan.candidates().values() for arm in arms]
         rate = NESTED_RATES[0]
         made = [arm for budget in plan.budgets for arm in (plan.deep(budget, RATES[0]), plan.nested(budget, *rate))]
         made += [*plan.alone(*rate), *plan.parts(plan.nested(plan.budgets[-1], *rate))]
-        trials, examples = base.run.trials, base.data.coarse_examples
-        work = sum(arm.work(examples) for arm in candidates) + trials * sum(arm.work(examples) for arm in made)
-        return Cost(len(candidates) + trials * len(made), work / 1e12)
+        return cost_of_arms(base.data.coarse_examples, base.run.trials, candidates, made)
 
     def ask(self, context: Context) -> Answer:
         """Train what is missing; a row for each arm and budget, and a picture."""
@@ -75,16 +71,15 @@ class Depth:
         plan = _Plan(base, hierarchy)
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
         place = context.path, context.data, sizes, base, context.backend
-        how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         candidates = plan.candidates()
-        best, tried = tuned(Arms(*place, tuning=True), candidates, **how)
+        best, tried = tuned(Arms(*place, tuning=True), candidates, **context.how)
         rate = RATES[best[DEEP]]
         nested_rate, power = NESTED_RATES[best[NESTED]]
         arms = Arms(*place)
         nested = [plan.nested(budget, nested_rate, power) for budget in plan.budgets]
         deep = [plan.deep(budget, rate) for budget in plan.budgets]
         alone, parts = plan.alone(nested_rate, power), plan.parts(nested[-1])
-        found = arms.run([*deep, *nested, *alone, *parts], base.run.trials, **how)
+        found = arms.run([*deep, *nested, *alone, *parts], base.run.trials, **context.how)
         count = len(plan.budgets)
         of = {DEEP: found[:count], NESTED: found[count : 2 * count]}
         ends = found[2 * count : 2 * count + len(alone)]

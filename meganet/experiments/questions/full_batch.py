@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
+from meganet import multilevel
 from meganet.backend import Array, Backend, random_stream
 from meganet.datasets import ImageSet
-from meganet.layers import ConvolutionLayer, DenseLayer, Layer, he_normal
-from meganet.linop import BlockDiagonal, CirculantConvolution, Identity, LinearOperator, Matrix
-from meganet.multigrid import restrict_images, weights_prolongation, weights_restriction
+from meganet.layers import ConvolutionLayer, he_normal
+from meganet.linop import CirculantConvolution, LinearOperator
+from meganet.multigrid import restrict_images
+from meganet.multilevel import Hierarchy, Transfer
 from meganet.networks import Chain, ResidualNetwork, SymmetricLayer
 from meganet.networks.work import step_flop
 from meganet.objective import Objective
@@ -73,45 +74,38 @@ class Family:
         return [Coarse(f, r, p, f.hessian, work) for f, r, p, work in parts]
 
 
-def _network(shape: tuple[int, ...], steps: int) -> Chain:
+def _network(shape: tuple[int, ...], steps: int, backend: Backend) -> Chain:
     kernel = CirculantConvolution(np.zeros((CHANNELS, CHANNELS, 3, 3)), shape[1:], backend="numpy")
     residual = ResidualNetwork(SymmetricLayer(kernel, "tanh", bias_in=True), steps, TIME / steps)
-    return Chain([ConvolutionLayer(shape, CHANNELS, activation="tanh", backend="numpy"), residual])
+    network = Chain([ConvolutionLayer(shape, CHANNELS, activation="tanh", backend="numpy"), residual])
+    found: Chain = network.to(backend)
+    return found
 
 
 def _family(
-    data: ImageSet,
-    backend: Backend,
-    sizes: tuple[int, int],
-    key: tuple[int, int],
-    networks: Sequence[Chain],
-    grids: Sequence[int],
-    ways: Callable[[int], tuple[LinearOperator, LinearOperator]],
+    data: ImageSet, hierarchy: Hierarchy, sizes: tuple[int, int], key: tuple[int, int], halved: int = 0
 ) -> Family:
-    """Make the problems with images that were halved so many times, by level."""
+    """Make the problems of a hierarchy, on whose finest level images are halved so many times."""
     seed, trial = key
     stream = random_stream(seed, STREAM, trial)
     chosen = stream.permutation(len(data))[: sum(sizes)]
-    sets = chosen[sizes[1] :], chosen[: sizes[1]]
+    finest, last = hierarchy[-1], len(hierarchy) - 1
+    backend = finest.network.backend
 
-    def objective(network: Layer, halved: int, indices: np.ndarray[Any, Any]) -> Objective:
-        images = data.images[indices].astype(np.float32) / 255
+    def objective(number: int, indices: np.ndarray[Any, Any]) -> Objective:
+        images = backend.asarray(data.images[indices].astype(np.float32) / 255)
         for _ in range(halved):
             images = restrict_images(images)
-        network = network.to(backend)
-        classifier = DenseLayer(network.range_shape, data.classes, backend=backend)
-        return Objective(network, classifier, backend.asarray(images), data.labels[indices])
+        level = hierarchy[number]
+        return Objective(level.network, level.classifier, hierarchy.images(number, images), data.labels[indices])
 
-    training = [objective(network, halved, sets[0]) for network, halved in zip(networks, grids, strict=True)]
-    operators = [ways(level) for level in range(len(networks) - 1)]
-    theta = he_normal(networks[-1], stream, np.float32)
-    size = training[-1].parameters.size - len(theta)
-    w = (DEVIATION * stream.standard_normal(size)).astype(np.float32)
+    theta = backend.to_host(he_normal(finest.network, stream, np.float32))
+    w = (DEVIATION * stream.standard_normal(finest.classifier.parameters.size)).astype(np.float32)
     return Family(
-        training,
-        objective(networks[-1], grids[-1], sets[1]),
-        [p.to(backend) for p, _ in operators],
-        [r.to(backend) for _, r in operators],
+        [objective(number, chosen[sizes[1] :]) for number in range(len(hierarchy))],
+        objective(last, chosen[: sizes[1]]),
+        [hierarchy.prolongation(number) for number in range(last)],
+        [hierarchy.restriction(number + 1) for number in range(last)],
         backend.asarray(np.concatenate([theta, w])),
     )
 
@@ -138,38 +132,18 @@ def in_space(data: ImageSet, backend: Backend, sizes: tuple[int, int], key: tupl
     >>> family.works, family.prolongations[0].shape
     ([0.25, 1.0], (31702, 8182))
     """
-    channels, height, width = data.images.shape[1:]
-    networks = [_network((channels, height // k, width // k), 2) for k in (2, 1)]
-    how: dict[str, Any] = {"kernels": "copy", "interpolation": "linear"}
-
-    def ways(level: int) -> tuple[LinearOperator, LinearOperator]:
-        up = weights_prolongation(networks[level], data.classes, **how)
-        return up, weights_restriction(networks[level + 1], data.classes, **how)
-
-    return _family(data, backend, sizes, key, networks, (1, 0), ways)
+    shape = data.images.shape[1:]
+    copied = Transfer(up="copy", down="copy", interpolation="linear")
+    grids = shape[2] // 2, shape[2]
+    hierarchy = multilevel.in_space(_network(shape, 2, backend), data.classes, grids, copied)
+    return _family(data, hierarchy, sizes, key)
 
 
 def in_depth(data: ImageSet, backend: Backend, sizes: tuple[int, int], key: tuple[int, int]) -> Family:
-    """Return a network with 2, 4 and 8 time steps on images of half the width; parameters as for `in_space`.
-
-    Weights are interpolated in time by `ResidualNetwork.refined_in_time`; coarser ones are those at every second time.
-    """
+    """Return a network with 2, 4 and 8 time steps on images of half the width; parameters as for `in_space`."""
     channels, height, width = data.images.shape[1:]
-    networks = [_network((channels, height // 2, width // 2), steps) for steps in STEPS]
-    rest = data.classes * (1 + CHANNELS * (height // 2) * (width // 2))
-
-    def ways(level: int) -> tuple[LinearOperator, LinearOperator]:
-        first, residual = networks[level].layers
-        steps, n = STEPS[level], residual.parameters.size
-        each = n // steps
-        refined = np.column_stack([residual.refined_in_time(e)[1][::each] for e in np.eye(n)[::each]])
-        every_second = np.eye(2 * steps)[::2]
-        ends = [Identity(first.parameters.size, backend="numpy"), Identity(rest, backend="numpy")]
-        one = scipy.sparse.eye_array(each)
-        up, down = (Matrix(scipy.sparse.kron(t, one), backend="numpy") for t in (refined, every_second))
-        return BlockDiagonal([ends[0], up, ends[1]]), BlockDiagonal([ends[0], down, ends[1]])
-
-    return _family(data, backend, sizes, key, networks, (1, 1, 1), ways)
+    network = _network((channels, height // 2, width // 2), STEPS[-1], backend)
+    return _family(data, multilevel.in_depth(network, data.classes, STEPS), sizes, key, halved=1)
 
 
 @dataclass

@@ -12,7 +12,8 @@ import numpy as np
 from meganet.backend import Backend
 from meganet.datasets import ImageSet
 from meganet.datasets.catalogue import image_sets, load
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.arm_costs import cost_of_arms
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
@@ -80,24 +81,15 @@ NOTE = (
 )
 
 
-class Joint:
+class Joint(OwnTrainings):
     """Compare one network for two grids with a specialist for each, also on grids that none of them has seen."""
 
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: the trainings are those of arms."""
-        return []
-
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
-        """Return what the candidates cost, and all arms in all trials."""
-        runs, work = 0, 0.0
-        for net in NETS:
-            plan = _Plan(net, base, image_shape, classes, None)
-            arms = [arm for of_name in plan.candidates().values() for arm in of_name]
-            trained = [plan.arm(name, budget, 0) for name in plan.names for budget in plan.budgets]
-            runs += len(arms) + base.run.trials * len(trained)
-            for times, made in ((1, arms), (base.run.trials, trained)):
-                work += times * sum(arm.work(plan.examples) for arm in made)
-        return Cost(runs, work / 1e12)
+        """Return what the candidates cost, and all arms in every trial."""
+        plans = [_Plan(net, base, image_shape, classes, None) for net in NETS]
+        tried = [arm for plan in plans for of_name in plan.candidates().values() for arm in of_name]
+        made = [plan.arm(name, budget, 0) for plan in plans for name in plan.names for budget in plan.budgets]
+        return cost_of_arms(base.data.coarse_examples, base.run.trials, tried, made)
 
     def ask(self, context: Context) -> Answer:
         """Train what is missing and evaluate it; a row for each net, budget, grid and transfer, and a picture."""
@@ -105,7 +97,6 @@ class Joint:
 
         base = context.base
         sizes = Sizes(base.data.coarse_examples, base.data.validation_examples)
-        how: dict[str, Any] = {"workers": context.workers, "progress": context.progress, "log": context.log}
         finer = _finer(context.data, base.data.dataset)
 
         def arms_on(data: ImageSet, tuning: bool = False) -> Arms:
@@ -118,11 +109,11 @@ class Joint:
         for net, pair in zip(NETS, axes, strict=True):
             plan = _Plan(net, base, context.data.images.shape[1:], context.data.classes, context.backend)
             candidates = plan.candidates()
-            chosen, tried = tuned(arms_on(context.data, tuning=True), candidates, **how)
+            chosen, tried = tuned(arms_on(context.data, tuning=True), candidates, **context.how)
             best = {name: candidates[name][number] for name, number in chosen.items()}
             arms = arms_on(context.data)
             made = [plan.arm(name, budget, number) for name, number in chosen.items() for budget in plan.budgets]
-            found = iter(arms.run(made, base.run.trials, **how))
+            found = iter(arms.run(made, base.run.trials, **context.how))
             outcomes = {name: [next(found) for _ in plan.budgets] for name in chosen}
             context.diverged.extend(diverged({f"{name} of net {net}": of for name, of in outcomes.items()}))
             measured = _measured(plan, arms, None if finer is None else arms_on(finer), outcomes)

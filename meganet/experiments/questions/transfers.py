@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meganet.backend import Array
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.carrying import (
     PASSES,
     RATES,
@@ -148,25 +148,21 @@ NOTE = (
 MEASURED = ("growth", "angle", "angle of theta", "stable rate")
 
 
-class Transfers:
+class Transfers(OwnTrainings):
     """Carry nets from a coarse grid to the next finer one by every transfer, and measure."""
-
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: arms are trained."""
-        return []
 
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what it costs."""
-        runs, tflop = 0, 0.0
+        tried: list[Arm] = []
+        made: list[Arm] = []
         for net in NETS:
             home, hierarchies = _hierarchies(net, image_shape, classes)
             plain = _plain(base, net, home)
             coarse = _coarse(base, plain[0], net)
             fine = _fine(base, hierarchies, coarse)
-            tried = [*plain, *coarse.values(), *(arm for arms in fine for arm in arms)]
-            own = cost_of(base, tried, [*coarse.values(), *(arms[0] for arms in fine)])
-            runs, tflop = runs + own.runs, tflop + own.tflop
-        return Cost(runs, tflop)
+            tried += [*plain, *coarse.values(), *(arm for arms in fine for arm in arms)]
+            made += [*coarse.values(), *(arms[0] for arms in fine)]
+        return cost_of(base, tried, made)
 
     def ask(self, context: Context) -> Answer:
         """Run what is missing; a row for each net, coarse training and transfer."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from meganet.datasets import load_moving_digits
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.budgets import (
     LAST,
     SINGLE,
@@ -68,7 +68,7 @@ Levels = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Video:
+class Video(OwnTrainings):
     """Compare cycles over frames and sizes with the finest grid alone.
 
     Parameters
@@ -79,10 +79,6 @@ class Video:
 
     frames: int = 16
     size: int = 16
-
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: nothing is trained by stages."""
-        return []
 
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what tuning and trials cost; the videos are the question's own."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from meganet.experiments.questions import peer
-from meganet.experiments.questions.base import Answer, Context, Cost, Variant
+from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
 from meganet.experiments.questions.budgets import (
     LAST,
     SINGLE,
@@ -70,14 +70,10 @@ TUNING = dict.fromkeys(BUDGETS, 1.0)
 """The budget for which candidates are compared."""
 
 
-class Worth:
+class Worth(OwnTrainings):
     """Compare training on many grids with the finest one alone and with what else saves work."""
 
     any_network = True
-
-    def variants(self, base: Setup) -> list[Variant]:
-        """Return none: nothing is trained by stages."""
-        return []
 
     def cost(self, base: Setup, image_shape: Shape, classes: int) -> Cost:
         """Return what tuning and trials cost."""
