@@ -1,15 +1,19 @@
 """Put results, settings and questions into the pages of the documentation, between their marks.
 
+The tables of both readings of the thesis also go where the package finds them, to stand beside what its users rerun.
+
 python benchmarks/document.py
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from meganet.experiments.questions.base import costs, questions
-from meganet.experiments.setup.settings import described
+from meganet.experiments.report.recorded import FILE, KEPT
+from meganet.experiments.setup.settings import READINGS, described
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("performance.md", "running.md", "thesis.md")
@@ -33,6 +37,15 @@ def filled(page: str, results: Path) -> str:
     return page
 
 
+def recorded(results: Path) -> str:
+    """Return what is kept of the tables of both readings, as the package has it."""
+    found: dict[str, dict[str, object]] = {}
+    for preset in READINGS:
+        files = (json.loads(path.read_text()) for path in sorted(results.glob(f"{preset}/tables/*.json")))
+        found[preset] = {table["table"]: {name: table[name] for name in KEPT} for table in files}
+    return json.dumps(found, indent=1) + "\n"
+
+
 def settings() -> list[tuple[str, ...]]:
     """Return the table of all settings."""
     rows = [(f"`{one.name}`", one.kind, one.default, one.meaning, one.source) for one in described()]
@@ -41,6 +54,7 @@ def settings() -> list[tuple[str, ...]]:
 
 def asked() -> list[tuple[str, ...]]:
     """Return the table of all questions, with what each costs in a folder without runs."""
+    # the questions take the same time with the settings as printed
     found = costs("small"), costs("thesis")
     rows = [
         (f"`{name}`", words, *(f"{of_preset[name].runs}, {_digits(of_preset[name].tflop)}" for of_preset in found))
@@ -58,6 +72,7 @@ def main() -> None:
     for name in PAGES:
         page = DOCS / name
         page.write_text(filled(page.read_text(), DOCS / "results"))
+    FILE.write_text(recorded(DOCS / "results"))
 
 
 if __name__ == "__main__":

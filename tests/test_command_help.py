@@ -85,7 +85,7 @@ def test_a_narrow_terminal_wraps_the_last_column(capsys, monkeypatch):
         ("--vers", "option: expected one of '--help', '--version', got '--vers'; did you mean '--version'"),
         (
             "reproduce 4.1 --preset smal",
-            "--preset: expected one of 'small', 'thesis', got 'smal'; did you mean 'small'",
+            "--preset: expected one of 'printed', 'small', 'thesis', got 'smal'; did you mean 'small'",
         ),
         ("reproduce 4.1 --backend nunpy", "--backend: expected one of .*; did you mean 'numpy'"),
         ("reproduce 4.1 --trials x", "--trials: expected an integer, got 'x'"),
@@ -163,7 +163,7 @@ def completed(folder, line):
         ("meganet figure 4.", [f"4.{k}" for k in range(1, 7)]),
         ("meganet experiment cal", ["calibration", "calibration-theta-alpha"]),
         ("meganet reproduce 4.1 --set W_s", ["W_std=", "W_smoothing="]),
-        ("meganet reproduce 4.1 --preset ", ["small", "thesis"]),
+        ("meganet reproduce 4.1 --preset ", ["printed", "small", "thesis"]),
         ("meganet report --backend ", ["cupy", "numpy"]),
         ("meganet report --results ", ["meganet-results/here"]),
         ("meganet reproduce --trails 3 4.1 --pre", ["--preset "]),

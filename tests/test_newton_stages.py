@@ -69,7 +69,27 @@ def test_the_network_problem_of_the_classifier_is_that_of_the_whole(data):
     assert alone.validation.evaluate(w).accuracy == level.validation.evaluate(x).accuracy
 
 
-def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, whole, monkeypatch):
+def test_an_epoch_has_as_many_newton_steps_as_the_setting_says(tmp_path, data):
+    """Every other epoch of one step is an epoch of two; evaluations and products are those of both."""
+    single = SETUP.changed(classifier_epochs=4, fine_epochs=4)
+    ones = execute(tmp_path / "ones" / "net-B", single, data, ("4.4",))
+    twos = execute(tmp_path / "twos" / "net-B", SETUP.changed(newton_steps=2), data, ("4.4",))
+    for name, (history,) in twos.histories().items():
+        if name != "coarse":
+            (long,) = ones.histories()[name]
+            for column in ("step", "gradient_norm", "objective", "loss", "accuracy", "validation_accuracy"):
+                assert history.column(column) == long.column(column)[::2], (name, column)
+            for column in ("evaluations", "products"):
+                each = long.column(column)
+                assert history.column(column) == [0, each[1] + each[2], each[3] + each[4]], (name, column)
+            assert len(twos.seconds(0, name)) == 2
+            np.testing.assert_array_equal(to_host(twos.weights(0, name)), to_host(ones.weights(0, name)))
+
+
+def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, monkeypatch):
+    setup = SETUP.changed(newton_steps=2)
+    whole = execute(tmp_path / "whole" / "net-B", setup, data, BOTH)
+
     class Stop(Exception):
         pass
 
@@ -83,7 +103,7 @@ def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, whole, m
     stops = 0
     while True:
         try:
-            execute(tmp_path / "parts", SETUP, data, BOTH)
+            execute(tmp_path / "parts", setup, data, BOTH)
             break
         except Stop:
             stops += 1

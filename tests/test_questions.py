@@ -29,6 +29,7 @@ from meganet.experiments.questions.base import Answer, Context, Variant, cost, q
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop
+from meganet.experiments.setup.tables import distance
 from meganet.ground.validate import InputError
 from meganet.multigrid import restrict_images, weights_restriction
 from meganet.networks.work import products, step_flop
@@ -88,8 +89,8 @@ def test_the_distance_is_that_of_the_rule():
     rows = [dict.fromkeys(("accuracy", "validation_accuracy"), 0.5), {"accuracy": 0.884, "validation_accuracy": 0.85}]
     rows.append({"accuracy": 0.984, "validation_accuracy": 0.919})
     found = calibration.numbers([History(rows), History(rows)])
-    assert calibration.distance(found) == pytest.approx(1.0)
-    assert calibration.distance(np.full(4, np.nan)) == np.inf
+    assert distance(found, calibration.TARGET) == pytest.approx(1.0)
+    assert distance(np.full(4, np.nan), calibration.TARGET) == np.inf
 
 
 def test_a_cause_compares_with_its_first_variant(asked):

@@ -1,5 +1,6 @@
 """Tables of stored runs in all their forms, beside the thesis' numbers."""
 
+import importlib
 import json
 import math
 import re
@@ -14,6 +15,7 @@ from tiny import TINY, execute, quadrants
 from meganet.document import Document
 from meganet.experiments import PRESETS, Case, Setup, Stage, tables_of
 from meganet.experiments.report import tables
+from meganet.experiments.report.recorded import FILE, recorded
 from meganet.experiments.report.results import result_of
 from meganet.experiments.setup.stages import planned
 from meganet.optim import Divergence, History, SGDState
@@ -71,15 +73,69 @@ def test_a_table_in_all_its_forms(tmp_path):
     )
     seconds = sum(sum(case.seconds(trial, stage.name)) for trial in (0, 1) for stage in case.stages)
     assert result.seconds == pytest.approx(seconds)
-    text = tables.to_text(result)
+    text = tables.to_text(result, 200)
     assert "mean ± standard deviation of 2 trials" in text and "Multigrid" in text and "(63.6)" in text
     page = Document(tables.to_document(result)).to_markdown()
     (note,) = tables.other_sizes(result.setup)
-    assert f"> {note}\n\nTable 4.1: accuracy in percent, mean" in page
-    assert page.count("|") == 60 and "Validation loss" in page
+    assert f"> {note}\n\nTable 4.1 (own sizes): accuracy in percent, mean" in page
+    assert "Distance from the thesis: " in page and "over the 12 numbers" in page and "Multigrid - Transfer" in page
+    assert page.count("|") == 80 and "Validation loss" in page
     plain = json.loads(json.dumps(tables.to_json(result)))
+    assert plain["distance"] == pytest.approx(result.distance) and len(plain["differences"]) == 6
     assert plain["percent"]["new"][0]["thesis"] == 88.4 and plain["settings"]["batch_size"] == 8
     assert len(tables.to_csv(result).splitlines()) == 13
+
+
+def test_a_table_says_how_far_it_is_from_the_thesis_and_which_rows_differ():
+    worse = [history(0.0, 0.5, 0.9), history(0.0, 0.6, 0.9), history(0.0, 0.7, 0.9)]
+    better = [history(0.0, 0.6, 0.9), history(0.0, 0.71, 0.9), history(0.0, 0.79, 0.9)]
+    result = made("4.1", Setup(), {"new": worse, "transfer": better, "multigrid": worse})
+    ours = {"new": (60, 60, 90, 90), "transfer": (70, 70, 90, 90), "multigrid": (60, 60, 90, 90)}
+    (table,) = tables_of("4.1")
+    far = [a - b for row in ROWS for a, b in zip(ours[row], table.thesis[row], strict=True)]
+    assert result.distance == pytest.approx(math.sqrt(sum(d * d for d in far) / 12))
+    found = {(one.row, one.other, one.column): one for one in result.differences}
+    assert len(found) == 6, "of three pairs in two columns of validation"
+    one = found["transfer", "new", "Initial validation"]
+    # of the differences 10, 11 and 9: standard error 1 / sqrt(3), t = sqrt(300) with two degrees of freedom
+    assert one[3:] == pytest.approx((10, 4.302652729911275 / math.sqrt(3), 1 - math.sqrt(300 / 302), 3))
+    same = found["multigrid", "new", "ReTrain validation"]
+    assert same[3:] == (0.0, 0.0, 1.0, 3)
+    text = tables.to_text(result, 200)
+    assert f"Distance from the thesis: {result.distance:.1f} points (root mean square over the 12 numbers)." in text
+    assert "+10.0 ± 2.5 (p = 0.0033)" in text
+    alone = made("4.1", Setup(), {"coarse": worse[:1]})
+    assert alone.differences == () and "Differences" not in tables.to_text(alone)
+
+
+def test_a_difference_leaves_out_the_trials_in_which_a_run_diverged():
+    good, bad = history(0.0, 0.5, 0.9), history(0.0, math.nan, math.nan)
+    runs = {"new": [good] * 3, "transfer": [good, bad, good], "multigrid": [good, bad, bad], "coarse": [good] * 3}
+    result = made("4.1", Setup(), runs)
+    assert {(one.row, one.other): one.trials for one in result.differences} == {("transfer", "new"): 2}
+    assert math.isfinite(result.distance), "means are over the trials that did not diverge"
+    none = made(
+        "4.1", Setup(), {"new": [good] * 2, "transfer": [bad] * 2, "multigrid": [good] * 2, "coarse": [good] * 2}
+    )
+    assert none.distance == math.inf and "not defined, as runs diverged" in tables.to_text(none, 200)
+
+
+def test_the_other_reading_stands_beside_a_table_of_the_thesis_sizes():
+    runs = {"coarse": [history(0.1, 0.2, 0.3)] * 2}
+    page = Document(tables.to_document(made("4.1", Setup.of(**PRESETS["thesis"]), runs))).to_markdown()
+    other = recorded("printed", "4.1")
+    assert "Beside it the preset printed, recorded with meganet " in page and f"({other.command}):" in page
+    assert f"{other.cells['multigrid'][-1].mean:.1f} ± " in page and page.count("Distance from the thesis: ") == 2
+    for setup in (Setup.of(momentum=0.5), Setup.of(**PRESETS["small"]), Setup.of(**PRESETS["thesis"], fine_epochs=3)):
+        assert "Beside it" not in tables.to_text(made("4.1", setup, runs), 200), "neither a reading nor its sizes"
+    assert recorded("printed", "9.9") is None
+
+
+def test_the_recorded_tables_are_those_of_the_documentation(monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    document = importlib.import_module("document")
+    assert document.recorded(root / "docs" / "results") == FILE.read_text()
 
 
 def test_trials_that_diverged_are_counted_and_do_not_count():

@@ -29,8 +29,8 @@ OTHERS = {
     "theta_init": "he", "W_std": 0.05, "W_clip": 0.05, "W_smoothing": 0.0, "grids": (7, 14, 28),
     "interpolation": "constant", "classifier_scaling": "thesis", "theta_alpha": 1e-3, "W_alpha": 0.0,
     "W_alpha_coarse": 1 / 3, "mesh_width": 1e-100, "coarse_epochs": 3, "fine_epochs": 3, "learning_rate": 1e-300,
-    "batch_size": 4, "momentum": 0.9, "classifier_epochs": 3, "newton_products": 1, "trust_radius": 1000.0,
-    "validation_images": "constant", "W_neighbours": "vec", "W_transfer": "vec", "trials": 10_000, "seed": 2**128,
+    "batch_size": 4, "momentum": 0.9, "classifier_epochs": 3, "newton_steps": 3, "newton_products": 1,
+    "trust_radius": 1000.0, "validation_images": "constant", "W_neighbours": "vec", "W_transfer": "vec", "trials": 10_000, "seed": 2**128,
 }  # fmt: skip
 """Another value of every setting."""
 SETTINGS = {name: setting_of(field) for name, field in FIELDS.items()}
@@ -197,13 +197,19 @@ def test_a_setup_is_frozen_and_its_dicts_are_its_own():
 
 
 def test_presets():
-    assert setup_for("4.1", "thesis") == Setup() and Setup().changes() == {}
+    assert setup_for("4.1", "printed") == Setup() and Setup().changes() == {}
+    assert setup_for("4.1", "thesis").changes() == PRESETS["thesis"] != {}
+    for preset, reading in (("thesis", "thesis"), ("printed", "printed"), ("small", "thesis")):
+        setup = setup_for("4.2", preset, seed=7, trials=1)
+        assert setup.reading() == reading and setup.changed(momentum=0.5).reading() == ""
     assert setup_for("4.1", "small").nearest_preset() == ("small", {})
     found = setup_for("4.2", "small", seed=3, trials=9, momentum=0.9)
     assert found.nearest_preset() == ("small", {"momentum": 0.9}) and found.examples == 5000
-    assert Setup.of(fine_epochs=3).nearest_preset() == ("thesis", {"fine_epochs": 3})
+    assert Setup.of(fine_epochs=3).nearest_preset() == ("printed", {"fine_epochs": 3})
+    assert setup_for("4.1", "thesis", fine_epochs=3).nearest_preset() == ("thesis", {"fine_epochs": 3})
     own = {"dataset": "stl-10", "coarse_examples": 60, "fine_examples": 40, "validation_examples": 20}
     epochs = {"coarse_epochs": 1, "fine_epochs": 2}
+    own |= PRESETS["thesis"]
     assert Setup.of(**own, **epochs).nearest_preset()[0] == "small", "of two that are as near, the command's default"
     for preset in PRESETS:
         assert set(PRESETS[preset]) <= set(FIELDS)

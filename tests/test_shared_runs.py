@@ -44,7 +44,7 @@ def kinds(path):
 FINE_ALONE = {
     "W_alpha": 0.5, "training_images": "original", "validation_images": "constant", "fine_epochs": 1,
     "fine_examples": 8, "interpolation": "constant", "classifier_scaling": "none", "W_transfer": "vec",
-    "classifier_epochs": 1, "newton_products": 2, "trust_radius": 2.0,
+    "classifier_epochs": 1, "newton_steps": 2, "newton_products": 2, "trust_radius": 2.0,
 }  # fmt: skip
 COARSE_TOO = {
     "W_alpha_coarse": 0.5, "theta_alpha": 0.5, "coarse_epochs": 1, "coarse_examples": 16, "validation_examples": 8,

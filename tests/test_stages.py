@@ -219,7 +219,7 @@ def test_tables_of_protocols():
     names = ", ".join(map(repr, sorted(protocols())))
     with pytest.raises(InputError, match=f"^table: expected one of {names}, got '9.9'"):
         setup_for("9.9", "small")
-    with pytest.raises(InputError, match="^preset: expected one of 'small', 'thesis', got 'large'"):
+    with pytest.raises(InputError, match="^preset: expected one of 'printed', 'small', 'thesis', got 'large'"):
         setup_for("4.1", "large")
 
 

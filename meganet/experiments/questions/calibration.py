@@ -17,7 +17,7 @@ import numpy as np
 
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.setup.settings import Setup
-from meganet.experiments.setup.tables import tables_of
+from meganet.experiments.setup.tables import distance, tables_of
 from meganet.optim import History
 
 TITLES = {
@@ -68,11 +68,11 @@ class Calibration:
             choices = _choices(kept, step)
             study = context.runs(_variants(choices))
             tried = {name: numbers(study.cases[name].histories()[ROW]) for name in choices}
-            order = sorted(tried, key=lambda name: distance(tried[name]))
+            order = sorted(tried, key=lambda name: distance(tried[name], TARGET))
             kept = choices[order[0]]
             for name in order:
                 found = dict(zip((column.title for column in TABLE.columns), map(float, tried[name]), strict=True))
-                rows.append({"stage": number, **choices[name], **found, "distance": distance(tried[name])})
+                rows.append({"stage": number, **choices[name], **found, "distance": distance(tried[name], TARGET)})
         final = ", ".join(f"{name} = {value}" for name, value in kept.items())
         return Answer(rows, [f"Thesis: {', '.join(map(str, TARGET))}.", f"Chosen: {final}."])
 
@@ -84,20 +84,6 @@ class Calibration:
 def numbers(histories: Sequence[History]) -> np.ndarray[Any, Any]:
     """Return the mean accuracies of a row of table 4.1, in percent."""
     return np.mean([[100 * h[c.epoch][c.quantity] for c in TABLE.columns] for h in histories], axis=0)
-
-
-def distance(found: np.ndarray[Any, Any]) -> float:
-    """Return how far four accuracies are from row New of the thesis' table 4.1; infinite for a run that diverged.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meganet.experiments.questions.calibration import distance
-    >>> distance(np.array([88.4, 85.0, 98.4, 91.9]))
-    1.0
-    """
-    value = float(np.sqrt(np.mean((found - TARGET) ** 2)))
-    return value if np.isfinite(value) else float("inf")
 
 
 def _choices(kept: Mapping[str, Any], step: Candidates) -> dict[str, dict[str, Any]]:

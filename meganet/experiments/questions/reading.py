@@ -17,7 +17,7 @@ Coarse training, transfer and the rows are those of the table. No other table pl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.setup.settings import Setup
-from meganet.experiments.setup.tables import Column, tables_of
+from meganet.experiments.setup.tables import Column, distance, tables_of
 from meganet.optim import History
 
 TITLES = {"reading": "Which reading of the thesis gives all of table 4.1?"}
@@ -85,7 +85,8 @@ class Fit:
 
     def ask(self, context: Context) -> Answer:
         """Run step after step; a row for every choice that was tried, nearest first within its step."""
-        kept, rows, last = self._first, [], {}
+        kept, rows = self._first, []
+        last: dict[str, Found] = {}
         for number, step in enumerate(self.steps, 1):
             choices = _choices(kept, step)
             screened = _measured(context, choices, screened=True)
@@ -103,19 +104,6 @@ class Fit:
     @property
     def _first(self) -> dict[str, Any]:
         return {name: values[0] for step in self.steps for name, values in step.items()}
-
-
-def distance(found: Iterable[float], thesis: Iterable[float]) -> float:
-    """Return the root mean square of the differences; infinite if a number is of a run that diverged.
-
-    Examples
-    --------
-    >>> from meganet.experiments.questions.reading import distance
-    >>> distance([99.9, 63.6], [99.9, 60.6])
-    2.1213203435596424
-    """
-    value = float(np.sqrt(np.mean((np.asarray([*found]) - [*thesis]) ** 2)))
-    return value if np.isfinite(value) else float("inf")
 
 
 def _measured(context: Context, choices: Sequence[Choice], *, screened: bool) -> list[Found]:

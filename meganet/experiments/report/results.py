@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from meganet.experiments.report.differences import Difference, differences
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.diverged import Diverged
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import chain
-from meganet.experiments.setup.tables import Table, protocols, tables_of
+from meganet.experiments.setup.tables import Table, distance, protocols, tables_of
 from meganet.store.disk import refuse
 
 DETAILS = ("objective", "loss", "validation_loss")
@@ -34,6 +35,12 @@ class Cell(NamedTuple):
     std: float | None
     thesis: float | None
     diverged: int = 0
+
+
+def distance_of(cells: Mapping[str, Sequence[Cell]]) -> float | None:
+    """Return the root mean square of all differences from the thesis, in points; None if it has no such table."""
+    pairs = [(cell.mean, cell.thesis) for row in cells.values() for cell in row if cell.thesis is not None]
+    return distance(*zip(*pairs, strict=True)) if pairs else None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class TableResult:
         Its runs that diverged.
     lacking : tuple of str
         Parts of a sentence, one for each trial that is not complete, with the runs that it lacks.
+    differences : tuple of Difference
+        Between its rows.
     """
 
     protocol: str
@@ -69,6 +78,12 @@ class TableResult:
     seconds: float
     diverged: tuple[Diverged, ...] = ()
     lacking: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def distance(self) -> float | None:
+        """Root mean square of all differences from the thesis, in points; None if it has no such table."""
+        return distance_of(self.cells)
 
     @property
     def name(self) -> str:
@@ -150,19 +165,21 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
         if state.divergence is not None
     )
     ends = {stage.name: [of_trial[stage.name] for of_trial in done.values()] for stage in case.stages}
-    cells, details = {}, {}
+    cells, details, values = {}, {}, {}
     for row, stages in table.rows.items():
         thesis = table.thesis.get(row, (None,) * len(table.columns))
-        cells[row] = [
-            _cell([100 * end.history[column.epoch][column.quantity] for end in ends[stages[column.stage].name]], value)
-            for column, value in zip(table.columns, thesis, strict=True)
+        values[row] = [
+            [100 * end.history[column.epoch][column.quantity] for end in ends[stages[column.stage].name]]
+            for column in table.columns
         ]
+        cells[row] = [_cell(of_trials, value) for of_trials, value in zip(values[row], thesis, strict=True)]
         last = ends[stages[-1].name]
         spent = [seconds for end in last for seconds in end.seconds if math.isfinite(seconds)]
         details[row] = {name: _mean([end.history[-1][name] for end in last]) for name in DETAILS}
         details[row]["seconds"] = float(np.median(spent)) if spent else float("nan")
     total = float(sum(sum(end.seconds) for of_run in ends.values() for end in of_run))
-    return TableResult(protocol, table, case.setup, len(done), cells, details, total, diverged, lacking)
+    tested = differences(table.columns, values)
+    return TableResult(protocol, table, case.setup, len(done), cells, details, total, diverged, lacking, tested)
 
 
 def refuse_incomplete(case: Case, protocol: str) -> NoReturn:

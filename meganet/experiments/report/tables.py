@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meganet._version import __version__
 from meganet.document import Block, Document, Grid, Note, Paragraph, csv_text
-from meganet.experiments.report.results import Cell, TableResult
+from meganet.experiments.report.recorded import recorded
+from meganet.experiments.report.results import Cell, TableResult, distance_of
 from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
-from meganet.experiments.setup.settings import PRESETS, Setup
+from meganet.experiments.setup.settings import NAMED, PRESETS, READINGS, SIZES, Setup
 from meganet.workers.remaining import duration
-
-SIZES = ("coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
-SIZED = ("dataset", *SIZES)
-"""Settings on which the numbers depend most."""
-NAMED = ("network", "dtype", "seed", "trials", *SIZED)
-"""Settings that every description of a run names; others only where they differ from the default."""
 
 
 def to_document(result: TableResult) -> list[Block]:
@@ -35,13 +31,53 @@ def _numbers(result: TableResult) -> list[Block]:
     thesis = ", the thesis' value in brackets" if result.table.thesis else ""
     trials = f"mean ± standard deviation of {result.trials} trials" if result.trials > 1 else "one trial"
     took = duration(result.seconds) if known else "a time that is not known"
+    sizes = sizes_label(result.setup)
+    title = result.table.title + (f" ({sizes})" if sizes else "")
     return [
         *map(Note, [*other_sizes(result.setup), *incomplete(result)]),
-        Grid(grid, caption=f"{result.table.title}: accuracy in percent, {trials}{thesis}."),
+        Grid(grid, caption=f"{title}: accuracy in percent, {trials}{thesis}."),
+        *_distance(result.cells),
         *map(Paragraph, divergences(result.diverged, result.trials)),
+        *_differences(result),
+        *(block for preset in READINGS if preset != result.setup.reading() for block in _beside(result, preset)),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
     ]
+
+
+def _distance(cells: Mapping[str, Sequence[Cell]]) -> list[Block]:
+    found = distance_of(cells)
+    if found is None:
+        return []
+    count = sum(len(row) for row in cells.values())
+    shown = f"{found:.1f} points" if math.isfinite(found) else "not defined, as runs diverged"
+    return [Paragraph(f"Distance from the thesis: {shown} (root mean square over the {count} numbers).")]
+
+
+def _differences(result: TableResult) -> list[Block]:
+    """Return the differences between rows, of which a page may claim that they are there."""
+    found = {(one.row, one.other, one.column): str(one) for one in result.differences}
+    columns = list(dict.fromkeys(column for *_, column in found))
+    pairs = dict.fromkeys((row, other) for row, other, _ in found)
+    lines = [
+        [f"{row.capitalize()} - {other.capitalize()}", *(found.get((row, other, column), "") for column in columns)]
+        for row, other in pairs
+    ]
+    caption = (
+        "Differences between rows, paired over the trials: mean ± 95 % confidence interval, in points, and the p of "
+        "a t-test for each alone:"
+    )
+    return [Grid([["Rows", *columns], *lines], caption=caption)] if found else []
+
+
+def _beside(result: TableResult, preset: str) -> list[Block]:
+    """Return what another reading of the thesis gave, beside a result that has a reading and the thesis' sizes."""
+    other = recorded(preset, result.table.name)
+    if other is None or not result.setup.reading() or other_sizes(result.setup):
+        return []
+    grid = [_head(result), *([row.capitalize(), *map(_text, cells)] for row, cells in other.cells.items())]
+    caption = f"Beside it the preset {preset}, recorded with meganet {other.version} ({other.command}):"
+    return [Grid(grid, caption=caption), *_distance(other.cells)]
 
 
 def to_text(result: TableResult, width: int | None = None) -> str:
@@ -69,6 +105,8 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "settings": {**result.setup.values(), "trials": result.trials},
         "columns": [column._asdict() for column in result.table.columns],
         "percent": {row: [cell._asdict() for cell in cells] for row, cells in result.cells.items()},
+        "distance": result.distance,
+        "differences": [item._asdict() for item in result.differences],
         "end": result.details,
         "seconds": result.seconds,
         "diverged": [item._asdict() for item in result.diverged],
@@ -90,13 +128,13 @@ def description(result: TableResult) -> str:
 
 def _sizes(setup: Setup) -> dict[str, Any]:
     values = setup.values()
-    return {name: values[name] for name in SIZED}
+    return {name: values[name] for name in SIZES}
 
 
 def sizes_label(setup: Setup) -> str:
     """Return "small preset" or "own sizes"; an empty text if data and sizes are those of the thesis."""
-    preset = next((n for n, changes in PRESETS.items() if _sizes(Setup.of(**changes)) == _sizes(setup)), "")
-    return {"thesis": "", "": "own sizes"}.get(preset, f"{preset} preset")
+    preset = next((n for n, changes in PRESETS.items() if _sizes(Setup.of(**changes)) == _sizes(setup)), "own")
+    return {**dict.fromkeys(READINGS, ""), "own": "own sizes"}.get(preset, f"{preset} preset")
 
 
 def other_sizes(setup: Setup) -> list[str]:
@@ -118,12 +156,16 @@ def incomplete(result: TableResult) -> list[str]:
 
 def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:
     """Return the cells of the table, and of the one beside it, as text; their first rows name the columns."""
-    grid = [["Training Type", *(column.title for column in result.table.columns)]]
+    grid = [_head(result)]
     more = [["Training Type", "Objective", "Loss", "Validation loss", "s/epoch"]]
     for arm, row in result.cells.items():
         grid.append([arm.capitalize(), *(_text(cell) for cell in row)])
         more.append([arm.capitalize(), *(_detail(name, value) for name, value in result.details[arm].items())])
     return grid, more
+
+
+def _head(result: TableResult) -> list[str]:
+    return ["Training Type", *(column.title for column in result.table.columns)]
 
 
 def _detail(name: str, value: float) -> str:

@@ -97,14 +97,16 @@ class Pilot:
         starts = 1 + 1 / stage.length(setup)
         if stage.method == SGD:
             return examples // setup.descent.batch_size * once("step") + starts * evaluation
-        products = PRODUCTS[stage.method] * setup.newton.newton_products
+        newton = setup.newton
+        products = PRODUCTS[stage.method] * newton.newton_products
         if not stage.classifier_only:
             gradient = once("step") / setup.descent.batch_size
-            return examples * (EVALUATIONS * gradient + products * once("product")) + starts * evaluation
+            step = EVALUATIONS * gradient + products * once("product")
+            return examples * newton.newton_steps * step + starts * evaluation
         features, gradient, product, evaluation = (once(what) for what in ("features", *OF_FEATURES))
         # the features are made once
         start = features / stage.length(setup) + starts * evaluation
-        return examples * (EVALUATIONS * gradient + products * product) + seen * start
+        return examples * newton.newton_steps * (EVALUATIONS * gradient + products * product) + seen * start
 
     def _landscapes_of(self, case: Case) -> float:
         """Return the seconds of the landscapes around one coarse point and two fine ones."""

@@ -48,7 +48,8 @@ class Tracked(NamedTuple):
         """What the time of an epoch depends on."""
         setup, stage = self.case.setup, self.stage
         size = setup.model.network, stage.grid, stage.examples(setup)
-        return (*size, stage.method, stage.classifier_only, setup.newton.newton_products if stage.by_newton else 0)
+        newton = (setup.newton.newton_products, setup.newton.newton_steps) if stage.by_newton else ()
+        return (*size, stage.method, stage.classifier_only, *newton)
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -122,7 +122,7 @@ def sgd_settings(setup: Setup) -> dict[str, Any]:
 
 
 def _by_newton(run: StageRun) -> SGDState:
-    """Make the steps of a Newton method, each an epoch; one that can go no further stays where it is."""
+    """Make the steps of a Newton method, some in each epoch; one that can go no further stays where it is."""
     stage, epochs, state = run.stage, run.epochs, run.resume()
     if state is not None and (state.epoch == epochs or state.divergence is not None):
         return state
@@ -140,10 +140,11 @@ def _by_newton(run: StageRun) -> SGDState:
             state.divergence = Divergence(0, described(whole.training, run.x0))
             return state
     method, memory_name, first = SOLVERS[stage.method]
-    clock = time.perf_counter()
+    clock, steps, rows = time.perf_counter(), run.problems.setup.newton.newton_steps, 1
 
-    def advance(result: Result, own: Mapping[str, float]) -> None:
-        nonlocal clock
+    def advance(result: Result) -> None:
+        nonlocal clock, rows
+        own, rows = _spent(result.history, rows), len(result.history)
         state.seconds.append(time.perf_counter() - clock)
         state.x, state.epoch = backend.xp.concatenate([kept, result.x]), state.epoch + 1
         state.memory = (backend.asarray(np.array([result.state[memory_name]])),)
@@ -151,23 +152,27 @@ def _by_newton(run: StageRun) -> SGDState:
         run.save(state)
         clock = time.perf_counter()
 
+    def each(result: Result) -> None:
+        if len(result.history) == rows + steps:
+            advance(result)
+
     memory = float(backend.to_host(state.memory[0])[0]) if state.memory else first(run.problems.setup)
     result = method(
         partial(level.training, batch_size=batch_size),
         x,
         partial(level.training.hessian, batch_size=batch_size),
         max_products=run.problems.setup.newton.newton_products,
-        control=Control(
-            epochs - state.epoch, rtol=0.0, callback=lambda result: advance(result, _last_step(result.history))
-        ),
+        control=Control((epochs - state.epoch) * steps, rtol=0.0, callback=each),
         **{memory_name: memory},
     )
     while state.epoch < epochs:
-        advance(result, UNMOVED)
+        advance(result)
     return state
 
 
-def _last_step(history: History) -> dict[str, float]:
-    """Return what is kept of an optimiser's own columns, with the evaluations and products of its last step alone."""
-    before, row = history[-2], history[-1]
+def _spent(history: History, rows: int) -> dict[str, float]:
+    """Return what is kept of an optimiser's own columns, with the evaluations and products since it had some rows."""
+    if len(history) == rows:
+        return dict(UNMOVED)
+    before, row = history[rows - 1], history[-1]
     return {name: row[name] - (before[name] if name in COUNTS else 0) for name in UNMOVED}

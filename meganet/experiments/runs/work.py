@@ -39,4 +39,5 @@ def epoch_flop(setup: Setup, stage: Stage, shapes: Sequence[Shape], classes: int
         return examples // setup.descent.batch_size * setup.descent.batch_size * passes(parts, 3)
     if stage.classifier_only:
         parts = parts[-1:]
-    return examples * (passes(parts, 3) + setup.newton.newton_products * passes(parts, 4) + sum(parts))
+    step = passes(parts, 3) + setup.newton.newton_products * passes(parts, 4) + sum(parts)
+    return examples * setup.newton.newton_steps * step

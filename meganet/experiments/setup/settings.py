@@ -121,6 +121,7 @@ class Newton(Section):
     classifier_epochs: int = setting(
         5, "Steps for the classifier alone", "thesis, section 4.4", matters="classifier_epochs"
     )
+    newton_steps: int = setting(1, "Newton steps in an epoch", matters="newton")
     newton_products: int = setting(10, "Most Hessian products in a step", "Meganet", matters="newton")
     trust_radius: float = setting(
         1.0, "First trust radius, at most 1000", above=0.0, largest=LARGEST_RADIUS, matters=STEIHAUG
@@ -148,7 +149,7 @@ class Run(Section):
 class Setup:
     """Every setting of an experiment, in sections; the names of settings are unique, so they also stand alone.
 
-    By default they are those of the thesis.
+    By default they are those that the thesis prints; see `PRESETS` for those that were fitted to its tables.
 
     Examples
     --------
@@ -230,7 +231,14 @@ class Setup:
             found = different(self._values, Setup.of(**PRESETS[preset])._values)
             return {name: value for name, value in found.items() if name not in ("network", "trials", "seed")}
 
-        return min(((preset, changes(preset)) for preset in ("small", "thesis")), key=lambda pair: len(pair[1]))
+        # the first of two that are as near
+        return min(((preset, changes(preset)) for preset in PRESETS), key=lambda pair: len(pair[1]))
+
+    def reading(self) -> str:
+        """Return which preset of `READINGS` has the settings, sizes aside; an empty text if none has."""
+        own = {name: self._values[name] for name in FIELDS if name not in NAMED}
+        found = (name for name, changes in READINGS.items() if own == {n: {**DEFAULTS, **changes}[n] for n in own})
+        return next(found, "")
 
 
 _FOUND = [(part, name) for name, section in vars(Setup()).items() for part in dataclasses.fields(section)]
@@ -240,9 +248,21 @@ SECTIONS = {part.name: section for part, section in _FOUND}
 """In which section each is."""
 DEFAULTS = {name: part.default for name, part in FIELDS.items()}
 
+SIZES = (
+    *("dataset", "coarse_examples", "fine_examples", "validation_examples"),
+    *("coarse_epochs", "fine_epochs"),
+)
+"""Settings on which the numbers depend most."""
+NAMED = ("network", "dtype", "seed", "trials", *SIZES)
+"""Settings that say on what an experiment is run, how long and how often; any of them goes with a reading."""
+FITTED: dict[str, Any] = {"theta_alpha": 2.0**-6}
+"""Settings that differ from the printed ones, by `meganet.experiments.questions.reading` fitted to table 4.1, and the
+Newton steps of an epoch, to table 4.3."""
+READINGS: dict[str, dict[str, Any]] = {"thesis": FITTED, "printed": {}}
+"""The two readings of the thesis by the presets that have them: fitted to its tables, and to the letter."""
 PRESETS: dict[str, dict[str, Any]] = {
-    "thesis": {},
     "small": {
+        **FITTED,
         "dataset": "digits",
         "coarse_examples": 3000,
         "fine_examples": 1000,
@@ -251,15 +271,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fine_epochs": 5,
         "trials": 3,
     },
+    **READINGS,
 }
-"""Settings of each preset that differ from the thesis'."""
+"""Settings of each preset that differ from those that the thesis prints."""
 
 
 @dataclass(frozen=True)
 class Described:
     """A setting as a user chooses it: its type, "int", "float", "str" or "ints" for several, and defaults as text.
 
-    Those of the presets small and thesis stand beside one another, with a slash, where they differ.
+    Those of the presets small, thesis and printed stand beside one another, with slashes, where they differ.
     """
 
     name: str
@@ -276,8 +297,8 @@ def described() -> list[Described]:
     found = []
     for name, part in FIELDS.items():
         known = setting_of(part)
-        values = [as_text(PRESETS[preset].get(name, part.default)) for preset in ("small", "thesis")]
+        values = [as_text(changes.get(name, part.default)) for changes in PRESETS.values()]
         kind = "ints" if isinstance(part.default, tuple) else type(part.default).__name__
-        default = "/".join(dict.fromkeys(values))
+        default = "/".join(values if len(set(values)) > 1 else values[:1])
         found.append(Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, known.source))
     return found

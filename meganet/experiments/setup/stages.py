@@ -46,7 +46,8 @@ class Stage:
         The stage whose weights it goes on with; None for fresh ones.
     method : {"sgd", "steihaug", "meganet"}
     epochs : int or str
-        How many, or the setting that says it. An epoch of a Newton method is one step of it.
+        How many, or the setting that says it. An epoch of a Newton method has as many steps as the setting
+        `newton_steps` says.
     images : {"coarse", "fine"}
         Which of the two disjoint sets of training examples; every grid can have either.
     classifier_only : bool

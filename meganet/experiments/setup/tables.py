@@ -5,6 +5,7 @@ A protocol is a file in `meganet.experiments.protocols`: ``TITLES`` names what i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -123,6 +124,20 @@ class Table:
         return True
 
 
+def distance(found: Iterable[float], thesis: Iterable[float]) -> float:
+    """Return the root mean square of the differences of some numbers; infinite if one is of a run that diverged.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.tables import distance
+    >>> distance([98.9, 63.6], [99.9, 60.6])
+    2.23606797749979
+    """
+    squares = [(value - of_thesis) ** 2 for value, of_thesis in zip(found, thesis, strict=True)]
+    value = math.sqrt(sum(squares) / len(squares))
+    return value if math.isfinite(value) else math.inf
+
+
 def protocols() -> dict[str, str]:
     """Return the name of every protocol with a line on what it is."""
     return dropins.titles(PROTOCOLS)
@@ -175,7 +190,7 @@ def stages_of(network: str, grids: int | None = None) -> tuple[Stage, ...]:
 
 
 def setup_for(protocol: str, preset: str, **settings: Any) -> Setup:
-    """Return the setup of a protocol in a preset ("small", "thesis"), with its network.
+    """Return the setup of a protocol in a preset ("small", "thesis", "printed"), with its network.
 
     Examples
     --------

@@ -1,0 +1,84 @@
+"""Which rows of a table differ: paired over the trials, whose rows share images and coarse weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from meganet.experiments.setup.tables import Column
+
+CONFIDENCE = 0.95
+SMALLEST = 0.001
+"""Below this a probability is not told from another."""
+
+
+class Difference(NamedTuple):
+    """One row minus another in a column, over the trials in which neither diverged, in percent.
+
+    Attributes
+    ----------
+    row, other : str
+    column : str
+        Title of the column.
+    mean : float
+    half_width : float
+        Of the interval of confidence of the mean, of 95 %.
+    p : float
+        Of the hypothesis that the mean is zero, by Student's paired t-test on both sides, for this difference alone.
+    trials : int
+    """
+
+    row: str
+    other: str
+    column: str
+    mean: float
+    half_width: float
+    p: float
+    trials: int
+
+    def __str__(self) -> str:
+        p = f"p < {SMALLEST}" if self.p < SMALLEST else f"p = {self.p:.2g}"
+        return f"{self.mean:+.1f} ± {self.half_width:.1f} ({p})"
+
+
+def differences(columns: Iterable[Column], values: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Difference, ...]:
+    """Return the differences of all pairs of rows in the columns of validation, as far as there are two trials or more.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+    values : mapping
+        Row to the numbers of each column, one for each trial, in percent; nan where a run diverged.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Column
+    >>> from meganet.experiments.report.differences import differences
+    >>> column = Column("After", -1, -1, "validation_accuracy")
+    >>> found = differences([column], {"new": [[91.0, 92.0, 90.5]], "transfer": [[94.0, 95.5, 93.0]]})
+    >>> print(found[0].row, "minus", found[0].other, found[0])
+    transfer minus new +3.0 ± 1.2 (p = 0.0091)
+    """
+    found = []
+    for k, column in enumerate(columns):
+        if column.quantity == "validation_accuracy":
+            for other, row in combinations(values, 2):
+                change = np.subtract(values[row][k], values[other][k])
+                change = change[np.isfinite(change)]
+                if len(change) > 1:
+                    found.append(Difference(row, other, column.title, *_tested(change), len(change)))
+    return tuple(found)
+
+
+def _tested(change: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    """Return mean, half the width of its interval, and p; without any spread p is 1 for zero, else 0."""
+    mean, error = float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change)))
+    if error == 0:
+        return mean, 0.0, float(mean == 0)
+    freedom = len(change) - 1
+    half_width = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * error
+    return mean, half_width, float(2 * stats.t.sf(abs(mean) / error, freedom))
