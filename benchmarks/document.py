@@ -48,8 +48,8 @@ def recorded(results: Path) -> str:
 
 def settings() -> list[tuple[str, ...]]:
     """Return the table of all settings."""
-    rows = [(f"`{one.name}`", one.kind, one.default, one.meaning, one.source) for one in described()]
-    return [("setting", "type", "default", "meaning", "source"), *rows]
+    rows = [(f"`{o.name}`", o.kind, o.default, o.printed, o.meaning, o.source) for o in described()]
+    return [("setting", "type", "default", "printed", "meaning", "source"), *rows]
 
 
 def asked() -> list[tuple[str, ...]]:

@@ -49,7 +49,9 @@ def test_reproduce(table, mnist, tmp_path, capsys):
     text = capsys.readouterr().out
     assert f"Table {table}: net {'B' if table == '4.2' else 'A'}, 2 trials, numpy\n" in text
     # lines are broken where the screen ends
-    assert f"Table {table}: accuracy in percent, mean ± standard deviation of 2 trials" in " ".join(text.split())
+    assert f"Table {table} (own sizes): accuracy in percent, mean ± standard deviation of 2 trials" in " ".join(
+        text.split()
+    )
     assert "s/epoch" in text and str(tmp_path / "out") in text
     for name in ("report.md", "report.html", *(f"tables/table-{table}.{kind}" for kind in ("md", "csv", "json"))):
         assert (tmp_path / "out" / name).stat().st_size > 0

@@ -163,7 +163,7 @@ def completed(folder, line):
         ("meganet figure 4.", [f"4.{k}" for k in range(1, 7)]),
         ("meganet experiment cal", ["calibration", "calibration-theta-alpha"]),
         ("meganet reproduce 4.1 --set W_s", ["W_std=", "W_smoothing="]),
-        ("meganet reproduce 4.1 --preset ", ["printed", "small", "thesis"]),
+        ("meganet reproduce 4.1 --preset ", ["small", "thesis", "printed"]),
         ("meganet report --backend ", ["cupy", "numpy"]),
         ("meganet report --results ", ["meganet-results/here"]),
         ("meganet reproduce --trails 3 4.1 --pre", ["--preset "]),

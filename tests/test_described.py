@@ -35,8 +35,10 @@ def test_the_choices_are_those_that_are_accepted(setting):
 
 def test_the_defaults_are_those_of_the_presets():
     for name, setting in SETTINGS.items():
-        presets = [as_text(setup_for("4.1", preset).values()[name]) for preset in ("small", "thesis", "printed")]
-        assert setting.default == (presets[0] if len(set(presets)) == 1 else "/".join(presets))
+        presets = ("small", "thesis", "printed")
+        small, thesis, printed = (as_text(setup_for("4.1", preset).values()[name]) for preset in presets)
+        assert setting.default == (small if small == thesis else f"{small}/{thesis}")
+        assert setting.printed == ("" if printed == thesis else printed)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

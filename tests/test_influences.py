@@ -29,7 +29,8 @@ OTHERS = {
     "W_clip": 0.005, "W_smoothing": 0.5, "grids": (3, 12), "interpolation": "constant", "classifier_scaling": "none",
     "theta_alpha": 0.5, "W_alpha": 0.5, "W_alpha_coarse": 0.5, "mesh_width": 0.5, "coarse_epochs": 2, "fine_epochs": 2,
     "learning_rate": 0.001, "batch_size": 4, "momentum": 0.5, "classifier_epochs": 1, "newton_steps": 2,
-    "newton_products": 1, "trust_radius": 0.01, "validation_images": "constant", "W_neighbours": "vec", "W_transfer": "vec", "seed": 1,
+    "newton_products": 1, "trust_radius": 0.01, "validation_images": "constant", "W_neighbours": "vec",
+    "W_transfer": "vec", "seed": 1,
 }  # fmt: skip
 """Another value of each setting; `dataset` names the images, which are given here, and `trials` is no part of a run."""
 NO_BIT = {

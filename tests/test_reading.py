@@ -7,7 +7,7 @@ from tiny import quadrants
 
 from meganet.backend import get_backend
 from meganet.experiments import Setup, Workers, tables_of
-from meganet.experiments.questions import reading
+from meganet.experiments.questions import newton_steps, reading
 from meganet.experiments.questions.base import Context, cost, question_of
 from meganet.experiments.setup.tables import distance
 
@@ -84,3 +84,29 @@ def test_choices_that_differ_in_the_transfer_share_row_new():
     assert cost(question, "small").runs == 3 * sum(len(v.rows) for v in variants) + 3 * (len(first["theta_alpha"]) + 2)
     for variant in variants:
         assert variant.protocol == "4.1", "no other table plays a part"
+
+
+def test_the_steps_of_an_epoch_are_fitted_to_the_classifiers_alone(asked, monkeypatch):
+    """What a number of steps says is what a run with as many steps in an epoch gives."""
+    monkeypatch.setattr(newton_steps, "MOST", 3)
+    context, lines = asked
+    found = newton_steps.NewtonSteps().ask(context)
+    assert [row["steps"] for row in found.rows] == [1, 2, 3]
+    assert not any("sgd" in line for line in lines), "nothing is trained after the classifiers"
+    nearest = min(found.rows, key=lambda row: row["distance"])
+    assert found.notes[1] == f"Chosen: newton_steps = {nearest['steps']}."
+    changes = {"newton_steps": 2}
+    variant = newton_steps.Classifiers("two", changes, "4.3", ("new", "transfer", "multigrid"))
+    histories = context.runs([variant]).cases["two"].histories()
+    row, thesis, ours = found.rows[1], [], []
+    for arm in ("new", "transfer", "multigrid"):
+        of_arm = histories[f"{arm}-classifier-steihaug"]
+        for name, epoch, quantity in (
+            ("initial training", 1, "accuracy"),
+            ("initial val.", 1, "validation_accuracy"),
+            ("after val.", -1, "validation_accuracy"),
+        ):
+            ours.append(100 * np.mean([history[epoch][quantity] for history in of_arm]))
+            assert row[f"{arm.capitalize()}: {name}"] == pytest.approx(ours[-1])
+        thesis += newton_steps.TABLE.thesis[arm][:3]
+    assert row["distance"] == pytest.approx(distance(ours, thesis))

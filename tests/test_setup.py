@@ -30,7 +30,8 @@ OTHERS = {
     "interpolation": "constant", "classifier_scaling": "thesis", "theta_alpha": 1e-3, "W_alpha": 0.0,
     "W_alpha_coarse": 1 / 3, "mesh_width": 1e-100, "coarse_epochs": 3, "fine_epochs": 3, "learning_rate": 1e-300,
     "batch_size": 4, "momentum": 0.9, "classifier_epochs": 3, "newton_steps": 3, "newton_products": 1,
-    "trust_radius": 1000.0, "validation_images": "constant", "W_neighbours": "vec", "W_transfer": "vec", "trials": 10_000, "seed": 2**128,
+    "trust_radius": 1000.0, "validation_images": "constant", "W_neighbours": "vec", "W_transfer": "vec",
+    "trials": 10_000, "seed": 2**128,
 }  # fmt: skip
 """Another value of every setting."""
 SETTINGS = {name: setting_of(field) for name, field in FIELDS.items()}

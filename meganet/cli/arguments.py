@@ -20,7 +20,7 @@ FIGURES, DATA_SETS = "meganet.experiments.report.figures", "meganet.datasets.set
 """Where files register what can be asked for by name."""
 PRESETS = {
     "small": "5,000 digits and few epochs, for a look: minutes",
-    "thesis": "the thesis' sizes, on MNIST, with settings fitted to its tables: hours",
+    "thesis": "the thesis' sizes, on MNIST, settings fitted to its tables: hours",
     "printed": "the same with the settings as the thesis prints them: hours",
 }
 """How large a run is, and which reading of the thesis."""
@@ -213,9 +213,16 @@ def _settings() -> Rows:
     ]
 
 
+def _presets() -> Rows:
+    from meganet.experiments.setup.settings import described
+
+    others = ", ".join(f"{setting.name}={setting.printed}" for setting in described() if setting.printed)
+    return [*PRESETS.items(), ("", f"({others})")]
+
+
 _SETTINGS = [
-    ("presets", PRESETS.items),
-    ("settings for --set, with the defaults of the presets small/thesis/printed", _settings),
+    ("presets", _presets),
+    ("settings for --set, with the defaults of the presets small/thesis", _settings),
 ]
 
 

@@ -8,6 +8,7 @@ from meganet.plotting.history import plot_history
 from meganet.plotting.landscape import plot_landscape, plot_landscapes
 from meganet.plotting.mosaic import plot_mosaic
 from meganet.plotting.styles import STYLES, Style
+from meganet.plotting.unseen import plot_unseen, unseen_figure
 from meganet.plotting.worth import Curve, plot_work, work_figure
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "plot_landscape",
     "plot_landscapes",
     "plot_mosaic",
+    "plot_unseen",
     "plot_work",
     "to_png",
     "to_svg",
+    "unseen_figure",
     "work_figure",
 ]

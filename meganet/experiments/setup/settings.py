@@ -280,7 +280,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Described:
     """A setting as a user chooses it: its type, "int", "float", "str" or "ints" for several, and defaults as text.
 
-    Those of the presets small, thesis and printed stand beside one another, with slashes, where they differ.
+    Those of the presets small and thesis stand beside one another, with a slash, where they differ. `printed` is that
+    of the preset of this name, where it is not that of the preset thesis.
     """
 
     name: str
@@ -290,6 +291,7 @@ class Described:
     default: str
     meaning: str
     source: str
+    printed: str
 
 
 def described() -> list[Described]:
@@ -297,8 +299,11 @@ def described() -> list[Described]:
     found = []
     for name, part in FIELDS.items():
         known = setting_of(part)
-        values = [as_text(changes.get(name, part.default)) for changes in PRESETS.values()]
+        values = [as_text(PRESETS[preset].get(name, part.default)) for preset in ("small", "thesis")]
         kind = "ints" if isinstance(part.default, tuple) else type(part.default).__name__
-        default = "/".join(values if len(set(values)) > 1 else values[:1])
-        found.append(Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, known.source))
+        default = "/".join(dict.fromkeys(values))
+        printed = as_text(part.default) if FITTED.get(name, part.default) != part.default else ""
+        found.append(
+            Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, known.source, printed)
+        )
     return found

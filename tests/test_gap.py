@@ -1,0 +1,77 @@
+"""Why Multigrid falls on validation: what the question measures, on a tiny problem."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_questions import SIZES
+from tiny import quadrants
+
+from meganet.backend import get_backend
+from meganet.experiments import Workers
+from meganet.experiments.questions import gap
+from meganet.experiments.questions.base import Context, question_of
+from meganet.ground.validate import InputError
+from meganet.multigrid import prolongate_images, restrict_images
+from meganet.objective import Objective
+from meganet.plotting import plot_unseen, unseen_figure
+
+
+@pytest.fixture
+def asked(tmp_path):
+    return Context(tmp_path, "gap", "small", SIZES, get_backend(), quadrants(), Workers(), False, lambda line: None)
+
+
+def test_the_same_networks_are_validated_with_more_and_less_of_the_unseen_part(asked):
+    found = question_of("gap").ask(asked)
+    rows = {(row["row"], row["variant"], row["validated on"]): row for row in found.rows}
+    assert len(rows) == 2 * len(gap.LINES)
+    case = asked.runs(gap.Explained().variants(asked.base)).cases[gap.FITTED]
+    history = case.histories()["multigrid"]
+    whole = rows["Multigrid", gap.FITTED, "x"]
+    assert whole["validation"] == pytest.approx(100 * np.mean([h[-1]["validation_accuracy"] for h in history]))
+    assert whole["gap"] == pytest.approx(whole["training"] - whole["validation"])
+    assert whole["smaller by"] == 0 and np.isnan(whole["p"])
+    of_trials = []
+    for trial in (0, 1):
+        fun = case.problems(trial).level(-1, "fine").validation
+        images = prolongate_images(restrict_images(fun.images), "linear")
+        smooth = Objective(fun.network, fun.classifier, images, fun.backend.to_host(fun.labels))
+        of_trials.append(100 * smooth.evaluate(case.weights(trial, "multigrid")).accuracy)
+    seen = rows["Multigrid", gap.FITTED, "P R x"]
+    assert seen["validation"] == pytest.approx(np.mean(of_trials))
+    change = np.array(of_trials) - [100 * h[-1]["validation_accuracy"] for h in history]
+    assert seen["smaller by"] == pytest.approx(change.mean())
+    if change.std() > 0:
+        assert seen["p"] == pytest.approx(stats.ttest_1samp(change, 0).pvalue)
+
+
+def test_each_variant_runs_the_rows_that_are_drawn():
+    found = {variant.name: variant for variant in gap.Explained().variants(None)}
+    assert {name: variant.rows for name, variant in found.items()} == {
+        gap.FITTED: ("transfer", "multigrid"),
+        gap.ORIGINAL: ("multigrid",),
+        gap.CONSTANT: ("multigrid",),
+    }
+    for variant in found.values():
+        assert variant.changes["validation_images"] == "original", "whatever the user has set"
+
+
+def test_the_figure_has_the_image_its_parts_and_the_curves():
+    image, seen = np.eye(6), np.full((6, 6), 0.25)
+    curves = {"transfer": np.array([[96.0, 94.0], [95.0, 93.0]]), "own": np.array([[96.0, 60.0]])}
+    figure = unseen_figure(image, seen, curves, (0.0, 1.0))
+    *parts, below = figure.axes
+    shown = [np.asarray(ax.images[0].get_array()) for ax in parts]
+    np.testing.assert_array_equal(shown[0], image)
+    np.testing.assert_array_equal(shown[1] + shown[2], image)
+    low, high = parts[2].images[0].get_clim()
+    assert low == -high, "zero is the middle of the colours"
+    assert [line.get_label() for line in below.lines] == ["Transfer", "own"]
+    assert below.lines[0].get_ydata().tolist() == [95.5, 93.5]
+    assert [text.get_text() for text in below.get_legend().get_texts()] == ["Transfer", "own"]
+    assert unseen_figure(seen, seen, curves, (0.0, 1.0)).axes, "an image without an unseen part"
+
+
+def test_curves_go_with_the_shares():
+    with pytest.raises(InputError, match=r"^curves: expected \(trials, 3\) accuracies of each, got \(1, 2\) of 'own'"):
+        plot_unseen({"own": np.ones((1, 2))}, (0.0, 0.5, 1.0))
