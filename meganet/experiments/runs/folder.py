@@ -84,7 +84,9 @@ class ResultsFolder(StateFolder):
         different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in compared if old.get(k) != new.get(k)]
         if different:
             got = f"{str(self.path / SETTINGS)!r} with {', '.join(different)}"
-            refuse("a folder made with the same settings", got)
+            reading = read_setup(self.path).reading()
+            advice = f"; --preset {reading} has its reading" if reading not in ("", self.setup.reading()) else ""
+            refuse("a folder made with the same settings", got + advice)
 
     @property
     def environment(self) -> dict[str, str]:

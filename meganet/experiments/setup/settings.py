@@ -119,7 +119,7 @@ class Newton(Section):
     """Training by Newton's method, in tables 4.3 and 4.4."""
 
     classifier_epochs: int = setting(
-        5, "Steps for the classifier alone", "thesis, section 4.4", matters="classifier_epochs"
+        5, "Epochs for the classifier alone", "thesis, section 4.4", matters="classifier_epochs"
     )
     newton_steps: int = setting(1, "Newton steps in an epoch", matters="newton")
     newton_products: int = setting(10, "Most Hessian products in a step", "Meganet", matters="newton")
