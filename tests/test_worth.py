@@ -12,8 +12,8 @@ from meganet.experiments import Setup, Workers
 from meganet.experiments.questions import worth
 from meganet.experiments.questions.base import Context, question_of
 from meganet.experiments.questions.budgets import Curve, reached, sentence
-from meganet.experiments.questions.paired import Mean, mean_of
 from meganet.experiments.runs.arms import Outcome
+from meganet.experiments.runs.paired import Mean, mean_of
 from meganet.experiments.runs.study import SettingsError
 from meganet.ground.validate import InputError
 from meganet.optim import LinearDecay

@@ -15,8 +15,8 @@ import numpy as np
 from meganet.datasets import ImageSet
 from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Context, Cost
-from meganet.experiments.questions.paired import accuracies, mean_of
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
+from meganet.experiments.runs.paired import accuracies, mean_of
 from meganet.experiments.runs.tuning import tuned
 from meganet.multilevel import Phase
 from meganet.optim import LinearDecay

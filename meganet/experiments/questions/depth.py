@@ -9,9 +9,9 @@ from typing import Any
 from meganet.backend import Backend
 from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
-from meganet.experiments.questions.paired import accuracies, mean_of
 from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed, saved
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
+from meganet.experiments.runs.paired import accuracies, mean_of
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup

@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.runs.case import Case
+from meganet.experiments.runs.paired import probability
 from meganet.experiments.setup.settings import Setup
 from meganet.multigrid import prolongate_images, restrict_images
 from meganet.objective import Objective
@@ -105,15 +105,10 @@ def _table(found: dict[str, Measured]) -> list[dict[str, Any]]:
                     "gap": float(gap.mean()),
                     "std": float(gap.std(ddof=1)) if len(gap) > 1 else float("nan"),
                     "smaller by": float((usual - gap).mean()),
-                    "p": _probability(usual - gap),
+                    "p": probability(usual - gap),
                 }
             )
     return rows
-
-
-def _probability(change: np.ndarray[Any, Any]) -> float:
-    """Return the p of a paired t-test; nan where it has none."""
-    return float(stats.ttest_1samp(change, 0).pvalue) if len(change) > 1 and change.std() > 0 else float("nan")
 
 
 def _example(case: Case) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -14,9 +14,9 @@ from meganet.datasets import ImageSet
 from meganet.datasets.catalogue import image_sets, load
 from meganet.experiments.questions.arm_costs import cost_of_arms
 from meganet.experiments.questions.base import Answer, Context, Cost, OwnTrainings
-from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.questions.with_arms import decaying, diverged, line_of, listed
 from meganet.experiments.runs.arms import Arm, Arms, Outcome, Sizes
+from meganet.experiments.runs.paired import mean_of
 from meganet.experiments.runs.problems import Shape, build_network
 from meganet.experiments.runs.tuning import tuned
 from meganet.experiments.setup.settings import Setup

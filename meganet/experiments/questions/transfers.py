@@ -21,8 +21,8 @@ from meganet.experiments.questions.carrying import (
     phase,
     sizes_of,
 )
-from meganet.experiments.questions.paired import Mean, accuracies, mean_of
 from meganet.experiments.runs.arms import Arm, Outcome
+from meganet.experiments.runs.paired import Mean, accuracies, mean_of
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
 from meganet.multigrid import (

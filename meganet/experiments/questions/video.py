@@ -28,8 +28,8 @@ from meganet.experiments.questions.budgets import (
     sentence,
     shares,
 )
-from meganet.experiments.questions.paired import mean_of
 from meganet.experiments.runs.arms import Arm, Sizes
+from meganet.experiments.runs.paired import mean_of
 from meganet.experiments.runs.problems import Shape
 from meganet.experiments.setup.settings import Setup
 from meganet.layers import ConvolutionLayer, GlobalPoolingLayer, PoolingLayer

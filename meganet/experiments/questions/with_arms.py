@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meganet.experiments.questions.budgets import Curve, falling, reached
-from meganet.experiments.questions.paired import Mean, mean_of
 from meganet.experiments.runs.arms import Outcome
+from meganet.experiments.runs.paired import Mean, mean_of
 from meganet.multilevel import Phase
 from meganet.optim import Momentum
 from meganet.plotting import Line

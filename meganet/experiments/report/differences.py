@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
+from meganet.experiments.runs.paired import mean_of, probability
 from meganet.experiments.setup.tables import Column
 
-CONFIDENCE = 0.95
 SMALLEST = 0.001
 """Below this a probability is not told from another."""
 
@@ -70,15 +69,7 @@ def differences(columns: Iterable[Column], values: Mapping[str, Sequence[Sequenc
                 change = np.subtract(values[row][k], values[other][k])
                 change = change[np.isfinite(change)]
                 if len(change) > 1:
-                    found.append(Difference(row, other, column.title, *_tested(change), len(change)))
+                    found.append(
+                        Difference(row, other, column.title, *mean_of(change), probability(change), len(change))
+                    )
     return tuple(found)
-
-
-def _tested(change: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Return mean, half the width of its interval, and p; without any spread p is 1 for zero, else 0."""
-    mean, error = float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change)))
-    if error == 0:
-        return mean, 0.0, float(mean == 0)
-    freedom = len(change) - 1
-    half_width = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * error
-    return mean, half_width, float(2 * stats.t.sf(abs(mean) / error, freedom))

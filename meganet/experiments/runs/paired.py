@@ -18,7 +18,7 @@ class Mean(NamedTuple):
 
     Examples
     --------
-    >>> from meganet.experiments.questions.paired import Mean, mean_of
+    >>> from meganet.experiments.runs.paired import Mean, mean_of
     >>> str(mean_of([1.0, 2.0, 3.0])), str(mean_of([1.0]))
     ('2.00 \u00b1 2.48', '1.00')
     >>> mean_of([1.0, 1.1, 0.9]).above(0.5)
@@ -47,7 +47,7 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.experiments.questions.paired import mean_of
+    >>> from meganet.experiments.runs.paired import mean_of
     >>> first, second = np.array([97.0, 98.0, 99.0]), np.array([96.0, 97.1, 97.9])
     >>> str(mean_of(first - second))
     '1.00 \u00b1 0.25'
@@ -60,13 +60,35 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
     return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error))
 
 
+def probability(differences: Sequence[float] | np.ndarray[Any, Any]) -> float:
+    """Return the p of the hypothesis that the mean of paired differences is zero, by Student's t-test on both sides.
+
+    Parameters
+    ----------
+    differences : sequence of float
+        Of two arms in the same trials. If all are the same, p is 1 for zeros and else 0; nan of a single one.
+
+    Examples
+    --------
+    >>> from meganet.experiments.runs.paired import probability
+    >>> round(probability([1.0, 1.1, 0.9]), 4), probability([0.0, 0.0])
+    (0.0033, 1.0)
+    """
+    array = np.asarray(differences, np.float64)
+    if len(array) < 2:
+        return float("nan")
+    if np.ptp(array) == 0:
+        return float(array[0] == 0)
+    return float(stats.ttest_1samp(array, 0.0).pvalue)
+
+
 def accuracies(outcomes: Sequence[Outcome]) -> np.ndarray[Any, Any]:
     """Return the accuracies of trials.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.experiments.questions.paired import accuracies
+    >>> from meganet.experiments.runs.paired import accuracies
     >>> from meganet.experiments.runs.arms import Outcome
     >>> accuracies([Outcome(accuracy, 0.1, 1.0, 1.0, np.zeros(2)) for accuracy in (95.0, 96.0)])
     array([95., 96.])
