@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from meganet.experiments.questions.base import costs, questions
-from meganet.experiments.report.recorded import FILE, KEPT
+from meganet.experiments.report.recorded import FILE, KEPT, cell_of
+from meganet.experiments.report.results import distance_of
 from meganet.experiments.setup.settings import READINGS, described
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("performance.md", "running.md", "thesis.md")
+PAGES = ("gap.md", "performance.md", "running.md", "thesis.md")
 
 
 def filled(page: str, results: Path) -> str:
@@ -29,7 +31,8 @@ def filled(page: str, results: Path) -> str:
         return f"<!-- results: {match[1]} -->\n{text}\n<!-- end -->"
 
     page = re.sub(r"<!-- results: ([\w./-]+) -->\n.*?<!-- end -->", block, page, flags=re.S)
-    for name, made in (("settings", settings), ("questions", asked)):
+    made_of_code = (("settings", settings), ("questions", asked), ("readings", lambda: readings(results)))
+    for name, made in made_of_code:
         if f"<!-- {name} -->" in page:
             rows = made()
             text = "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ("---",) * len(rows[0]), *rows[1:]])
@@ -39,11 +42,35 @@ def filled(page: str, results: Path) -> str:
 
 def recorded(results: Path) -> str:
     """Return what is kept of the tables of both readings, as the package has it."""
-    found: dict[str, dict[str, object]] = {}
-    for preset in READINGS:
-        files = (json.loads(path.read_text()) for path in sorted(results.glob(f"{preset}/tables/*.json")))
-        found[preset] = {table["table"]: {name: table[name] for name in KEPT} for table in files}
+    found = {
+        preset: {name: {part: table[part] for part in KEPT} for name, table in _tables(results, preset).items()}
+        for preset in READINGS
+    }
     return json.dumps(found, indent=1) + "\n"
+
+
+def readings(results: Path) -> list[tuple[str, ...]]:
+    """Return the table of distances from the thesis: of each table by both readings, with the number of trials."""
+    known = {preset: _tables(results, preset) for preset in READINGS}
+    rows = []
+    for name in dict.fromkeys(name for tables in known.values() for name in tables):
+        cells = []
+        for tables in known.values():
+            table = tables.get(name)
+            if table is None:
+                cells.append("not made")
+                continue
+            percent = {row: [cell_of(cell) for cell in of_row] for row, of_row in table["percent"].items()}
+            trials = re.search(r"--trials (\d+)", table["command"])
+            cells.append(f"{distance_of(percent):.1f} ({trials and trials[1]} trials)")
+        rows.append((name, *cells))
+    return [("table", *(f"preset {preset}: points" for preset in READINGS)), *rows]
+
+
+def _tables(results: Path, preset: str) -> dict[str, Any]:
+    """Return the content of the JSON files of a preset's tables by the names of the tables."""
+    files = sorted(results.glob(f"{preset}/tables/table-*.json"))
+    return {path.stem.removeprefix("table-"): json.loads(path.read_text()) for path in files}
 
 
 def settings() -> list[tuple[str, ...]]:
@@ -54,7 +81,6 @@ def settings() -> list[tuple[str, ...]]:
 
 def asked() -> list[tuple[str, ...]]:
     """Return the table of all questions, with what each costs in a folder without runs."""
-    # the questions take the same time with the settings as printed
     found = costs("small"), costs("thesis")
     rows = [
         (f"`{name}`", words, *(f"{of_preset[name].runs}, {_digits(of_preset[name].tflop)}" for of_preset in found))

@@ -18,7 +18,6 @@ from meganet.experiments.report.results import result_of
 from meganet.experiments.report.tables import description
 from meganet.experiments.runs import training
 from meganet.experiments.runs.folder import read_setup, settings_of
-from meganet.experiments.setup.settings import READINGS
 from meganet.optim import Momentum
 from meganet.store import settings as stored_settings
 
@@ -123,7 +122,7 @@ def test_what_is_complete_is_not_run_again_and_trials_can_be_added(tmp_path, dat
     assert results(tmp_path / "run")["trial-000/new.npz"] == first
 
 
-def test_folder_errors(tmp_path, data, monkeypatch):
+def test_folder_errors(tmp_path, data):
     backend = get_backend()
 
     def open_folder(path, setup=TINY, images=data):
@@ -135,9 +134,10 @@ def test_folder_errors(tmp_path, data, monkeypatch):
     with pytest.raises(ResultsError, match=r"a folder made with the same settings.*momentum = 0.0 \(now 0.5\)"):
         execute(tmp_path / "run", TINY.changed(momentum=0.5), data)
     other = ImageSet("other", 255 - data.images, data.labels, "drawn")
-    monkeypatch.setitem(READINGS, "printed", TINY.changes())
-    with pytest.raises(ResultsError, match=r"\(now 0.0\); --preset printed has its reading$"):
+    with pytest.raises(ResultsError, match=r"\(now 0.0\); to continue it, add --set theta_alpha=0.125 --out \S+$"):
         execute(tmp_path / "run", TINY.changed(theta_alpha=0.0), data)
+    with pytest.raises(ResultsError, match=r"theta_alpha = 0.125 \(now 0.0\), momentum = 0.0 \(now 0.5\)$"):
+        execute(tmp_path / "run", TINY.changed(theta_alpha=0.0, momentum=0.5), data)
     with pytest.raises(ResultsError, match="a folder made with the same settings.*with data = "):
         execute(tmp_path / "run", TINY, other)
     with (

@@ -92,7 +92,9 @@ def test_it_is_run_and_reported(added, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "Data: 120 images of Stripes (drawn)\nTable short: net residual, 2 trials, numpy\n" in text
     assert (
-        "A short coarse training: accuracy in percent" in text and "Short start" in text and "thesis' value" not in text
+        "A short coarse training (own sizes): accuracy" in text
+        and "Short start" in text
+        and "thesis' value" not in text
     )
     with open(out / "tables" / "table-short.csv") as file:
         assert [(row["arm"], row["moment"]) for row in csv.DictReader(file)] == [

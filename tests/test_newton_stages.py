@@ -111,6 +111,23 @@ def test_an_interrupted_newton_run_continues_to_the_bit(tmp_path, data, monkeypa
     assert results(tmp_path / "parts") == results(whole.own.path)
 
 
+def test_a_method_that_stops_inside_an_epoch_keeps_what_it_has_done(tmp_path, data):
+    """As with one step in an epoch: the steps made before count, in the epoch in which they were made."""
+    ends, spent = {}, {}
+    for steps, epochs in ((1, 300), (7, 43)):
+        setup = SETUP.changed(classifier_epochs=epochs, newton_steps=steps, dtype="float64")
+        (case,) = study_of(tmp_path / f"{steps}" / "net-B", setup, data, ("4.3",)).cases.values()
+        (stage,) = [stage for stage in case.stages if stage.name == "new-classifier-meganet"]
+        problems = case.problems(0)
+        x = problems.level_of(stage).initial(np.random.default_rng(0), setup)
+        with case.own as folder:
+            (state,) = train([StageRun(problems, stage, folder, x)])
+        assert state.epoch == epochs and state.history[-1]["step"] == 0, "it stopped before the end"
+        ends[steps], spent[steps] = to_host(state.x), sum(state.history.column("evaluations"))
+    np.testing.assert_array_equal(ends[1], ends[7])
+    assert spent[1] == spent[7]
+
+
 def test_a_method_that_can_go_no_further_stays(tmp_path, data):
     """At a minimum the line search finds nothing; the epochs that are left repeat where it stands."""
     setup = SETUP.changed(classifier_epochs=300, dtype="float64")

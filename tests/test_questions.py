@@ -15,17 +15,19 @@ from tiny import TINY, quadrants
 
 from meganet import Chain, ConvolutionLayer, DenseLayer, Objective, PoolingLayer
 from meganet.backend import get_backend, random_stream
-from meganet.experiments import Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
+from meganet.experiments import PRESETS, Problems, ResultsError, Setup, Workers, build_network, grid_shapes, tables_of
 from meganet.experiments.questions import (
     amplification,
     base,
     calibration,
     causes,
     comparing,
+    mgopt,
     multilevel_gradients,
     new_classifier,
 )
 from meganet.experiments.questions.base import Answer, Context, Variant, cost, question_of, questions
+from meganet.experiments.questions.fitting import percent
 from meganet.experiments.runs.problems import DIRECTIONS
 from meganet.experiments.runs.study import SettingsError
 from meganet.experiments.runs.work import epoch_flop
@@ -88,7 +90,7 @@ def test_calibration_keeps_the_best_of_every_step(asked):
 def test_the_distance_is_that_of_the_rule():
     rows = [dict.fromkeys(("accuracy", "validation_accuracy"), 0.5), {"accuracy": 0.884, "validation_accuracy": 0.85}]
     rows.append({"accuracy": 0.984, "validation_accuracy": 0.919})
-    found = calibration.numbers([History(rows), History(rows)])
+    found = percent([History(rows), History(rows)], calibration.TABLE.columns).mean(axis=0)
     assert distance(found, calibration.TARGET) == pytest.approx(1.0)
     assert distance(np.full(4, np.nan), calibration.TARGET) == np.inf
 
@@ -458,6 +460,9 @@ def test_the_arithmetic_of_newton_steps():
     shapes = ((1, 6, 6), (1, 12, 12))
     assert epoch_flop(setup, classifier, shapes, 4) == 16 * last * (2 + 3 * 2 + 1)
     assert epoch_flop(setup, whole, shapes, 4) == 16 * (first * (2 + 3 * 2 + 1) + (second + last) * (3 + 3 * 4 + 1))
+    for stage in (classifier, whole):
+        more = setup.changed(newton_steps=3)
+        assert epoch_flop(more, stage, shapes, 4) == 3 * epoch_flop(setup, stage, shapes, 4)
 
 
 def test_runs_that_variants_share_cost_once(asked):
@@ -471,6 +476,8 @@ def test_runs_that_variants_share_cost_once(asked):
     found = {name: cost(question_of(name), "small") for name in questions()}
     assert [*found] == [*questions()] and found["causes"].runs < sum(found[name].runs for name in causes.CAUSES)
     assert found["validation-set"] == found["sharpness"] and found["calibration"].runs == 3 * (12 + 1 + 1 + 2 + 1)
+    for preset in PRESETS:
+        assert all(cost(question_of(name), preset).runs >= 0 for name in questions()) and preset in mgopt.SIZES
     thesis = cost(question_of("starts"), "thesis")
     assert thesis.tflop > 10 * found["starts"].tflop and thesis.runs == 20 * 13
 

@@ -1,5 +1,10 @@
 """The second reading: how it is fitted, on a tiny problem."""
 
+import csv
+import itertools
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_questions import SIZES
@@ -7,8 +12,10 @@ from tiny import quadrants
 
 from meganet.backend import get_backend
 from meganet.experiments import Setup, Workers, tables_of
-from meganet.experiments.questions import newton_steps, reading
+from meganet.experiments.questions import fitting, newton_steps, reading
 from meganet.experiments.questions.base import Context, cost, question_of
+from meganet.experiments.setup.fields import parsed
+from meganet.experiments.setup.settings import DEFAULTS, FITTED
 from meganet.experiments.setup.tables import distance
 
 (TABLE,) = tables_of("4.1")
@@ -110,3 +117,20 @@ def test_the_steps_of_an_epoch_are_fitted_to_the_classifiers_alone(asked, monkey
             assert row[f"{arm.capitalize()}: {name}"] == pytest.approx(ours[-1])
         thesis += newton_steps.TABLE.thesis[arm][:3]
     assert row["distance"] == pytest.approx(distance(ours, thesis))
+
+
+def test_the_fitted_settings_are_those_that_the_record_chose():
+    """From the stored answers: the nearest of the last step, which has what all steps kept, and of the Newton steps."""
+    folder = Path(__file__).parent.parent / "docs" / "results" / "experiments"
+    fit, steps = (
+        list(csv.DictReader((folder / f"{name}.csv").read_text().splitlines())) for name in ("reading", "newton-steps")
+    )
+    last = [row for row in fit if row["step"] == str(len(reading.STEPS)) and math.isfinite(float(row["distance"]))]
+    nearest = min(last, key=lambda row: float(row["distance"]))
+    chosen = {name: parsed(name, nearest[name], DEFAULTS[name]) for name in fitting.first(reading.STEPS)}
+    chosen["newton_steps"] = int(min(steps, key=lambda row: float(row["distance"]))["steps"])
+    assert {name: value for name, value in chosen.items() if value != DEFAULTS[name]} == FITTED
+    names = [name for step in reading.STEPS for name in step]
+    tried = {tuple(row[name] for name in names) for row in fit}
+    candidates = itertools.product(*reading.STEPS[0].values())
+    assert len(tried) >= len(list(candidates)), "the whole record is there"

@@ -15,9 +15,13 @@ from tiny import TINY, execute, quadrants
 from meganet.document import Document
 from meganet.experiments import PRESETS, Case, Setup, Stage, tables_of
 from meganet.experiments.report import tables
-from meganet.experiments.report.recorded import FILE, recorded
-from meganet.experiments.report.results import result_of
+from meganet.experiments.report.differences import Difference
+from meganet.experiments.report.recorded import FILE, cell_of, recorded
+from meganet.experiments.report.results import Cell, compared, distance_of, result_of
+from meganet.experiments.runs.paired import mean_of, probability
 from meganet.experiments.setup.stages import planned
+from meganet.experiments.setup.tables import distance
+from meganet.ground.validate import InputError
 from meganet.optim import Divergence, History, SGDState
 from meganet.store.disk import json_text
 
@@ -100,6 +104,8 @@ def test_a_table_says_how_far_it_is_from_the_thesis_and_which_rows_differ():
     # of the differences 10, 11 and 9: standard error 1 / sqrt(3), t = sqrt(300) with two degrees of freedom
     assert one[3:] == pytest.approx((10, 4.302652729911275 / math.sqrt(3), 1 - math.sqrt(300 / 302), 3))
     same = found["multigrid", "new", "ReTrain validation"]
+    all_alike = Difference("new", "new", "", *mean_of([1.0, 1.0 + 1e-14]), probability([1.0, 1.0 + 1e-14]), 2)
+    assert str(all_alike) == "+1.0 ± 0.0 (no p)", "two trials that round to the same say nothing"
     assert same[3:] == (0.0, 0.0, 1.0, 3)
     text = tables.to_text(result, 200)
     assert f"Distance from the thesis: {result.distance:.1f} points (root mean square over the 12 numbers)." in text
@@ -129,6 +135,35 @@ def test_the_other_reading_stands_beside_a_table_of_the_thesis_sizes():
     for setup in (Setup.of(momentum=0.5), Setup.of(**PRESETS["small"]), Setup.of(**PRESETS["thesis"], fine_epochs=3)):
         assert "Beside it" not in tables.to_text(made("4.1", setup, runs), 200), "neither a reading nor its sizes"
     assert recorded("printed", "9.9") is None
+
+
+def test_every_table_of_the_thesis_is_recorded_as_it_is():
+    for name in ("4.1", "4.2", "4.3", "4.4"):
+        for table in tables_of(name):
+            found = recorded("printed", table.name)
+            shown = {row: tuple(cell.thesis for cell in cells) for row, cells in found.cells.items()}
+            assert shown == table.thesis and f"reproduce {name} --preset printed " in found.command
+
+
+def test_a_recorded_number_that_is_not_finite_reads_back():
+    assert math.isnan(cell_of({"mean": None, "std": None, "thesis": 99.4, "diverged": 3}).mean)
+
+
+def test_tables_without_numbers_of_the_thesis_have_differences_alone():
+    runs = {"coarse": [history(0.1, 0.2, 0.3), history(0.1, 0.4, 0.6)]}
+    for name in ("fine-to-coarse", "in-turn"):
+        stages = planned(tables_of(name)[0].stages(), 2)
+        result = made(name, Setup.of(**PRESETS["thesis"]), {stage.name: runs["coarse"] for stage in stages})
+        text = tables.to_text(result, 200)
+        assert result.distance is None and "Distance" not in text and "Beside it" not in text
+        assert ("Differences between rows" in text) == (len(result.table.rows) > 1)
+
+
+def test_numbers_that_the_thesis_does_not_have_do_not_count():
+    cells = {"mine": [Cell(50.0, None, 53.0), Cell(10.0, None, None)]}
+    assert distance_of(cells) == 3.0 and compared(cells) == [(50.0, 53.0)]
+    with pytest.raises(InputError, match="^found: expected one number or more, got none"):
+        distance([], [])
 
 
 def test_the_recorded_tables_are_those_of_the_documentation(monkeypatch):
@@ -165,13 +200,14 @@ def test_sizes_that_are_not_those_of_the_thesis_are_named_beside_the_numbers():
     small = Setup.of(**PRESETS["small"])
     (sentence,) = tables.other_sizes(small)
     assert sentence == (
-        "Small preset, not the sizes of the thesis: digits instead of mnist, 3000 instead of 40000 coarse examples, "
+        "Sizes of the small preset, not those of the thesis: digits instead of mnist, "
+        "3000 instead of 40000 coarse examples, "
         "1000 instead of 10000 fine examples, 1000 instead of 10000 validation examples, "
         "8 instead of 20 coarse epochs, 5 instead of 10 fine epochs."
     )
     assert tables.other_sizes(small.changed(seed=3, trials=9, momentum=0.9)) == [sentence]
     (own,) = tables.other_sizes(small.changed(fine_epochs=10))
-    assert own.startswith("Own sizes, not the sizes of the thesis: digits") and "fine epochs" not in own
+    assert own.startswith("Own sizes, not those of the thesis: digits") and "fine epochs" not in own
     assert tables.other_sizes(Setup.of(trials=1)) == [] and tables.sizes_label(Setup.of(network="B")) == ""
 
 

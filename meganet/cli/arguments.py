@@ -19,9 +19,9 @@ MODELS = "meganet.experiments.models"
 FIGURES, DATA_SETS = "meganet.experiments.report.figures", "meganet.datasets.sets"
 """Where files register what can be asked for by name."""
 PRESETS = {
-    "small": "5,000 digits and few epochs, for a look: minutes",
+    "small": "the settings of thesis on 5,000 digits, few epochs: minutes",
     "thesis": "the thesis' sizes, on MNIST, settings fitted to its tables: hours",
-    "printed": "the same with the settings as the thesis prints them: hours",
+    "printed": "the same sizes, what the thesis prints to the letter: hours",
 }
 """How large a run is, and which reading of the thesis."""
 BACKENDS = ("cupy", "numpy")
@@ -217,7 +217,7 @@ def _presets() -> Rows:
     from meganet.experiments.setup.settings import described
 
     others = ", ".join(f"{setting.name}={setting.printed}" for setting in described() if setting.printed)
-    return [*PRESETS.items(), ("", f"({others})")]
+    return [*PRESETS.items(), ("", f"differs from thesis in {others}")]
 
 
 _SETTINGS = [

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS = {
-    "x": "x: a validation image",
-    "seen": "P R x: what retraining shows",
-    "unseen": "the rest: never shown",
+    "x": "a real image",
+    "seen": "what the coarse grid sees",
+    "unseen": "fine detail: not seen",
 }
 """The image and its two parts, by the names of their axes."""
 SIGNS = ("=", "+")
-LABEL = "How much of the rest the validation images have"
-ENDS = {0.0: "none,\nas in retraining", 1.0: "all,\nreal images"}
+LABEL = "Fine detail, which the coarse grid cannot see, in the validation images"
+ENDS = {0.0: "none,\nsmooth images", 1.0: "all,\nreal images"}
 
 
 def plot_unseen(curves: Mapping[str, np.ndarray[Any, Any]], shares: Sequence[float], ax: Axes | None = None) -> Axes:
@@ -34,14 +34,14 @@ def plot_unseen(curves: Mapping[str, np.ndarray[Any, Any]], shares: Sequence[flo
     curves : mapping
         Name of each network to its accuracies in percent, (trials, shares). A name of `STYLES` has its style.
     shares : sequence of float
-        Of the unseen part in the images: 0 where they are as in retraining, 1 where they are whole.
+        Of the unseen part in the images, in rising order: 0 where they are as in retraining, 1 where they are whole.
     ax : matplotlib Axes, optional
         A new figure of pyplot if not given.
 
     Raises
     ------
     InputError
-        If a curve has another number of shares.
+        If a curve has another number of shares, or no trial.
 
     Examples
     --------
@@ -52,12 +52,14 @@ def plot_unseen(curves: Mapping[str, np.ndarray[Any, Any]], shares: Sequence[flo
     >>> ax.lines[0].get_ydata().tolist()
     [96.5, 62.0]
     """
-    for name, values in curves.items():
-        if np.ndim(values) != 2 or np.shape(values)[1] != len(shares):
-            validate.reject("curves", f"(trials, {len(shares)}) accuracies of each", f"{np.shape(values)} of {name!r}")
+    found = {name: np.asarray(values) for name, values in curves.items()}
+    for name, values in found.items():
+        if values.ndim != 2 or values.shape[1] != len(shares) or not len(values):
+            expected = f"(trials, {len(shares)}) accuracies of each, of one trial or more"
+            validate.reject("curves", expected, f"{values.shape} of {name!r}")
     ax = new_axes((PAGE, 4)) if ax is None else ax
-    for name, style in styles_of(curves).items():
-        values = np.asarray(curves[name])
+    for name, style in styles_of(found).items():
+        values = found[name]
         ax.plot(shares, values.mean(axis=0), **style.line(points=len(shares)))
         ax.fill_between(shares, values.min(axis=0), values.max(axis=0), color=style.color, alpha=0.15, linewidth=0)
     ax.set(xlabel=LABEL, ylabel="Validation accuracy, %")
@@ -77,7 +79,7 @@ def unseen_figure(
     Parameters
     ----------
     image, seen : ndarray, (H, W)
-        In [0, 1] or about it.
+        On one scale of grey, from the least number or zero to the largest.
     curves, shares
         As in `plot_unseen`.
 
@@ -91,18 +93,21 @@ def unseen_figure(
     """
     from matplotlib.figure import Figure
 
+    image, seen = np.asarray(image, np.float64), np.asarray(seen, np.float64)
     canvas = Figure(figsize=(PAGE, 6.2), layout="constrained")
     axes = canvas.subplot_mosaic([[*PARTS], ["curves"] * 3], height_ratios=(1, 2))
     parts = (image, seen, image - seen)
+    largest = max(float(np.abs(image).max()), float(np.abs(seen).max())) or 1.0
+    least = min(float(image.min()), float(seen.min()), 0.0)
     for number, (name, part, title) in enumerate(zip(PARTS, parts, PARTS.values(), strict=True)):
         # what is not seen has both signs
         ax, signed = axes[name], name == "unseen"
-        largest = float(np.abs(part).max()) or 1.0
-        ax.imshow(part, cmap="RdBu" if signed else "gray", vmin=-largest if signed else 0, vmax=largest)
+        ax.imshow(part, cmap="RdBu" if signed else "gray", vmin=-largest if signed else least, vmax=largest)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize="medium")
         if number:
             ax.text(-0.22, 0.5, SIGNS[number - 1], transform=ax.transAxes, ha="center", va="center", fontsize="x-large")
     plot_unseen(curves, shares, axes["curves"])
+    canvas.suptitle("Retrained networks on images with more and less fine detail", fontsize="large")
     axes["curves"].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, **LEGEND)
     return canvas

@@ -92,7 +92,7 @@ class Context:
         Folder of the runs; questions that are asked in one folder share those that they have in common.
     name : str
         Of the question, and of the files of its answer.
-    preset : {"small", "thesis"}
+    preset : {"small", "thesis", "printed"}
     settings : mapping
         Settings that the user has changed, for all runs.
     backend, data, workers

@@ -8,17 +8,22 @@ smallest distance is kept. Coarse training, transfer, and all other rows and tab
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from meganet.experiments.questions.base import Answer, Context, Variant
+from meganet.experiments.questions.fitting import (
+    PRINTED,
+    Candidates,
+    Choice,
+    choices,
+    first,
+    name_of,
+    percent,
+    settings_text,
+)
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.tables import distance, tables_of
-from meganet.optim import History
 
 TITLES = {
     "calibration": "Which reading of the thesis gives row New of 4.1?",
@@ -26,7 +31,6 @@ TITLES = {
 }
 ORDER = 0
 
-Candidates = Mapping[str, Sequence[Any]]
 STEPS: tuple[Candidates, ...] = (
     {
         "data_scaling": ("standardize", "unit"),
@@ -48,56 +52,37 @@ TARGET = TABLE.thesis[ROW]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Fit some settings to row New of table 4.1; all others are as they are by default."""
+    """Fit some settings to row New of table 4.1; all others are as printed, or by default where nothing is."""
 
     steps: tuple[Candidates, ...]
 
     def variants(self, base: Setup) -> list[Variant]:
         """Return the candidates of all steps, where each step keeps the first."""
-        kept, found = self._first, []
+        kept, found = first(self.steps), []
         for step in self.steps:
-            choices = _choices(kept, step)
-            kept = next(iter(choices.values()))
-            found += _variants(choices)
+            tried = choices(kept, step)
+            kept = tried[0]
+            found += _variants(tried)
         return found
 
     def ask(self, context: Context) -> Answer:
         """Run step after step; a row for every choice that was tried, best first within its step."""
-        kept, rows = self._first, []
+        kept, rows = first(self.steps), []
         for number, step in enumerate(self.steps, 1):
-            choices = _choices(kept, step)
-            study = context.runs(_variants(choices))
-            tried = {name: numbers(study.cases[name].histories()[ROW]) for name in choices}
-            order = sorted(tried, key=lambda name: distance(tried[name], TARGET))
-            kept = choices[order[0]]
-            for name in order:
-                found = dict(zip((column.title for column in TABLE.columns), map(float, tried[name]), strict=True))
-                rows.append({"stage": number, **choices[name], **found, "distance": distance(tried[name], TARGET)})
-        final = ", ".join(f"{name} = {value}" for name, value in kept.items())
-        return Answer(rows, [f"Thesis: {', '.join(map(str, TARGET))}.", f"Chosen: {final}."])
-
-    @property
-    def _first(self) -> dict[str, Any]:
-        return {name: values[0] for step in self.steps for name, values in step.items()}
+            tried = choices(kept, step)
+            cases = context.runs(_variants(tried)).cases
+            found = [percent(cases[name_of(c)].histories()[ROW], TABLE.columns).mean(axis=0) for c in tried]
+            far = [distance(numbers, TARGET) for numbers in found]
+            order = sorted(range(len(tried)), key=far.__getitem__)
+            kept = tried[order[0]]
+            for k in order:
+                shown = dict(zip((column.title for column in TABLE.columns), map(float, found[k]), strict=True))
+                rows.append({"stage": number, **tried[k], **shown, "distance": far[k]})
+        return Answer(rows, [f"Thesis: {', '.join(map(str, TARGET))}.", f"Chosen: {settings_text(kept)}."])
 
 
-def numbers(histories: Sequence[History]) -> np.ndarray[Any, Any]:
-    """Return the mean accuracies of a row of table 4.1, in percent."""
-    return np.mean([[100 * h[c.epoch][c.quantity] for c in TABLE.columns] for h in histories], axis=0)
-
-
-def _choices(kept: Mapping[str, Any], step: Candidates) -> dict[str, dict[str, Any]]:
-    """Return the candidates of a step, with all that was kept, by the names of their variants."""
-    tried = ({**kept, **dict(zip(step, values, strict=True))} for values in itertools.product(*step.values()))
-    return {"-".join(_texts(choice)): choice for choice in tried}
-
-
-def _texts(choice: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{value:.4g}" if isinstance(value, float) else str(value) for value in choice.values())
-
-
-def _variants(choices: Mapping[str, Mapping[str, Any]]) -> list[Variant]:
-    return [Variant(name, choice, TABLE.name, (ROW,)) for name, choice in choices.items()]
+def _variants(choices: Sequence[Choice]) -> list[Variant]:
+    return [Variant(name_of(choice), {**PRINTED, **choice}, TABLE.name, (ROW,)) for choice in choices]
 
 
 QUESTIONS = {"calibration": Calibration(STEPS), "calibration-theta-alpha": Calibration(DOUBTED)}

@@ -23,13 +23,13 @@ from meganet.experiments.questions.comparing import (
     Accuracies,
     Comparison,
     accuracies_at,
+    accuracy_on,
     carried,
     gaps,
     table,
 )
 from meganet.experiments.runs.problems import NOISE
 from meganet.experiments.setup.settings import Setup
-from meganet.objective import Objective
 from meganet.plotting.causes import gaps_figure
 
 TITLES = {
@@ -122,14 +122,12 @@ class ValidationSets(Comparison):
             of_net = {name: {row: accuracies_at(histories[row]) for row in CARRIED} for name in SETS}
             for trial in range(case.setup.run.trials):
                 fun = case.problems(trial).level(-1, "fine").validation
-                images, labels = fun.backend.to_host(fun.images), fun.backend.to_host(fun.labels)
+                images = fun.backend.to_host(fun.images)
                 weights = {row: case.weights(trial, row) for row in CARRIED}
                 for name, made in SETS.items():
                     changed = made(images, random_stream(case.setup.run.seed, trial, NOISE))
-                    held = fun.backend.asarray(changed)
-                    other = Objective(fun.network, fun.classifier, held, labels[: len(changed)])
                     for row, x in weights.items():
-                        of_net[name][row][trial, 1] = 100 * other.evaluate(x).accuracy
+                        of_net[name][row][trial, 1] = accuracy_on(fun, fun.backend.asarray(changed), x)
             found |= {(name, net): ends for name, ends in of_net.items()}
         return found
 

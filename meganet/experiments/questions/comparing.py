@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.tables import tables_of
+from meganet.objective import Objective
 from meganet.optim import History
 from meganet.plotting.causes import Gap, gaps_figure
 
@@ -50,6 +52,25 @@ def accuracies_at(histories: Sequence[History], epoch: int = -1) -> np.ndarray[A
     array([[75., 50.]])
     """
     return np.array([[100 * h[epoch]["accuracy"], 100 * h[epoch]["validation_accuracy"]] for h in histories])
+
+
+def accuracy_on(fun: Objective, images: Array, x: Array) -> float:
+    """Return the accuracy of weights on other images than those of an objective, in percent.
+
+    Their labels are the first of the objective.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet import Chain, ConvolutionLayer, DenseLayer, Objective
+    >>> from meganet.experiments.questions.comparing import accuracy_on
+    >>> images = np.random.default_rng(0).random((5, 1, 4, 4))
+    >>> fun = Objective(Chain([ConvolutionLayer((1, 4, 4), 2)]), DenseLayer((2, 4, 4), 3), images, np.zeros(5, int))
+    >>> accuracy_on(fun, images[:2], np.zeros(18 + 33 * 3))
+    100.0
+    """
+    labels = fun.backend.to_host(fun.labels)[: len(images)]
+    return 100 * Objective(fun.network, fun.classifier, images, labels).evaluate(x).accuracy
 
 
 def std(values: np.ndarray[Any, Any]) -> float:

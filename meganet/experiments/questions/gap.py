@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
+from meganet.experiments.questions.comparing import accuracies_at, accuracy_on, std
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.paired import probability
 from meganet.experiments.setup.settings import Setup
 from meganet.multigrid import prolongate_images, restrict_images
-from meganet.objective import Objective
 from meganet.plotting.unseen import unseen_figure
 
 TITLES = {"gap": "Why does Multigrid validate at 63 %?"}
@@ -29,15 +30,15 @@ ORDER = 9
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the unseen part in the validation images."""
-FITTED, ORIGINAL, CONSTANT = "retrained on P R x", "retrained on x", "constant P"
+INTERPOLATED, ORIGINAL, CONSTANT = "retrained on P R x", "retrained on x", "constant P"
 CHANGES: dict[str, dict[str, Any]] = {
-    FITTED: {"training_images": "linear", "interpolation": "linear"},
+    INTERPOLATED: {"training_images": "linear", "interpolation": "linear"},
     ORIGINAL: {"training_images": "original", "interpolation": "linear"},
     CONSTANT: {"training_images": "linear", "interpolation": "constant"},
 }
 LINES = (
-    ("transfer", FITTED, "transfer"),
-    ("multigrid", FITTED, "multigrid"),
+    ("transfer", INTERPOLATED, "transfer"),
+    ("multigrid", INTERPOLATED, "multigrid"),
     ("Multigrid, retrained on real images", ORIGINAL, "multigrid"),
     ("multigrid-constant", CONSTANT, "multigrid"),
 )
@@ -47,13 +48,16 @@ ROWS = {variant: tuple(row for _, of, row in LINES if of == variant) for variant
 
 
 class Measured(NamedTuple):
-    """Of the trials of one network, in percent: training accuracy (trials,), validation by shares (trials, shares)."""
+    """Of the trials of one network, in percent: training accuracy (trials,), validation by shares (trials, shares).
+
+    Both are nan in a trial in which the network diverged.
+    """
 
     training: np.ndarray[Any, Any]
     validation: np.ndarray[Any, Any]
 
     def gaps(self, share: int) -> np.ndarray[Any, Any]:
-        """Training minus validation accuracy of each trial, with one of the `SHARES`."""
+        """Return training minus validation accuracy of each trial, with one of the `SHARES`."""
         found: np.ndarray[Any, Any] = self.training - self.validation[:, share]
         return found
 
@@ -66,25 +70,26 @@ class Explained:
         return [Variant(name, {**changes, **_WHOLE}, "4.1", ROWS[name]) for name, changes in CHANGES.items()]
 
     def ask(self, context: Context) -> Answer:
-        """Run what is missing; a row for each network and prediction, and the figure."""
+        """Run what is missing; a row for each network and its validation images, and the figure."""
         cases = context.runs(self.variants(context.base)).cases
         found = {name: _measured(cases[variant], row) for name, variant, row in LINES}
-        image, seen = _example(cases[FITTED])
-        curves = {name: one.validation for name, one in found.items()}
-        return Answer(_table(found), NOTES, unseen_figure(image, seen, curves, SHARES))
+        curves = {name: one.validation[np.isfinite(one.training)] for name, one in found.items()}
+        drawn = {name: values for name, values in curves.items() if len(values)}
+        image, seen = _example(cases[INTERPOLATED])
+        return Answer(_table(found), NOTES, unseen_figure(image, seen, drawn, SHARES) if drawn else None)
 
 
 def _measured(case: Case, row: str) -> Measured:
-    histories = case.histories()[row]
-    validation = np.empty((case.setup.run.trials, len(SHARES)))
-    for trial in range(case.setup.run.trials):
-        fun, x = case.problems(trial).level(-1, "fine").validation, case.weights(trial, row)
-        labels = fun.backend.to_host(fun.labels)
-        seen = prolongate_images(restrict_images(fun.images), "linear")
+    training = accuracies_at(case.histories()[row])[:, 0]
+    validation = np.full((len(training), len(SHARES)), np.nan)
+    for trial in np.flatnonzero(np.isfinite(training)):
+        fun, x = case.problems(int(trial)).level(-1, "fine").validation, case.weights(int(trial), row)
+        seen = seen_by_the_coarse_grid(fun.images)
         for k, share in enumerate(SHARES):
-            images = seen + share * (fun.images - seen)
-            validation[trial, k] = 100 * Objective(fun.network, fun.classifier, images, labels).evaluate(x).accuracy
-    return Measured(np.array([100 * history[-1]["accuracy"] for history in histories]), validation)
+            # with all of it the images are those of the tables, to the bit
+            images = fun.images if share == 1 else seen + share * (fun.images - seen)
+            validation[trial, k] = accuracy_on(fun, images, x)
+    return Measured(training, validation)
 
 
 def _table(found: dict[str, Measured]) -> list[dict[str, Any]]:
@@ -94,35 +99,46 @@ def _table(found: dict[str, Measured]) -> list[dict[str, Any]]:
         for share, images in ((-1, "x"), (0, "P R x")):
             one = found[name]
             gap = one.gaps(share)
+            # trials in which a network diverged do not count
+            own, paired = gap[np.isfinite(gap)], (usual - gap)[np.isfinite(usual - gap)]
             rows.append(
                 {
                     "row": row.capitalize(),
                     "variant": variant,
                     "validated on": images,
-                    "trials": len(gap),
-                    "training": float(one.training.mean()),
-                    "validation": float(one.validation[:, share].mean()),
-                    "gap": float(gap.mean()),
-                    "std": float(gap.std(ddof=1)) if len(gap) > 1 else float("nan"),
-                    "smaller by": float((usual - gap).mean()),
-                    "p": probability(usual - gap),
+                    "trials": len(own),
+                    "training": _mean(one.training[np.isfinite(gap)]),
+                    "validation": _mean(one.validation[np.isfinite(gap), share]),
+                    "gap": _mean(own),
+                    "std": std(own),
+                    "smaller by": _mean(paired),
+                    "p": probability(paired),
                 }
             )
     return rows
 
 
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def seen_by_the_coarse_grid(images: Array) -> Array:
+    """Return P R x of images x, with linear P."""
+    return prolongate_images(restrict_images(images), "linear")
+
+
 def _example(case: Case) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return the first validation image of the first trial, and what the coarse grid sees of it."""
+    """Return the first validation image of the first trial, and what the coarse grid sees of it; grey."""
     fun = case.problems(0).level(-1, "fine").validation
-    image = fun.images[:1]
-    seen = prolongate_images(restrict_images(image), "linear")
-    return tuple(fun.backend.to_host(one)[0, 0] for one in (image, seen))
+    image, seen = fun.images[:1], seen_by_the_coarse_grid(fun.images[:1])
+    host = fun.backend.to_host
+    return host(image)[0].mean(axis=0), host(seen)[0].mean(axis=0)
 
 
 _WHOLE = {"validation_images": "original"}
 NOTES = (
     "P R x with linear P. Gap: training minus validation accuracy at the end, in points, mean and standard deviation "
     "over the trials. Smaller by: than that of Multigrid retrained on P R x and validated on x, with the p of a paired "
-    "t-test over the trials.",
+    "t-test over the trials. Those in which a network diverged do not count.",
 )
 QUESTIONS = {"gap": Explained()}

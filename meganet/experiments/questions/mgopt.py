@@ -17,7 +17,7 @@ import numpy as np
 from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.questions.full_batch import Family, Trace, in_depth, in_space
-from meganet.experiments.setup.settings import Setup
+from meganet.experiments.setup.settings import READINGS, Setup
 from meganet.objective import Objective
 from meganet.optim import Control, Momentum, Result, lbfgs, mg_opt, sgd, trust_region
 from meganet.plotting.axes import LEGEND, PAGE
@@ -64,7 +64,7 @@ class Size:
     budget: float
 
 
-SIZES = {"small": Size(60, 200, 3, 40.0), "thesis": Size(2000, 2000, 20, 100.0)}
+SIZES = {"small": Size(60, 200, 3, 40.0), **dict.fromkeys(READINGS, Size(2000, 2000, 20, 100.0))}
 
 
 def _epochs(rate: float, fun: Any, x0: Array, *, control: Control) -> Result:

@@ -10,12 +10,12 @@ The first k steps are the same whatever an epoch is, so that one run has the num
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
-
-import numpy as np
 
 from meganet.experiments.protocols.chapter4 import STARTS, classifier_stage
 from meganet.experiments.questions.base import Answer, Context, Variant
+from meganet.experiments.questions.fitting import percent
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import SGD, STEIHAUG, Stage
 from meganet.experiments.setup.tables import distance, tables_of
@@ -54,8 +54,8 @@ class NewtonSteps:
         for steps in range(1, MOST + 1):
             at = {1: steps, -1: steps * epochs}
             found = {
-                f"{row.capitalize()}: {column.title.removeprefix('Classifier: ')}": np.array(
-                    [100 * history[at[column.epoch]][column.quantity] for history in histories[_run(row)]]
+                f"{row.capitalize()}: {column.title.removeprefix('Classifier: ')}": percent(
+                    histories[_run(row)], [column._replace(epoch=at[column.epoch])]
                 )
                 for row in STARTS
                 for column in COLUMNS
@@ -64,9 +64,12 @@ class NewtonSteps:
             rows.append({"steps": steps, **means, "distance": distance(means.values(), thesis)})
         best = min(rows, key=lambda row: float(row["distance"]))
         trials = len(histories[_run("new")])
+        chosen = f"newton_steps = {best['steps']}{', the most that were tried' if best['steps'] == MOST else ''}"
+        if not isfinite(best["distance"]):
+            chosen = "none, as some run diverged"
         notes = [
             f"Accuracies in percent, means of {trials} trials. Thesis: {', '.join(map(str, thesis))}.",
-            f"Chosen: newton_steps = {best['steps']}.",
+            f"Chosen: {chosen}.",
         ]
         return Answer(rows, notes)
 

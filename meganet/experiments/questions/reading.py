@@ -16,23 +16,29 @@ Coarse training, transfer and the rows are those of the table. No other table pl
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meganet.experiments.questions.base import Answer, Context, Variant
+from meganet.experiments.questions.fitting import (
+    PRINTED,
+    Candidates,
+    Choice,
+    choices,
+    first,
+    name_of,
+    percent,
+    settings_text,
+)
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.tables import Column, distance, tables_of
-from meganet.optim import History
 
 TITLES = {"reading": "Which reading of the thesis gives all of table 4.1?"}
 ORDER = 1
 
-Candidates = Mapping[str, Sequence[Any]]
-Choice = Mapping[str, Any]
 STEPS: tuple[Candidates, ...] = (
     {
         "theta_alpha": (2.0**-6, 2.0**-8, 2.0**-10, 2.0**-12, 0.0),
@@ -55,11 +61,16 @@ OF_TRANSFER = ("interpolation", "classifier_scaling")
 
 
 class Found(NamedTuple):
-    """Means over the trials and their standard errors, in percent, by row and then by column, and the distance."""
+    """Means over the trials and their standard errors, in percent, by row and then by column, and the distance.
+
+    Of the objective there is the mean at the end for each row: the table does not have it, but the text says which row
+    is best in it.
+    """
 
     means: np.ndarray[Any, Any]
     errors: np.ndarray[Any, Any]
     distance: float
+    objectives: dict[str, float]
 
     @property
     def noise(self) -> float:
@@ -69,41 +80,37 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit some settings to table 4.1 by the rule; all others are as they are in the preset."""
+    """Fit some settings to table 4.1 by the rule; all others are as printed, or calibrated where nothing is."""
 
     steps: tuple[Candidates, ...]
 
     def variants(self, base: Setup) -> list[Variant]:
         """Return what is run if each step keeps its first candidates."""
-        kept, found = self._first, []
+        kept, found = first(self.steps), []
         for step in self.steps:
-            choices = _choices(kept, step)
-            kept, finalists = choices[0], choices[:FINALISTS]
-            found += [v for choice in choices for v in _variants(choice, screened=True).values()]
+            tried = choices(kept, step)
+            kept, finalists = tried[0], tried[:FINALISTS]
+            found += [v for choice in tried for v in _variants(choice, screened=True).values()]
             found += [v for choice in finalists for v in _variants(choice, screened=False).values()]
         return list({variant.name: variant for variant in found}.values())
 
     def ask(self, context: Context) -> Answer:
         """Run step after step; a row for every choice that was tried, nearest first within its step."""
-        kept, rows = self._first, []
-        last: dict[str, Found] = {}
+        kept, rows = first(self.steps), []
+        last: list[tuple[Choice, Found]] = []
         for number, step in enumerate(self.steps, 1):
-            choices = _choices(kept, step)
-            screened = _measured(context, choices, screened=True)
-            order = sorted(range(len(choices)), key=lambda k: screened[k].distance)
+            tried = choices(kept, step)
+            screened = _measured(context, tried, screened=True)
+            order = sorted(range(len(tried)), key=lambda k: screened[k].distance)
             limit = screened[order[0]].distance + MARGIN
             nearest = [k for k in order[:FINALISTS] if screened[k].distance <= limit]
-            full = dict(zip(nearest, _measured(context, [choices[k] for k in nearest], screened=False), strict=True))
+            full = dict(zip(nearest, _measured(context, [tried[k] for k in nearest], screened=False), strict=True))
             nearest.sort(key=lambda k: full[k].distance)
-            kept = choices[nearest[0]]
-            last |= {_name(choices[k]): full[k] for k in nearest}
+            kept = tried[nearest[0]]
+            last += [(tried[k], full[k]) for k in nearest]
             for k in [*nearest, *(k for k in order if k not in full)]:
-                rows.append({"step": number, **choices[k], **_numbers(screened[k], full.get(k))})
+                rows.append({"step": number, **tried[k], **_numbers(screened[k], full.get(k))})
         return Answer(rows, _notes(kept, last))
-
-    @property
-    def _first(self) -> dict[str, Any]:
-        return {name: values[0] for step in self.steps for name, values in step.items()}
 
 
 def _measured(context: Context, choices: Sequence[Choice], *, screened: bool) -> list[Found]:
@@ -114,17 +121,14 @@ def _measured(context: Context, choices: Sequence[Choice], *, screened: bool) ->
     found = []
     for variants in wanted:
         histories = {row: study.cases[variant.name].histories()[row] for row, variant in variants.items()}
-        values = np.stack([_of_trials(histories[row], columns) for row in TABLE.rows], axis=1)
+        values = np.stack([percent(histories[row], columns) for row in TABLE.rows], axis=1)
         trials = len(values)
         errors = values.std(axis=0, ddof=1) / np.sqrt(trials) if trials > 1 else np.full(values.shape[1:], np.nan)
         means = values.mean(axis=0)
         thesis = [TABLE.thesis[row][TABLE.columns.index(column)] for row in TABLE.rows for column in columns]
-        found.append(Found(means, errors, distance(means.ravel(), thesis)))
+        objectives = {row: float(np.mean([h[-1]["objective"] for h in of_row])) for row, of_row in histories.items()}
+        found.append(Found(means, errors, distance(means.ravel(), thesis), objectives))
     return found
-
-
-def _of_trials(histories: Sequence[History], columns: Sequence[Column]) -> np.ndarray[Any, Any]:
-    return np.array([[100 * h[column.epoch][column.quantity] for column in columns] for h in histories])
 
 
 def _columns(screened: bool) -> list[Column]:
@@ -136,18 +140,9 @@ def _variants(choice: Choice, *, screened: bool) -> dict[str, Variant]:
     short = {"fine_epochs": 1} if screened else {}
     end = "-one-epoch" if screened else ""
     other = {name: value for name, value in choice.items() if name not in OF_TRANSFER}
-    new = Variant(f"new-{_name(other)}{end}", {**other, **short}, TABLE.name, ("new",))
-    carried = Variant(f"carried-{_name(choice)}{end}", {**choice, **short}, TABLE.name, CARRIED)
+    new = Variant(f"new-{name_of(other)}{end}", {**PRINTED, **other, **short}, TABLE.name, ("new",))
+    carried = Variant(f"carried-{name_of(choice)}{end}", {**PRINTED, **choice, **short}, TABLE.name, CARRIED)
     return {row: carried if row in CARRIED else new for row in TABLE.rows}
-
-
-def _choices(kept: Choice, step: Candidates) -> list[dict[str, Any]]:
-    """Return the candidates of a step, with all that was kept."""
-    return [{**kept, **dict(zip(step, values, strict=True))} for values in itertools.product(*step.values())]
-
-
-def _name(choice: Choice) -> str:
-    return "-".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in choice.values())
 
 
 def _numbers(screened: Found, full: Found | None) -> dict[str, float]:
@@ -164,19 +159,30 @@ def _numbers(screened: Found, full: Found | None) -> dict[str, float]:
         "screened": screened.distance,
         "distance": float("nan") if full is None else full.distance,
         "noise": float("nan") if full is None else full.noise,
+        **{
+            f"{row.capitalize()}: objective": float("nan") if full is None else full.objectives[row]
+            for row in TABLE.rows
+        },
     }
 
 
-def _notes(kept: Choice, finalists: Mapping[str, Found]) -> list[str]:
+def _notes(kept: Choice, finalists: Sequence[tuple[Choice, Found]]) -> list[str]:
     thesis = "; ".join(f"{row.capitalize()} {', '.join(map(str, TABLE.thesis[row]))}" for row in TABLE.rows)
-    best = finalists[_name(kept)]
-    alike = [n for n, f in finalists.items() if n != _name(kept) and f.distance <= best.distance + best.noise]
+    best = next(found for choice, found in finalists if choice == kept)
+    near = [choice for choice, found in finalists if choice != kept and found.distance <= best.distance + best.noise]
+    # the choice that a step kept stands among the candidates of the next one too
+    alike = dict.fromkeys(map(settings_text, near))
+    others = "; ".join(alike) if alike else "no other"
+    if not np.isfinite(best.noise):
+        others = "not known, as there is a single trial or runs diverged"
     return [
         f"Thesis: {thesis}.",
         "Screened: the distance in the six numbers after one epoch. Distance: in all twelve. Noise: the root mean "
-        "square of the standard errors of the twelve means. nan: not retrained to the end.",
-        f"Chosen: {', '.join(f'{name} = {value}' for name, value in kept.items())}.",
-        f"Within the noise of it: {'; '.join(alike) if alike else 'no other'}.",
+        "square of the standard errors of the twelve means. Objective: at the end, which plays no part in the rule; of "
+        "it the thesis says that Multigrid performs best (section 4.2). nan: not retrained to the end, or "
+        "diverged; of a single trial the noise is not known.",
+        f"Chosen: {settings_text(kept) if np.isfinite(best.distance) else 'none, as in each some run diverged'}.",
+        f"Within the noise of it: {others}.",
     ]
 
 

@@ -1,7 +1,8 @@
-"""Which rows of a table differ: paired over the trials, whose rows share images and coarse weights."""
+"""Which rows of a table differ, paired over the trials: the rows of one are made from the same images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -16,7 +17,7 @@ SMALLEST = 0.001
 
 
 class Difference(NamedTuple):
-    """One row minus another in a column, over the trials in which neither diverged, in percent.
+    """One row minus another in a column, over the trials in which both have a number there, in percent.
 
     Attributes
     ----------
@@ -27,7 +28,8 @@ class Difference(NamedTuple):
     half_width : float
         Of the interval of confidence of the mean, of 95 %.
     p : float
-        Of the hypothesis that the mean is zero, by Student's paired t-test on both sides, for this difference alone.
+        Of the hypothesis that the mean is zero, by Student's paired t-test on both sides, for this difference alone;
+        nan where the trials do not scatter.
     trials : int
     """
 
@@ -40,7 +42,7 @@ class Difference(NamedTuple):
     trials: int
 
     def __str__(self) -> str:
-        p = f"p < {SMALLEST}" if self.p < SMALLEST else f"p = {self.p:.2g}"
+        p = f"p < {SMALLEST}" if self.p < SMALLEST else f"p = {self.p:.2g}" if math.isfinite(self.p) else "no p"
         return f"{self.mean:+.1f} ± {self.half_width:.1f} ({p})"
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +51,13 @@ def recorded(preset: str, table: str) -> Recorded | None:
     kept = _known().get(preset, {}).get(table)
     if kept is None:
         return None
-    cells = {row: [Cell(**cell) for cell in of_row] for row, of_row in kept["percent"].items()}
+    cells = {row: [cell_of(cell) for cell in of_row] for row, of_row in kept["percent"].items()}
     return Recorded(preset, kept["meganet"], kept["command"], cells)
+
+
+def cell_of(stored: dict[str, Any]) -> Cell:
+    """Return a cell from the JSON file of a table, in which null stands for what is not finite."""
+    return Cell(**{**stored, "mean": math.nan if stored["mean"] is None else stored["mean"]})
 
 
 @cache

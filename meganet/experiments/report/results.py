@@ -37,9 +37,14 @@ class Cell(NamedTuple):
     diverged: int = 0
 
 
+def compared(cells: Mapping[str, Sequence[Cell]]) -> list[tuple[float, float]]:
+    """Return the means that the thesis has a number for, each with that number."""
+    return [(cell.mean, cell.thesis) for row in cells.values() for cell in row if cell.thesis is not None]
+
+
 def distance_of(cells: Mapping[str, Sequence[Cell]]) -> float | None:
     """Return the root mean square of all differences from the thesis, in points; None if it has no such table."""
-    pairs = [(cell.mean, cell.thesis) for row in cells.values() for cell in row if cell.thesis is not None]
+    pairs = compared(cells)
     return distance(*zip(*pairs, strict=True)) if pairs else None
 
 

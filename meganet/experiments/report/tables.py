@@ -9,7 +9,7 @@ from typing import Any
 from meganet._version import __version__
 from meganet.document import Block, Document, Grid, Note, Paragraph, csv_text
 from meganet.experiments.report.recorded import recorded
-from meganet.experiments.report.results import Cell, TableResult, distance_of
+from meganet.experiments.report.results import Cell, TableResult, compared, distance_of
 from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
 from meganet.experiments.setup.settings import NAMED, PRESETS, READINGS, SIZES, Setup
@@ -36,7 +36,7 @@ def _numbers(result: TableResult) -> list[Block]:
     return [
         *map(Note, [*other_sizes(result.setup), *incomplete(result)]),
         Grid(grid, caption=f"{title}: accuracy in percent, {trials}{thesis}."),
-        *_distance(result.cells),
+        *_distance(result.cells, "" if not sizes else "; no measure of agreement at other sizes"),
         *map(Paragraph, divergences(result.diverged, result.trials)),
         *_differences(result),
         *(block for preset in READINGS if preset != result.setup.reading() for block in _beside(result, preset)),
@@ -45,18 +45,21 @@ def _numbers(result: TableResult) -> list[Block]:
     ]
 
 
-def _distance(cells: Mapping[str, Sequence[Cell]]) -> list[Block]:
+def _distance(cells: Mapping[str, Sequence[Cell]], more: str = "") -> list[Block]:
     found = distance_of(cells)
     if found is None:
         return []
-    count = sum(len(row) for row in cells.values())
+    count = len(compared(cells))
     shown = f"{found:.1f} points" if math.isfinite(found) else "not defined, as runs diverged"
-    return [Paragraph(f"Distance from the thesis: {shown} (root mean square over the {count} numbers).")]
+    return [Paragraph(f"Distance from the thesis: {shown} (root mean square over the {count} numbers{more}).")]
 
 
 def _differences(result: TableResult) -> list[Block]:
-    """Return the differences between rows, of which a page may claim that they are there."""
-    found = {(one.row, one.other, one.column): str(one) for one in result.differences}
+    """Return the differences between rows, with what tells whether a page may claim them."""
+    found = {
+        (one.row, one.other, one.column): str(one) + (f", {one.trials} trials" if one.trials < result.trials else "")
+        for one in result.differences
+    }
     columns = list(dict.fromkeys(column for *_, column in found))
     pairs = dict.fromkeys((row, other) for row, other, _ in found)
     lines = [
@@ -64,9 +67,9 @@ def _differences(result: TableResult) -> list[Block]:
         for row, other in pairs
     ]
     caption = (
-        "Differences between rows, paired over the trials: mean ± 95 % confidence interval, in points, and the p of "
-        "a t-test for each alone:"
-    )
+        "Differences between rows, paired over the trials: mean ± 95 % confidence interval, in points; p of a paired "
+        "t-test, not corrected for several tests"
+    ) + ("; no p where they do not scatter:" if any("no p" in text for text in found.values()) else ":")
     return [Grid([["Rows", *columns], *lines], caption=caption)] if found else []
 
 
@@ -132,9 +135,9 @@ def _sizes(setup: Setup) -> dict[str, Any]:
 
 
 def sizes_label(setup: Setup) -> str:
-    """Return "small preset" or "own sizes"; an empty text if data and sizes are those of the thesis."""
+    """Return "sizes of the small preset" or "own sizes"; an empty text if data and sizes are those of the thesis."""
     preset = next((n for n, changes in PRESETS.items() if _sizes(Setup.of(**changes)) == _sizes(setup)), "own")
-    return {**dict.fromkeys(READINGS, ""), "own": "own sizes"}.get(preset, f"{preset} preset")
+    return {**dict.fromkeys(READINGS, ""), "own": "own sizes"}.get(preset, f"sizes of the {preset} preset")
 
 
 def other_sizes(setup: Setup) -> list[str]:
@@ -145,7 +148,7 @@ def other_sizes(setup: Setup) -> list[str]:
         for name, value in different(_sizes(setup), thesis).items()
     ]
     words = ", ".join(part.replace("_", " ").strip() for part in parts)
-    return [f"{sizes_label(setup).capitalize()}, not the sizes of the thesis: {words}."] if parts else []
+    return [f"{sizes_label(setup).capitalize()}, not those of the thesis: {words}."] if parts else []
 
 
 def incomplete(result: TableResult) -> list[str]:

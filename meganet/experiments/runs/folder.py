@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from meganet.backend import Backend, get_backend
 from meganet.datasets import ImageSet
 from meganet.experiments.runs.problems import grid_shapes, network_parts
-from meganet.experiments.setup.settings import DEFAULTS, LARGEST_TRIALS, Setup
+from meganet.experiments.setup.fields import as_text
+from meganet.experiments.setup.settings import DEFAULTS, FITTED, LARGEST_TRIALS, Setup
 from meganet.experiments.setup.stages import Stage
 from meganet.ground import validate
 from meganet.ground.files import user_path
@@ -81,12 +83,15 @@ class ResultsFolder(StateFolder):
         """Raise `ResultsError` if what is stored was made with other settings, on another backend or other data."""
         old, new = ({**values_of(s), "backend": s["backend"], "data": s["data"]} for s in (stored, given))
         compared = [name for name in {**old, **new} if name in self._names or name not in DEFAULTS]
-        different = [f"{k} = {old.get(k)!r} (now {new.get(k)!r})" for k in compared if old.get(k) != new.get(k)]
+        different = [name for name in compared if old.get(name) != new.get(name)]
         if different:
-            got = f"{str(self.path / SETTINGS)!r} with {', '.join(different)}"
-            reading = read_setup(self.path).reading()
-            advice = f"; --preset {reading} has its reading" if reading not in ("", self.setup.reading()) else ""
-            refuse("a folder made with the same settings", got + advice)
+            words = ", ".join(f"{name} = {old.get(name)!r} (now {new.get(name)!r})" for name in different)
+            advice = ""
+            if set(different) <= FITTED.keys():
+                # the preset may have had other settings when the folder was made
+                sets = " ".join(f"--set {name}={as_text(old[name])}" for name in different)
+                advice = f"; to continue it, add {sets} --out {shlex.quote(str(self.path.parent))}"
+            refuse("a folder made with the same settings", f"{str(self.path / SETTINGS)!r} with {words}{advice}")
 
     @property
     def environment(self) -> dict[str, str]:

@@ -11,6 +11,8 @@ from scipy import stats
 from meganet.experiments.runs.arms import Outcome
 
 CONFIDENCE = 0.95
+ROUND_OFF = 1e-9
+"""Percentages, or their differences, that differ by less are the same."""
 
 
 class Mean(NamedTuple):
@@ -66,7 +68,12 @@ def probability(differences: Sequence[float] | np.ndarray[Any, Any]) -> float:
     Parameters
     ----------
     differences : sequence of float
-        Of two arms in the same trials. If all are the same, p is 1 for zeros and else 0; nan of a single one.
+        Of two arms in the same trials, in points.
+
+    Returns
+    -------
+    float
+        nan, as it is not defined, if all are the same up to round-off, or of a single trial; 1 if all are zero.
 
     Examples
     --------
@@ -75,10 +82,10 @@ def probability(differences: Sequence[float] | np.ndarray[Any, Any]) -> float:
     (0.0033, 1.0)
     """
     array = np.asarray(differences, np.float64)
-    if len(array) < 2:
+    if len(array) > 1 and np.abs(array).max() <= ROUND_OFF:
+        return 1.0
+    if len(array) < 2 or np.ptp(array) <= ROUND_OFF:
         return float("nan")
-    if np.ptp(array) == 0:
-        return float(array[0] == 0)
     return float(stats.ttest_1samp(array, 0.0).pvalue)
 
 

@@ -248,14 +248,11 @@ SECTIONS = {part.name: section for part, section in _FOUND}
 """In which section each is."""
 DEFAULTS = {name: part.default for name, part in FIELDS.items()}
 
-SIZES = (
-    *("dataset", "coarse_examples", "fine_examples", "validation_examples"),
-    *("coarse_epochs", "fine_epochs"),
-)
+SIZES = ("dataset", "coarse_examples", "fine_examples", "validation_examples", "coarse_epochs", "fine_epochs")
 """Settings on which the numbers depend most."""
 NAMED = ("network", "dtype", "seed", "trials", *SIZES)
 """Settings that say on what an experiment is run, how long and how often; any of them goes with a reading."""
-FITTED: dict[str, Any] = {"theta_alpha": 2.0**-6}
+FITTED: dict[str, Any] = {"theta_alpha": 0.0, "W_smoothing": 10.0, "newton_steps": 5}
 """Settings that differ from the printed ones, by `meganet.experiments.questions.reading` fitted to table 4.1, and the
 Newton steps of an epoch, to table 4.3."""
 READINGS: dict[str, dict[str, Any]] = {"thesis": FITTED, "printed": {}}
@@ -303,7 +300,6 @@ def described() -> list[Described]:
         kind = "ints" if isinstance(part.default, tuple) else type(part.default).__name__
         default = "/".join(dict.fromkeys(values))
         printed = as_text(part.default) if FITTED.get(name, part.default) != part.default else ""
-        found.append(
-            Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, known.source, printed)
-        )
+        source = f"fitted; printed: {known.source}" if printed else known.source
+        found.append(Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, source, printed))
     return found

@@ -127,12 +127,19 @@ class Table:
 def distance(found: Iterable[float], thesis: Iterable[float]) -> float:
     """Return the root mean square of the differences of some numbers; infinite if one is of a run that diverged.
 
+    Raises
+    ------
+    InputError
+        If there are no numbers.
+
     Examples
     --------
     >>> from meganet.experiments.setup.tables import distance
     >>> distance([98.9, 63.6], [99.9, 60.6])
     2.23606797749979
     """
+    if not (found := [*found]):
+        validate.reject("found", "one number or more", "none")
     squares = [(value - of_thesis) ** 2 for value, of_thesis in zip(found, thesis, strict=True)]
     value = math.sqrt(sum(squares) / len(squares))
     return value if math.isfinite(value) else math.inf
