@@ -39,7 +39,7 @@ def test_three_grids_are_a_setting(tmp_path, capsys):
     out = tmp_path / "out"
     assert reproduce(out, "4.1", "--trials", "1", "--set", "grids=4,8,16") == 0
     text = capsys.readouterr().out
-    assert "Table 4.1: accuracy in percent, one trial" in text and "Multigrid" in text
+    assert "Table 4.1 (own sizes): accuracy in percent, one trial" in text and "Multigrid" in text
     trial = out / "net-A" / "trial-000"
     stages = ("coarse", "new", *(f"{row}{grid}" for row in ("transfer", "multigrid") for grid in ("-grid-2", "")))
     assert {path.stem for path in trial.glob("*.npz")} == {*stages}
