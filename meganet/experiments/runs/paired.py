@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from meganet.experiments.runs.arms import Outcome
+if TYPE_CHECKING:
+    from meganet.experiments.runs.arms import Outcome
 
 CONFIDENCE = 0.95
 ROUND_OFF = 1e-9
@@ -54,6 +54,9 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
     >>> str(mean_of(first - second))
     '1.00 \u00b1 0.25'
     """
+    # imported when it is asked for: it takes longer than the command line does to start
+    from scipy import stats
+
     array = np.asarray(values, np.float64)
     count = len(array)
     if count < 2:
@@ -81,6 +84,8 @@ def probability(differences: Sequence[float] | np.ndarray[Any, Any]) -> float:
     >>> round(probability([1.0, 1.1, 0.9]), 4), probability([0.0, 0.0])
     (0.0033, 1.0)
     """
+    from scipy import stats
+
     array = np.asarray(differences, np.float64)
     if len(array) > 1 and np.abs(array).max() <= ROUND_OFF:
         return 1.0
