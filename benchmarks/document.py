@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meganet.experiments.questions.base import costs, questions
-from meganet.experiments.report.recorded import FILE, KEPT, cell_of
+from meganet.experiments.report.recorded import FILE, KEPT, cells_of
 from meganet.experiments.report.results import distance_of
 from meganet.experiments.setup.settings import READINGS, described
 
@@ -60,9 +60,8 @@ def readings(results: Path) -> list[tuple[str, ...]]:
             if table is None:
                 cells.append("not made")
                 continue
-            percent = {row: [cell_of(cell) for cell in of_row] for row, of_row in table["percent"].items()}
             trials = re.search(r"--trials (\d+)", table["command"])
-            cells.append(f"{distance_of(percent):.1f} ({trials and trials[1]} trials)")
+            cells.append(f"{distance_of(cells_of(table['percent'])):.1f} ({trials and trials[1]} trials)")
         rows.append((name, *cells))
     return [("table", *(f"preset {preset}: points" for preset in READINGS)), *rows]
 

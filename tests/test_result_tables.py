@@ -16,7 +16,7 @@ from meganet.document import Document
 from meganet.experiments import PRESETS, Case, Setup, Stage, tables_of
 from meganet.experiments.report import tables
 from meganet.experiments.report.differences import Difference
-from meganet.experiments.report.recorded import FILE, cell_of, recorded
+from meganet.experiments.report.recorded import FILE, cells_of, recorded
 from meganet.experiments.report.results import Cell, compared, distance_of, result_of
 from meganet.experiments.runs.paired import mean_of, probability
 from meganet.experiments.setup.stages import planned
@@ -146,7 +146,8 @@ def test_every_table_of_the_thesis_is_recorded_as_it_is():
 
 
 def test_a_recorded_number_that_is_not_finite_reads_back():
-    assert math.isnan(cell_of({"mean": None, "std": None, "thesis": 99.4, "diverged": 3}).mean)
+    (cell,) = cells_of({"new": [{"mean": None, "std": None, "thesis": 99.4, "diverged": 3}]})["new"]
+    assert math.isnan(cell.mean)
 
 
 def test_tables_without_numbers_of_the_thesis_have_differences_alone():

@@ -99,7 +99,7 @@ def unseen_figure(
     parts = (image, seen, image - seen)
     largest = max(float(np.abs(image).max()), float(np.abs(seen).max())) or 1.0
     least = min(float(image.min()), float(seen.min()), 0.0)
-    for number, (name, part, title) in enumerate(zip(PARTS, parts, PARTS.values(), strict=True)):
+    for number, ((name, title), part) in enumerate(zip(PARTS.items(), parts, strict=True)):
         # what is not seen has both signs
         ax, signed = axes[name], name == "unseen"
         ax.imshow(part, cmap="RdBu" if signed else "gray", vmin=-largest if signed else least, vmax=largest)

@@ -13,10 +13,9 @@ import numpy as np
 
 from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
-from meganet.experiments.runs.problems import Problems
+from meganet.experiments.runs.problems import Problems, seen_by_coarse_grid
 from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.tables import tables_of
-from meganet.multigrid import prolongate_images, restrict_images
 from meganet.objective import Objective
 
 TITLES = {"amplification": "What becomes of what the coarse grid cannot see?"}
@@ -71,7 +70,7 @@ class Amplification:
 def _measure(fun: Objective, x: Array, coarse_theta: Array) -> dict[str, float]:
     """Return the columns of one start."""
     images, labels = fun.images[:EXAMPLES], fun.backend.to_host(fun.labels[:EXAMPLES])
-    smooth = prolongate_images(restrict_images(images), "linear")
+    smooth = seen_by_coarse_grid(images)
     theta, _ = fun.split(x)
     seen, known = fun.network(theta, images), fun.network(theta, smooth)
 

@@ -72,4 +72,4 @@ def percent(histories: Sequence[History], columns: Sequence[Column]) -> np.ndarr
     >>> percent([History([{"accuracy": 0.5}, {"accuracy": 0.75}])], [Column("After", -1, -1, "accuracy")])
     array([[75.]])
     """
-    return np.array([[100 * history[column.epoch][column.quantity] for column in columns] for history in histories])
+    return np.array([[column.percent(history) for column in columns] for history in histories])

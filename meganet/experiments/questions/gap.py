@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meganet.backend import Array
 from meganet.experiments.questions.base import Answer, Context, Variant
 from meganet.experiments.questions.comparing import accuracies_at, accuracy_on, std
 from meganet.experiments.runs.case import Case
-from meganet.experiments.runs.paired import probability
+from meganet.experiments.runs.paired import finite_mean, probability
+from meganet.experiments.runs.problems import seen_by_coarse_grid
 from meganet.experiments.setup.settings import Setup
-from meganet.multigrid import prolongate_images, restrict_images
 from meganet.plotting.unseen import unseen_figure
 
 TITLES = {"gap": "Why does Multigrid validate at 63 %?"}
@@ -67,7 +66,8 @@ class Explained:
 
     def variants(self, base: Setup) -> list[Variant]:
         """Return the three ways on net A."""
-        return [Variant(name, {**changes, **_WHOLE}, "4.1", ROWS[name]) for name, changes in CHANGES.items()]
+        real = {"validation_images": "original"}
+        return [Variant(name, {**changes, **real}, "4.1", ROWS[name]) for name, changes in CHANGES.items()]
 
     def ask(self, context: Context) -> Answer:
         """Run what is missing; a row for each network and its validation images, and the figure."""
@@ -84,7 +84,7 @@ def _measured(case: Case, row: str) -> Measured:
     validation = np.full((len(training), len(SHARES)), np.nan)
     for trial in np.flatnonzero(np.isfinite(training)):
         fun, x = case.problems(int(trial)).level(-1, "fine").validation, case.weights(int(trial), row)
-        seen = seen_by_the_coarse_grid(fun.images)
+        seen = seen_by_coarse_grid(fun.images)
         for k, share in enumerate(SHARES):
             # with all of it the images are those of the tables, to the bit
             images = fun.images if share == 1 else seen + share * (fun.images - seen)
@@ -100,42 +100,32 @@ def _table(found: dict[str, Measured]) -> list[dict[str, Any]]:
             one = found[name]
             gap = one.gaps(share)
             # trials in which a network diverged do not count
-            own, paired = gap[np.isfinite(gap)], (usual - gap)[np.isfinite(usual - gap)]
+            own, smaller = gap[np.isfinite(gap)], usual - gap
             rows.append(
                 {
                     "row": row.capitalize(),
                     "variant": variant,
                     "validated on": images,
                     "trials": len(own),
-                    "training": _mean(one.training[np.isfinite(gap)]),
-                    "validation": _mean(one.validation[np.isfinite(gap), share]),
-                    "gap": _mean(own),
+                    "training": finite_mean(one.training),
+                    "validation": finite_mean(one.validation[:, share]),
+                    "gap": finite_mean(gap),
                     "std": std(own),
-                    "smaller by": _mean(paired),
-                    "p": probability(paired),
+                    "smaller by": finite_mean(smaller),
+                    "p": probability(smaller[np.isfinite(smaller)]),
                 }
             )
     return rows
 
 
-def _mean(values: np.ndarray[Any, Any]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def seen_by_the_coarse_grid(images: Array) -> Array:
-    """Return P R x of images x, with linear P."""
-    return prolongate_images(restrict_images(images), "linear")
-
-
 def _example(case: Case) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the first validation image of the first trial, and what the coarse grid sees of it; grey."""
     fun = case.problems(0).level(-1, "fine").validation
-    image, seen = fun.images[:1], seen_by_the_coarse_grid(fun.images[:1])
+    image, seen = fun.images[:1], seen_by_coarse_grid(fun.images[:1])
     host = fun.backend.to_host
     return host(image)[0].mean(axis=0), host(seen)[0].mean(axis=0)
 
 
-_WHOLE = {"validation_images": "original"}
 NOTES = (
     "P R x with linear P. Gap: training minus validation accuracy at the end, in points, mean and standard deviation "
     "over the trials. Smaller by: than that of Multigrid retrained on P R x and validated on x, with the p of a paired "

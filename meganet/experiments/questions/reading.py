@@ -113,9 +113,9 @@ class Fit:
         return Answer(rows, _notes(kept, last))
 
 
-def _measured(context: Context, choices: Sequence[Choice], *, screened: bool) -> list[Found]:
+def _measured(context: Context, tried: Sequence[Choice], *, screened: bool) -> list[Found]:
     """Run what is missing of some choices and return what came out, compared by as many numbers as there are."""
-    wanted = [_variants(choice, screened=screened) for choice in choices]
+    wanted = [_variants(choice, screened=screened) for choice in tried]
     study = context.runs(list({v.name: v for variants in wanted for v in variants.values()}.values()))
     columns = _columns(screened)
     found = []

@@ -23,8 +23,6 @@ class Recorded(NamedTuple):
 
     Attributes
     ----------
-    preset : str
-        That has the reading.
     version : str
         Of meganet, which made it.
     command : str
@@ -32,7 +30,6 @@ class Recorded(NamedTuple):
         Row to its cells.
     """
 
-    preset: str
     version: str
     command: str
     cells: dict[str, list[Cell]]
@@ -51,13 +48,15 @@ def recorded(preset: str, table: str) -> Recorded | None:
     kept = _known().get(preset, {}).get(table)
     if kept is None:
         return None
-    cells = {row: [cell_of(cell) for cell in of_row] for row, of_row in kept["percent"].items()}
-    return Recorded(preset, kept["meganet"], kept["command"], cells)
+    return Recorded(kept["meganet"], kept["command"], cells_of(kept["percent"]))
 
 
-def cell_of(stored: dict[str, Any]) -> Cell:
-    """Return a cell from the JSON file of a table, in which null stands for what is not finite."""
-    return Cell(**{**stored, "mean": math.nan if stored["mean"] is None else stored["mean"]})
+def cells_of(percent: dict[str, list[dict[str, Any]]]) -> dict[str, list[Cell]]:
+    """Return the cells from the JSON file of a table, in which null stands for what is not finite."""
+    return {
+        row: [Cell(**{**cell, "mean": math.nan if cell["mean"] is None else cell["mean"]}) for cell in of_row]
+        for row, of_row in percent.items()
+    }
 
 
 @cache

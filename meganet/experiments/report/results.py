@@ -13,6 +13,7 @@ import numpy as np
 from meganet.experiments.report.differences import Difference, differences
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.diverged import Diverged
+from meganet.experiments.runs.paired import finite_mean
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
 from meganet.experiments.setup.settings import Setup
@@ -174,13 +175,12 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
     for row, stages in table.rows.items():
         thesis = table.thesis.get(row, (None,) * len(table.columns))
         values[row] = [
-            [100 * end.history[column.epoch][column.quantity] for end in ends[stages[column.stage].name]]
-            for column in table.columns
+            [column.percent(end.history) for end in ends[stages[column.stage].name]] for column in table.columns
         ]
         cells[row] = [_cell(of_trials, value) for of_trials, value in zip(values[row], thesis, strict=True)]
         last = ends[stages[-1].name]
         spent = [seconds for end in last for seconds in end.seconds if math.isfinite(seconds)]
-        details[row] = {name: _mean([end.history[-1][name] for end in last]) for name in DETAILS}
+        details[row] = {name: finite_mean([end.history[-1][name] for end in last]) for name in DETAILS}
         details[row]["seconds"] = float(np.median(spent)) if spent else float("nan")
     total = float(sum(sum(end.seconds) for of_run in ends.values() for end in of_run))
     tested = differences(table.columns, values)
@@ -245,10 +245,4 @@ def has_diverged(case: Case, runs: Sequence[str], trial: int) -> bool:
 def _cell(values: Sequence[float], thesis: float | None) -> Cell:
     known = [value for value in values if math.isfinite(value)]
     std = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Cell(_mean(values), std, thesis, len(values) - len(known))
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Return the mean of the values that are finite; nan if there are none."""
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else math.nan
+    return Cell(finite_mean(values), std, thesis, len(values) - len(known))

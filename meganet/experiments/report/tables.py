@@ -39,7 +39,7 @@ def _numbers(result: TableResult) -> list[Block]:
         *_distance(result.cells, "" if not sizes else "; no measure of agreement at other sizes"),
         *map(Paragraph, divergences(result.diverged, result.trials)),
         *_differences(result),
-        *(block for preset in READINGS if preset != result.setup.reading() for block in _beside(result, preset)),
+        *_beside(result),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
     ]
@@ -73,14 +73,17 @@ def _differences(result: TableResult) -> list[Block]:
     return [Grid([["Rows", *columns], *lines], caption=caption)] if found else []
 
 
-def _beside(result: TableResult, preset: str) -> list[Block]:
-    """Return what another reading of the thesis gave, beside a result that has a reading and the thesis' sizes."""
-    other = recorded(preset, result.table.name)
-    if other is None or not result.setup.reading() or other_sizes(result.setup):
-        return []
-    grid = [_head(result), *([row.capitalize(), *map(_text, cells)] for row, cells in other.cells.items())]
-    caption = f"Beside it the preset {preset}, recorded with meganet {other.version} ({other.command}):"
-    return [Grid(grid, caption=caption), *_distance(other.cells)]
+def _beside(result: TableResult) -> list[Block]:
+    """Return what the other reading of the thesis gave, beside a result that has a reading and the thesis' sizes."""
+    own, blocks = result.setup.reading(), list[Block]()
+    if not own or other_sizes(result.setup):
+        return blocks
+    for preset in READINGS:
+        if preset != own and (other := recorded(preset, result.table.name)) is not None:
+            grid = [_head(result), *([row.capitalize(), *map(_text, cells)] for row, cells in other.cells.items())]
+            caption = f"Beside it the preset {preset}, recorded with meganet {other.version} ({other.command}):"
+            blocks += [Grid(grid, caption=caption), *_distance(other.cells)]
+    return blocks
 
 
 def to_text(result: TableResult, width: int | None = None) -> str:

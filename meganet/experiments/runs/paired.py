@@ -65,6 +65,20 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Mean:
     return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error))
 
 
+def finite_mean(values: Sequence[float] | np.ndarray[Any, Any]) -> float:
+    """Return the mean over the trials that have a number, those that did not diverge; nan if there are none.
+
+    Examples
+    --------
+    >>> from meganet.experiments.runs.paired import finite_mean
+    >>> finite_mean([1.0, float("nan"), 3.0])
+    2.0
+    """
+    array = np.asarray(values, np.float64)
+    known = array[np.isfinite(array)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def probability(differences: Sequence[float] | np.ndarray[Any, Any]) -> float:
     """Return the p of the hypothesis that the mean of paired differences is zero, by Student's t-test on both sides.
 

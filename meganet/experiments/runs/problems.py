@@ -207,8 +207,7 @@ class Problems:
             images = restrict_images(images)
         seen = self.setup.readings.validation_images if name == "validation" else data.training_images
         if grid == self.finest and seen != "original":
-            # what the next coarser grid knows of them, carried back by P
-            images = prolongate_images(restrict_images(images), seen)
+            images = seen_by_coarse_grid(images, seen)
         return images, self.data.labels[part]
 
     def _carried(self, before: Objective, x: Array, after: Objective, stage: Stage) -> Array:
@@ -228,6 +227,19 @@ class Problems:
         if by_vec:
             w = vec_order.to_vec(after.classifier, w)
         return self.backend.xp.concatenate([theta, w])
+
+
+def seen_by_coarse_grid(images: Array, interpolation: str = "linear") -> Array:
+    """Return P R x of images x: what the next coarser grid knows of them, carried back by a choice of P.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.experiments.runs.problems import seen_by_coarse_grid
+    >>> seen_by_coarse_grid(np.array([[[[0.0, 4.0], [4.0, 8.0]]]]), "constant").tolist()
+    [[[[4.0, 4.0], [4.0, 4.0]]]]
+    """
+    return prolongate_images(restrict_images(images), interpolation)
 
 
 # trials that share their parts need not be compared, number by number, each time that they are evaluated together

@@ -236,9 +236,8 @@ class Setup:
 
     def reading(self) -> str:
         """Return which preset of `READINGS` has the settings, sizes aside; an empty text if none has."""
-        own = {name: self._values[name] for name in FIELDS if name not in NAMED}
-        found = (name for name, changes in READINGS.items() if own == {n: {**DEFAULTS, **changes}[n] for n in own})
-        return next(found, "")
+        own = {name: value for name, value in self.changes().items() if name not in NAMED}
+        return next((preset for preset, changes in READINGS.items() if changes == own), "")
 
 
 _FOUND = [(part, name) for name, section in vars(Setup()).items() for part in dataclasses.fields(section)]
@@ -299,7 +298,7 @@ def described() -> list[Described]:
         values = [as_text(PRESETS[preset].get(name, part.default)) for preset in ("small", "thesis")]
         kind = "ints" if isinstance(part.default, tuple) else type(part.default).__name__
         default = "/".join(dict.fromkeys(values))
-        printed = as_text(part.default) if FITTED.get(name, part.default) != part.default else ""
+        printed = as_text(part.default) if name in FITTED else ""
         source = f"fitted; printed: {known.source}" if printed else known.source
         found.append(Described(name, SECTIONS[name], kind, known.allowed(), default, known.meaning, source, printed))
     return found

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meganet.experiments.setup.settings import PRESETS, Setup
 from meganet.experiments.setup.stages import Stage, planned
 from meganet.ground import dropins, validate
+
+if TYPE_CHECKING:
+    from meganet.optim import History
 
 PROTOCOLS = "meganet.experiments.protocols"
 QUANTITIES = ("accuracy", "validation_accuracy")
@@ -45,6 +48,18 @@ class Column(NamedTuple):
     stage: int
     epoch: int
     quantity: str
+
+    def percent(self, history: History) -> float:
+        """Return the number that a history of its stage has for it, in percent; nan where the run diverged before.
+
+        Examples
+        --------
+        >>> from meganet.experiments import Column
+        >>> from meganet.optim import History
+        >>> Column("After", -1, -1, "accuracy").percent(History([{"accuracy": 0.5}, {"accuracy": 0.75}]))
+        75.0
+        """
+        return 100 * history[self.epoch][self.quantity]
 
 
 @dataclass(frozen=True)
