@@ -7,6 +7,7 @@ of 1e-6 in a derivative or of some ten units of round-off in an adjoint is seen.
 
 from meganet.checks.adjoint import CheckError, check_adjoint
 from meganet.checks.derivative import TaylorTable, check_derivative
+from meganet.checks.exercise import try_exercise
 from meganet.checks.layer import check_layer
 
-__all__ = ["CheckError", "TaylorTable", "check_adjoint", "check_derivative", "check_layer"]
+__all__ = ["CheckError", "TaylorTable", "check_adjoint", "check_derivative", "check_layer", "try_exercise"]
