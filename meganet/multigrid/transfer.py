@@ -7,7 +7,7 @@ The grid of videos has three axes, (T, H, W).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from meganet.backend import Array, Backend, backend_of, get_backend
 from meganet.ground import validate
 
 INTERPOLATIONS = ("constant", "linear")
+BOUNDARIES = ("neumann", "dirichlet", "periodic")
 Axes = int | Sequence[int] | None
 
 
@@ -98,6 +99,7 @@ def prolongation(
     interpolation: str = "linear",
     *,
     axes: Axes = None,
+    boundary: str = "neumann",
     dtype: Any = np.float64,
     backend: str | Backend | None = None,
 ) -> Any:
@@ -111,12 +113,16 @@ def prolongation(
         "linear" interpolates between cell centres, the thesis' "weighted averaging": in one dimension 3/4 of
         the own coarse cell and 1/4 of the nearest neighbour; edge cells copy. "constant" copies each coarse cell to its
         four fine cells, ``P = 4 R.T``, the default of the original package.
+    boundary : {"neumann", "dirichlet", "periodic"}
+        What linear interpolation finds beyond the edge: the edge cell again, its negative (the image vanishes at the
+        edge), or the opposite edge, as a circulant convolution does.
     axes, dtype, backend
         As for `restriction`.
 
     Returns
     -------
-    sparse array, (H W, H W / 4), along one axis (H W, H W / 2), canonical CSR; its rows sum to 1.
+    sparse array, (H W, H W / 4), along one axis (H W, H W / 2), canonical CSR; its rows sum to 1, except at the edges
+    with "dirichlet".
 
     Examples
     --------
@@ -130,10 +136,17 @@ def prolongation(
      [0.75 0.25]
      [0.25 0.75]
      [0.   1.  ]]
+    >>> print(prolongation((1, 4), boundary="dirichlet").toarray())
+    [[0.5  0.  ]
+     [0.75 0.25]
+     [0.25 0.75]
+     [0.   0.5 ]]
     """
     shape, along = _fine_shape("fine_shape", fine_shape, axes)
     validate.choice("interpolation", interpolation, INTERPOLATIONS)
-    return _product(_linear if interpolation == "linear" else _constant, shape, along, dtype, backend)
+    validate.choice("boundary", boundary, BOUNDARIES)
+    one = partial(_linear, boundary=boundary) if interpolation == "linear" else _constant
+    return _product(one, shape, along, dtype, backend)
 
 
 def _product(one: Callable[[int], Any], shape: Sequence[int], along: Sequence[int], dtype: Any, backend: Any) -> Any:
@@ -150,12 +163,15 @@ def _constant(n: int) -> Any:
     return scipy.sparse.kron(scipy.sparse.eye_array(n // 2), np.ones((2, 1)))
 
 
-def _linear(n: int) -> Any:
+def _linear(n: int, boundary: str) -> Any:
     fine = np.arange(n)
     own = fine // 2
-    neighbour = np.clip(own + np.where(fine % 2, 1, -1), 0, n // 2 - 1)
-    weights = np.concatenate([np.full(n, 0.75), np.full(n, 0.25)])
-    # at an edge the neighbour is the cell itself: the two weights add up to 1
+    neighbour = own + np.where(fine % 2, 1, -1)
+    inside = np.clip(neighbour, 0, n // 2 - 1)
+    beyond = np.where((neighbour != inside) & (boundary == "dirichlet"), -0.25, 0.25)
+    neighbour = neighbour % (n // 2) if boundary == "periodic" else inside
+    weights = np.concatenate([np.full(n, 0.75), beyond])
+    # where the neighbour is the cell itself, the two weights are added
     rows, columns = np.concatenate([fine, fine]), np.concatenate([own, neighbour])
     return scipy.sparse.coo_array((weights, (rows, columns)), shape=(n, n // 2)).tocsr()
 
