@@ -229,7 +229,7 @@ for column, (name, image) in enumerate(columns.items()):
 kernels = rng.standard_normal((32, 1, 3, 3)) / 3
 ways = {"copied": kernels}
 ways |= {f"Galerkin, {kind} P": prolongate_kernels(kernels, kind) for kind in ("constant", "linear")}
-print(f"{len(digits)} digits, norm of the answer relative to that of the image")
+print(f"{len(digits)} digits, norm of the answer of a channel relative to that of the image")
 for name, fine in ways.items():
     K = CirculantConvolution(fine, (28, 28))
     parts = {"P R x": seen, "rest": digits - seen}
