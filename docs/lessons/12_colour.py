@@ -42,10 +42,10 @@ def drawn(count, seed):
         added = rng.uniform(0.2, 0.35) + rng.uniform(0.1, 0.2) * HUES[colour]
         image[:] = rng.uniform(0.2, 0.4) * LIGHT[:, None, None] + added[:, None, None] * inside
     images += rng.normal(0, 0.05, images.shape)
-    return np.clip(images, 0, 1), labels
+    return images, labels
 
 
-x, labels = drawn(810, seed=0)
+x, labels = drawn(720, seed=0)
 test, test_labels = drawn(450, seed=1)
 print(x.shape, x.dtype)
 
@@ -62,7 +62,7 @@ figure, axes = plt.subplots(4, 5, figsize=(6.4, 5.6), layout="constrained")
 chosen = [np.flatnonzero(labels == k)[0] for k in range(9)] + [np.flatnonzero(labels == 0)[1]]
 for k, example in enumerate(chosen):
     row, column = 2 * (k // 5), k % 5
-    axes[row, column].imshow(x[example].transpose(1, 2, 0))  # matplotlib has the channels last
+    axes[row, column].imshow(np.clip(x[example].transpose(1, 2, 0), 0, 1))  # matplotlib has the channels last
     axes[row, column].set_title(names[labels[example]], fontsize="medium")
     axes[row + 1, column].imshow(grey[example, 0], cmap="gray", vmin=0, vmax=1)
 for ax in axes.flat:
@@ -121,7 +121,7 @@ from meganet.layers import PoolingLayer
 
 
 def two_layers(first):
-    return [first, mn.ConvolutionLayer(..., 12), PoolingLayer(...), mn.ConvolutionLayer(..., 24), PoolingLayer(...)]
+    return [first, mn.ConvolutionLayer(..., 10), PoolingLayer(...), mn.ConvolutionLayer(..., 20), PoolingLayer(...)]
 
 
 def trained(layers, images, epochs=8):
@@ -134,7 +134,7 @@ in_colour = trained(two_layers(normalised), x)
 in_grey = trained(two_layers(grey_normalisation.frozen(grey_normalisation.statistics(grey))), grey)
 
 # %%
-# The kernels of the first layer, (12, 3, 3, 3), are twelve colour pictures of 3x3 pixels. Grey of medium brightness is
+# The kernels of the first layer, (10, 3, 3, 3), are ten colour pictures of 3x3 pixels. Grey of medium brightness is
 # zero; a colour is what the kernel answers to. The part of a kernel that is the same in all channels answers to light,
 # the rest to colour alone. Its share of the squares stands above each picture.
 
@@ -142,7 +142,7 @@ kernel = in_colour.network.parameters.view(in_colour.theta)["1.kernel"]
 of_light = kernel.mean(axis=1, keepdims=True)
 share = np.sum((kernel - of_light) ** 2, axis=(1, 2, 3)) / np.sum(kernel**2, axis=(1, 2, 3))
 
-figure, axes = plt.subplots(2, 6, figsize=(6.4, 2.8), layout="constrained")
+figure, axes = plt.subplots(2, 5, figsize=(6.4, 3.2), layout="constrained")
 for stencils, part, ax in zip(kernel, share, axes.flat, strict=True):
     ax.imshow(0.5 + 0.5 * stencils.transpose(1, 2, 0) / abs(stencils).max())
     ax.set(xticks=[], yticks=[])
@@ -175,13 +175,13 @@ figure.colorbar(shown, ax=axes, label="of the true class, %", shrink=0.7)
 
 
 def first_layer(*others):
-    return [normalised, mn.ConvolutionLayer(..., 12), *others]
+    return [normalised, mn.ConvolutionLayer(..., 10), *others]
 
 
 steps = {
     "no layer": [normalised],
     "1 layer, pooling 4x4": first_layer(PoolingLayer(..., 4)),
-    "2 layers, no pooling": first_layer(mn.ConvolutionLayer(..., 24)),
+    "2 layers, no pooling": first_layer(mn.ConvolutionLayer(..., 20)),
 }
 found = {name: trained(layers, x) for name, layers in steps.items()} | {"2 layers, pooling": in_colour}
 
