@@ -18,7 +18,7 @@ from meganet.experiments.report.results import distance_of
 from meganet.experiments.setup.settings import READINGS, described
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("gap.md", "performance.md", "running.md", "thesis.md")
+PAGES = ("gap.md", "multigrid.md", "performance.md", "running.md", "thesis.md")
 
 
 def filled(page: str, results: Path) -> str:

@@ -32,6 +32,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": "matplotlib",
     "abort_on_example_error": True,
     "download_all_examples": True,
     "remove_config_comments": True,

@@ -16,9 +16,9 @@ from meganet.linop import LinearOperator, Matrix
 
 
 class Relaxation(ABC):
-    """Relaxation of ``A u = f``, ``u <- u + M^-1 (f - A u)``, where M is a part of A that is easily inverted.
+    """Relaxation of ``A u = f`` (2.11), ``u <- u + M^-1 (f - A u)``, where M is a part of A that is easily inverted.
 
-    The error ``e = u* - u`` becomes ``(I - M^-1 A) e``: where it oscillates it is damped in a few sweeps, where it is
+    The error ``e = u* - u`` (2.12) becomes ``(I - M^-1 A) e``: where it oscillates it is damped in a few sweeps, where it is
     smooth it stays. A new relaxation defines `sweep_unchecked`.
 
     Parameters
@@ -138,7 +138,7 @@ class Jacobi(Coloured):
 
     Notes
     -----
-    Equation (2.11) of the thesis. In one dimension ``poisson`` has the modes ``sin(theta (j + 1/2))``, which a sweep
+    Section 2.4 of the thesis. In one dimension ``poisson`` has the modes ``sin(theta (j + 1/2))``, which a sweep
     multiplies by ``1 - 2 weight sin^2(theta / 2)``.
 
     Examples
@@ -196,7 +196,7 @@ class GaussSeidel(Relaxation):
 
     Notes
     -----
-    Equation (2.12) of the thesis.
+    Section 2.4 of the thesis.
 
     Examples
     --------

@@ -47,7 +47,7 @@ def plot_relaxation(
     -----
     The coarse grid sees the frequencies below one half: the others, shaded, are those that relaxation has to damp. Of
     them the oscillatory part of what is left is drawn. Red-black relaxation turns the rest into smooth modes, which the
-    coarse grid takes care of (Trottenberg, Oosterlee and Schuller, Multigrid, 2001, section 4.5).
+    coarse grid takes care of (Trottenberg, Oosterlee and Schuller, Multigrid, 2001).
 
     Examples
     --------
@@ -68,7 +68,9 @@ def plot_relaxation(
     styles = styles_of(named)
     for name, relaxation in named.items():
         frequency, left = _left(relaxation, sweeps, boundary)
-        ax.plot(frequency, left, **styles[name].line(len(left)))
+        gap = np.searchsorted(frequency, 0.5)  # where another quantity begins
+        points = (np.insert(values, gap, np.nan) for values in (frequency, left))
+        ax.plot(*points, **styles[name].line(len(left)))
     ax.axvspan(0.5, 1, color="0.92", zorder=0)
     ax.set(
         xlim=(0, 1),
