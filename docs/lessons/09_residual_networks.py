@@ -173,13 +173,13 @@ below.legend()
 # -------------
 #
 # What a deep network does to small differences between inputs is its Jacobian :math:`\partial x_N / \partial x_0`, and
-# its transpose is what it does to gradients. Differences are multiplied by factors between its smallest and its
-# largest singular value: if the one is tiny, the network forgets; if the other is huge, gradients explode. Jacobian
-# products with the unit vectors give it, all at once, as many examples with the same :math:`x_0`. Besides a dense
-# layer we try layers whose weights are restricted: ``antisymmetric`` has a matrix :math:`A - A^\top`, whose
-# eigenvalues are imaginary (and a very slight damping), and ``SymmetricLayer`` is :math:`-K^\top \sigma(K x + b)`, whose Jacobian is negative
-# semidefinite, so that it forgets. The same layer in ``Leapfrog``, :math:`x_{j+1} = 2 x_j - x_{j-1} + h^2 F(x_j)`, is
-# an oscillation.
+# its transpose is what it does to gradients. Differences are multiplied by factors between its smallest and its largest
+# singular value: if the one is tiny, the network forgets; if the other is huge, gradients explode. Jacobian products
+# with the unit vectors give it, all at once, as many examples with the same :math:`x_0`. Besides a dense layer we try
+# layers whose weights are restricted: ``antisymmetric`` has a matrix :math:`A - A^\top`, whose eigenvalues are
+# imaginary (and a very slight damping), and ``SymmetricLayer`` is :math:`-K^\top \sigma(K x + b)`, whose Jacobian is
+# negative semidefinite, so that it forgets. The same layer in ``Leapfrog``,
+# :math:`x_{j+1} = 2 x_j - x_{j-1} + h^2 F(x_j)`, is an oscillation.
 
 from meganet.linop import Dense
 from meganet.networks import Leapfrog, SingleLayer, SymmetricLayer, antisymmetric
@@ -218,8 +218,9 @@ figure.legend(loc="outside upper center", ncols=2, frameon=False)
 # --------------------------------
 #
 # Now the weights are learned. Two classes of points lie inside and outside of an ellipse, and the classifier at the end
-# can only tell them apart if a line separates their features. We train two residual networks: one moves the points in
-# the plane, the other has a first layer that lifts them to three dimensions, :math:`x_0 = L x`.
+# can only tell them apart if a line, in three dimensions a plane, separates their features. We train two residual
+# networks: one moves the points in the plane, the other has a first layer that lifts them to three dimensions,
+# :math:`x_0 = L x`.
 #
 # As functions of time the weights :math:`\theta(t)` should be smooth. We let them be piecewise linear with six nodes
 # for thirty layers: row k of the matrix ``coefficients`` is the hat function of node k at the times of the layers.
@@ -244,7 +245,8 @@ for name, model in models.items():
     print(f"{name}: {100 * model.score(data.features, data.targets):.1f} % of the points are right")
 
 # %%
-# We draw how points travel to the line of the classifier, and what both networks say of every place in the plane.
+# We draw how points travel to their side of the classifier's line, and what both networks say of every place in the
+# plane.
 
 
 def trajectories(model, x):
@@ -297,9 +299,10 @@ figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center
 
 # %%
 # A differential equation deforms the plane without tearing it, and so does Euler's method with small steps. What lies
-# inside of a closed curve stays inside of its image. But the line's side of the class *inside* goes on to infinity,
-# and so must the region that is moved there. Hence the channels through the ring on the left, and the points that are
-# wrong. With a third dimension the inside can be lifted over the ring: its region on the right is closed.
+# inside of a closed curve stays inside of its image. But the line's side of the class *inside* goes on to infinity, and
+# so must the region that is moved there. Hence the channels through the ring on the left, and the points that are
+# wrong. With a third dimension the inside can be lifted over the ring: the region of the inner points on the right is
+# closed.
 #
 # Exercises
 # ---------
