@@ -136,7 +136,8 @@ in_grey = trained(two_layers(grey_normalisation.frozen(grey_normalisation.statis
 # %%
 # The kernels of the first layer, (10, 3, 3, 3), are ten colour pictures of 3x3 pixels. Grey of medium brightness is
 # zero; a colour is what the kernel answers to. The part of a kernel that is the same in all channels answers to light,
-# the rest to colour alone. Its share of the squares stands above each picture.
+# the rest to colour alone. The share of colour in the squares stands above each picture. Of three dimensions two are
+# colour, so that random numbers have two thirds on the average.
 
 kernel = in_colour.network.parameters.view(in_colour.theta)["1.kernel"]
 of_light = kernel.mean(axis=1, keepdims=True)
@@ -194,9 +195,10 @@ for name, model in found.items():
     print(f"{name:22}{size:7,}  {right[0]:8.0%}  {right[1]:4.0%}  {right[2]:6.0%}  {right[3]:7.0%}")
 
 # %%
-# All of them know the colour. Without pooling the networks fit the training images and do worse on others: each weight
-# of their classifier belongs to one pixel, and a shape is elsewhere the next time. A mean over blocks depends less on
-# the place. And the second layer sees, behind the pooling, a larger part of the outline.
+# All of them know the colour. Without pooling the networks fit the training images and do much worse on others: each
+# weight of their classifier belongs to one pixel, and a shape is elsewhere the next time. A mean over blocks depends
+# less on the place, so that training and test come closer, but one layer of 3x3 pixels sees too little. The second
+# layer sees, behind the pooling, a larger part of the outline. It takes both.
 #
 # Exercises
 # ---------
