@@ -18,8 +18,8 @@ from meganet.linop import LinearOperator, Matrix
 class Relaxation(ABC):
     """Relaxation of ``A u = f`` (2.11), ``u <- u + M^-1 (f - A u)``, where M is a part of A that is easily inverted.
 
-    The error ``e = u* - u`` (2.12) becomes ``(I - M^-1 A) e``: where it oscillates it is damped in a few sweeps, where it is
-    smooth it stays. A new relaxation defines `sweep_unchecked`.
+    The error ``e = u* - u`` (2.12) becomes ``(I - M^-1 A) e``: where it oscillates it is damped in a few sweeps, where
+    it is smooth it stays. A new relaxation defines `sweep_unchecked`.
 
     Parameters
     ----------
