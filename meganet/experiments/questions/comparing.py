@@ -91,7 +91,7 @@ class Comparison:
     --------
     >>> from meganet.experiments import Setup
     >>> from meganet.experiments.questions.comparing import Comparison
-    >>> question = Comparison({"as set": {}, "three epochs": {"coarse_epochs": 3}})
+    >>> question = Comparison({"baseline": {}, "three epochs": {"coarse_epochs": 3}})
     >>> len(question.variants(Setup()))
     4
     """

@@ -16,7 +16,7 @@ TITLES = {"new-classifier": "What holds back New's classifier in 4.3 and 4.4?"}
 ORDER = 40
 
 CHANGES: dict[str, Mapping[str, Any]] = {
-    "as set": {},
+    "baseline": {},
     "first radius 1/4": {"trust_radius": 0.25},
     "first radius 4": {"trust_radius": 4.0},
     "20 steps": {"classifier_epochs": 20},
