@@ -24,7 +24,7 @@ CHANGES: dict[str, Mapping[str, Any]] = {
 }
 """Name of each variant to its settings, beside one Newton step in an epoch."""
 _SHOWN = (f"table {name}: {', '.join(map(str, THESIS[name]['new'][:3]))}" for name in ("4.3", "4.4"))
-NOTE = f"Accuracies in percent, means over the trials. The same of the thesis, {'; '.join(_SHOWN)}."
+NOTE = f"Accuracies in percent, means over the trials. In the thesis, {'; '.join(_SHOWN)}."
 
 
 class NewClassifier:
