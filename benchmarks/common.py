@@ -41,7 +41,7 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def _warn_if_busy() -> None:
-    """Say that others were at work on the cores, once: not when a script is started anew, or starts another."""
+    """Say that others were at work on the cores, once: not when a script is restarted, or starts another."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > BUSY and kernels.CHOSEN not in os.environ:
         text = "times of sides that wait actively mean little beside other work"

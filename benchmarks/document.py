@@ -7,6 +7,7 @@ python benchmarks/document.py
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -18,20 +19,68 @@ from meganet.experiments.report.results import distance_of
 from meganet.experiments.setup.settings import READINGS, described
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("gap.md", "multigrid.md", "performance.md", "running.md", "thesis.md")
+PAGES = (
+    "gap.md",
+    "multigrid.md",
+    "performance.md",
+    "running.md",
+    "thesis.md",
+    "thesis-causes.md",
+    "thesis-tables.md",
+)
+
+Variant = tuple[str, str]
+"""A question, and one of its variants."""
+
+NETS = ("A", "B")
+CAUSES: dict[str, tuple[Variant, Variant | None]] = {
+    "baseline": (("interpolation", "linear"), ("no-r-theta/interpolation", "linear")),
+    "constant P instead of linear P": (("interpolation", "constant"), ("no-r-theta/interpolation", "constant")),
+    "real training images instead of interpolated ones": (
+        ("training-images", "original"),
+        ("combined", "no R(theta)"),
+    ),
+    "validation images interpolated too": (
+        ("validation-images", "both linear"),
+        ("no-r-theta/validation-images", "both linear"),
+    ),
+    "noise of 0.1 in the validation images": (
+        ("validation-set", "with noise of 0.1"),
+        ("no-r-theta/validation-set", "with noise of 0.1"),
+    ),
+    "classifier times 4, as printed, instead of 1/4": (
+        ("classifier-factor", "thesis"),
+        ("no-r-theta/classifier-factor", "thesis"),
+    ),
+    "300 fine examples instead of 10,000": (("fine-examples", "300"), ("no-r-theta/fine-examples", "300")),
+    "1 epoch of coarse training instead of 20": (("coarse-training", "1 epoch"), None),
+    "momentum 0.9 instead of none": (("momentum", "0.9"), None),
+    "initial classifier smoothed ten times more": (("smoothing", "10"), None),
+    "classifier's weights in the wrong order": (("ordering", "vec, both"), None),
+}
+"""A change of one setting: where its gaps are, with the printed R(theta) and, where that was run, without R(theta)."""
 
 
 def filled(page: str, results: Path) -> str:
-    """Return the page with the text of ``<results>/<name>.md``, without its title, or a list, after each mark."""
+    """Return the page with the text of ``<results>/<name>.md``, without its title, or a list, after each mark.
+
+    A mark may name several files, ``NAME or NAME``; the first that exists is taken.
+    """
 
     def block(match: re.Match[str]) -> str:
-        file = results / f"{match[1]}.md"
+        files = [results / f"{name}.md" for name in match[1].split(" or ")]
+        file = next((file for file in files if file.exists()), files[-1])
         text = re.sub(r"\A# .*\n", "", file.read_text()).strip()
         text = re.sub(r"\]\((?!\w+://)", f"]({file.parent.relative_to(results.parent)}/", text)
         return f"<!-- results: {match[1]} -->\n{text}\n<!-- end -->"
 
-    page = re.sub(r"<!-- results: ([\w./-]+) -->\n.*?<!-- end -->", block, page, flags=re.S)
-    made_of_code = (("settings", settings), ("questions", asked), ("readings", lambda: readings(results)))
+    page = re.sub(r"<!-- results: ([\w./ -]+) -->\n.*?<!-- end -->", block, page, flags=re.S)
+    made_of_code = (
+        ("settings", settings),
+        ("questions", asked),
+        ("readings", lambda: readings(results)),
+        ("causes", lambda: causes(results)),
+    )
     for name, made in made_of_code:
         if f"<!-- {name} -->" in page:
             rows = made()
@@ -64,6 +113,36 @@ def readings(results: Path) -> list[tuple[str, ...]]:
             cells.append(f"{distance_of(cells_of(table['percent'])):.1f} ({trials and trials[1]} trials)")
         rows.append((name, *cells))
     return [("table", *(f"preset {preset}: points" for preset in READINGS)), *rows]
+
+
+def causes(results: Path) -> list[tuple[str, ...]]:
+    """Return the table of causes: Multigrid's gap when a single setting is changed, and by how much that changes it."""
+    baseline = [_gaps(results, CAUSES["baseline"], "Multigrid", net) for net in NETS]
+    rows = [("baseline", *(f"{gap:.1f}" for gaps in baseline for gap in gaps if gap is not None))]
+    changed = [("copied stencils (Transfer) instead of Galerkin's", CAUSES["baseline"], "Transfer")]
+    changed += [(label, places, "Multigrid") for label, places in CAUSES.items() if label != "baseline"]
+    for label, places, row in changed:
+        cells = []
+        for net, usual in zip(NETS, baseline, strict=True):
+            for gap, before in zip(_gaps(results, places, row, net), usual, strict=True):
+                cells.append("not run" if gap is None or before is None else f"{gap:.1f} ({gap - before:+.1f})")
+        rows.append((f"[{label}](results/experiments/{places[0][0]}.md)", *cells))
+    heads = (f"net {net}, {which}" for net in NETS for which in ("`R(theta)` as printed", "no `R(theta)`"))
+    return [("change", *heads), *rows]
+
+
+def _gaps(results: Path, places: tuple[Variant, Variant | None], row: str, net: str) -> list[float | None]:
+    """Return the gap between training and validation accuracy with R(theta) and without, in points."""
+    found: list[float | None] = []
+    for place in places:
+        if place is None:
+            found.append(None)
+            continue
+        question, variant = place
+        with (results / "experiments" / f"{question}.csv").open(newline="") as file:
+            (values,) = (v for v in csv.DictReader(file) if (v["variant"], v["net"]) == (variant, net))
+        found.append(float(values[f"gap {row}"]))
+    return found
 
 
 def _tables(results: Path, preset: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which instruction sets the libraries may use: the script is started anew with settings for all of them.
+"""Which instruction sets the libraries may use: the script is restarted with settings for all of them.
 
 The libraries read them when they are imported.
 """
@@ -32,7 +32,7 @@ def add_isa(parser: argparse.ArgumentParser) -> None:
 
 
 def with_chosen_kernels() -> None:
-    """Start the script anew under ``--isa``: held to AVX2, or without settings that keep a library from any kernels."""
+    """Restart the script under ``--isa``: held to AVX2, or without settings that keep a library from any kernels."""
     parser = argparse.ArgumentParser(add_help=False)
     add_isa(parser)
     wanted = environment(parser.parse_known_args()[0].isa, os.environ)

@@ -97,10 +97,10 @@ def test_progress_off_a_terminal_is_a_line_for_each_run(mnist, tmp_path, capsys)
     captured = capsys.readouterr()
     # not on a terminal: no bar, but a line for each run that ends
     lines = [line for line in captured.out.splitlines() if line.startswith("trial 1/1 ")]
-    ending = r"; \d+:\d\d:\d\d elapsed, \d+:\d\d:\d\d left"
+    ending = r"; \d\d:\d\d elapsed, \d\d:\d\d remaining"
     assert len(lines) == 4 and all(re.search(ending + "$", line) for line in lines)
     assert re.search(r"\nAbout \d+ (s|min) for 4 runs on \d+ threads? \(measured on a few steps\)\n", captured.out)
-    assert lines[-1].endswith(" 0:00:00 left") and captured.err == "" and "\r" not in captured.out
+    assert lines[-1].endswith(" 00:00 remaining") and captured.err == "" and "\r" not in captured.out
 
 
 @pytest.mark.parametrize(

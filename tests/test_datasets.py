@@ -290,7 +290,7 @@ def test_split_is_disjoint_and_seeded():
     assert sorted(np.concatenate(parts).tolist()) == list(range(20))
     again = split(20, [5, 8, 7], np.random.default_rng(1))
     assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
-    with pytest.raises(InputError, match=r"sizes: expected at most 20 examples in all, got 15 \+ 6 = 21"):
+    with pytest.raises(InputError, match=r"sizes: expected at most 20 examples in total, got 15 \+ 6 = 21"):
         split(20, [15, 6], np.random.default_rng(1))
 
 

@@ -30,7 +30,17 @@ def test_code_runs(page, capsys, tmp_path, monkeypatch):
     assert results.failed == 0
 
 
-@pytest.mark.parametrize(("name", "count"), [("gap.md", 1), ("performance.md", 7), ("running.md", 1), ("thesis.md", 4)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("gap.md", 1),
+        ("performance.md", 7),
+        ("running.md", 2),
+        ("thesis.md", 1),
+        ("thesis-causes.md", 4),
+        ("thesis-tables.md", 8),
+    ],
+)
 def test_the_tables_of_a_page_are_those_that_were_made(name, count):
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:

@@ -101,7 +101,7 @@ def test_budgets_are_drawn_on_a_logarithmic_axis_with_intervals_where_there_are_
     lines.append(Line("one trial", work[:1], np.array([80.0]), np.array([np.nan])))
     ax = plot_budgets(lines, against="seconds")
     assert ax.get_legend_handles_labels()[1] == ["nested", "New", "one trial"] and ax.get_xscale() == "log"
-    assert ax.get_xlabel() == "Training time in all, s" and ax.xaxis.get_major_formatter()(0.05) == "0.05"
+    assert ax.get_xlabel() == "Total training time, s" and ax.xaxis.get_major_formatter()(0.05) == "0.05"
     assert plot_budgets(lines[2:], legend=False).get_legend() is None
     with pytest.raises(InputError, match="against: expected one of"):
         plot_budgets(lines, against="hours")

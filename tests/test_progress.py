@@ -67,10 +67,10 @@ def test_lines_do_not_collide_with_the_bar(tmp_path, monkeypatch):
     with terminal(monkeypatch) as written:
         execute(tmp_path, progress=True, log=print)
         text = written()
-    assert " elapsed, " in text and " left, " in text and " of 8 runs" in text and "\x1b[A" not in text
+    assert " elapsed, " in text and " remaining, " in text and " of 8 runs" in text and "\x1b[A" not in text
     lines = [line for line in screen(text) if line]
     assert re.fullmatch(r"About \d+ s for 8 runs on \d+ threads? \(measured on a few steps\)", lines.pop(0))
-    pattern = r"trial \d/2 \w+: train \d+\.\d %, val. \d+\.\d %; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left"
+    pattern = r"trial \d/2 \w+: train \d+\.\d %, val. \d+\.\d %; \d\d:\d\d elapsed, \d\d:\d\d remaining"
     assert len(lines) == 8 and all(re.fullmatch(pattern, line) and len(line) <= 80 for line in lines), lines
 
 
@@ -84,7 +84,7 @@ def test_off_a_terminal_there_is_no_bar(tmp_path, capsys):
     lines = []
     execute(tmp_path / "shown", progress=True, log=lines.append)
     assert lines.pop(0).startswith("About ")
-    assert len(lines) == 8 and all(re.search(r"; 0:\d\d:\d\d elapsed, 0:\d\d:\d\d left$", line) for line in lines)
+    assert len(lines) == 8 and all(re.search(r"; \d\d:\d\d elapsed, \d\d:\d\d remaining$", line) for line in lines)
     lines.clear()
     execute(tmp_path / "quiet", log=lines.append)
     assert len(lines) == 8 and not any("elapsed" in line for line in lines)

@@ -148,9 +148,9 @@ def test_causes_share_the_runs_that_they_have_in_common(asked):
     lines.clear()
     # two variants that the settings make the same are one run, and the one of the other question
     again = dataclasses.replace(context, settings={**SIZES, "momentum": 0.0})
-    rows = comparing.Comparison({"0": {"momentum": 0.0}, "as set": {}}).ask(again).rows
+    rows = comparing.Comparison({"0": {"momentum": 0.0}, "baseline": {}}).ask(again).rows
     assert not lines and measured(rows[0]) == measured(rows[1]) == measured(usual)
-    two = comparing.Comparison({"as set": {}, "0.5": {"momentum": 0.5}, "same": {}})
+    two = comparing.Comparison({"baseline": {}, "0.5": {"momentum": 0.5}, "same": {}})
     rows = two.ask(dataclasses.replace(again, path=context.path / "fresh", workers=Workers(2))).rows
     assert measured(rows[0]) == measured(rows[2]) and len(lines) == 2 * 4 + 2 * 2 * 2 * 2
 
@@ -183,7 +183,7 @@ def test_a_question_is_one_file(asked, tmp_path, monkeypatch):
     text = """from meganet.experiments.questions.comparing import Comparison
 
 TITLES = {"batches": "Are batches too large?"}
-QUESTIONS = {"batches": Comparison({"as set": {}, "4": {"batch_size": 4}})}
+QUESTIONS = {"batches": Comparison({"baseline": {}, "4": {"batch_size": 4}})}
 """
     (tmp_path / "questions_of_mine").mkdir()
     (tmp_path / "questions_of_mine" / "batches.py").write_text(text)
@@ -285,7 +285,7 @@ def test_the_classifier_of_new_by_both_methods(asked):
     # fresh weights alone: the classifier and then all, by both methods, in both trials
     assert not any("coarse" in line for line in lines) and len(lines) == len(new_classifier.CHANGES) * 2 * 2 * 2
     assert "table 4.3: 32.5, 34.1, 75.3; table 4.4: 51.8, 50.3, 76.6" in found.notes[0]
-    usual = rows["as set", "steihaug"]
+    usual = rows["baseline", "steihaug"]
     assert rows["W_std 0.01", "steihaug"]["loss at the start"] < usual["loss at the start"]
     stored = {}
     folders = {path.parent: json.loads(path.read_text())["setup"] for path in context.path.glob("fine-*/settings.json")}
@@ -324,8 +324,8 @@ def test_sharpness_compares_the_arms_before_and_after(asked):
         kept = by(question_of("momentum").ask(context), "variant", "net")["0", net]
         for arm in ("Transfer", "Multigrid"):
             assert rows[net, "after"][f"gap {arm}"] == pytest.approx(kept[f"gap {arm}"])
-        variant = Variant("by hand", {}, table, ("transfer", "multigrid"))
-        case, curvatures = context.runs([variant]).cases["by hand"], []
+        variant = Variant("manual", {}, table, ("transfer", "multigrid"))
+        case, curvatures = context.runs([variant]).cases["manual"], []
         for trial in range(2):
             fun = case.problems(trial).level(-1, "fine").training
             points = [case.start(trial, row) for row in variant.rows]

@@ -40,7 +40,7 @@ def test_cycles_over_frames_and_sizes(asked):
         if name != SINGLE:
             assert further == pytest.approx(row["accuracy"] - by[SINGLE, 3 * budget]["accuracy"])
     assert sum("points" in note for note in found.notes) == len(video.BUDGETS) - 1
-    assert [ax.get_xlabel() for ax in found.figure.axes] == ["Work in all, TFLOP", "Training time in all, s"]
+    assert [ax.get_xlabel() for ax in found.figure.axes] == ["Total work, TFLOP", "Total training time, s"]
     lines.clear()
     assert repr(question.ask(context).rows) == repr(found.rows) and not lines
 

@@ -127,7 +127,7 @@ def _fit(parser: Parser) -> None:
         meaning = f"{meaning} (default: %(default)s)"
         parser.add_argument(option, dest=name, default=value, metavar="LIST", help=meaning)
     parser.add_argument("--patience", type=int, metavar="N", help="end a phase N rounds after its best validation")
-    parser.add_argument("--examples", type=int, metavar="N", help="images to train on (default: all that are left)")
+    parser.add_argument("--examples", type=int, metavar="N", help="images to train on (default: all the rest)")
     parser.add_argument("--validation", type=int, metavar="N", help="images to validate on (default: a tenth of all)")
     parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/fit/DATA-NET-seed-S)")

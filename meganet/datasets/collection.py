@@ -203,7 +203,7 @@ class Collection:
         ------
         DataNotFoundError
             If pooch (extra ``data``) is missing or no mirror serves the content; it says what came from each, and how
-            to get the files by hand.
+            to get the files manually.
         """
         target = cache_folder() / self.name
         stored = {name: self._whole(name, target) for name in self.files}

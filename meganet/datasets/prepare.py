@@ -97,7 +97,7 @@ def split(count: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np
     validate.generator("rng", rng, "permutation")
     sizes = [validate.integer("sizes", s) for s in sizes]
     if sum(sizes) > count:
-        validate.reject("sizes", f"at most {count} examples in all", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")
+        validate.reject("sizes", f"at most {count} examples in total", f"{' + '.join(map(str, sizes))} = {sum(sizes)}")
     order = rng.permutation(count)
     ends = np.cumsum([0, *sizes])
     return [order[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]

@@ -356,4 +356,4 @@ def _texts(argument: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _few(names: np.ndarray[Any, Any]) -> str:
     shown = ", ".join(repr(name.item()) for name in names[:FEW])
-    return shown if len(names) <= FEW else f"{shown}, ... ({len(names)} in all)"
+    return shown if len(names) <= FEW else f"{shown}, ... ({len(names)} in total)"

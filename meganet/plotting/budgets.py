@@ -15,7 +15,7 @@ from meganet.plotting.styles import styles_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNITS = {"work": "Work in all, TFLOP", "seconds": "Training time in all, s"}
+UNITS = {"work": "Total work, TFLOP", "seconds": "Total training time, s"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def plot_budgets(lines: Sequence[Line], ax: Axes | None = None, *, against: str 
     >>> line = Line("nested", work, accuracy, np.array([0.4, 0.2, 0.1]))
     >>> ax = plot_budgets([line], Figure().subplots())
     >>> ax.get_xlabel(), ax.get_xscale()
-    ('Work in all, TFLOP', 'log')
+    ('Total work, TFLOP', 'log')
     """
     validate.choice("against", against, UNITS)
     ax = new_axes((PAGE, 4)) if ax is None else ax

@@ -35,9 +35,9 @@ class Curve:
     line : str
         What the legend calls it.
     examples : int
-        Fine examples, for which one picture stands; 0 for the coarse network, which is in all.
+        Fine examples, for which one picture stands; 0 for the coarse network, which is in all pictures.
     tflop, seconds : ndarray, (epochs + 1,)
-        Work in all.
+        Total work.
     accuracy, std : ndarray, (epochs + 1,)
         Validation accuracy in percent, and its standard deviation over the trials; nan where there is none.
 
@@ -82,7 +82,7 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
     >>> steps = np.arange(3.0)
     >>> curve = Curve("New", 1000, 0.5 * steps, 2 * steps, 10 + 40 * steps, 0 * steps)
     >>> plot_work([curve], 1000, Figure().subplots()).get_xlabel()
-    'Work in all, TFLOP'
+    'Total work, TFLOP'
     """
     validate.choice("against", against, ("tflop", "seconds"))
     ax = new_axes((PAGE, 4)) if ax is None else ax
@@ -93,7 +93,7 @@ def plot_work(curves: Sequence[Curve], examples: int, ax: Axes | None = None, *,
         if np.isfinite(curve.std).all():
             low, high = curve.accuracy - curve.std, curve.accuracy + curve.std
             ax.fill_between(work, low, high, color=style.color, alpha=0.2, lw=0)
-    unit = {"tflop": "Work in all, TFLOP", "seconds": "Training time in all, s"}[against]
+    unit = {"tflop": "Total work, TFLOP", "seconds": "Total training time, s"}[against]
     ax.set(xlabel=unit, ylabel="Validation accuracy, %", title=f"{examples} fine examples")
     ax.grid(alpha=0.3)
     return ax

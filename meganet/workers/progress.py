@@ -129,7 +129,11 @@ class Progress:
         return nullcontext() if self._bar.disable else tqdm.external_write_mode(file=sys.stdout)
 
     def _times(self, remaining: Remaining) -> str:
-        return f"{duration(time.monotonic() - self._start)} elapsed, {duration(remaining.seconds())} left"
+        # without hours while there are none, so that a line fits a terminal of 80 columns
+        elapsed, rest = (
+            duration(seconds).removeprefix("0:") for seconds in (time.monotonic() - self._start, remaining.seconds())
+        )
+        return f"{elapsed} elapsed, {rest} remaining"
 
     def __enter__(self) -> Progress:
         self._thread.start()

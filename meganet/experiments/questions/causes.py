@@ -79,8 +79,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "vec, transfer alone": {"W_neighbours": "pixels", "W_transfer": "vec"},
         "vec, both": {"W_neighbours": "vec", "W_transfer": "vec"},
     },
-    "fine-examples": {"as set": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
-    "coarse-training": {"as set": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
+    "fine-examples": {"baseline": {}, "1000": {"fine_examples": 1000}, "300": {"fine_examples": 300}},
+    "coarse-training": {"baseline": {}, "3 epochs": {"coarse_epochs": 3}, "1 epoch": {"coarse_epochs": 1}},
     "combined": {
         "neither": {"theta_alpha": 2.0**-3, "training_images": "original"},
         "no R(theta)": {"theta_alpha": 0.0, "training_images": "original"},

@@ -91,7 +91,7 @@ class Comparison:
     --------
     >>> from meganet.experiments import Setup
     >>> from meganet.experiments.questions.comparing import Comparison
-    >>> question = Comparison({"as set": {}, "three epochs": {"coarse_epochs": 3}})
+    >>> question = Comparison({"baseline": {}, "three epochs": {"coarse_epochs": 3}})
     >>> len(question.variants(Setup()))
     4
     """
@@ -168,6 +168,6 @@ _SHOWN = (
 NOTES = (
     f"Gaps of the thesis, in points: {'; '.join(_SHOWN)}.",
     "Gap difference: that of Multigrid minus that of Transfer, mean and standard deviation over the trials. "
-    "Effect size: the change from the first variant, of the same trials, over its standard deviation, which a few "
-    "trials give roughly.",
+    "Effect size: the change from the first variant, in the same trials, over its standard deviation; a rough estimate "
+    "with few trials.",
 )

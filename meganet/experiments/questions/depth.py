@@ -197,7 +197,7 @@ def _refinements(arms: Arms, hierarchy: TimeSteps, ends: Sequence[Sequence[Outco
     for level, outcomes in enumerate(ends):
         trained = mean_of(accuracies(outcomes))
         work = mean_of([outcome.work for outcome in outcomes]).value
-        texts.append(f"{STEPS[level]} steps {trained} with {work:.3g} TFLOP in all")
+        texts.append(f"{STEPS[level]} steps {trained} with {work:.3g} TFLOP in total")
         if level + 1 < len(ends) and math.isfinite(trained.value):
             values = [_refined(arms, hierarchy, level, trial, outcome) for trial, outcome in enumerate(outcomes)]
             texts.append(f"refined {mean_of(values)}")

@@ -129,6 +129,6 @@ def _example(case: Case) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 NOTES = (
     "P R x with linear P. Gap: training minus validation accuracy at the end, in points, mean and standard deviation "
     "over the trials. Smaller by: than that of Multigrid retrained on P R x and validated on x, with the p of a paired "
-    "t-test over the trials. Those in which a network diverged do not count.",
+    "t-test over the trials. Trials in which a network diverged do not count.",
 )
 QUESTIONS = {"gap": Explained()}

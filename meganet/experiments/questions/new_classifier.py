@@ -16,7 +16,7 @@ TITLES = {"new-classifier": "What holds back New's classifier in 4.3 and 4.4?"}
 ORDER = 40
 
 CHANGES: dict[str, Mapping[str, Any]] = {
-    "as set": {},
+    "baseline": {},
     "first radius 1/4": {"trust_radius": 0.25},
     "first radius 4": {"trust_radius": 4.0},
     "20 steps": {"classifier_epochs": 20},
@@ -24,7 +24,7 @@ CHANGES: dict[str, Mapping[str, Any]] = {
 }
 """Name of each variant to its settings, beside one Newton step in an epoch."""
 _SHOWN = (f"table {name}: {', '.join(map(str, THESIS[name]['new'][:3]))}" for name in ("4.3", "4.4"))
-NOTE = f"Accuracies in percent, means over the trials. The same of the thesis, {'; '.join(_SHOWN)}."
+NOTE = f"Accuracies in percent, means over the trials. In the thesis, {'; '.join(_SHOWN)}."
 
 
 class NewClassifier:

@@ -21,7 +21,7 @@ ORDER = 50
 
 FRACTIONS = (1.0, 0.1, 0.01)
 LONGER = 3
-"""New trains so many times as long: with all fine examples and ten epochs as much work as the others do in all."""
+"""New trains so many times as long: with all fine examples and ten epochs as much work as the others in total."""
 LINES = {
     "New": ("new", "linear"),
     "Transfer": ("transfer", "linear"),
@@ -36,7 +36,7 @@ NOTE = (
 
 
 class Starts:
-    """Compare New, Transfer and Multigrid by the work that they take in all, coarse training included."""
+    """Compare New, Transfer and Multigrid by the work that they take in total, coarse training included."""
 
     def variants(self, base: Setup) -> list[Variant]:
         """Return all lines with each number of fine examples."""

@@ -41,7 +41,7 @@ def _numbers(result: TableResult) -> list[Block]:
         *_differences(result),
         *_beside(result),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
-        Paragraph(f"Training steps took {took} in all trials together, coarse training included, evaluations not."),
+        Paragraph(f"Training steps took {took} over all trials, including coarse training but not evaluations."),
     ]
 
 
