@@ -45,6 +45,16 @@ def test_adjoint_sees_a_missing_flip(rng):
         check_adjoint(FlippedAdjoint(kernel, (5, 6)))
 
 
+def test_adjoint_sees_functions_that_are_not_linear(rng):
+    A, v, w = rng.standard_normal((5, 4)), rng.standard_normal(4), rng.standard_normal(5)
+    right = A.T @ w
+    for wrong in (lambda y: 1.5 * right, lambda y: A.T @ y + 1, lambda y: np.ones(4)):
+        with pytest.raises(CheckError, match="the adjoint is not linear"):
+            check_adjoint(lambda x: A @ x, wrong, v=v, w=w)
+    with pytest.raises(CheckError, match="the operator is not linear: of zero it makes an array of norm"):
+        check_adjoint(lambda x: A @ x + 1, lambda y: A.T @ y, v=v, w=w)
+
+
 def test_adjoint_sees_wrong_shapes(rng):
     with pytest.raises(CheckError, match="its adjoint"):
         check_adjoint(lambda v: v[:2], lambda w: w, v=rng.standard_normal(3), w=rng.standard_normal(2))
@@ -79,6 +89,12 @@ def test_derivative_refuses_what_it_cannot_judge():
             check_derivative(np.sin, lambda v: np.cos(x) * v, point, direction)
     with pytest.raises(InputError, match="adjoint, v, w: expected all three"):
         check_adjoint(lambda v: v)
+
+
+def test_a_failing_check_has_its_table():
+    with pytest.raises(CheckError) as failed:
+        check_derivative(np.sin, lambda d: 0.9 * np.cos(1.0) * d, np.array([1.0]), np.array([1.0]))
+    assert failed.value.table.floor > failed.value.table.tolerance and str(failed.value.table) in str(failed.value)
 
 
 def test_the_table_is_readable(capsys):

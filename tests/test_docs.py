@@ -34,6 +34,7 @@ def test_code_runs(page, capsys, tmp_path, monkeypatch):
     ("name", "count"),
     [
         ("gap.md", 1),
+        ("multigrid.md", 1),
         ("performance.md", 7),
         ("running.md", 2),
         ("thesis.md", 1),

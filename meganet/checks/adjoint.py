@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from meganet.backend import Array, backend_of
 from meganet.checks.slopes import norms
 from meganet.ground import validate
 from meganet.linop.base import LinearOperator
+
+if TYPE_CHECKING:
+    from meganet.checks.derivative import TaylorTable
 
 ADJOINT_TOLERANCE = 4.0
 """Largest accepted adjoint error in units of ``eps (||A v|| ||w|| + ||v|| ||A' w||)``; honest ones stay below 1."""
@@ -21,6 +25,11 @@ FACTORS = (0.57, 0.83, 1.21, 1.47)
 
 class CheckError(AssertionError):
     """A check failed: the operator, derivative or layer is wrong.
+
+    Attributes
+    ----------
+    table : TaylorTable, optional
+        What `check_derivative` measured; None if it did not come so far, and of other checks.
 
     Examples
     --------
@@ -33,6 +42,10 @@ class CheckError(AssertionError):
     ...     print(str(error).split(", error")[0])
     operator: the adjoint test fails: <A v, w> = 6, <v, A' w> = 9
     """
+
+    def __init__(self, message: str, table: TaylorTable | None = None) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 def check_adjoint(
@@ -64,7 +77,8 @@ def check_adjoint(
     Raises
     ------
     CheckError
-        If the error is above 4 such units, or a shape does not fit.
+        If the error is above 4 such units, a shape does not fit, or a function that fails is not linear: what it makes
+        of zero is not zero.
 
     Examples
     --------
@@ -98,6 +112,11 @@ def check_adjoint(
     unit = eps * (_size(a_v) * _size(w) + _size(v) * _size(at_w))
     difference = abs(_dot(a_v, w) - _dot(v, at_w))
     if not difference <= ADJOINT_TOLERANCE * unit:
+        for argument, function, array in (("operator", forward, v), ("adjoint", backward, w)):
+            of_zero = _size(function(0 * array))
+            if of_zero != 0:
+                message = f"the {argument} is not linear: of zero it makes an array of norm {of_zero:.3g}"
+                raise CheckError(f"{name}: {message}")
         unit += 2 * (_round_off(forward, v) * _size(w) + _round_off(backward, w) * _size(v))
     error = difference / unit if unit else 0.0
     if not error <= ADJOINT_TOLERANCE:

@@ -185,7 +185,8 @@ def check_derivative(
         kink = "; x lies on a kink: try another" if (norms(measured.jump) > SHARE * slope_size).any() else ""
         raise CheckError(
             f"{name}: the derivative test fails, order {order:.3f} (of a right one 2) and floor "
-            f"{floor:.1e} (at most {tolerance:.1e}){kink}\n{table}"
+            f"{floor:.1e} (at most {tolerance:.1e}){kink}\n{table}",
+            table,
         )
     return table
 

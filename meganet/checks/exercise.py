@@ -50,7 +50,9 @@ def try_exercise(answer: Callable[..., Any], check: Callable[[Callable[..., Any]
     except NotImplementedError:
         print(f"{name}: not started")
     except AssertionError as error:
-        print(f"{name}: not yet, {str(error) or 'it gives another result'}")
+        # of the checks that measure a table the first line says what is wrong
+        hint = str(error).partition("\n")[0]
+        print(f"{name}: not yet, {hint or 'it gives another result'}")
     else:
         print(f"{name}: right")
         return True
