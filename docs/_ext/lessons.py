@@ -3,23 +3,33 @@
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import download_reference, pending_xref
 from sphinx.util.docutils import SphinxRole
 
 
 class OfLesson(SphinxRole):
-    """A link that another role makes; the name alone while there is no such file."""
+    """What `make` makes of the name; the name alone while there is no such file in a folder."""
 
-    def __init__(self, folder, role):
-        self.folder, self.role = folder, role
+    def __init__(self, folder, make):
+        self.folder, self.make = folder, make
 
     def run(self):
-        if not (Path(self.env.srcdir) / self.folder / f"{self.text}.py").exists():
-            return [nodes.literal(self.text, self.text)], []
-        parsed = self.inliner.parse(self.role.format(self.text), self.lineno, self.inliner, self.inliner.parent)
-        return parsed
+        there = (Path(self.env.srcdir) / self.folder / f"{self.text}.py").exists()
+        return [self.make(self.text, self.env.docname) if there else nodes.literal(self.text, self.text)], []
+
+
+def page(name, document):
+    """Return the link to the page of a lesson, whose text is its title."""
+    where = {"refdomain": "std", "reftype": "doc", "reftarget": f"/gallery/{name}", "refdoc": document}
+    return pending_xref(name, nodes.inline(name, name), refexplicit=False, refwarn=True, **where)
+
+
+def solutions(name, document):
+    """Return the link that downloads the solutions of a lesson."""
+    return download_reference(name, "", nodes.inline(name, "download"), reftarget=f"/solutions/{name}.py")
 
 
 def setup(app):
-    app.add_role("lesson", OfLesson("lessons", ":doc:`/gallery/{0}`"))
-    app.add_role("solution", OfLesson("solutions", ":download:`{0}.py </solutions/{0}.py>`"))
+    app.add_role("lesson", OfLesson("lessons", page))
+    app.add_role("solution", OfLesson("solutions", solutions))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
