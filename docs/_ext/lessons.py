@@ -30,6 +30,7 @@ def solutions(name, document):
 
 
 def setup(app):
+    """Register them."""
     app.add_role("lesson", OfLesson("lessons", page))
     app.add_role("solution", OfLesson("solutions", solutions))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -52,6 +52,7 @@ def linked(app, env, node, contnode):
 
 
 def setup(app):
+    """Register them."""
     app.add_directive("inherited", Inherited)
     app.connect("missing-reference", linked)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
