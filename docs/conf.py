@@ -30,6 +30,7 @@ suppress_warnings = ["myst.xref_missing"]
 default_role = "py:obj"
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 maximum_signature_line_length = 80
 autosummary_generate = True
 

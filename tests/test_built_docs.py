@@ -15,12 +15,25 @@ import pytest
 
 pytest.importorskip("sphinx", reason="building the pages takes the extra docs")
 import reference
+from chromium import opened, resize
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "reference").glob("*.md"))]
 MARKDOWN = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted((DOCS / "results").rglob("*.md"))]
+
+SEEN = ("index", "quickstart", "teachers", "matlab-to-python", "performance", "reference/layers", "gallery/03_stencils")
+OBJECTS = ("generated/meganet.layers.ConvolutionLayer", "generated/meganet.model.Model", "genindex")
+# what reaches beyond the page, but for what scrolls in a box of its own; menus of a phone wait beside the page
+TOO_WIDE = """
+const hides = e => getComputedStyle(e).overflowX != "visible";
+const scrolls = e => e && !e.matches(".bd-header, .bd-article, .bd-footer") && (hides(e) || scrolls(e.parentElement));
+return [...document.querySelectorAll(".bd-header *, .bd-article *, .bd-footer *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 && !scrolls(e.parentElement)
+        || /^H\\d$/.test(e.tagName) && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.outerHTML.slice(0, 80))
+    .concat(document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [])"""
 
 
 class Page(HTMLParser):
@@ -159,6 +172,16 @@ def test_every_object_of_the_reference_has_a_page_that_the_search_knows(built):
     index = (built / "searchindex.js").read_text()
     missing = [name for name in reference.objects() if not (built / "generated" / f"{name}.html").exists()]
     assert missing == [] and all(f'"generated/{name}"' in index for name in reference.objects())
+
+
+def test_nothing_is_wider_than_a_page(built, tmp_path):
+    with opened(tmp_path) as browser:
+        for width in (390, 1280):
+            resize(browser, width)
+            for name in (*SEEN, *OBJECTS):
+                browser.get((built / f"{name}.html").as_uri())
+                assert browser.execute_script("return innerWidth") == width
+                assert (name, browser.execute_script(TOO_WIDE)) == (name, [])
 
 
 def test_a_bar_that_splits_a_cell_is_seen():

@@ -81,11 +81,10 @@ def test_the_readme_has_the_two_commands():
 
 
 def test_the_page_for_teachers_names_every_lesson_with_its_solutions():
-    text = (DOCS / "teachers.md").read_text()
-    lessons = [path.stem for path in sorted((DOCS / "lessons").glob("[0-9]*.py"))]
-    rows = [line for line in text.splitlines() if line.startswith("| {lesson}`")]
-    for lesson in lessons:
-        (row,) = (row for row in rows if row.startswith(f"| {{lesson}}`{lesson}` |"))
-        assert f"{{solution}}`{lesson}`" in row and (DOCS / "solutions" / f"{lesson}.py").exists()
-    names = [row.split("`")[1] for row in rows]
-    assert names == sorted(names) and len(lessons) >= 1
+    rows = re.findall(
+        r"^\| (\d\d) \| \{lesson\}`(\w+)` \|.*\{solution\}`(\w+)` \|$", (DOCS / "teachers.md").read_text(), re.M
+    )
+    lessons = {path.stem for path in (DOCS / "lessons").glob("[0-9]*.py")}
+    assert lessons and lessons <= {lesson for _, lesson, _ in rows}
+    assert rows == sorted(rows) and all(lesson == own and lesson.startswith(number) for number, lesson, own in rows)
+    assert all((DOCS / "solutions" / f"{lesson}.py").exists() for lesson in lessons)
