@@ -227,7 +227,7 @@ class SmoothedL1(Regularizer):
 
 
 class RegularizerSum(Regularizer):
-    """``R(x) = R_1(x) + ... + R_m(x)``, as ``R_1 + R_2`` makes it.
+    """The sum of regularisers, which ``R_1 + R_2`` makes.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ class RegularizerSum(Regularizer):
 
 
 class BlockRegularizer(Regularizer):
-    """``R([x_1; ...; x_m]) = R_1(x_1) + ... + R_m(x_m)`` on consecutive parts of a flat vector.
+    """The sum of regularisers of consecutive parts of a flat vector, ``R_1(x_1)`` and so on.
 
     Parameters
     ----------

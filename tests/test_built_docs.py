@@ -9,15 +9,31 @@ import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 pytest.importorskip("sphinx", reason="building the pages takes the extra docs")
+import reference
+from chromium import opened, resize
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-MARKDOWN = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted((ROOT / "docs" / "results").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "reference").glob("*.md"))]
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted((DOCS / "results").rglob("*.md"))]
+
+SEEN = ("index", "quickstart", "teachers", "matlab-to-python", "performance", "reference/layers", "gallery/03_stencils")
+OBJECTS = ("generated/meganet.layers.ConvolutionLayer", "generated/meganet.model.Model", "genindex")
+# what reaches beyond the page, but for what scrolls in a box of its own; menus of a phone wait beside the page
+TOO_WIDE = """
+const hides = e => getComputedStyle(e).overflowX != "visible";
+const scrolls = e => e && !e.matches(".bd-header, .bd-article, .bd-footer") && (hides(e) || scrolls(e.parentElement));
+return [...document.querySelectorAll(".bd-header *, .bd-article *, .bd-footer *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 && !scrolls(e.parentElement)
+        || /^H\\d$/.test(e.tagName) && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.outerHTML.slice(0, 80))
+    .concat(document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [])"""
 
 
 class Page(HTMLParser):
@@ -54,8 +70,8 @@ class Page(HTMLParser):
 
 
 def prose(text):
-    """Return the source without its blocks of code."""
-    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    """Return the source without its blocks of code and its roles, such as ``{doc}`index` ``."""
+    return re.sub(r"\{\w+\}`[^`]+`", "", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def spans(text):
@@ -96,18 +112,34 @@ def check(text, page):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """The folder of the pages, built from scratch with warnings as errors, as the command in CONTRIBUTING does."""
+    """The folder of the pages, built from scratch with warnings as errors, as the command in CONTRIBUTING does.
+
+    The lessons are not run for them: tests/test_lessons.py does that.
+    """
     folder = tmp_path_factory.mktemp("docs")
     # in a process of its own: Sphinx and its extensions warn of one another, and change how NumPy's scalars are printed
-    command = [sys.executable, "-W", "ignore", "-m", "sphinx", "-q", "-W", "-E", "-d", folder / "trees"]
-    done = subprocess.run([*command, ROOT / "docs", folder / "pages"], capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "-E",
+        "-d",
+        folder / "trees",
+        "-D",
+        "plot_gallery=0",
+    ]
+    done = subprocess.run([*command, DOCS, folder / "pages"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder / "pages"
 
 
-@pytest.mark.parametrize("source", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("source", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_a_built_page_holds_all_of_its_source(built, source):
-    check(source.read_text(), Page((built / f"{source.stem}.html").read_text()))
+    check(source.read_text(), Page((built / source.relative_to(DOCS).with_suffix(".html")).read_text()))
 
 
 @pytest.mark.parametrize("source", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -117,21 +149,39 @@ def test_plain_markdown_holds_all_of_its_source(source):
 
 
 def test_links_of_the_built_pages_lead_somewhere(built):
-    pages = {path.name: Page(path.read_text()) for path in built.glob("*.html")}
-    assert len(pages) > len(PAGES)
+    pages = {path: Page(path.read_text()) for path in sorted(built.rglob("*.html")) if "_static" not in path.parts}
+    folders = {path.parent.name for path in pages}
+    assert {"gallery", "generated", "reference"} < folders and len(pages) > len(PAGES)
     broken = []
-    for name, page in pages.items():
+    for path, page in pages.items():
         for link in page.links:
             target, _, anchor = link.partition("#")
-            if "://" in link or link.startswith("data:"):
+            if "://" in link or link.startswith(("data:", "mailto:")):
                 continue
             target = target.partition("?")[0]
-            there = os.path.exists(built / (target or name))
-            if anchor and there and (target or name) in pages:
-                there = anchor in pages[target or name].anchors
+            place = Path(os.path.normpath(path.parent / unquote(target))) if target else path
+            there = place.exists() and place.is_relative_to(built)
+            if anchor and there and place in pages:
+                there = unquote(anchor) in pages[place].anchors
             if not there:
-                broken.append((name, link))
+                broken.append((str(path.relative_to(built)), link))
     assert broken == []
+
+
+def test_every_object_of_the_reference_has_a_page_that_the_search_knows(built):
+    index = (built / "searchindex.js").read_text()
+    missing = [name for name in reference.objects() if not (built / "generated" / f"{name}.html").exists()]
+    assert missing == [] and all(f'"generated/{name}"' in index for name in reference.objects())
+
+
+def test_nothing_is_wider_than_a_page(built, tmp_path):
+    with opened(tmp_path) as browser:
+        for width in (390, 1280):
+            resize(browser, width)
+            for name in (*SEEN, *OBJECTS):
+                browser.get((built / f"{name}.html").as_uri())
+                assert browser.execute_script("return innerWidth") == width
+                assert (name, browser.execute_script(TOO_WIDE)) == (name, [])
 
 
 def test_a_bar_that_splits_a_cell_is_seen():

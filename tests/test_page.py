@@ -2,18 +2,16 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
+from chromium import opened, resize
 from test_document import Tags
 
 from meganet.document import Document, Grid, Heading, Note, Paragraph, Picture
 from meganet.optim import History
 from meganet.plotting import plot_convergence, plot_mosaic, to_png, to_svg
 
-FLAGS = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking
-disable-component-update disable-sync"""
 WIDTHS = (390, 800, 1280, 1600)
 SCHEMES = ("light", "dark")
 
@@ -71,18 +69,8 @@ def document():
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Chromium with the page open, and a record of what it asks for."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    service = pytest.importorskip("selenium.webdriver.chrome.service")
-    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver")
     folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS.split(), f"user-data-dir={folder / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    with webdriver.Chrome(options=options, service=service.Service(driver)) as made:
+    with opened(folder) as made:
         page = folder / "report.html"
         page.write_text(document().to_html(), encoding="utf-8")
         made.get(page.as_uri())
@@ -90,8 +78,7 @@ def browser(tmp_path_factory):
 
 
 def show(browser, width, scheme):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    resize(browser, width)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     assert browser.execute_script("return innerWidth") == width

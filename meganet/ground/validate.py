@@ -27,6 +27,15 @@ class InputError(ValueError):
     """An argument, a setting or a file that was handed in cannot be used.
 
     The message reads ``<argument>: expected <what>, got <what came>``.
+
+    Examples
+    --------
+    >>> import meganet as mn
+    >>> try:
+    ...     mn.ConvolutionLayer((1, 8, 8), out_channels=0)
+    ... except mn.InputError as error:
+    ...     print(error)
+    out_channels: expected an integer of at least 1, got 0
     """
 
 

@@ -42,6 +42,16 @@ class Figure:
         It shows trained weights, of a trial in which no run diverged.
     lines : bool
         It is of lines, which the page shows as SVG; the others are images and surfaces.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.figure import Figure
+    >>> def draw(case, trial, canvas):
+    ...     canvas.subplots().plot([1, 2, 3])
+    ...     return ["Three points."]
+    >>> figure = Figure("4.1", draw, (4, 3), "a rising line", lines=True)
+    >>> figure.runs
+    ('coarse', 'new', 'transfer', 'multigrid')
     """
 
     protocol: str
@@ -64,7 +74,14 @@ class Figure:
 
 
 def figures() -> dict[str, str]:
-    """Return the number of every figure with its title, in their order."""
+    """Return the number of every figure with its title, in their order.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.figure import figures
+    >>> figures()["4.3"].startswith("Figure 4.3: ")
+    True
+    """
     return {number: f"Figure {number}: {line}" for number, line in sorted(dropins.titles(FIGURES).items())}
 
 
@@ -75,6 +92,12 @@ def figure_of(number: str) -> Figure:
     ------
     InputError
         If there is none, or it is drawn from a protocol or from runs that there are not.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.figure import figure_of
+    >>> figure_of("4.1").protocol, figure_of("4.1").quick
+    ('4.1', True)
     """
     found: Figure = dropins.value_of(FIGURES, number, "FIGURES", "a Figure", lambda value: isinstance(value, Figure))
     with validate.within(f"figure {number}"):
@@ -85,6 +108,12 @@ def figure_of(number: str) -> Figure:
 
 
 def check_figures() -> None:
-    """Raise `InputError` if there is a figure that cannot be drawn from any runs."""
+    """Raise `InputError` if there is a figure that cannot be drawn from any runs.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.figure import check_figures
+    >>> check_figures()
+    """
     for number in figures():
         figure_of(number)

@@ -52,6 +52,27 @@ def write_report(
         Gets a line of text for each figure.
     landscapes : bool
         Draw also the figures that take minutes, as the objective is evaluated again and again.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_shapes
+    >>> from meganet.experiments import Setup, Study, Workers, tables_of
+    >>> from meganet.experiments.report.page import write_report
+    >>> sizes = {"coarse_examples": 16, "fine_examples": 16, "validation_examples": 16, "batch_size": 8}
+    >>> setup = Setup.of(**sizes, coarse_epochs=1, fine_epochs=1, trials=1)
+    >>> (table,) = tables_of("4.1")
+    >>> plans, data = {"net-A": (setup, table.stages())}, load_shapes(size=8, examples=48)
+    >>> with Study(tempfile.mkdtemp(), plans, get_backend("numpy"), data) as study:
+    ...     study.run(Workers(), progress=False, log=lambda line: None)
+    ...     page = write_report(study, ["4.1"], "meganet reproduce 4.1")
+    >>> page.name, (page.parent / "tables" / "table-4.1.md").exists()
+    ('report.html', True)
     """
     names = tuple(names)
     # looked at first: nothing is written of results that do not belong together

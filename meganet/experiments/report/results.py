@@ -30,6 +30,12 @@ class Cell(NamedTuple):
 
     Trials that have diverged by then do not count; `diverged` says how many these are. Without any other the mean is
     nan.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.results import Cell
+    >>> Cell(98.4, 0.3, 99.1)
+    Cell(mean=98.4, std=0.3, thesis=99.1, diverged=0)
     """
 
     mean: float
@@ -73,6 +79,18 @@ class TableResult:
         Parts of a sentence, one for each trial that is not complete, with the runs that it lacks.
     differences : tuple of Difference
         Between its rows.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup, tables_of
+    >>> from meganet.experiments.report.results import Cell, TableResult
+    >>> (table,) = tables_of("4.1")
+    >>> cells = {"transfer": [Cell(97.0, 0.5, 96.0), Cell(91.0, 0.4, None)]}
+    >>> result = TableResult("4.1", table, Setup.of(trials=3), 3, cells, {}, 1.5)
+    >>> result.name, result.distance
+    ('table-4.1', 1.0)
+    >>> result.command
+    'meganet reproduce 4.1 --preset printed --trials 3 --seed 0'
     """
 
     protocol: str
@@ -154,6 +172,23 @@ def results(study: Study, names: Iterable[str]) -> list[TableResult]:
     ------
     ResultsError
         If there is no trial that is complete.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meganet.backend import get_backend
+    >>> from meganet.datasets import load_shapes
+    >>> from meganet.experiments import Setup, Study, Workers, tables_of
+    >>> from meganet.experiments.report.results import results
+    >>> sizes = {"coarse_examples": 16, "fine_examples": 16, "validation_examples": 16, "batch_size": 8}
+    >>> setup = Setup.of(**sizes, coarse_epochs=1, fine_epochs=1, trials=1)
+    >>> (table,) = tables_of("4.1")
+    >>> plans, data = {"net-A": (setup, table.stages())}, load_shapes(size=8, examples=48)
+    >>> with Study(tempfile.mkdtemp(), plans, get_backend("numpy"), data) as study:
+    ...     study.run(Workers(), progress=False, log=lambda line: None)
+    ...     (result,) = results(study, ["4.1"])
+    >>> result.trials, list(result.cells)
+    (1, ['new', 'transfer', 'multigrid'])
     """
     return [result_of(case_of(study, table), table, name) for name in names for table in tables_of(name)]
 

@@ -28,7 +28,14 @@ LARGEST_RADIUS = 1000.0
 
 
 def data_sets() -> tuple[str, ...]:
-    """Return the names of the data sets of images."""
+    """Return the names of the data sets of images.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.settings import data_sets
+    >>> {"mnist", "digits", "cifar-10"} <= set(data_sets())
+    True
+    """
     # imported when a value is asked for: the list of settings takes no time
     from meganet.datasets.catalogue import image_sets
 
@@ -36,13 +43,28 @@ def data_sets() -> tuple[str, ...]:
 
 
 def networks() -> tuple[str, ...]:
-    """Return the names of the networks."""
+    """Return the names of the networks.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.settings import networks
+    >>> {"A", "B"} <= set(networks())
+    True
+    """
     return tuple(dropins.titles(MODELS))
 
 
 @dataclass(frozen=True)
 class Data(Section):
-    """The images of a trial: three disjoint sets, for validation, for coarse and for fine training."""
+    """The images of a trial: three disjoint sets, for validation, for coarse and for fine training.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> data = Setup.of(dataset="digits", coarse_examples=3000).data
+    >>> data.dataset, data.coarse_examples, data.fine_examples
+    ('digits', 3000, 10000)
+    """
 
     dataset: str = setting("mnist", "The images, see 'meganet data list'", "thesis, section 4.1", choices=data_sets)
     coarse_examples: int = setting(40_000, "Images for coarse training", "thesis, section 4.1")
@@ -62,7 +84,14 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Model(Section):
-    """The network, its numbers, and the weights that it starts from."""
+    """The network, its numbers, and the weights that it starts from.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(network="B").model.network, Setup().model.dtype
+    ('B', 'float32')
+    """
 
     network: str = setting("A", "A; B has pooling between its layers", "thesis, section 3.2", choices=networks)
     dtype: str = setting("float32", "Numbers are float32 or float64", choices=("float32", "float64"))
@@ -74,7 +103,14 @@ class Model(Section):
 
 @dataclass(frozen=True)
 class Levels(Section):
-    """The grids, and how weights go from one to the next."""
+    """The grids, and how weights go from one to the next.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(grids=(7, 14, 28), interpolation="constant").levels
+    Levels(grids=(7, 14, 28), interpolation='constant', classifier_scaling='logits')
+    """
 
     grids: tuple[int, ...] = setting((), "Widths as 7,14,28; none: half, full")
     interpolation: str = setting(
@@ -87,7 +123,14 @@ class Levels(Section):
 
 @dataclass(frozen=True)
 class Penalties(Section):
-    """The regularisers R(theta) and R(W)."""
+    """The regularisers R(theta) and R(W).
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(theta_alpha=0.0).penalties
+    Penalties(theta_alpha=0.0, W_alpha=0.03125, W_alpha_coarse=0.125, mesh_width=1.0)
+    """
 
     theta_alpha: float = setting(2.0**-3, "Weight of R(theta)", "thesis, section 4.1", matters="network")
     W_alpha: float = setting(2.0**-5, "Weight of R(W) on the finest grid", "thesis, section 4.1", matters="finest")
@@ -99,7 +142,15 @@ class Penalties(Section):
 
 @dataclass(frozen=True)
 class Descent(Section):
-    """Training by SGD."""
+    """Training by SGD.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> descent = Setup.of(learning_rate=0.01, momentum=0.9).descent
+    >>> [round(descent.rate(epoch), 4) for epoch in (1, 2, 8)]
+    [0.0141, 0.01, 0.005]
+    """
 
     coarse_epochs: int = setting(20, "Epochs of coarse training", "thesis, section 4.1", matters="coarse_epochs")
     fine_epochs: int = setting(10, "Epochs of fine training", "thesis, section 4.1", matters="fine_epochs")
@@ -116,7 +167,14 @@ class Descent(Section):
 
 @dataclass(frozen=True)
 class Newton(Section):
-    """Training by Newton's method, in tables 4.3 and 4.4."""
+    """Training by Newton's method, in tables 4.3 and 4.4.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(newton_steps=5).newton
+    Newton(classifier_epochs=5, newton_steps=5, newton_products=10, trust_radius=1.0)
+    """
 
     classifier_epochs: int = setting(
         5, "Epochs for the classifier alone", "thesis, section 4.4", matters="classifier_epochs"
@@ -130,7 +188,14 @@ class Newton(Section):
 
 @dataclass(frozen=True)
 class Readings(Section):
-    """Readings of the original that only the question of the causes changes."""
+    """Readings of the original that only the question of the causes changes.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(W_neighbours="vec").readings
+    Readings(validation_images='original', W_neighbours='vec', W_transfer='pixels')
+    """
 
     validation_images: str = setting("original", "original, or P R x: linear, constant", choices=SEEN, matters="finest")
     W_neighbours: str = setting("pixels", "Neighbours in R(W): pixels or vec", choices=NEIGHBOURS)
@@ -139,7 +204,14 @@ class Readings(Section):
 
 @dataclass(frozen=True)
 class Run(Section):
-    """How often, and from which random numbers."""
+    """How often, and from which random numbers.
+
+    Examples
+    --------
+    >>> from meganet.experiments import Setup
+    >>> Setup.of(trials=3, seed=1).run
+    Run(trials=3, seed=1)
+    """
 
     trials: int = setting(20, "Times that all is run, on new images", "thesis, section 4.1", largest=LARGEST_TRIALS)
     seed: int = setting(0, "Seed of everything random", minimum=0, largest=2**128)
@@ -278,6 +350,12 @@ class Described:
 
     Those of the presets small and thesis stand beside one another, with a slash, where they differ. `printed` is that
     of the preset of this name, where it is not that of the preset thesis.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.settings import described
+    >>> next(setting for setting in described() if setting.name == "batch_size").meaning
+    'Images of a step'
     """
 
     name: str
@@ -291,7 +369,14 @@ class Described:
 
 
 def described() -> list[Described]:
-    """Return all settings, section by section."""
+    """Return all settings, section by section.
+
+    Examples
+    --------
+    >>> from meganet.experiments.setup.settings import described
+    >>> {setting.name: setting.default for setting in described() if setting.section == "run"}
+    {'trials': '3/20', 'seed': '0'}
+    """
     found = []
     for name, part in FIELDS.items():
         known = setting_of(part)
