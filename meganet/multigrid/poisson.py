@@ -97,7 +97,7 @@ def modes(shape: Any, boundary: str = "dirichlet") -> np.ndarray[Any, Any]:
 
     Returns
     -------
-    ndarray, (cells, *shape), float64
+    ndarray, ``(cells, *shape)``, float64
         In C order of their frequencies: mode ``np.ravel_multi_index((k1, k2), shape)`` is the product of mode k1 in
         rows and k2 in columns.
 

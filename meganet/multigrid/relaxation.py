@@ -56,7 +56,7 @@ class Relaxation(ABC):
 
     @abstractmethod
     def sweep_unchecked(self, u: Array, f: Array) -> Array:
-        """Return a batch of approximations after one sweep, (N, *shape)."""
+        """Return a batch of approximations after one sweep, ``(N, *shape)``."""
 
     def __call__(self, u: Array, f: Array, sweeps: int = 1) -> Array:
         """Return an approximation after some sweeps; `u` is not changed.
