@@ -15,7 +15,7 @@ from pyamg.multilevel import MultilevelSolver
 from pyamg.relaxation.smoothing import change_smoothers
 from threadpoolctl import threadpool_limits
 
-from meganet.multigrid import GridHierarchy, convergence_factor, multigrid_cycle, poisson
+from meganet.multigrid import GridHierarchy, Poisson, convergence_factor, multigrid_cycle
 from meganet.plotting import to_png
 
 SIZES = (64, 128, 256, 512)
@@ -61,7 +61,7 @@ def main() -> None:
         record["machine"]["pyamg"] = pyamg.__version__
         rows = []
         for n in SIZES:
-            A = poisson((n, n))
+            A = Poisson((n, n))
             kinds = {name: GridHierarchy(A, relaxation=name) for name in ("red-black", "gauss-seidel", "jacobi")}
             factors = {name: convergence_factor(hierarchy) for name, hierarchy in kinds.items()}
             factors["pyamg"] = factor(pyamg.ruge_stuben_solver(A.matrix, presmoother=SWEEP, postsmoother=SWEEP))

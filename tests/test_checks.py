@@ -51,6 +51,8 @@ def test_adjoint_sees_functions_that_are_not_linear(rng):
     for wrong in (lambda y: 1.5 * right, lambda y: A.T @ y + 1, lambda y: np.ones(4)):
         with pytest.raises(CheckError, match="the adjoint is not linear"):
             check_adjoint(lambda x: A @ x, wrong, v=v, w=w)
+    with pytest.raises(CheckError, match="the adjoint test fails"):
+        check_adjoint(lambda x: x, lambda y: y, v=np.array([np.nan, 1, 1]), w=np.ones(3))
     with pytest.raises(CheckError, match="the operator is not linear: of zero it makes an array of norm"):
         check_adjoint(lambda x: A @ x + 1, lambda y: A.T @ y, v=v, w=w)
 

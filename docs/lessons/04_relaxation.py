@@ -20,10 +20,10 @@ together, and finds the mistake that spoils them, which is also the mistake of t
 import numpy as np
 from matplotlib import pyplot as plt
 
-from meganet.multigrid import modes, poisson
+from meganet.multigrid import Poisson, modes
 
-A = poisson(32)
-print(poisson(5, h=1.0).tosparse().toarray())
+A = Poisson(32)
+print(Poisson(5, h=1.0).tosparse().toarray())
 
 waves = modes(32)
 figure, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
@@ -58,7 +58,7 @@ axes[0].set_ylabel("error")
 
 for n in (16, 32, 64, 128):
     smoothest = modes(n)[0]
-    left = np.linalg.norm(Jacobi(poisson(n), weight=2 / 3)(smoothest, 0 * smoothest))
+    left = np.linalg.norm(Jacobi(Poisson(n), weight=2 / 3)(smoothest, 0 * smoothest))
     print(f"{n:4d} cells: a sweep leaves {left:.5f} of the smoothest mode")
 
 # %%
@@ -118,7 +118,7 @@ axes[0].set_ylabel("error")
 from meganet.multigrid import Cycle, GridHierarchy, solve
 from meganet.plotting import plot_cycle
 
-hierarchy = GridHierarchy(poisson((64, 64)))
+hierarchy = GridHierarchy(Poisson((64, 64)))
 print(hierarchy)
 
 figure, axes = plt.subplots(2, 1, figsize=(6.4, 5.6), layout="constrained")
@@ -133,7 +133,7 @@ from meganet.multigrid import convergence_factor
 
 sizes = (16, 32, 64, 128)
 for n in sizes:
-    factor = convergence_factor(GridHierarchy(poisson((n, n))), cycles=10)
+    factor = convergence_factor(GridHierarchy(Poisson((n, n))), cycles=10)
     print(f"{n:3d}x{n:<3d}  V(1,1) leaves {factor:.3f} of the error")
 
 # %%
@@ -145,7 +145,7 @@ from meganet.multigrid import full_multigrid
 for n in (32, 64, 128):
     x = np.sin(np.pi * (np.arange(n) + 0.5) / n)
     exact = np.outer(x, x)
-    u = full_multigrid(GridHierarchy(poisson((n, n))), 2 * np.pi**2 * exact)
+    u = full_multigrid(GridHierarchy(Poisson((n, n))), 2 * np.pi**2 * exact)
     print(f"{n:3d}x{n:<3d}  largest error {abs(u - exact).max():.6f}")
 
 # %%
@@ -174,7 +174,7 @@ from meganet.plotting import plot_residuals
 
 f = np.ones((64, 64))
 found = {
-    f"{interpolation} P": solve(GridHierarchy(poisson((64, 64)), interpolation=interpolation), f, max_cycles=12)
+    f"{interpolation} P": solve(GridHierarchy(Poisson((64, 64)), interpolation=interpolation), f, max_cycles=12)
     for interpolation in ("linear", "constant")
 }
 plot_residuals({name: solution.residuals for name, solution in found.items()})
@@ -231,7 +231,7 @@ def richardson_sweep(A, step, u, f):
 
 
 def check_richardson_sweep(richardson_sweep):
-    A, rng = poisson(8, h=1.0), np.random.default_rng(0)
+    A, rng = Poisson(8, h=1.0), np.random.default_rng(0)
     u, f = rng.standard_normal((2, 8))
     found = richardson_sweep(A, 0.3, u, f)
     assert np.allclose(found, u + 0.3 * (f - A @ u)), "the residual is f - A u"
@@ -253,7 +253,7 @@ def two_grid(hierarchy, u, f):
 def check_two_grid(two_grid):
     from meganet.multigrid import multigrid_cycle
 
-    hierarchy = GridHierarchy(poisson((8, 8)), levels=2)
+    hierarchy = GridHierarchy(Poisson((8, 8)), levels=2)
     u, f = np.random.default_rng(0).standard_normal((2, 8, 8))
     found, expected = two_grid(hierarchy, u, f), multigrid_cycle(hierarchy, u, f)
     assert np.allclose(found, expected), f"it is {abs(found - expected).max():.2g} away from the cycle"

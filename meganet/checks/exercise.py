@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from meganet.ground import validate
+
 
 def try_exercise(answer: Callable[..., Any], check: Callable[[Callable[..., Any]], Any]) -> bool:
     """Try the function that a student wrote and print in one line how it went.
@@ -24,6 +26,8 @@ def try_exercise(answer: Callable[..., Any], check: Callable[[Callable[..., Any]
 
     Raises
     ------
+    InputError
+        If one of the two cannot be called.
     Exception
         Whatever else the answer raises, so that its author sees the traceback.
 
@@ -44,6 +48,9 @@ def try_exercise(answer: Callable[..., Any], check: Callable[[Callable[..., Any]
     <lambda>: right
     True
     """
+    for argument, function in (("answer", answer), ("check", check)):
+        if not callable(function):
+            validate.reject(argument, "a function", repr(function))
     name = getattr(answer, "__name__", type(answer).__name__)
     try:
         check(answer)
@@ -51,7 +58,7 @@ def try_exercise(answer: Callable[..., Any], check: Callable[[Callable[..., Any]
         print(f"{name}: not started")
     except AssertionError as error:
         # of the checks that measure a table the first line says what is wrong
-        hint = str(error).partition("\n")[0]
+        hint = str(error).strip().partition("\n")[0]
         print(f"{name}: not yet, {hint or 'it gives another result'}")
     else:
         print(f"{name}: right")

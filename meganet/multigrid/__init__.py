@@ -4,10 +4,10 @@ from meganet.multigrid.classifier import prolongate_classifier, restrict_classif
 from meganet.multigrid.cycles import Cycle, Solution, convergence_factor, full_multigrid, multigrid_cycle, solve
 from meganet.multigrid.exact_transfers import Dilated, Enlarged
 from meganet.multigrid.galerkin import galerkin_condition, galerkin_matrix, prolongate_kernels, restrict_kernels
-from meganet.multigrid.grid_hierarchy import GridHierarchy, GridLevel
+from meganet.multigrid.grid_hierarchy import CoarsestLevel, GridHierarchy, GridLevel
 from meganet.multigrid.network import Transferred, prolongate, restrict
 from meganet.multigrid.penalty import prolongation_penalty
-from meganet.multigrid.poisson import modes, poisson
+from meganet.multigrid.poisson import Poisson, modes
 from meganet.multigrid.relaxation import GaussSeidel, Jacobi, RedBlack, Relaxation
 from meganet.multigrid.resampling import resample_images, resampling
 from meganet.multigrid.stencil_transfers import (
@@ -23,6 +23,7 @@ from meganet.multigrid.transfer_operators import Prolongation, Restriction
 from meganet.multigrid.weights import weights_prolongation, weights_restriction
 
 __all__ = [
+    "CoarsestLevel",
     "Copied",
     "Cycle",
     "DampedGalerkin",
@@ -33,6 +34,7 @@ __all__ = [
     "GridHierarchy",
     "GridLevel",
     "Jacobi",
+    "Poisson",
     "Prolongation",
     "RedBlack",
     "Rediscretised",
@@ -48,7 +50,6 @@ __all__ = [
     "galerkin_matrix",
     "modes",
     "multigrid_cycle",
-    "poisson",
     "prolongate",
     "prolongate_classifier",
     "prolongate_images",

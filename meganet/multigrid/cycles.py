@@ -10,10 +10,14 @@ import numpy as np
 
 from meganet.backend import Array, to_host
 from meganet.ground import validate
-from meganet.multigrid.grid_hierarchy import NULL, GridHierarchy
+from meganet.multigrid.grid_hierarchy import CoarsestLevel, GridHierarchy, vanishes_on_constants
+from meganet.multigrid.relaxation import check_pair
 
 CYCLES = {"V": 1, "W": 2}
 """How often a cycle visits the next coarser grid."""
+
+TOLERANCES = {"float32": 1e-4, "float64": 1e-8}
+"""Of `solve`, if none is given."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,10 @@ class Cycle:
 
     def __post_init__(self) -> None:
         validate.choice("kind", self.kind, CYCLES)
-        for name in ("before", "after"):
-            validate.integer(name, getattr(self, name), minimum=0)
-        if not self.before + self.after:
-            validate.reject("after", "a sweep before or after the correction", "none of both")
+        sweeps = {name: validate.integer(name, getattr(self, name), minimum=0) for name in ("before", "after")}
+        if not any(sweeps.values()):
+            validate.reject("before, after", "a sweep before or after the correction", "0 and 0")
+        validate.store(self, **sweeps)
 
     def visits(self, levels: int) -> Iterator[int]:
         """Yield the levels in the order in which the cycle comes to them, from the finest, ``levels - 1``, on."""
@@ -52,42 +56,35 @@ class Cycle:
         if finest:
             coarser = list(self.visits(finest))
             # the second visit goes on where the first one ended
-            yield from coarser + (visits_to_next(self, finest) - 1) * coarser[1:]
+            yield from coarser + (self.corrections(finest) - 1) * coarser[1:]
             yield finest
+
+    def corrections(self, level: int) -> int:
+        """Return how often a level is corrected from the next coarser one.
+
+        Once from the coarsest, where the equations are solved: a second visit would have nothing to correct.
+        """
+        return CYCLES[self.kind] if level > 1 else 1
 
     def __str__(self) -> str:
         return f"{self.kind}({self.before},{self.after})"
 
 
-def visits_to_next(cycle: Cycle, number: int) -> int:
-    """Return how often a cycle goes from a level to the next coarser one.
-
-    Once to the coarsest, where the equations are solved: a second visit would have nothing to correct.
-
-    Examples
-    --------
-    >>> from meganet.multigrid import Cycle
-    >>> from meganet.multigrid.cycles import visits_to_next
-    >>> visits_to_next(Cycle("W"), 2), visits_to_next(Cycle("W"), 1)
-    (2, 1)
-    """
-    return CYCLES[cycle.kind] if number > 1 else 1
-
-
 V11 = Cycle()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """What `solve` found.
 
     Attributes
     ----------
     u : array
+        The last approximation.
     residuals : ndarray, (cycles + 1,)
         Norms ``||f - A u||`` before the first cycle and after each.
     converged : bool
-        Whether the last is below the tolerance.
+        Whether the last is within the tolerance.
 
     Examples
     --------
@@ -103,9 +100,9 @@ class Solution:
 
     @property
     def factor(self) -> float:
-        """The mean factor by which a cycle made the residual smaller; nan without a cycle."""
-        cycles = len(self.residuals) - 1
-        return float((self.residuals[-1] / self.residuals[0]) ** (1 / cycles)) if cycles else float("nan")
+        """The mean factor by which a cycle reduced the residual; nan without a cycle or a first residual."""
+        first, last, cycles = float(self.residuals[0]), float(self.residuals[-1]), len(self.residuals) - 1
+        return (last / first) ** (1 / cycles) if cycles and first else float("nan")
 
 
 def multigrid_cycle(hierarchy: GridHierarchy, u: Array, f: Array, cycle: Cycle = V11) -> Array:
@@ -117,15 +114,31 @@ def multigrid_cycle(hierarchy: GridHierarchy, u: Array, f: Array, cycle: Cycle =
     Parameters
     ----------
     hierarchy : GridHierarchy
+        The levels of A.
     u, f : array, shape of the grid, or (N, ...) of it
-        float32 or float64, on the hierarchy's backend; the result is alike.
+        Approximation and right-hand side, float32 or float64, on the hierarchy's backend.
     cycle : Cycle
+        V(1,1) if not given.
+
+    Returns
+    -------
+    array
+        New, like `u`.
+
+    Raises
+    ------
+    InputError
+        For other shapes, dtypes or backends.
+
+    Notes
+    -----
+    Trottenberg, Oosterlee and Schuller, Multigrid, 2001, who call it the multigrid cycle with cycle index 1 or 2.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import GridHierarchy, multigrid_cycle, poisson
-    >>> A = poisson((64, 64))
+    >>> from meganet.multigrid import GridHierarchy, Poisson, multigrid_cycle
+    >>> A = Poisson((64, 64))
     >>> u, f = np.zeros((64, 64)), np.ones((64, 64))
     >>> for _ in range(3):
     ...     u = multigrid_cycle(GridHierarchy(A), u, f)
@@ -134,18 +147,24 @@ def multigrid_cycle(hierarchy: GridHierarchy, u: Array, f: Array, cycle: Cycle =
     0.0094
     0.0007
     """
+    _check(hierarchy, cycle)
+    check_pair(hierarchy[-1].A, u, f)
     return _cycle(hierarchy, len(hierarchy) - 1, u, f, cycle)
 
 
+def _check(hierarchy: GridHierarchy, cycle: Cycle) -> None:
+    validate.instance("hierarchy", hierarchy, GridHierarchy, "a GridHierarchy")
+    validate.instance("cycle", cycle, Cycle, 'a Cycle, such as Cycle("V", 1, 1)')
+
+
 def _cycle(hierarchy: GridHierarchy, number: int, u: Array, f: Array, cycle: Cycle) -> Array:
-    level = hierarchy[number]
-    if level.inverse is not None:
+    level = hierarchy.levels[number]
+    if isinstance(level, CoarsestLevel):
         return level.inverse @ f
-    assert level.relaxation is not None and level.R is not None and level.P is not None
     u = level.relaxation(u, f, cycle.before)
     residual = level.R @ (f - level.A @ u)
     error = 0 * residual
-    for _ in range(visits_to_next(cycle, number)):
+    for _ in range(cycle.corrections(number)):
         error = _cycle(hierarchy, number - 1, error, residual, cycle)
     return level.relaxation(u + level.P @ error, f, cycle.after)
 
@@ -156,38 +175,54 @@ def full_multigrid(hierarchy: GridHierarchy, f: Array, cycle: Cycle = V11, cycle
     Parameters
     ----------
     hierarchy : GridHierarchy
+        The levels of A.
     f : array, shape of the grid, or (N, ...) of it
-        On the coarser grids it is R f.
+        float32 or float64, on the hierarchy's backend; on the coarser grids it is R f.
     cycle : Cycle
+        V(1,1) if not given.
     cycles : int
         How many on each grid.
 
+    Returns
+    -------
+    array
+        Like `f`.
+
+    Raises
+    ------
+    InputError
+        As for `solve`.
+
+    Notes
+    -----
+    Trottenberg, Oosterlee and Schuller, Multigrid, 2001.
+
     Examples
     --------
-    The error is that of the discretisation already:
+    The error is about that of the discretisation, which falls with ``h^2``:
 
     >>> import numpy as np
-    >>> from meganet.multigrid import GridHierarchy, full_multigrid, poisson
+    >>> from meganet.multigrid import GridHierarchy, Poisson, full_multigrid
     >>> for n in (64, 128):
     ...     x = np.sin(np.pi * (np.arange(n) + 0.5) / n)
-    ...     exact, hierarchy = np.outer(x, x), GridHierarchy(poisson((n, n)))
+    ...     exact, hierarchy = np.outer(x, x), GridHierarchy(Poisson((n, n)))
     ...     print(f"{abs(full_multigrid(hierarchy, 2 * np.pi**2 * exact) - exact).max():.6f}")
     0.000242
     0.000061
     """
+    _check(hierarchy, cycle)
+    check_pair(hierarchy[-1].A, f, f)
+    _check_right_hand_side(hierarchy, f)
     validate.integer("cycles", cycles)
     rights = [f]
-    for level in reversed(hierarchy.levels[1:]):
-        assert level.R is not None
+    for level in reversed(hierarchy.finer):
         rights.append(level.R @ rights[-1])
-    u = _cycle(hierarchy, 0, rights[-1], rights.pop(), cycle)
-    for number in range(1, len(hierarchy)):
-        right, way = rights.pop(), hierarchy[number].P
-        assert way is not None
-        u = way @ u
+    u = hierarchy[0].inverse @ rights.pop()
+    for number, level in enumerate(hierarchy.finer, start=1):
+        right, u = rights.pop(), level.P @ u
         for _ in range(cycles):
             u = _cycle(hierarchy, number, u, right, cycle)
-    return u
+    return _normalised(hierarchy, u)
 
 
 def solve(
@@ -196,7 +231,7 @@ def solve(
     u: Array | None = None,
     cycle: Cycle = V11,
     *,
-    tolerance: float = 1e-8,
+    tolerance: float | None = None,
     max_cycles: int = 50,
 ) -> Solution:
     """Solve ``A u = f`` by multigrid cycles until ``||f - A u|| <= tolerance ||f||``.
@@ -204,14 +239,18 @@ def solve(
     Parameters
     ----------
     hierarchy : GridHierarchy
+        The levels of A.
     f : array, shape of the grid
-        float32 or float64; of mean zero if constants are in the operator's null space, and `u` then is too.
+        float32 or float64, finite. Of mean zero if constants are in the null spaces of A and its transpose; u then is
+        the solution of mean zero.
     u : array, optional
         Where to start; zero if not given.
     cycle : Cycle
-    tolerance : float
-        Above 0.
+        V(1,1) if not given.
+    tolerance : float, optional
+        Above 0; if not given 1e-8 in float64, 1e-4 in float32, whose round-off may be more on large grids.
     max_cycles : int
+        Most cycles.
 
     Returns
     -------
@@ -221,73 +260,111 @@ def solve(
     Raises
     ------
     InputError
-        For an `f` with a mean where there is no solution.
+        For other shapes, dtypes or backends, numbers that are not finite, or an `f` with a mean where there is no
+        solution.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import GridHierarchy, poisson, solve
-    >>> found = solve(GridHierarchy(poisson((64, 64))), np.ones((64, 64)))
+    >>> from meganet.multigrid import GridHierarchy, Poisson, solve
+    >>> found = solve(GridHierarchy(Poisson((64, 64))), np.ones((64, 64)))
     >>> found.converged, len(found.residuals) - 1, round(found.factor, 2)
     (True, 8, 0.08)
     """
-    tolerance = validate.real("tolerance", tolerance, above=0)
-    max_cycles = validate.integer("max_cycles", max_cycles)
+    _check(hierarchy, cycle)
     A = hierarchy[-1].A
-    u = 0 * f if u is None else u
-    for name, x in (("f", f), ("u", u)):
-        A.backend.require_floats(name, x)
-        validate.array_shape(name, x, A.domain_shape)
-        if not np.isfinite(_largest(x)):
-            validate.reject(name, "finite numbers", "inf or nan")
+    A.backend.require_floats("f", f)
+    validate.array_shape("f", f, A.domain_shape)
+    _check_right_hand_side(hierarchy, f)
+    tolerance = TOLERANCES[str(f.dtype)] if tolerance is None else validate.real("tolerance", tolerance, above=0)
+    max_cycles = validate.integer("max_cycles", max_cycles)
+    if u is None:
+        u = 0 * f
+    check_pair(A, u, f)
+    _check_finite("u", u)
+    # of numbers near the largest ones sums would overflow
+    scale = max(_largest(f), _largest(u)) or 1.0
+    f, u = f / scale, _normalised(hierarchy, u / scale)
     size = _norm(f)
-    if hierarchy.singular:
-        mean = float(to_host(f.mean()))
-        if abs(mean) > NULL ** (0.5 if f.dtype == np.float32 else 1) * _largest(f):
-            validate.reject("f", "mean zero: constants are in the null space of the operator", f"mean {mean:g}")
-        u = u - u.mean()
     residuals = [_norm(f - A @ u)]
     while residuals[-1] > tolerance * size and len(residuals) <= max_cycles:
-        u = multigrid_cycle(hierarchy, u, f, cycle)
-        if hierarchy.singular:
-            u = u - u.mean()
+        u = _normalised(hierarchy, _cycle(hierarchy, len(hierarchy) - 1, u, f, cycle))
         residuals.append(_norm(f - A @ u))
-    return Solution(u, np.array(residuals), bool(residuals[-1] <= tolerance * size))
+    with np.errstate(over="ignore"):  # a norm may be infinite where the numbers are not
+        norms = np.array(residuals) * scale
+    return Solution(u * scale, norms, bool(residuals[-1] <= tolerance * size))
 
 
 def convergence_factor(hierarchy: GridHierarchy, cycle: Cycle = V11, *, cycles: int = 20, seed: int = 0) -> float:
-    """Return the factor by which a cycle makes the error smaller in the end: the spectral radius of its error operator.
+    """Estimate the asymptotic factor by which a cycle reduces the error: the spectral radius of its error operator.
 
     Parameters
     ----------
     hierarchy : GridHierarchy
+        The levels of A.
     cycle : Cycle
+        V(1,1) if not given.
     cycles : int
-        Cycles for ``A u = 0`` from random numbers, scaled after each; the mean factor of the last quarter is returned.
+        At least 4. So many cycles are done for ``A u = 0`` from random numbers, which are scaled after each; the mean
+        factor of the last quarter is returned.
     seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
-    >>> from meganet.multigrid import Cycle, GridHierarchy, convergence_factor, poisson
-    >>> for n in (32, 64, 128):  # independent of the size
-    ...     print(n, round(convergence_factor(GridHierarchy(poisson((n, n)))), 2))
+    >>> from meganet.multigrid import Cycle, GridHierarchy, Poisson, convergence_factor
+    >>> for n in (32, 64, 128):  # bounded independently of the size
+    ...     print(n, round(convergence_factor(GridHierarchy(Poisson((n, n)))), 2))
     32 0.08
     64 0.1
     128 0.11
     """
-    validate.integer("cycles", cycles, minimum=4)
+    _check(hierarchy, cycle)
+    cycles = validate.integer("cycles", cycles, minimum=4)
     A = hierarchy[-1].A
-    error = A.backend.asarray(np.random.default_rng(seed).standard_normal(A.domain_shape))
-    zero, factors = 0 * error, []
+    rng = np.random.default_rng(validate.integer("seed", seed, minimum=0))
+    error = _normalised(hierarchy, A.backend.asarray(rng.standard_normal(A.domain_shape)))
+    factors = []
     for _ in range(cycles):
-        error = error - error.mean() if hierarchy.singular else error
         size = _norm(error)
         if size == 0:
             return 0.0
-        error = multigrid_cycle(hierarchy, error / size, zero, cycle)
-        factors.append(_norm(error - error.mean() if hierarchy.singular else error))
+        error = _normalised(hierarchy, _cycle(hierarchy, len(hierarchy) - 1, error / size, 0 * error, cycle))
+        factors.append(_norm(error))
     last = np.array(factors[-(cycles // 4) :])
     return float(np.exp(np.mean(np.log(np.maximum(last, np.finfo(float).tiny)))))
+
+
+def _normalised(hierarchy: GridHierarchy, u: Array) -> Array:
+    """Return each of the approximations without its mean, where constants are in the null space."""
+    if not hierarchy.singular:
+        return u
+    return u - _mean(hierarchy, u)
+
+
+def _mean(hierarchy: GridHierarchy, u: Array) -> Array:
+    A = hierarchy[-1].A
+    return u.sum(axis=tuple(range(-len(A.domain_shape), 0)), keepdims=True) / A.shape[1]
+
+
+def _check_finite(name: str, x: Array) -> None:
+    if not np.isfinite(_largest(x)):
+        validate.reject(name, "finite numbers", "inf or nan")
+
+
+def _check_right_hand_side(hierarchy: GridHierarchy, f: Array) -> None:
+    _check_finite("f", f)
+    A = hierarchy[-1].A
+    if not hierarchy.singular or not vanishes_on_constants(A.matrix.T, A.dtype):
+        return
+    largest = _largest(f) or 1.0
+    mean = _largest(_mean(hierarchy, f / largest)) * largest
+    if mean > np.sqrt(np.finfo(f.dtype).eps) / 10 * largest:
+        validate.reject("f", "mean zero: constants are in the null space of the operator", f"mean {mean:g}")
 
 
 def _largest(x: Array) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -17,64 +16,73 @@ from meganet.linop import Matrix
 from meganet.multigrid.transfer import BOUNDARIES
 
 
-def poisson(
-    shape: Any,
-    boundary: str = "dirichlet",
-    h: float | Sequence[float] | None = None,
-    *,
-    dtype: Any = np.float64,
-    backend: str | Backend | None = None,
-) -> Matrix:
-    """Return minus the Laplacian of cell-centred grid functions, by second differences: in 2-D the five-point stencil.
+class Poisson(Matrix):
+    """Minus the Laplacian of grid functions on cells, by second differences: in two dimensions the five-point stencil.
+
+    ``(A u)_i = (-u_{i-1} + 2 u_i - u_{i+1}) / h^2`` along every axis of more than one cell, summed over the axes.
 
     Parameters
     ----------
     shape : int or sequence of int
-        Cells in each direction, (L,), (H, W), (T, H, W), ...; along an axis of one cell there is no derivative.
+        Cells in each direction, (L,), (H, W), (T, H, W).
     boundary : {"dirichlet", "neumann", "periodic"}
         Zero at the walls, which are faces of the edge cells; zero normal derivative there; or periodic, which makes the
         operator a circulant convolution. With the last two constants are in its null space.
     h : float or sequence of float, optional
-        Mesh widths; 1 / cells if not given, so that the domain is the unit interval, square, ...
+        Mesh width, or one for each axis; if not given cells are square, and the longest side of the domain has length
+        1.
     dtype, backend
         Of ``tosparse()`` and of the adapters; where it lives.
 
-    Returns
-    -------
-    Matrix
-        From `shape` to `shape`.
+    Raises
+    ------
+    InputError
+        For no shape, an unknown boundary, or mesh widths that are not positive.
 
     Notes
     -----
-    At a wall with u = 0 the cell beyond has the value -u, so that the edge row is ``[3, -1] / h^2``.
+    At a wall where u = 0 the cell beyond has the value -u, so that the edge row is ``[3, -1] / h^2``. The model problem
+    of Trottenberg, Oosterlee and Schuller, Multigrid, 2001.
 
     Examples
     --------
-    >>> from meganet.multigrid import poisson
-    >>> print(poisson(4, h=1.0).tosparse().toarray())
+    >>> from meganet.multigrid import Poisson
+    >>> print(Poisson(4, h=1.0).tosparse().toarray())
     [[ 3. -1.  0.  0.]
      [-1.  2. -1.  0.]
      [ 0. -1.  2. -1.]
      [ 0.  0. -1.  3.]]
-    >>> poisson((64, 32), "periodic")
-    Matrix((64, 32) -> (64, 32), float64, numpy)
+    >>> Poisson((64, 32), "periodic")
+    Poisson((64, 32) -> (64, 32), float64, numpy)
     """
-    cells = validate.shape("shape", shape)
-    validate.choice("boundary", boundary, BOUNDARIES)
-    given = [1 / n for n in cells] if h is None else [h] * len(cells) if np.ndim(h) == 0 else list(h)  # type: ignore[arg-type]
-    if len(given) != len(cells):
-        validate.reject("h", f"one mesh width, or one for each of {len(cells)} axes", repr(h))
-    widths = [validate.mesh_width("h", width) for width in given]
-    terms = [
-        reduce(
-            scipy.sparse.kron,
-            [_second(n, boundary, w) if k == axis else scipy.sparse.eye_array(n) for k, n in enumerate(cells)],
-        )
-        for axis, w in enumerate(widths)
-        if cells[axis] > 1
-    ]
-    total = sum(terms[1:], terms[0]) if terms else scipy.sparse.csr_array((math.prod(cells),) * 2)
-    return Matrix(total, cells, cells, dtype, backend)
+
+    def __init__(
+        self,
+        shape: Any,
+        boundary: str = "dirichlet",
+        h: float | Sequence[float] | None = None,
+        *,
+        dtype: Any = np.float64,
+        backend: str | Backend | None = None,
+    ) -> None:
+        cells = validate.shape("shape", shape)
+        self.boundary = validate.choice("boundary", boundary, BOUNDARIES)
+        widths = _widths(1 / max(cells) if h is None else h, len(cells))
+        total = scipy.sparse.csr_array((int(np.prod(cells)),) * 2)
+        for axis, n in enumerate(cells):
+            if n > 1:
+                factors = [scipy.sparse.eye_array(m) for m in cells]
+                factors[axis] = _second(n, boundary, widths[axis])
+                total = total + reduce(scipy.sparse.kron, factors)
+        total.eliminate_zeros()
+        super().__init__(total, cells, cells, dtype, backend)
+
+
+def _widths(h: Any, axes: int) -> list[float]:
+    given = list(h) if isinstance(h, (Sequence, np.ndarray)) and not isinstance(h, str) else [h] * axes
+    if len(given) != axes:
+        validate.reject("h", f"one mesh width, or one for each of {axes} axes", repr(h))
+    return [validate.mesh_width("h", width) for width in given]
 
 
 def _second(n: int, boundary: str, h: float) -> Any:
@@ -87,13 +95,13 @@ def _second(n: int, boundary: str, h: float) -> Any:
 
 
 def modes(shape: Any, boundary: str = "dirichlet") -> np.ndarray[Any, Any]:
-    """Return the orthonormal eigenvectors of `poisson`, from the smoothest to the most oscillatory along each axis.
+    """Return the orthonormal eigenvectors of `Poisson`, from the smoothest to the most oscillatory along each axis.
 
     Parameters
     ----------
     shape : int or sequence of int
     boundary : {"dirichlet", "neumann", "periodic"}
-        Sines, cosines, or both in turns.
+        Sines, cosines, or both in turns: ``sin(k pi (j + 1/2) / n)`` with k = 1, ..., n for walls where u = 0.
 
     Returns
     -------
@@ -101,14 +109,19 @@ def modes(shape: Any, boundary: str = "dirichlet") -> np.ndarray[Any, Any]:
         In C order of their frequencies: mode ``np.ravel_multi_index((k1, k2), shape)`` is the product of mode k1 in
         rows and k2 in columns.
 
+    Raises
+    ------
+    InputError
+        For no shape, or an unknown boundary.
+
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import modes, poisson
-    >>> A, v = poisson(8), modes(8)
+    >>> from meganet.multigrid import Poisson, modes
+    >>> A, v = Poisson(8), modes(8)
     >>> (v[:, 1:] * v[:, :-1] < 0).sum(axis=1)  # changes of sign
     array([0, 1, 2, 3, 4, 5, 6, 7])
-    >>> bool(np.allclose(A @ v, (np.sum((A @ v) * v, axis=1)[:, None] * v)))
+    >>> bool(np.allclose(A @ v, np.sum((A @ v) * v, axis=1)[:, None] * v))
     True
     """
     cells = validate.shape("shape", shape)

@@ -34,16 +34,16 @@ class Relaxation(ABC):
     Raises
     ------
     InputError
-        For an operator that is not square or has a zero on its diagonal.
+        For an operator that is not square, has a zero on its diagonal, or holds inf or nan.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import GaussSeidel, modes, poisson
-    >>> relaxation = GaussSeidel(poisson(32))
+    >>> from meganet.multigrid import GaussSeidel, Poisson, modes
+    >>> relaxation = GaussSeidel(Poisson(32))
     >>> smooth, oscillating = modes(32)[[0, 24]]
     >>> zero = np.zeros(32)
-    >>> for error in (smooth, oscillating):  # what is left of them after three sweeps
+    >>> for error in (smooth, oscillating):  # the norms that remain after three sweeps
     ...     print(f"{np.linalg.norm(relaxation(error, zero, sweeps=3)):.3f}")
     0.972
     0.049
@@ -51,32 +51,36 @@ class Relaxation(ABC):
 
     def __init__(self, operator: LinearOperator) -> None:
         self.operator = explicit(operator)
-        if (self.operator.matrix.diagonal() == 0).any():
+        if not (abs(self.operator.matrix.diagonal()) > np.finfo(np.float64).tiny).all():
             validate.reject("operator", "a matrix without zeros on its diagonal", repr(operator))
 
     @abstractmethod
     def sweep_unchecked(self, u: Array, f: Array) -> Array:
-        """Return a batch of approximations after one sweep, ``(N, *shape)``."""
+        """Return a batch of approximations after one sweep, ``(N, *shape)``, as new arrays."""
 
     def __call__(self, u: Array, f: Array, sweeps: int = 1) -> Array:
-        """Return an approximation after some sweeps; `u` is not changed.
+        """Return an approximation after some sweeps.
 
         Parameters
         ----------
         u, f : array, shape of the operator's domain, or (N, ...) of it
-            float32 or float64.
+            Approximation and right-hand side, float32 or float64, on the operator's backend.
         sweeps : int
             0 or more.
+
+        Returns
+        -------
+        array
+            New, like `u`.
+
+        Raises
+        ------
+        InputError
+            For other shapes, dtypes or backends, or a negative number of sweeps.
         """
-        shape = self.operator.domain_shape
-        for name, x in (("u", u), ("f", f)):
-            self.operator.backend.require_floats(name, x)
-            if tuple(x.shape[-len(shape) :]) != shape or x.ndim > len(shape) + 1:
-                validate.reject(name, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
-        if u.shape != f.shape or u.dtype != f.dtype:
-            validate.reject("f", f"the shape and dtype of u, {u.shape}, {u.dtype}", f"{f.shape}, {f.dtype}")
+        check_pair(self.operator, u, f)
         sweeps = validate.integer("sweeps", sweeps, minimum=0)
-        v, right = u.reshape(-1, *shape), f.reshape(-1, *shape)
+        v, right = (x.reshape(-1, *self.operator.domain_shape) for x in (u, f))
         for _ in range(sweeps):
             v = self.sweep_unchecked(v, right)
         return v.reshape(u.shape) if sweeps else self.operator.backend.copied(u)
@@ -94,20 +98,24 @@ class Coloured(Relaxation):
     colours : sequence of array of bool, (cells,)
         The sets, as masks of the flattened cells.
     weight : float
-        Of each correction.
+        Of each correction, positive.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import poisson
+    >>> from meganet.multigrid import Poisson
     >>> from meganet.multigrid.relaxation import Coloured
     >>> halves = np.arange(4) < 2
-    >>> Coloured(poisson(4, h=1.0), [halves, ~halves])(np.zeros(4), np.ones(4))
+    >>> Coloured(Poisson(4, h=1.0), [halves, ~halves])(np.zeros(4), np.ones(4))
     array([0.33333333, 0.5       , 0.75      , 0.33333333])
     """
 
     def __init__(self, operator: LinearOperator, colours: Sequence[np.ndarray[Any, Any]], weight: float = 1.0) -> None:
         super().__init__(operator)
+        cells = self.operator.shape[1]
+        colours = [validate.read("colours", colour, "masks of bool") for colour in colours]
+        if any(colour.dtype != bool or colour.shape != (cells,) for colour in colours):
+            validate.reject("colours", f"masks of bool, ({cells},)", ", ".join(f"{c.dtype} {c.shape}" for c in colours))
         self.weight = validate.real("weight", weight, above=0)
         inverse = self.weight / self.operator.matrix.diagonal()
         scalings = [scipy.sparse.diags_array(np.where(colour, inverse, 0)) for colour in colours]
@@ -132,51 +140,54 @@ class Jacobi(Coloured):
     Parameters
     ----------
     operator : LinearOperator
-    weight : float
-        1 is Jacobi's method, which leaves the most oscillatory modes of `poisson` undamped; 2/3 in one dimension and
-        4/5 in two damp the oscillatory half best.
+    weight : float, optional
+        Positive. 1 is Jacobi's method, which leaves the most oscillatory modes of `Poisson` undamped; if not given
+        ``2 d / (2 d + 1)`` in d dimensions, 2/3 or 4/5, which damps the oscillatory half best.
 
     Notes
     -----
-    Section 2.4 of the thesis. In one dimension ``poisson`` has the modes ``sin(theta (j + 1/2))``, which a sweep
-    multiplies by ``1 - 2 weight sin^2(theta / 2)``.
+    Section 2.4 of the thesis. A sweep multiplies the mode of angle theta of a one-dimensional, periodic `Poisson` by
+    ``1 - 2 weight sin^2(theta / 2)``.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import Jacobi, poisson
-    >>> Jacobi(poisson(4, h=1.0), weight=1.0)(np.zeros(4), np.array([3.0, 2.0, 2.0, 3.0]))
+    >>> from meganet.multigrid import Jacobi, Poisson
+    >>> Jacobi(Poisson(4, h=1.0), weight=1.0)(np.zeros(4), np.array([3.0, 2.0, 2.0, 3.0]))
     array([1., 1., 1., 1.])
+    >>> round(Jacobi(Poisson((4, 4))).weight, 2)
+    0.8
     """
 
-    def __init__(self, operator: LinearOperator, weight: float = 0.8) -> None:
+    def __init__(self, operator: LinearOperator, weight: float | None = None) -> None:
         operator = explicit(operator)
-        super().__init__(operator, [np.ones(operator.shape[1], bool)], weight)
+        twice = 2 * max(1, sum(n > 1 for n in operator.domain_shape))
+        every = np.ones(operator.shape[1], bool)
+        super().__init__(operator, [every], twice / (twice + 1) if weight is None else weight)
 
 
 class RedBlack(Coloured):
     """Gauss-Seidel relaxation of the red cells, whose indices have an even sum, and then of the black ones.
 
-    Cells of one colour are relaxed at once. Where they are not coupled, as in `poisson`, this is Gauss-Seidel's method
-    in another order; it suits a GPU.
+    Cells of one colour are relaxed at once, which suits a GPU. Where they are not coupled, as by the five-point
+    stencil, this is Gauss-Seidel's method in another order.
 
     Parameters
     ----------
     operator : LinearOperator
-    weight : float
 
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import RedBlack, poisson
-    >>> RedBlack(poisson(4, h=1.0))(np.zeros(4), np.ones(4))
+    >>> from meganet.multigrid import Poisson, RedBlack
+    >>> RedBlack(Poisson(4, h=1.0))(np.zeros(4), np.ones(4))
     array([0.33333333, 0.91666667, 0.5       , 0.5       ])
     """
 
-    def __init__(self, operator: LinearOperator, weight: float = 1.0) -> None:
+    def __init__(self, operator: LinearOperator) -> None:
         operator = explicit(operator)
         red = np.indices(operator.domain_shape).sum(axis=0).ravel() % 2 == 0
-        super().__init__(operator, [red, ~red], weight)
+        super().__init__(operator, [red, ~red])
 
 
 class GaussSeidel(Relaxation):
@@ -185,9 +196,7 @@ class GaussSeidel(Relaxation):
     Parameters
     ----------
     operator : LinearOperator
-        On NumPy: the cells are relaxed one after the other, for which a GPU has no use.
-    backward : bool
-        From the last cell to the first: M is the upper triangle.
+        On NumPy: the cells are relaxed one after the other, which a GPU cannot do in parallel.
 
     Raises
     ------
@@ -201,21 +210,26 @@ class GaussSeidel(Relaxation):
     Examples
     --------
     >>> import numpy as np
-    >>> from meganet.multigrid import GaussSeidel, poisson
-    >>> GaussSeidel(poisson(4, h=1.0))(np.zeros(4), np.array([3.0, 2.0, 2.0, 3.0]))
+    >>> from meganet.multigrid import GaussSeidel, Poisson
+    >>> GaussSeidel(Poisson(4, h=1.0))(np.zeros(4), np.array([3.0, 2.0, 2.0, 3.0]))
     array([1.        , 1.5       , 1.75      , 1.58333333])
     """
 
-    def __init__(self, operator: LinearOperator, backward: bool = False) -> None:
+    def __init__(self, operator: LinearOperator) -> None:
         super().__init__(operator)
         if self.operator.backend.name != "numpy":
             validate.reject("operator", "one on numpy; on a GPU use RedBlack or Jacobi", self.operator.backend.name)
-        triangle = (scipy.sparse.triu if backward else scipy.sparse.tril)(self.operator.matrix)
-        self.backward = backward
         # a triangular matrix is its own factor: nothing is permuted, nothing fills in
         self._factor = scipy.sparse.linalg.splu(
-            triangle.tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0, options={"SymmetricMode": True}
+            scipy.sparse.tril(self.operator.matrix).tocsc(),
+            permc_spec="NATURAL",
+            diag_pivot_thresh=0,
+            options={"SymmetricMode": True},
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the operator: the factor cannot be."""
+        return GaussSeidel, (self.operator,)
 
     def sweep_unchecked(self, u: Array, f: Array) -> Array:
         residual = (f - self.operator.apply_unchecked(u)).reshape(len(u), -1)
@@ -240,8 +254,31 @@ def explicit(operator: LinearOperator) -> Matrix:
     validate.instance("operator", operator, LinearOperator, "a LinearOperator")
     if operator.domain_shape != operator.range_shape:
         validate.reject("operator", f"one to its own domain, {operator.domain_shape}", str(operator.range_shape))
-    if type(operator) is Matrix:
-        return operator
-    return Matrix(
-        operator.to("numpy").tosparse(), operator.domain_shape, operator.range_shape, operator.dtype, operator.backend
-    )
+    if not isinstance(operator, Matrix):
+        matrix = operator.to("numpy").tosparse()
+        matrix.eliminate_zeros()
+        operator = Matrix(matrix, operator.domain_shape, operator.range_shape, operator.dtype, operator.backend)
+    if not np.isfinite(operator.matrix.data).all():
+        validate.reject("operator", "finite numbers", "inf or nan")
+    return operator
+
+
+def check_pair(operator: LinearOperator, u: Array, f: Array) -> None:
+    """Raise `InputError` unless u and f are an approximation of ``A u = f`` and the right-hand side, or many of both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import Poisson
+    >>> from meganet.multigrid.relaxation import check_pair
+    >>> check_pair(Poisson((4, 4)), np.zeros((7, 4, 4)), np.zeros((7, 4, 4)))
+    """
+    shape = operator.domain_shape
+    for name, x in (("u", u), ("f", f)):
+        operator.backend.require_floats(name, x)
+        if tuple(x.shape[-len(shape) :]) != shape or x.ndim > len(shape) + 1:
+            validate.reject(name, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
+        if x.ndim > len(shape):
+            validate.not_empty(name, x)
+    if u.shape != f.shape or u.dtype != f.dtype:
+        validate.reject("f", f"the shape and dtype of u, {u.shape}, {u.dtype}", f"{f.shape}, {f.dtype}")

@@ -152,7 +152,9 @@ def prolongation(
 def _product(one: Callable[[int], Any], shape: Sequence[int], along: Sequence[int], dtype: Any, backend: Any) -> Any:
     """Return the Kronecker product of a map along the axes of a transfer and of the identity along the others."""
     factors = [one(n) if k in along else scipy.sparse.eye_array(n) for k, n in enumerate(shape)]
-    return get_backend(backend).csr(reduce(scipy.sparse.kron, factors).astype(validate.float_dtype("dtype", dtype)))
+    product = scipy.sparse.csr_array(reduce(scipy.sparse.kron, factors), dtype=validate.float_dtype("dtype", dtype))
+    product.eliminate_zeros()  # the format of the product has blocks
+    return get_backend(backend).csr(product)
 
 
 def _means(n: int) -> Any:

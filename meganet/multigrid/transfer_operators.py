@@ -9,7 +9,7 @@ import numpy as np
 from meganet.backend import Backend
 from meganet.ground import validate
 from meganet.linop import Matrix
-from meganet.multigrid.transfer import Axes, image_axes, prolongation, restriction, scaled
+from meganet.multigrid.transfer import image_axes, prolongation, restriction, scaled
 
 
 class Restriction(Matrix):
@@ -17,12 +17,19 @@ class Restriction(Matrix):
 
     Parameters
     ----------
-    fine_shape : sequence of int
+    fine_shape : int or sequence of int
         (L,), (H, W) or (T, H, W), even; an axis of length 1 is left alone.
-    axes : int or sequence of int, optional
-        As for `restriction`, whose matrix this is.
     dtype, backend
         Of ``tosparse()`` and of the adapters; where it lives.
+
+    Raises
+    ------
+    InputError
+        For a shape that is not even.
+
+    See Also
+    --------
+    restriction : its matrix.
 
     Examples
     --------
@@ -36,14 +43,10 @@ class Restriction(Matrix):
      [10.5 12.5]]
     """
 
-    def __init__(
-        self, fine_shape: Any, *, axes: Axes = None, dtype: Any = np.float64, backend: str | Backend | None = None
-    ) -> None:
+    def __init__(self, fine_shape: Any, *, dtype: Any = np.float64, backend: str | Backend | None = None) -> None:
         fine = validate.shape("fine_shape", fine_shape)
-        grid, along = along_axes(fine, axes)
-        matrix = restriction(grid, axes=along, backend="numpy")
-        coarse = scaled(grid, along, finer=False)[-len(fine) :]
-        super().__init__(matrix, fine, coarse, dtype, backend)
+        matrix = restriction(as_grid(fine), backend="numpy")
+        super().__init__(matrix, fine, halved(fine), dtype, backend)
 
 
 class Prolongation(Matrix):
@@ -51,14 +54,22 @@ class Prolongation(Matrix):
 
     Parameters
     ----------
-    fine_shape : sequence of int
+    fine_shape : int or sequence of int
         (L,), (H, W) or (T, H, W), even; an axis of length 1 is left alone.
     interpolation : {"linear", "constant"}
     boundary : {"neumann", "dirichlet", "periodic"}
-    axes : int or sequence of int, optional
-        As for `prolongation`, whose matrix this is.
+        As for `prolongation`.
     dtype, backend
         Of ``tosparse()`` and of the adapters; where it lives.
+
+    Raises
+    ------
+    InputError
+        For a shape that is not even, or an unknown interpolation or boundary.
+
+    See Also
+    --------
+    prolongation : its matrix.
 
     Examples
     --------
@@ -79,25 +90,34 @@ class Prolongation(Matrix):
         interpolation: str = "linear",
         *,
         boundary: str = "neumann",
-        axes: Axes = None,
         dtype: Any = np.float64,
         backend: str | Backend | None = None,
     ) -> None:
         fine = validate.shape("fine_shape", fine_shape)
-        grid, along = along_axes(fine, axes)
-        matrix = prolongation(grid, interpolation, axes=along, boundary=boundary, backend="numpy")
-        coarse = scaled(grid, along, finer=False)[-len(fine) :]
-        super().__init__(matrix, coarse, fine, dtype, backend)
+        matrix = prolongation(as_grid(fine), interpolation, boundary=boundary, backend="numpy")
+        super().__init__(matrix, halved(fine), fine, dtype, backend)
 
 
-def along_axes(shape: tuple[int, ...], axes: Axes = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return a shape as a grid of two axes or more, and those axes of it along which a transfer goes.
+def as_grid(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape as one of two axes or more, as the functions for images take it.
 
     Examples
     --------
-    >>> from meganet.multigrid.transfer_operators import along_axes
-    >>> along_axes((8,)), along_axes((1, 8, 8))
-    (((1, 8), (1,)), ((1, 8, 8), (1, 2)))
+    >>> from meganet.multigrid.transfer_operators import as_grid
+    >>> as_grid((8,)), as_grid((4, 8))
+    ((1, 8), (4, 8))
     """
-    grid = (1, *shape) if len(shape) == 1 else shape
-    return grid, image_axes(axes, grid)
+    return (1, *shape) if len(shape) == 1 else shape
+
+
+def halved(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the next coarser grid.
+
+    Examples
+    --------
+    >>> from meganet.multigrid.transfer_operators import halved
+    >>> halved((8,)), halved((1, 4, 8))
+    ((4,), (1, 2, 4))
+    """
+    grid = as_grid(shape)
+    return scaled(grid, image_axes(None, grid), finer=False)[-len(shape) :]

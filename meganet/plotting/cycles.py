@@ -1,4 +1,4 @@
-"""How a multigrid cycle goes through the grids, and how the residual falls."""
+"""The path of a multigrid cycle through the grids, and how the residual falls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def plot_cycle(hierarchy: GridHierarchy, ax: Axes | None = None, *, cycle: Cycle = V11, full: bool = False) -> Axes:
-    """Draw the way of a cycle through the grids: dots are relaxations, squares solutions on the coarsest grid.
+    """Draw the path of a cycle through the grids: dots are relaxations, squares direct solves on the coarsest grid.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def plot_cycle(hierarchy: GridHierarchy, ax: Axes | None = None, *, cycle: Cycle
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from meganet.multigrid import Cycle, GridHierarchy, poisson
+    >>> from meganet.multigrid import Cycle, GridHierarchy, Poisson
     >>> from meganet.plotting import plot_cycle
-    >>> hierarchy = GridHierarchy(poisson((32, 32)), levels=4)
+    >>> hierarchy = GridHierarchy(Poisson((32, 32)), levels=4)
     >>> ax = plot_cycle(hierarchy, Figure().subplots(), cycle=Cycle("W"))
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['4x4', '8x8', '16x16', '32x32']
@@ -46,6 +46,7 @@ def plot_cycle(hierarchy: GridHierarchy, ax: Axes | None = None, *, cycle: Cycle
     [3 2 1 0 1 0 1 2 1 0 1 0 1 2 3]
     """
     validate.instance("hierarchy", hierarchy, GridHierarchy, "a GridHierarchy")
+    validate.instance("cycle", cycle, Cycle, 'a Cycle, such as Cycle("V", 1, 1)')
     levels = len(hierarchy)
     visits: list[int] = []
     for grids in range(1, levels + 1) if full else [levels]:
@@ -55,8 +56,10 @@ def plot_cycle(hierarchy: GridHierarchy, ax: Axes | None = None, *, cycle: Cycle
     ax.plot(steps, places, color="0.6", linewidth=1.2)
     relaxed = places > 0
     ax.plot(steps[relaxed], places[relaxed], "o", color="C0", label="relaxation")
-    ax.plot(steps[~relaxed], places[~relaxed], "s", color="C3", label="solution")
-    ax.set(xticks=[], xlabel="full multigrid" if full else str(cycle), ylabel="Grid", ylim=(-0.4, levels - 0.6))
+    ax.plot(steps[~relaxed], places[~relaxed], "s", color="C3", label="direct solve")
+    ax.set(
+        xticks=[], xlabel=f"full multigrid, {cycle}" if full else str(cycle), ylabel="Grid", ylim=(-0.4, levels - 0.6)
+    )
     ax.set_yticks(range(levels), [level.name for level in hierarchy])
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, **LEGEND)
     return ax
@@ -80,20 +83,21 @@ def plot_residuals(residuals: Mapping[str, Sequence[float] | np.ndarray[Any, Any
     --------
     >>> import numpy as np
     >>> from matplotlib.figure import Figure
-    >>> from meganet.multigrid import GridHierarchy, poisson, solve
+    >>> from meganet.multigrid import GridHierarchy, Poisson, solve
     >>> from meganet.plotting import plot_residuals
-    >>> found = solve(GridHierarchy(poisson((32, 32))), np.ones((32, 32)))
+    >>> found = solve(GridHierarchy(Poisson((32, 32))), np.ones((32, 32)))
     >>> ax = plot_residuals({"V(1,1)": found.residuals}, Figure().subplots())
     >>> ax.get_yscale(), ax.get_xlabel()
     ('log', 'Cycle')
     """
+    validate.instance("residuals", residuals, Mapping, "a mapping of names to norms")
     ax = new_axes((PAGE, 3.6)) if ax is None else ax
     styles = styles_of(residuals)
     for name, norms in residuals.items():
-        values = np.asarray(norms, dtype=np.float64)
-        validate.not_empty(f"residuals[{name!r}]", values, "residual")
-        relative = values / values[0] if values[0] else values
-        ax.plot(range(len(values)), relative, **styles[name].line(len(values)))
+        values = validate.numbers(f"residuals[{name!r}]", norms, "norms after each cycle")
+        if values.ndim != 1 or not len(values) or not (np.isfinite(values).all() and values[0] > 0):
+            validate.reject(f"residuals[{name!r}]", "finite norms, the first of them not zero", validate.shown(norms))
+        ax.plot(range(len(values)), values / values[0], **styles[name].line(len(values)))
     ax.set(xlabel="Cycle", ylabel="Residual, relative to the first")
     logarithmic(ax)
     whole_numbers(ax)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+MOST = 4096
+"""Cells, and so modes of as many numbers."""
+
+
 def plot_relaxation(
     relaxations: Relaxation | Mapping[str, Relaxation],
     ax: Axes | None = None,
@@ -52,18 +56,24 @@ def plot_relaxation(
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from meganet.multigrid import GaussSeidel, Jacobi, poisson
+    >>> from meganet.multigrid import GaussSeidel, Jacobi, Poisson
     >>> from meganet.plotting import plot_relaxation
-    >>> A = poisson(32)
+    >>> A = Poisson(32)
     >>> kinds = {"Jacobi, weight 2/3": Jacobi(A, 2 / 3), "Gauss-Seidel": GaussSeidel(A)}
     >>> ax = plot_relaxation(kinds, Figure().subplots(), sweeps=3)
     >>> len(ax.lines), ax.get_ylabel()
     (2, 'Left after 3 sweeps')
     """
     sweeps = validate.integer("sweeps", sweeps)
-    named = {"": relaxations} if isinstance(relaxations, Relaxation) else dict(relaxations)
+    named = {"": relaxations} if isinstance(relaxations, Relaxation) else relaxations
+    validate.instance("relaxations", named, Mapping, "a Relaxation, or a mapping of names to some")
     for name, relaxation in named.items():
         validate.instance(f"relaxations[{name!r}]", relaxation, Relaxation, "a Relaxation")
+        if relaxation.operator.shape[0] > MOST:
+            shape = validate.by(relaxation.operator.domain_shape)
+            validate.reject(
+                f"relaxations[{name!r}]", f"one of {MOST:,} cells or less, whose modes are all relaxed", shape
+            )
     ax = new_axes((PAGE, 3.6)) if ax is None else ax
     styles = styles_of(named)
     for name, relaxation in named.items():
