@@ -37,12 +37,13 @@ return [...document.querySelectorAll(".bd-header *, .bd-article *, .bd-footer *"
 
 
 class Page(HTMLParser):
-    """What the tests want to know of a page: the text of its code, its tables, links, pictures and anchors."""
+    """What the tests want to know of a page: its text, that of its code and formulas, its tables, links and anchors."""
 
     def __init__(self, text):
         super().__init__()
         self.code, self.tables, self.links, self.anchors = [], [], [], set()
-        self._open = Counter()
+        self.text, self.formulas = "", []
+        self._open, self._formula = Counter(), None
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -56,15 +57,24 @@ class Page(HTMLParser):
             self.tables[-1].append([])
         elif tag in ("td", "th") and self.tables:
             self.tables[-1][-1].append("")
+        if "math" in (given.get("class") or "").split():
+            self.formulas.append("")
+            self._formula = tag
         self.links += [given[name] for name in ("href", "src") if given.get(name)]
         self.anchors |= {given["id"]} if "id" in given else set()
 
     def handle_endtag(self, tag):
         self._open[tag] -= 1
+        if tag == self._formula:  # nothing is nested in a formula
+            self._formula = None
 
     def handle_data(self, data):
         if self._open["code"]:
             self.code[-1] += data
+        elif self._formula:
+            self.formulas[-1] += data
+        elif not any(self._open[tag] for tag in ("pre", "script", "style")):
+            self.text += data
         if self._open["td"] or self._open["th"]:
             self.tables[-1][-1][-1] += data
 
@@ -85,6 +95,12 @@ def spans(text):
     return [plain(code) for code in found]
 
 
+def formulas(text):
+    """Return the formulas inside text, ``$...$`` or ``$$...$$``, with their dollars."""
+    text = re.sub(r"(`+).+?\1(?!`)", "", prose(text), flags=re.DOTALL)
+    return [plain(match[0]) for match in re.finditer(r"(\${1,2})[^$]+\1", text)]
+
+
 def plain(text):
     return re.sub(r"\s+", " ", text).strip()
 
@@ -103,6 +119,13 @@ def tables(text):
 def check(text, page):
     shown = {plain(code) for code in page.code}
     assert [code for code in spans(text) if code not in shown] == []
+    # typeset, or where dollars are plain text, which GitHub typesets, without a part that was taken for Markdown
+    typeset = [re.fullmatch(r"\\[\[(](.*)\\[\])]", plain(formula))[1] for formula in page.formulas]
+    if typeset:
+        assert [formula for formula in formulas(text) if formula.strip("$") not in typeset] == []
+        assert "$" not in page.text
+    else:
+        assert [formula for formula in formulas(text) if formula not in plain(page.text)] == []
     for rows in tables(text):
         assert {len(row) for row in rows} == {len(rows[0])}, rows[0]
     assert len(page.tables) >= len(tables(text))
@@ -186,5 +209,12 @@ def test_nothing_is_wider_than_a_page(built, tmp_path):
 
 def test_a_bar_that_splits_a_cell_is_seen():
     text = "| formula | where |\n|---|---|\n| `a/2 ||x||` | here |\n"
+    with pytest.raises(AssertionError):
+        check(text, Page(MarkdownIt("commonmark").enable("table").render(text)))
+
+
+@pytest.mark.parametrize("formula", [r"\|x\|", r"R\, P", "(K x)_{ij} = x_{i}", "<u>"])
+def test_a_formula_that_markdown_changes_is_seen(formula):
+    text = f"The norm ${formula}$\n"
     with pytest.raises(AssertionError):
         check(text, Page(MarkdownIt("commonmark").enable("table").render(text)))
