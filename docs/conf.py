@@ -8,8 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 from meganet import __version__
 
 project = "meganet"
-author = "The meganet authors"
-copyright = "the meganet authors"
+author = copyright = "The meganet authors"
 release = version = __version__
 extensions = [
     "myst_parser",
@@ -18,15 +17,16 @@ extensions = [
     "reference",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "results", "lessons", "solutions"]
+exclude_patterns = ["_build", "lessons", "solutions"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
-suppress_warnings = ["myst.xref_missing"]
+myst_heading_anchors = 3
+# the tables of single results are reached by links from the text
+suppress_warnings = ["toc.not_included"]
 default_role = "py:obj"
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
@@ -39,15 +39,13 @@ html_title = "meganet"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {
-    "header_links_before_dropdown": 6,
     "navigation_depth": 3,
-    "show_nav_level": 1,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 html_show_sourcelink = False
-# the first page has no section whose pages could be listed beside it
+# these two are no sections whose pages could be listed beside them
 html_sidebars = {"index": [], "quickstart": []}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -61,20 +59,16 @@ linkcheck_ignore = [
     r"https://(doi\.org|epubs\.siam\.org|www\.sciencedirect\.com|link\.springer\.com)/",
 ]
 linkcheck_anchors_ignore_for_url = [r"https://github\.com/"]
-linkcheck_timeout, linkcheck_retries, linkcheck_workers = 20, 2, 4
+linkcheck_timeout, linkcheck_retries = 20, 2
 
 sphinx_gallery_conf = {
     "examples_dirs": "lessons",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_",
     "within_subsection_order": "FileNameSortKey",
-    "capture_repr": ("_repr_html_", "__repr__"),
-    "ignore_repr_types": "matplotlib",
+    "ignore_repr_types": r"matplotlib|'(bool|list|tuple)'",
     "abort_on_example_error": True,
-    "download_all_examples": True,
-    "remove_config_comments": True,
     "show_signature": False,
-    "min_reported_time": 0,
     # names in the lessons' code lead to the reference, and pages of the reference to the lessons
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("meganet",),

@@ -9,8 +9,10 @@ from sphinx.util.nodes import make_refnode
 
 import meganet
 
+MODULES = {f"meganet.{room}" for room in (*meganet._ROOMS, "model")}
 
-def place(cls):
+
+def public_name(cls):
     """Return the name of the outermost module that shows a class, with that of the class."""
     parts = cls.__module__.split(".")
     for stop in range(2, len(parts) + 1):
@@ -28,7 +30,7 @@ def inherited(module, name):
             for member in vars(base):
                 hidden = member.startswith("_") or member.endswith("_unchecked") or member in vars(cls)
                 if not hidden and inspect.getdoc(getattr(base, member)):
-                    found.setdefault(member, f"{place(base)}.{member}")
+                    found.setdefault(member, f"{public_name(base)}.{member}")
     return [found[member] for member in sorted(found)]
 
 
@@ -62,25 +64,31 @@ class Lessons(SphinxDirective):
         return self.parse_text_to_nodes(text) if used else []
 
 
-def signed(app, what, name, obj, options, signature, returned):
+def parsable_signature(app, what, name, obj, options, signature, returned):
     """Write defaults that a dataclass makes as ``...``, which Sphinx can parse."""
     return (signature or "").replace("<factory>", "...") or signature, returned
 
 
-def linked(app, env, node, contnode):
+def resolve_short_name(app, env, node, contnode):
     """Resolve a name that is not found where it is used, if only one thing in the package ends with it."""
     if node.get("refdomain") != "py" or not node.get("reftarget"):
         return None
-    objects = env.domains["py"].objects
     end = "." + node["reftarget"].removeprefix("mn.")
-    found = {entry.node_id: entry for name, entry in objects.items() if name.endswith(end) and not entry.aliased}
+    found = {
+        entry.node_id: entry
+        for name, entry in env.domains["py"].objects.items()
+        # a name in an explanation may be that of an argument: it is not that of somebody's attribute
+        if name.endswith(end)
+        and not entry.aliased
+        and ("." in end[1:] or entry.objtype not in ("attribute", "property", "method"))
+    }
     if len(found) != 1:
         return None
     ((anchor, entry),) = found.items()
     return make_refnode(app.builder, node["refdoc"], entry.docname, anchor, contnode, anchor)
 
 
-def named(app, env):
+def add_names_of_the_package(app, env):
     """Let ``meganet.sgd`` lead to the page of ``meganet.optim.sgd``, also from the code of the lessons."""
     objects = env.domains["py"].objects
     for full, entry in list(objects.items()):
@@ -90,14 +98,11 @@ def named(app, env):
     return []
 
 
-MODULES = {f"meganet.{room}" for room in (*meganet._ROOMS, "model")}
-
-
 def setup(app):
     """Register them."""
     app.add_directive("inherited", Inherited)
     app.add_directive("lessons", Lessons)
-    app.connect("autodoc-process-signature", signed)
-    app.connect("missing-reference", linked)
-    app.connect("env-updated", named)
+    app.connect("autodoc-process-signature", parsable_signature)
+    app.connect("missing-reference", resolve_short_name)
+    app.connect("env-updated", add_names_of_the_package)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

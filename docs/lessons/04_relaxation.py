@@ -2,12 +2,12 @@ r"""
 Relaxation and the V-cycle
 ==========================
 
-Multigrid was not invented for neural networks but for linear systems. There it needs as much work as a few dozen
-additions for each unknown, however many there are, because of two observations: simple iterations make an error smooth
-long before they make it small, and a smooth error can be computed on a coarser grid. This lesson shows both, puts them
-together, and finds the mistake that spoils them, which is also the mistake of the thesis' *Multigrid* networks.
+Multigrid was not invented for neural networks but for linear systems. There the work is proportional to the number of
+unknowns, because of two observations: simple iterations make an error smooth long before they make it small, and a
+smooth error can be computed on a coarser grid. This lesson shows both, puts them together, and shows a choice of
+:math:`P` that spoils them.
 
-*Section 2.4 of the thesis. Forty minutes.*
+*Section 2.4 of the thesis.*
 """
 
 # %%
@@ -15,7 +15,9 @@ together, and finds the mistake that spoils them, which is also the mistake of t
 # -----------------
 #
 # Poisson's equation :math:`-u'' = f` on the unit interval, which vanishes at both ends, becomes :math:`A u = f` with
-# second differences on :math:`n` cells. Its eigenvectors are sines; we call them *modes*.
+# second differences on :math:`n` cells. The walls are faces of the first and the last cell: beyond them we imagine a
+# cell with the value :math:`-u`, so that the mean at the wall is zero and the corners of :math:`A` are 3 instead of 2.
+# The eigenvectors are sines; we call them *modes*.
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -29,7 +31,7 @@ waves = modes(32)
 figure, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
 for k, style in ((0, "o-"), (3, "s--"), (23, "^:")):
     ax.plot(waves[k], style, markersize=3, label=f"mode {k + 1}")
-ax.set(xlabel="cell", ylabel="value")
+ax.set(xlabel="Cell", ylabel="Value")
 ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 # %%
@@ -49,12 +51,12 @@ zero = np.zeros(32)
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.4), sharey=True, layout="constrained")
 for ax, sweeps in zip(axes, (0, 2, 20), strict=True):
     ax.plot(jacobi(error, zero, sweeps), ".-")
-    ax.set(title=f"{sweeps} sweeps", xlabel="cell")
-axes[0].set_ylabel("error")
+    ax.set(title=f"{sweeps} sweeps", xlabel="Cell")
+axes[0].set_ylabel("Error")
 
 # %%
-# After two sweeps the oscillations have gone; after twenty the smooth part is hardly smaller. More sweeps do not help:
-# what is left of the smoothest mode after a sweep is :math:`1 - O(h^2)`.
+# After two sweeps the oscillations are gone; after twenty three quarters of the smooth part are still there. On finer
+# grids it is worse: a sweep leaves :math:`1 - O(h^2)` of the smoothest mode.
 
 for n in (16, 32, 64, 128):
     smoothest = modes(n)[0]
@@ -63,7 +65,8 @@ for n in (16, 32, 64, 128):
 
 # %%
 # What is left of every mode tells relaxations apart. The coarse grid has half of the frequencies, so relaxation is
-# judged by the other half, shaded. Jacobi's method without a weight is useless there.
+# judged by the other half, shaded; there the picture shows the oscillatory part of what is left, as the coarse grid
+# sees to the rest. Jacobi's method without a weight is useless.
 
 from meganet.multigrid import GaussSeidel, RedBlack
 from meganet.plotting import plot_relaxation
@@ -104,9 +107,9 @@ figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
 for ax, names in zip(axes, (("start", "relaxed"), ("corrected", "relaxed again")), strict=True):
     for name, style in zip(names, ("o-", "s--"), strict=True):
         ax.plot(stages[name], style, markersize=3, label=name)
-    ax.set(xlabel="cell")
+    ax.set(xlabel="Cell")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-axes[0].set_ylabel("error")
+axes[0].set_ylabel("Error")
 
 # %%
 # The V-cycle
@@ -126,21 +129,23 @@ plot_cycle(hierarchy, axes[0])
 plot_cycle(hierarchy, axes[1], cycle=Cycle("W"))
 
 # %%
-# Now the point of it all. The factor by which a cycle makes the error smaller does not depend on the size, and a cycle
-# costs a fixed number of operations for each unknown: the work to solve a system is linear in its unknowns.
+# Now the point of it all. The factor by which a cycle reduces the error grows a little with the size, but stays below a
+# bound, and a cycle costs a fixed number of operations for each unknown: the work to solve a system is proportional to
+# the number of its unknowns.
 
 from meganet.multigrid import convergence_factor
 
-sizes = (16, 32, 64, 128)
-for n in sizes:
-    factor = convergence_factor(GridHierarchy(Poisson((n, n))), cycles=10)
+for n in (16, 32, 64, 128, 256):
+    factor = convergence_factor(GridHierarchy(Poisson((n, n))))
     print(f"{n:3d}x{n:<3d}  V(1,1) leaves {factor:.3f} of the error")
 
 # %%
-# Full multigrid starts on the coarsest grid and takes what it finds to the next. One cycle on each grid, and the error
-# is that of the discretisation: it falls with :math:`h^2`.
+# Full multigrid starts on the coarsest grid and takes what it finds to the next. After one cycle on each grid the error
+# is about that of the discretisation: it falls with :math:`h^2`.
 
 from meganet.multigrid import full_multigrid
+
+plot_cycle(hierarchy, full=True)
 
 for n in (32, 64, 128):
     x = np.sin(np.pi * (np.arange(n) + 0.5) / n)
@@ -155,7 +160,8 @@ for n in (32, 64, 128):
 # Galerkin's condition is only as good as :math:`P` and :math:`R`. If :math:`P` interpolates polynomials of degree below
 # :math:`m_P` exactly, and :math:`R^T` those below :math:`m_R`, then :math:`m_P + m_R` must exceed the order of the
 # differential operator, here 2. The mean :math:`R` has 1, linear :math:`P` 2, but constant :math:`P`, which copies a
-# cell to the cells that it is made of, has 1: the sum is 2, not more. The coarse operator is then twice too strong,
+# cell to the cells that it is made of, has 1: the sum is 2, not more. The coarse operator is then twice as strong as it
+# should be,
 
 from meganet.multigrid import restrict_kernels
 
@@ -180,15 +186,16 @@ found = {
 plot_residuals({name: solution.residuals for name, solution in found.items()})
 
 # %%
-# The thesis' networks use the same condition :math:`K_{2h} = R K_h P` for their stencils, but in the other direction,
-# from coarse to fine. The lesson on Galerkin's condition for stencils shows what goes wrong there.
+# The thesis' networks use the same condition, :math:`K_{2h} = R K_h P`, for their stencils, but in the other direction,
+# from coarse to fine. There it has to be inverted, and the roles of the two :math:`P` are exchanged: it is linear
+# :math:`P` that does harm. That is the subject of the lesson "The Galerkin condition for stencils".
 #
 # Exercises
 # ---------
 #
-# **1. The best weight.** On a line a sweep of Jacobi's method multiplies the mode of angle :math:`\theta` by
-# :math:`1 - 2 \omega \sin^2(\theta/2)`. Which number is the largest, in absolute value, over the oscillatory half,
-# :math:`\pi/2 \le \theta \le \pi`?
+# **1. The smoothing factor.** Away from the walls a sweep of Jacobi's method multiplies the mode of angle
+# :math:`\theta` by :math:`1 - 2 \omega \sin^2(\theta/2)`. Which number is the largest, in absolute value, over the
+# oscillatory half, :math:`\pi/2 \le \theta \le \pi`? (For which weight is it smallest?)
 
 from meganet.checks import try_exercise
 
@@ -226,7 +233,7 @@ class Richardson(Relaxation):
 
 
 def richardson_sweep(A, step, u, f):
-    """Return u + step * residual."""
+    """Return the approximation after a sweep."""
     raise NotImplementedError
 
 
@@ -246,7 +253,8 @@ try_exercise(richardson_sweep, check_richardson_sweep)
 
 def two_grid(hierarchy, u, f):
     """Return u after one cycle, with one sweep before and one after the correction."""
-    # hierarchy[1] is the fine level with A, relaxation, R and P; hierarchy[0].inverse solves on the coarse one
+    # hierarchy[1] is the fine level: A, R and P are operators, as in A @ u, and relaxation(u, f) is a sweep;
+    # hierarchy[0].inverse @ r solves the equations of the coarse one
     raise NotImplementedError
 
 
