@@ -302,6 +302,8 @@ class Model:
         ----------
         interpolation : {"linear", "constant"}
         kernels : {"galerkin", "copy"} or multigrid.StencilTransfer
+            For real images "copy" or `multigrid.Dilated`: "galerkin", the thesis' Multigrid, has to be trained on them
+            before it is as good as on the coarse grid.
         classifier_scaling : {"logits", "none", "thesis"}
         axes : int or sequence of int, optional
 
