@@ -149,7 +149,8 @@ def multigrid_cycle(hierarchy: GridHierarchy, u: Array, f: Array, cycle: Cycle =
     """
     _check(hierarchy, cycle)
     check_pair(hierarchy[-1].A, u, f)
-    return _cycle(hierarchy, len(hierarchy) - 1, u, f, cycle)
+    shape = (-1, *hierarchy[-1].A.domain_shape)
+    return _cycle(hierarchy, len(hierarchy) - 1, u.reshape(shape), f.reshape(shape), cycle).reshape(u.shape)
 
 
 def _check(hierarchy: GridHierarchy, cycle: Cycle) -> None:
@@ -158,15 +159,20 @@ def _check(hierarchy: GridHierarchy, cycle: Cycle) -> None:
 
 
 def _cycle(hierarchy: GridHierarchy, number: int, u: Array, f: Array, cycle: Cycle) -> Array:
+    """Return a batch of approximations on a level after a cycle."""
     level = hierarchy.levels[number]
     if isinstance(level, CoarsestLevel):
-        return level.inverse @ f
-    u = level.relaxation(u, f, cycle.before)
-    residual = level.R @ (f - level.A @ u)
+        return level.inverse.apply_unchecked(f)
+    for _ in range(cycle.before):
+        u = level.relaxation.sweep_unchecked(u, f)
+    residual = level.R.apply_unchecked(f - level.A.apply_unchecked(u))
     error = 0 * residual
     for _ in range(cycle.corrections(number)):
         error = _cycle(hierarchy, number - 1, error, residual, cycle)
-    return level.relaxation(u + level.P @ error, f, cycle.after)
+    u = u + level.P.apply_unchecked(error)
+    for _ in range(cycle.after):
+        u = level.relaxation.sweep_unchecked(u, f)
+    return u
 
 
 def full_multigrid(hierarchy: GridHierarchy, f: Array, cycle: Cycle = V11, cycles: int = 1) -> Array:
@@ -214,15 +220,15 @@ def full_multigrid(hierarchy: GridHierarchy, f: Array, cycle: Cycle = V11, cycle
     check_pair(hierarchy[-1].A, f, f)
     _check_right_hand_side(hierarchy, f)
     validate.integer("cycles", cycles)
-    rights = [f]
+    rights = [f.reshape(-1, *hierarchy[-1].A.domain_shape)]
     for level in reversed(hierarchy.finer):
-        rights.append(level.R @ rights[-1])
-    u = hierarchy[0].inverse @ rights.pop()
+        rights.append(level.R.apply_unchecked(rights[-1]))
+    u = hierarchy[0].inverse.apply_unchecked(rights.pop())
     for number, level in enumerate(hierarchy.finer, start=1):
-        right, u = rights.pop(), level.P @ u
+        right, u = rights.pop(), level.P.apply_unchecked(u)
         for _ in range(cycles):
             u = _cycle(hierarchy, number, u, right, cycle)
-    return _normalised(hierarchy, u)
+    return _normalised(hierarchy, u).reshape(f.shape)
 
 
 def solve(
@@ -288,7 +294,7 @@ def solve(
     size = _norm(f)
     residuals = [_norm(f - A @ u)]
     while residuals[-1] > tolerance * size and len(residuals) <= max_cycles:
-        u = _normalised(hierarchy, _cycle(hierarchy, len(hierarchy) - 1, u, f, cycle))
+        u = _normalised(hierarchy, multigrid_cycle(hierarchy, u, f, cycle))
         residuals.append(_norm(f - A @ u))
     with np.errstate(over="ignore"):  # a norm may be infinite where the numbers are not
         norms = np.array(residuals) * scale
@@ -333,7 +339,7 @@ def convergence_factor(hierarchy: GridHierarchy, cycle: Cycle = V11, *, cycles: 
         size = _norm(error)
         if size == 0:
             return 0.0
-        error = _normalised(hierarchy, _cycle(hierarchy, len(hierarchy) - 1, error / size, 0 * error, cycle))
+        error = _normalised(hierarchy, multigrid_cycle(hierarchy, error / size, 0 * error, cycle))
         factors.append(_norm(error))
     last = np.array(factors[-(cycles // 4) :])
     return float(np.exp(np.mean(np.log(np.maximum(last, np.finfo(float).tiny)))))
