@@ -6,8 +6,6 @@ The data of a project rarely come as a library wants them. Here they are a ``.ma
 channels, examples], classes from 1 on. We read it, bring the axes into order, scale, split and train, look at the
 mistakes, and give the trained network back to MATLAB. On the way we make the mistakes that one makes, and see which of
 them are noticed.
-
-*Thirty minutes.*
 """
 
 # %%
@@ -137,8 +135,8 @@ figure, ax = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
 mn.plotting.plot_mosaic([[images[validation[k], 0] for k in shown]], ax, column_labels=said)
 
 # %%
-# Most of them have stripes or checks, whose edges are as strong as the outline's. The drawings know which of them are
-# patterned:
+# All of these have stripes or checks, whose edges are as strong as those of the outline. We know which drawings are
+# patterned, and count them among all mistakes:
 
 patterned = drawn.labels % 2 == 1
 among = np.mean(patterned[validation[mistakes]])
