@@ -274,7 +274,7 @@ axes[0].legend(loc="lower left")
 fresh = mn.datasets.peaks(1000, 5, np.random.default_rng(1))
 for name, run in trained.items():
     right = objective.outputs(run.x, fresh.features).argmax(axis=1) == fresh.targets
-    print(f"{name}: objective {objective(run.x)[0]:.3f}, {100 * right.mean():.1f} % of new points are right")
+    print(f"{name}: objective {objective(run.x)[0]:.3f}, {100 * right.mean():.1f} % of new points correct")
 
 # %%
 # Exercises

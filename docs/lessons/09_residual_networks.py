@@ -242,7 +242,7 @@ def trained(features):
 
 models = {"2 features": trained(2), "3 features": trained(3)}
 for name, model in models.items():
-    print(f"{name}: {100 * model.score(data.features, data.targets):.1f} % of the points are right")
+    print(f"{name}: {100 * model.score(data.features, data.targets):.1f} % of the points correct")
 
 # %%
 # We draw how points travel to their side of the classifier's line, and what both networks say of every place in the

@@ -2,9 +2,9 @@ r"""
 Your own layer
 ==============
 
-A layer is a function of weights and examples, with its derivative and the adjoint of its derivative. Whoever writes
-these three can use the layer in every network, optimiser and transfer between grids of this package. A mistake in a
-derivative is not easily seen, as the training often still works, only worse. So we also make mistakes on purpose and
+A layer is a function of weights and examples, with its derivative and the adjoint of its derivative. Once these three
+are written, the layer can be used in every network, optimiser and transfer between grids of this package. A mistake in
+a derivative is not easily seen, as the training often still works, only worse. So we also make mistakes on purpose and
 watch how the checks find them. At the end we write an activation and a linear operator.
 """
 
@@ -197,7 +197,7 @@ axes[1].legend()
 # %%
 # Both losses run alike, and the slopes have left their initial value 1 in both directions: their gradients
 # arrive. Because the layer says how it is ``resized``, the network can be carried to the fine images, and it can be
-# stored; whoever reads the file hands the class over, as code is never read from files.
+# stored. When the file is loaded the class has to be given, as code is never read from files.
 
 import tempfile
 from pathlib import Path

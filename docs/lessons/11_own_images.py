@@ -3,9 +3,9 @@ Your own images, from a MATLAB file
 ===================================
 
 The data of a project rarely come as a library wants them. Here they are a ``.mat`` file: images as [rows, columns,
-channels, examples], classes from 1 on. We read it, bring the axes into order, scale, split and train, look at the
-mistakes, and give the trained network back to MATLAB. On the way we make the mistakes that one makes, and see which of
-them are noticed.
+channels, examples], classes from 1 on. We read it, put the axes in order, scale, split and train, look at the
+mistakes, and give the trained network back to MATLAB. On the way we make the usual mistakes, and see which of them
+are noticed.
 """
 
 # %%
@@ -124,7 +124,7 @@ axes = model.history.plot(columns=["loss", "validation_loss", "accuracy", "valid
 # --------------------
 #
 # One number says how many are wrong, not why. ``predict_proba`` says how sure the network was. We draw the mistakes of
-# the validation, the surest first; the test images are left alone, lest we fit the network to them.
+# the validation, the surest first. The test images are left alone, so that nothing is fitted to them.
 
 sure, predicted = model.predict_proba(x[validation]).max(axis=1), model.predict(x[validation])
 mistakes = np.flatnonzero(predicted != labels[validation])

@@ -75,8 +75,7 @@ for ax in axes.flat:
 # How fast gradient descent goes depends on the condition number of the second moments of its inputs. We look at those
 # of the three numbers of a pixel: they are all positive, so that their mean dominates the matrix. A
 # ``NormalisationLayer`` over examples and pixels subtracts each channel's mean and divides by its deviation. ``frozen``
-# fixes those of the training images, and the layer goes in front of the network: whoever predicts later cannot forget
-# it.
+# fixes those of the training images, and the layer goes in front of the network, where no prediction can forget it.
 
 from meganet.layers import LinearLayer, NormalisationLayer
 from meganet.linop import Identity

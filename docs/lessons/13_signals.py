@@ -5,7 +5,7 @@ Signals: convolution in one dimension
 Sound, heart beats, sensor readings: a signal is an image of one row. A network of stencils with three points
 classifies drawn signals here, and we compare it with derivative filters made by hand. Then the sampling rate doubles.
 Which stencils do on the finer grid what the trained ones did on the coarse grid? The answer depends on the noise, for
-the same reason for which one cannot differentiate noisy data.
+the same reason that noisy data cannot be differentiated.
 
 *Sections 2.3 and 3.1.2 of the thesis.*
 """
