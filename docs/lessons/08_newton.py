@@ -241,7 +241,7 @@ figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
 # %%
 # With the same work the trust region with the exact Hessian comes to the lowest objective. Both second-order methods
-# end below the two descents, but Adam ends between them, and is ahead of all up to a work of about 250. It divides each
+# end below the two descents. Adam is ahead of all up to a work of about 250, and ends between the two. It divides each
 # component of the gradient by its recent size, so weights with small gradients take longer steps. It pays for that with
 # a rate that must be found, where a trust region adjusts its radius by itself. The spectra say why plain descent is
 # slow, and what the two Hessians have in common:
