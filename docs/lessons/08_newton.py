@@ -241,10 +241,10 @@ figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
 # %%
 # With the same work the trust region with the exact Hessian comes to the lowest objective. Both second-order methods
-# end below the two descents. Adam is ahead of all up to a work of about 250, and ends between the two. It divides each
-# component of the gradient by its recent size, so weights with small gradients take longer steps. It pays for that with
-# a rate that must be found, where a trust region adjusts its radius by itself. The spectra say why plain descent is
-# slow, and what the two Hessians have in common:
+# end below the two descents. Adam is ahead of all up to a work of about 250, and ends between Gauss-Newton and the
+# exact Hessian. It divides each component of the gradient by its recent size, so weights with small gradients take
+# longer steps. It pays for that with a rate that must be found, where a trust region adjusts its radius by itself. The
+# spectra say why plain descent is slow, and what the two Hessians have in common:
 
 figure, axes = plt.subplots(1, 2, figsize=(6.8, 3.6), sharey=True, layout="constrained")
 places = {"at the start": start, "after training": trained["trust region, exact"].x}
