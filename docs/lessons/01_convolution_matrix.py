@@ -6,7 +6,7 @@ A convolution is a linear map, so it has a matrix. The matrix is never stored in
 needs to know about a convolution: it is sparse, it repeats a few numbers along its diagonals, its eigenvectors are
 Fourier modes, and its transpose is again a convolution. The transpose is what backpropagation computes.
 
-*Section 2.2 of the thesis. Twenty minutes.*
+*Section 2.2 of the thesis.*
 """
 
 # %%
@@ -63,7 +63,7 @@ for (row, column), number in np.ndenumerate(numbered[0, 0]):
     left.text(column, row, f"{number:.0f}", ha="center", va="center", size=14, color="white" if number < 6 else "black")
 left.set(title="stencil", xticks=[], yticks=[])
 draw_matrix(right, K.tosparse().toarray(), block=6)
-right.set(title="matrix K", xlabel="pixel of the image", ylabel="pixel of the result")
+_ = right.set(title="matrix K", xlabel="Pixel of the image", ylabel="Pixel of the result")
 
 # %%
 # A block is 6x6: it takes one row of the image to one row of the result. Each block is circulant, made of one row of
@@ -111,9 +111,9 @@ figure, axes = plt.subplots(1, 3, figsize=(7, 2.9), sharey=True, layout="constra
 for ax, (name, stencil) in zip(axes, stencils.items(), strict=True):
     symbol = CirculantConvolution(stencil[None, None], (64, 64)).symbol()[0, 0]
     drawn = ax.imshow(np.fft.fftshift(abs(symbol)), extent=(-0.5, 0.5, 0.5, -0.5), cmap="viridis", vmin=0)
-    ax.set(title=f"{name}\nlargest {abs(symbol).max():.0f}", xlabel="in columns", xticks=[-0.5, 0, 0.5])
+    ax.set(title=f"{name}\nlargest {abs(symbol).max():.0f}", xlabel="In columns", xticks=[-0.5, 0, 0.5])
     figure.colorbar(drawn, ax=ax, orientation="horizontal", ticks=[0, abs(symbol).max()], format="{x:.0f}")
-axes[0].set(ylabel="cycles per pixel, in rows", yticks=[-0.5, 0, 0.5])
+_ = axes[0].set(ylabel="Cycles per pixel, in rows", yticks=[-0.5, 0, 0.5])
 
 # %%
 # The mean and the Laplacian are symmetric under a point reflection, so their matrices are symmetric and the symbols

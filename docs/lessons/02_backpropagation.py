@@ -7,7 +7,7 @@ than the chain rule, read from the loss to the input with adjoints of linear ope
 convolution layer, compare it with what the library does, and learn the two tests that find a wrong gradient: the
 dot-product test and the Taylor test.
 
-*Section 2.1 of the thesis. Twenty-five minutes.*
+*Section 2.1 of the thesis.*
 """
 
 # %%
@@ -60,7 +60,7 @@ for channel in range(3):
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 figure.colorbar(results, ax=axes[0], label="y", ticks=[-1, 0, 1])
-figure.colorbar(slopes, ax=axes[1], label=r"slope $\sigma'(z)$", ticks=[0, 0.5, 1])
+figure.colorbar(slopes, ax=axes[1], label=r"Slope $\sigma'(z)$", ticks=[0, 0.5, 1])
 
 # %%
 # The derivative
@@ -167,7 +167,7 @@ ax.loglog(steps, 3000 * steps, "k:")
 ax.text(1e-5, 0.15, "slope 1", ha="right")
 ax.loglog(steps[:22], 3 * steps[:22] ** 2, "k:")
 ax.text(1e-4, 1e-9, "slope 2")
-ax.set(xlabel="step h", ylabel="norm of the remainder")
+ax.set(xlabel="Step h", ylabel="Norm of the remainder")
 figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
 # %%
@@ -237,7 +237,7 @@ tangent = value - rates * (gradient @ gradient)
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ax.plot(rates, values, color="#0072B2", linewidth=2, label=r"$J(w - \alpha\, \nabla J(w))$")
 ax.plot(rates, tangent, "--", color="#D55E00", label="tangent")
-ax.set(xlabel=r"learning rate $\alpha$", ylabel="loss", ylim=(0, 1.1 * max(values)))
+ax.set(xlabel=r"Learning rate $\alpha$", ylabel="Loss", ylim=(0, 1.1 * max(values)))
 ax.legend(loc="upper left", frameon=False)
 
 # %%

@@ -7,7 +7,7 @@ of them. Seen in this way the weights of a trained network say what it does to a
 direction it differentiates. It is also what lets a network move to another grid, where :math:`h` changes and the
 differential operator should not.
 
-*Section 2.3 of the thesis. Fifteen minutes.*
+*Section 2.3 of the thesis.*
 """
 
 # %%
@@ -45,7 +45,7 @@ figure, ax = plt.subplots(layout="constrained")
 for error, name in zip(errors, ("mean", "first difference", "second difference"), strict=True):
     ax.loglog(widths, error, "o-", label=name)
 ax.loglog(widths, widths**2, "k:", label="$h^2$")
-ax.set(xlabel="mesh width h", ylabel="error")
+ax.set(xlabel="Mesh width h", ylabel="Error")
 ax.legend()
 
 # %%
@@ -54,7 +54,8 @@ ax.legend()
 #
 # In two dimensions the products of the one-dimensional stencils, one in rows and one in columns, are a basis of the
 # 3x3 stencils. The five-point Laplacian is not quite the sum of the two second derivatives of that basis, because
-# these average across their direction; the rest is a fourth derivative, which costs nothing in accuracy:
+# these average across their direction. The rest is a fourth derivative with the coefficient :math:`-h^2 / 2`, so the
+# Laplacian is still of second order. For :math:`h = 1`:
 
 from meganet.stencils import derivatives
 
@@ -89,7 +90,7 @@ for ax, picture, name in zip(axes, [image[0], *responses], ["image", *wanted], s
 # ---------------------------------
 #
 # Keep :math:`\beta`, change :math:`h`: the stencil changes, the differential operator does not. This is
-# *rediscretisation*, one of the ways in which :mod:`meganet.multigrid` carries a network to another grid.
+# *rediscretisation*, one of the ways in which ``meganet.multigrid`` carries a network to another grid.
 
 stencil = np.array([0.1, -0.5, 0.6])
 beta = to_derivatives(stencil, h=1.0)

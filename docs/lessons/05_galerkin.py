@@ -3,11 +3,11 @@ The Galerkin condition for stencils
 ===================================
 
 A network was trained on coarse images; which stencils should it have on images of twice the resolution? Multigrid has
-an answer for linear operators, the Galerkin condition :math:`K_{2h} = R K_h P`. For convolutions it becomes a matrix of
+an answer for linear operators, the Galerkin condition :math:`K^{2h} = R K^h P`. For convolutions it becomes a matrix of
 nine rows and nine columns. From fine to coarse it averages. From coarse to fine it has to be inverted, and the inverse
 amplifies what a coarse grid cannot see. That decides how the thesis' *Multigrid* networks behave on real images.
 
-*Sections 2.4, 3.1.2 and 3.1.4 of the thesis. Twenty-five minutes.*
+*Sections 2.4, 3.1.2 and 3.1.4 of the thesis.*
 """
 
 # %%
@@ -35,7 +35,7 @@ for ax, (name, matrix) in zip(axes, transfers.items(), strict=True):
     for row, column, value in zip(*matrix.nonzero(), matrix.data, strict=True):
         ax.text(column, row, f"{value:g}".lstrip("0"), ha="center", va="center", size=9)
     ax.set(title=name, xticks=range(matrix.shape[1]), yticks=range(matrix.shape[0]))
-    ax.set(xlabel="fine cell" if name == "R" else "coarse cell", ylabel="coarse cell" if name == "R" else "fine cell")
+    ax.set(xlabel="Fine cell" if name == "R" else "Coarse cell", ylabel="Coarse cell" if name == "R" else "Fine cell")
 
 # %%
 # All rows sum to 1, so constants stay what they are. Going up and down again with constant P changes nothing. With
@@ -49,12 +49,12 @@ print("R P, linear:  ", *(R @ linear).toarray()[1].round(3))
 # The condition
 # -------------
 #
-# Let :math:`K_h` be a convolution on the fine grid. The Galerkin condition asks for the coarse operator that does to a
+# Let :math:`K^h` be a convolution on the fine grid. The Galerkin condition asks for the coarse operator that does to a
 # coarse image x what the fine one does to its prolongation, seen on the coarse grid:
 #
 # .. math::
 #
-#    K_{2h} = R K_h P .
+#    K^{2h} = R K^h P .
 #
 # Is that a convolution again? We form the product for a random 3x3 stencil on 16x16 cells, and look at the row of one
 # cell in the interior: where it is not zero, and with which numbers. ``restrict_kernels`` gives the same.
@@ -88,7 +88,7 @@ for interpolation in ("constant", "linear"):
 # Nine equations
 # --------------
 #
-# The product is linear in the stencil, so the coarse stencil is :math:`\theta_{2h} = A \theta_h` with a 9x9 matrix A:
+# The product is linear in the stencil, so the coarse stencil is :math:`\theta^{2h} = A \theta^h` with a 9x9 matrix A:
 # column by column the products for the nine unit stencils. It is the Kronecker product of a 3x3 matrix with itself, one
 # for rows and one for columns. Beside the two A the picture shows the stencil that A shrinks most, the last singular
 # vector of A with linear P: a chequerboard.
@@ -103,8 +103,8 @@ for ax, interpolation in zip(axes, ("constant", "linear"), strict=False):
     print(line)
     drawn = ax.imshow(A, cmap="viridis", vmin=0, vmax=1)
     ax.set(title=f"A, {interpolation} P", xticks=range(0, 9, 2), yticks=range(0, 9, 2))
-    ax.set(xlabel="entry of the fine stencil")
-axes[0].set(ylabel="entry of the coarse one")
+    ax.set(xlabel="Entry of the fine stencil")
+axes[0].set(ylabel="Entry of the coarse one")
 figure.colorbar(drawn, ax=axes[:2], orientation="horizontal", shrink=0.6)
 shrunk = np.linalg.svd(A)[2][-1].reshape(3, 3)
 drawn = axes[2].imshow(shrunk, cmap="RdBu_r", vmin=-0.6, vmax=0.6)
@@ -115,7 +115,7 @@ figure.colorbar(drawn, ax=axes[2], orientation="horizontal", ticks=[-0.6, 0, 0.6
 # From coarse to fine
 # -------------------
 #
-# To carry a trained network to the fine grid, solve :math:`A \theta_h = \theta_{2h}`. That is *Multigrid*'s way; the
+# To carry a trained network to the fine grid, solve :math:`A \theta^h = \theta^{2h}`. That is *Multigrid*'s way; the
 # alternative, *Transfer*, copies the numbers. We compare them for four stencils on a line.
 
 from meganet.multigrid import prolongate_kernels
@@ -156,18 +156,22 @@ for ax, name in zip(axes, ("identity", "mean", "2nd difference"), strict=True):
     theta = np.array(lines[name], dtype=float).reshape(1, 1, 1, 3)
     ax.axvspan(0.25, 0.5, color="0.93")
     coarse = CirculantConvolution(theta, (1, cells // 2)).symbol().real.ravel()
-    ax.plot(frequencies[: cells // 4 + 1], coarse[: cells // 4 + 1], color="0.6", linewidth=6, label="coarse grid")
+    ax.plot(frequencies[: cells // 4 + 1], coarse[: cells // 4 + 1], color="0.75", linewidth=10, label="coarse grid")
     stencils = {
-        "copied": (theta, STYLES["transfer"]),
-        "Galerkin, linear P": (prolongate_kernels(theta, "linear", axes=-1), STYLES["multigrid"]),
-        "Galerkin, constant P": (prolongate_kernels(theta, "constant", axes=-1), STYLES["multigrid-constant"]),
+        "copied": (theta, STYLES["transfer"], {"linewidth": 5, "linestyle": "-", "alpha": 0.6}),
+        "Galerkin, linear P": (prolongate_kernels(theta, "linear", axes=-1), STYLES["multigrid"], {"linewidth": 3}),
+        "Galerkin, constant P": (
+            prolongate_kernels(theta, "constant", axes=-1),
+            STYLES["multigrid-constant"],
+            {"linestyle": "none", "marker": "D", "markersize": 4, "markevery": 4},
+        ),
     }
-    for label, (fine, style) in stencils.items():
+    for label, (fine, style, look) in stencils.items():
         symbol = CirculantConvolution(fine, (1, cells)).symbol().real.ravel()[: cells // 2 + 1]
-        ax.plot(frequencies, symbol, color=style.color, linestyle=style.linestyle, linewidth=2, label=label)
-    ax.set(title=name, ylabel="symbol", xlim=(0, 0.5))
+        ax.plot(frequencies, symbol, **{"color": style.color, "linestyle": style.linestyle, "label": label} | look)
+    ax.set(title=name, ylabel="Symbol", xlim=(0, 0.5))
 axes[0].text(0.375, 1.6, "not on the\ncoarse grid", ha="center", va="center")
-axes[-1].set(xlabel="frequency, cycles per fine cell")
+axes[-1].set(xlabel="Frequency, cycles per fine cell")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
 
 # %%
@@ -248,7 +252,7 @@ for name, fine in ways.items():
 #
 # Fill in the functions; the line below each of them tries it.
 #
-# **1. Galerkin on a line.** Find the 3x3 matrix of :math:`\theta_{2h} = A \theta_h` for stencils (1, 3) and any R and P
+# **1. Galerkin on a line.** Find the 3x3 matrix of :math:`\theta^{2h} = A \theta^h` for stencils (1, 3) and any R and P
 # on a line, such as R with shape (8, 16) and P with shape (16, 8): form R K P for each unit stencil and read the coarse
 # stencil in the interior.
 
@@ -278,8 +282,8 @@ def check_on_a_line(on_a_line):
 try_exercise(on_a_line, check_on_a_line)
 
 # %%
-# **2. An exact transfer.** Galerkin's condition asks for :math:`R K_h P = K_{2h}` only. With constant P more can be
-# had: a stencil of five points with :math:`K_h P = P K_{2h}`, so that the fine answer to a prolongated image is the
+# **2. An exact transfer.** Galerkin's condition asks for :math:`R K^h P = K^{2h}` only. With constant P more can be
+# had: a stencil of five points with :math:`K^h P = P K^{2h}`, so that the fine answer to a prolongated image is the
 # prolongated coarse answer, without a rest. Find it for a coarse stencil of three points. Write the equations for an
 # even and an odd fine cell.
 

@@ -4,11 +4,11 @@ Carrying a network to another grid
 
 A network that was trained on coarse images knows something that fine images need too. Carried to the fine grid, it
 should be a good start there. The thesis carries it by the Galerkin condition of multigrid, trains on, and gets a
-network that fits its training images better than any other, and classifies 63.6 % of the validation images. This lesson
-shows that gap on a small network, finds its cause in two lines of linear algebra, tests the explanation, and says which
-transfers do better.
+network that fits its training images better than any other, but classifies only 63.6 % of the validation images
+correctly. This lesson shows that gap on a small network, finds its cause in two lines of linear algebra, tests the
+explanation, and says which transfers do better.
 
-*Chapter 3 and section 4.2 of the thesis. Thirty minutes.*
+*Chapter 3 and section 4.2 of the thesis.*
 """
 
 # %%
@@ -54,7 +54,7 @@ for ax, image, title in zip(axes, (x, smooth, rest), ("$x$", "$P R x$", "$x - P 
     shown = ax.imshow(image[7, 0], cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set(xticks=[], yticks=[])
     ax.set_title(title)
-figure.colorbar(shown, ax=axes, label="grey level")
+figure.colorbar(shown, ax=axes, label="Grey level")
 print(f"norm of the rest: {np.linalg.norm(rest) / np.linalg.norm(x):.0%} of that of the images")
 
 # %%
@@ -63,7 +63,7 @@ print(f"norm of the rest: {np.linalg.norm(rest) / np.linalg.norm(x):.0%} of that
 #
 # ``Model.prolongate`` carries stencils and classifier to the grid with twice the pixels. *Transfer* keeps the numbers
 # of the stencils. *Multigrid* asks that the fine convolution, seen from the coarse grid, is the coarse one: the
-# Galerkin condition :math:`R K_h P = K_{2h}`. Before any training on the fine grid we let both classify the smooth
+# Galerkin condition :math:`R K^h P = K^{2h}`. Before any training on the fine grid we let both classify the smooth
 # images and the real ones.
 
 
@@ -84,7 +84,7 @@ for name, model in (("Transfer", transfer), ("Multigrid", multigrid)):
 # Galerkin's condition says nothing about the rest
 # ------------------------------------------------
 #
-# On stencils the condition is a linear system :math:`A \theta_h = \theta_{2h}` with nine equations. It makes sure that
+# On stencils the condition is a linear system :math:`A \theta^h = \theta^{2h}` with nine equations. It makes sure that
 # the fine convolution of :math:`P R x`, seen through :math:`R`, is what the coarse one gave. It does not say what
 # happens to the rest. And since :math:`R` and :math:`P` average, :math:`A` nearly loses stencils that oscillate; its
 # inverse makes them large. The singular values tell by how much:
@@ -121,7 +121,7 @@ for row, (name, pair) in zip(axes, responses.items(), strict=True):
         ax.set(xticks=[], yticks=[])
         ax.set_title(title if name == "copied" else "")
     row[0].set_ylabel(f"{name} stencil")
-figure.colorbar(shown, ax=axes, label="response", shrink=0.8)
+figure.colorbar(shown, ax=axes, label="Response", shrink=0.8)
 
 # %%
 # To the smooth part both answer moderately. To the rest, Galerkin's stencil gives by far the largest answer of the
@@ -161,7 +161,7 @@ models = {
 print("accuracy, %                training  validation: P R x      x")
 for (name, model), images in zip(models.items(), (smooth, smooth, x), strict=True):
     numbers = [100 * model.score(images[t], labels[t]), *accuracies(model)]
-    print("{:25} {:9.1f} {:18.1f} {:6.1f}".format(name, *numbers))
+    print("{:25} {:9.1f} {:18.1f} {:6.1f}".format(name.capitalize(), *numbers))
 
 # %%
 # This is the thesis' result: *Multigrid* fits its smooth training images better than *Transfer*, and fails on the real
@@ -187,16 +187,17 @@ figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
 # %%
 # On smooth images nothing is lost: *Multigrid* is as good as *Transfer*. It falls as the rest comes in. Trained on real
-# images it learns what to do with the rest, and the gap shrinks. It does not close here, because there are few training
-# images; on the whole of MNIST more of it goes (:doc:`/gap`). So the gap is not explained by a place in the loss
-# landscape, as the thesis supposes. Its cause is a part of the images that neither the Galerkin condition nor the
-# training has seen.
+# images it learns what to do with the rest, and the gap shrinks. It does not close here: after three epochs on 1,000
+# images it still answers better to smooth images, 86 %, than to real ones, 81 %. After ten epochs on 10,000 images of
+# MNIST it is the other way round, 76 % and 92 %: see the page *Why Multigrid trains to 99.9 % and validates at 63*. So
+# the gap is not explained by a place in the loss landscape, as the thesis supposes. Its cause is a part of the images
+# that neither the Galerkin condition nor the training has seen.
 #
 # What to do instead
 # ------------------
 #
 # Ask for more than Galerkin's condition: the fine convolution of an interpolated image should be the interpolated
-# coarse result, :math:`K_h P = P K_{2h}`. With constant :math:`P`, which copies each pixel four times, the coarse
+# coarse result, :math:`K^h P = P K^{2h}`. With constant :math:`P`, which copies each pixel four times, the coarse
 # stencil with its points *two* pixels apart does that, and its numbers do not grow. ReLU commutes with this :math:`P`,
 # so the whole network gives on :math:`P y` what the coarse one gives on :math:`y`:
 
@@ -225,7 +226,7 @@ ax.bar(places - 0.2, heights[:, 0], 0.4, color="#56B4E9", label="on $P R x$")
 ax.bar(places + 0.2, heights[:, 1], 0.4, color="#D55E00", hatch="///", edgecolor="white", label="on $x$")
 ax.axhline(100 * coarse.score(coarse_x[v], labels[v]), color="k", linestyle="--", label="coarse network, 14x14")
 ax.set_xticks(places, carried)
-ax.set(ylabel="validation accuracy, %", ylim=(0, 100))
+ax.set(ylabel="Validation accuracy, %", ylim=(0, 100))
 figure.legend(loc="outside upper center", ncols=3, frameon=False)
 
 # %%
@@ -288,27 +289,29 @@ def check_unseen(unseen):
 try_exercise(unseen, check_unseen)
 
 # %%
-# **3. The exact stencil.** Without dilation, :math:`K_h P = P K_{2h}` takes a 5x5 stencil. Find it from the 3x3 one.
-# One dimension first, on paper: which coarse pixels do the five fine pixels around an even pixel, and those around an
-# odd one, belong to?
+# **3. The classifier.** A logit is a sum over all pixels of all channels, :math:`c_k = \sum_{j} W_{kj}\, y_j`. The fine
+# network has features :math:`P y` with constant P: four pixels in place of each. Which weights give the same logits
+# there, if they are carried by constant interpolation too?
 
 
-def exact_stencil(stencil):
-    """Return the 5x5 stencil that does to images P y what the 3x3 stencil does to y, with constant P."""
+def fine_classifier(W):
+    """Return weights (K, C, 2 H, 2 W) for the weights W, (K, C, H, W), of the coarse classifier."""
     raise NotImplementedError
 
 
-def check_exact_stencil(exact_stencil):
+def check_fine_classifier(fine_classifier):
     rng = np.random.default_rng(0)
-    stencil, y = rng.standard_normal((3, 3)), rng.standard_normal((1, 1, 6, 6))
-    fine = np.asarray(exact_stencil(stencil), dtype=float)
-    assert fine.shape == (5, 5), f"a stencil of 5x5 numbers is expected, not of shape {fine.shape}"
-    above = CirculantConvolution(fine[None, None], (12, 12)) @ prolongate_images(y, "constant")
-    below = CirculantConvolution(stencil[None, None], (6, 6)) @ y
-    assert np.allclose(restrict_images(above), below), "R K_h P is not K_2h yet"
-    assert np.allclose(above, prolongate_images(below, "constant")), (
-        "R K_h P = K_2h holds, but K_h P = P K_2h does not: the four fine pixels of a coarse one must get the same"
+    W, y = rng.standard_normal((3, 2, 4, 5)), rng.standard_normal((6, 2, 4, 5))
+    found = np.asarray(fine_classifier(W))
+    assert found.shape == (3, 2, 8, 10), f"the weights have the shape {found.shape}, not (3, 2, 8, 10)"
+    logits = np.einsum("kchw,nchw->nk", W, y)
+    above = np.einsum("kchw,nchw->nk", found, prolongate_images(y, "constant"))
+    factor = np.vdot(above, logits) / np.vdot(logits, logits)
+    assert np.allclose(above, factor * logits), (
+        "the logits differ: does each coarse pixel's weight go to its four pixels?"
     )
+    assert np.isclose(factor, 1), f"the logits are {factor:.3g} times those on the coarse grid"
+    assert np.allclose(found[..., ::2, ::2], found[..., 1::2, 1::2]), "the four pixels of a coarse one share a weight"
 
 
-try_exercise(exact_stencil, check_exact_stencil)
+try_exercise(fine_classifier, check_fine_classifier)

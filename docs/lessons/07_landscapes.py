@@ -7,7 +7,7 @@ through the weights of interest: one sees how steep, how wide and how rough it i
 to ask why one way of carrying a network to another grid generalises worse than another. This lesson draws them, shows
 why the directions must be normalised, and where a picture misleads: different weights can be the same function.
 
-*Chapter 4 of the thesis, figures 4.3 and 4.5. Twenty-five minutes.*
+*Chapter 4 of the thesis, figures 4.3 and 4.5.*
 """
 
 # %%
@@ -94,8 +94,8 @@ for c, (color, line) in looks.items():
     curvature = fixed @ (fun.hessian(y) @ fixed)
     same = loss_curvature(fun, y, np.random.default_rng(2))
     print(f"{c:3} {fun.evaluate(y).loss:6.3f} {curvature:17.2f} {same:22.2f}")
-axes[0].set(title="fixed direction", xlabel="step", ylabel="loss")
-axes[1].set(title="filter-normalised", xlabel="step")
+axes[0].set(title="fixed direction", xlabel="Step", ylabel="Loss")
+axes[1].set(title="filter-normalised", xlabel="Step")
 axes[0].set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
 axes[0].minorticks_off()
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -124,8 +124,8 @@ for name, plane in planes.items():
 # %%
 # As in the thesis, *Multigrid* starts at a place where the loss changes much more when weights are perturbed. The
 # thesis supposes that this is why it generalises badly after retraining. The picture alone cannot say that: a sharp
-# place and a bad validation may have a common cause. They have: the lesson "Carrying a network to another grid" finds
-# it.
+# place and a bad validation may have a common cause. Here they do, and the lesson *Carrying a network to another grid*
+# finds it.
 #
 # The line between two solutions
 # ------------------------------
@@ -168,8 +168,8 @@ looks = [("#000000", "-"), ("#E69F00", "s--"), ("#0072B2", "o-"), ("#D55E00", "^
 for (name, points), (color, line) in zip(found.items(), looks, strict=True):
     axes[0].plot(shares, [point.loss for point in points], line, color=color, label=name)
     axes[1].plot(shares, [100 * point.accuracy for point in points], line, color=color)
-axes[0].set(ylabel="loss")
-axes[1].set(ylabel="training accuracy, %", xlabel="s, from the first to the second network")
+axes[0].set(ylabel="Loss")
+axes[1].set(ylabel="Training accuracy, %", xlabel="s, from the first to the second network")
 figure.legend(loc="outside upper center", ncols=1, frameon=False)
 
 # %%

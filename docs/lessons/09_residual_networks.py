@@ -7,7 +7,7 @@ ordinary differential equation, with the layers as time. So the theory of time s
 when signals and gradients explode, which step size is small enough, and which other schemes conserve what goes through
 them.
 
-*Sections 2.2 and 2.3 of the thesis. Thirty minutes.*
+*Sections 2.2 and 2.3 of the thesis.*
 """
 
 # %%
@@ -77,7 +77,7 @@ runge_kutta = RungeKutta4(linear, times=[0, 1], coefficients=np.ones((1, 3)))
 figure, (above, below) = plt.subplots(2, 1, figsize=(6.4, 7.6), layout="constrained")
 t = np.linspace(0, 5, 400)
 above.plot(np.exp(-t) * np.cos(2 * t), np.exp(-t) * np.sin(2 * t), color="0.6", linewidth=3, label="exact")
-colours = {0.1: "#0072B2", 0.35: "#009E73", 0.45: "#D55E00"}
+colours = {0.1: "#0072B2", 0.35: "#009E73", 0.55: "#D55E00"}
 for (h, colour), style in zip(colours.items(), ("o-", "s--", "^:"), strict=True):
     states = orbit(ResidualNetwork(linear, steps=1, h=h), spiral, e1, round(4 / h))
     above.plot(*states[:, 0].T, style, color=colour, markersize=4, label=f"Euler, h = {h}")
@@ -95,7 +95,7 @@ for scheme, colour, name in ((euler, "#56B4E9", "Euler"), (runge_kutta, "#E69F00
     below.contour(re, im, factor, levels=[1], colors=[colour])
     below.plot([], [], "s", color=colour, alpha=0.6, markersize=10, label=f"stable: {name}")
 below.set(
-    xlabel=r"real part of $h \lambda$", ylabel=r"imaginary part of $h \lambda$", aspect="equal", title="stability"
+    xlabel=r"Real part of $h \lambda$", ylabel=r"Imaginary part of $h \lambda$", aspect="equal", title="stability"
 )
 below.set_xticks([-3, -2, -1, 0, 1])
 below.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -162,7 +162,7 @@ for (name, (step, weights)), colour, line in zip(schemes.items(), ("#D55E00", "#
     jacobian = np.array([step.jvp(0 * weights, unit[None], tape)[0] for unit in np.eye(2)])
     print(f"{name}: one step multiplies areas by {np.linalg.det(jacobian):.6f}")
 axes["Euler"].set_ylabel("z")
-below.set(xlabel="layer", ylabel="energy", ylim=(0, None))
+below.set(xlabel="Layer", ylabel="Energy", ylim=(0, None))
 below.legend()
 
 # %%
@@ -205,7 +205,7 @@ for name, (scheme, layer, colour, style) in kinds.items():
     largest, smallest = np.array(extremes).T
     ax.semilogy(depths, largest, linestyle=style, color=colour, linewidth=2, label=name)
     ax.semilogy(depths, smallest, linestyle=style, color=colour, linewidth=2)
-ax.set(xlabel="number of layers", ylabel="largest and smallest singular value", ylim=(1e-6, None))
+ax.set(xlabel="Number of layers", ylabel="Largest and smallest singular value", ylim=(1e-6, None))
 ax.grid(alpha=0.3)
 figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
@@ -242,7 +242,7 @@ def trained(features):
 
 models = {"2 features": trained(2), "3 features": trained(3)}
 for name, model in models.items():
-    print(f"{name}: {100 * model.score(data.features, data.targets):.1f} % of the points are right")
+    print(f"{name}: {100 * model.score(data.features, data.targets):.1f} % of the points correct")
 
 # %%
 # We draw how points travel to their side of the classifier's line, and what both networks say of every place in the
@@ -289,11 +289,11 @@ for (above, below), (name, model) in zip(axes.T, models.items(), strict=True):
         chosen = data.features[data.targets == label]
         below.plot(*chosen.T, marker, color=colours[label], markersize=2, linestyle="none")
     above.axvline(0, color="black", linewidth=1)
-    above.set(title=name, xlabel="across the line")
+    above.set(title=name, xlabel="Across the line")
     decided = model.predict(plane.reshape(-1, 2)).reshape(plane.shape[:2])
     below.contourf(*plane.T, decided.T, levels=[-0.5, 0.5, 1.5], colors=["#BBD7EA", "#F5CDB0"])
     below.set(title="decision", xlabel="$x_1$", aspect="equal")
-axes[0, 0].set_ylabel("along the line")
+axes[0, 0].set_ylabel("Along the line")
 axes[1, 0].set_ylabel("$x_2$")
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
 
@@ -302,7 +302,8 @@ figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center
 # inside of a closed curve stays inside of its image. But the line's side of the class *inside* goes on to infinity, and
 # so must the region that is moved there. Hence the channels through the ring on the left, and the points that are
 # wrong. With a third dimension the inside can be lifted over the ring: the region of the inner points on the right is
-# closed.
+# closed. The blue areas at the edge of both pictures lie where there are no points: the training did not ask for
+# anything there.
 #
 # Exercises
 # ---------

@@ -2,12 +2,10 @@ r"""
 Your own layer
 ==============
 
-A layer is a function of weights and examples, with its derivative and the adjoint of its derivative. Whoever writes
-these three can use the layer in every network, optimiser and transfer between grids of this package. A mistake in a
-derivative is not easily seen, as the training often still works, only worse. So we also make mistakes on purpose and
+A layer is a function of weights and examples, with its derivative and the adjoint of its derivative. Once these three
+are written, the layer can be used in every network, optimiser and transfer between grids of this package. A mistake in
+a derivative is not easily seen, as the training often still works, only worse. So we also make mistakes on purpose and
 watch how the checks find them. At the end we write an activation and a linear operator.
-
-*Thirty minutes.*
 """
 
 # %%
@@ -148,7 +146,7 @@ figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.loglog(table.h, table.error0, ":", color="0.4", linewidth=2, label="$E_0$")
 ax.loglog(accepted.h, accepted.error1, "s--", color="#D55E00", markersize=4, label="$E_1$, the term is missing")
 ax.loglog(table.h, table.error1, "o-", color="#0072B2", markersize=4, label="$E_1$, right")
-ax.set(xlabel="step length h", ylabel="remainder")
+ax.set(xlabel="Step length h", ylabel="Remainder")
 ax.grid(alpha=0.3)
 ax.legend()
 
@@ -192,14 +190,14 @@ weights = models["gates"].network.parameters.view(models["gates"].theta)
 for name, marker, colour in (("1.slope", "o", "#0072B2"), ("4.slope", "^", "#D55E00")):
     axes[1].plot(np.sort(weights[name]), marker, color=colour, label=name)
 axes[1].axhline(1, color="0.5", linestyle=":", label="before training")
-axes[1].set(xlabel="channel, sorted", ylabel="slope b")
+axes[1].set(xlabel="Channel, sorted", ylabel="Slope b")
 axes[1].grid(alpha=0.3)
 axes[1].legend()
 
 # %%
 # Both losses run alike, and the slopes have left their initial value 1 in both directions: their gradients
 # arrive. Because the layer says how it is ``resized``, the network can be carried to the fine images, and it can be
-# stored; whoever reads the file hands the class over, as code is never read from files.
+# stored. When the file is loaded the class has to be given, as code is never read from files.
 
 import tempfile
 from pathlib import Path

@@ -3,11 +3,9 @@ Your own images, from a MATLAB file
 ===================================
 
 The data of a project rarely come as a library wants them. Here they are a ``.mat`` file: images as [rows, columns,
-channels, examples], classes from 1 on. We read it, bring the axes into order, scale, split and train, look at the
-mistakes, and give the trained network back to MATLAB. On the way we make the mistakes that one makes, and see which of
-them are noticed.
-
-*Thirty minutes.*
+channels, examples], classes from 1 on. We read it, put the axes in order, scale, split and train, look at the
+mistakes, and give the trained network back to MATLAB. On the way we make the usual mistakes, and see which of them
+are noticed.
 """
 
 # %%
@@ -126,7 +124,7 @@ axes = model.history.plot(columns=["loss", "validation_loss", "accuracy", "valid
 # --------------------
 #
 # One number says how many are wrong, not why. ``predict_proba`` says how sure the network was. We draw the mistakes of
-# the validation, the surest first; the test images are left alone, lest we fit the network to them.
+# the validation, the surest first. The test images are left alone, so that nothing is fitted to them.
 
 sure, predicted = model.predict_proba(x[validation]).max(axis=1), model.predict(x[validation])
 mistakes = np.flatnonzero(predicted != labels[validation])
@@ -137,8 +135,8 @@ figure, ax = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
 mn.plotting.plot_mosaic([[images[validation[k], 0] for k in shown]], ax, column_labels=said)
 
 # %%
-# Most of them have stripes or checks, whose edges are as strong as the outline's. The drawings know which of them are
-# patterned:
+# All of these have stripes or checks, whose edges are as strong as those of the outline. We know which drawings are
+# patterned, and count them among all mistakes:
 
 patterned = drawn.labels % 2 == 1
 among = np.mean(patterned[validation[mistakes]])

@@ -6,7 +6,7 @@ A colour image has three channels, and a kernel one stencil for each of them. We
 as small colour pictures, and train networks that are asked two things at once: which outline, and which colour? Turning
 the images grey is a linear map, and what lies in its null space no network can bring back.
 
-*Section 2.2 of the thesis has the layers; its images are grey. Thirty minutes.*
+*Section 2.2 of the thesis has the layers; its images are grey.*
 """
 
 # %%
@@ -75,8 +75,7 @@ for ax in axes.flat:
 # How fast gradient descent goes depends on the condition number of the second moments of its inputs. We look at those
 # of the three numbers of a pixel: they are all positive, so that their mean dominates the matrix. A
 # ``NormalisationLayer`` over examples and pixels subtracts each channel's mean and divides by its deviation. ``frozen``
-# fixes those of the training images, and the layer goes in front of the network: whoever predicts later cannot forget
-# it.
+# fixes those of the training images, and the layer goes in front of the network, where no prediction can forget it.
 
 from meganet.layers import LinearLayer, NormalisationLayer
 from meganet.linop import Identity
@@ -101,7 +100,7 @@ for name, layer in (("as they are", as_they_are), ("normalised", normalised)):
         print(f"    learning rate {rate:5}, loss after three epochs {model.history.column('loss')[-1]:.2f}")
 
 # %%
-# At its best learning rate the linear classifier comes further on normalised images than on others at theirs.
+# Each at its best learning rate, the linear classifier reaches a lower loss on the normalised images.
 #
 # One kernel for three channels
 # -----------------------------
@@ -136,8 +135,8 @@ in_grey = trained(two_layers(grey_normalisation.frozen(grey_normalisation.statis
 # %%
 # The kernels of the first layer, (10, 3, 3, 3), are ten colour pictures of 3x3 pixels. Grey of medium brightness is
 # zero; a colour is what the kernel answers to. The part of a kernel that is the same in all channels answers to light,
-# the rest to colour alone. The share of colour in the squares stands above each picture. Of three dimensions two are
-# colour, so that random numbers have two thirds on the average.
+# the rest to colour alone. Above each picture stands the share of colour in the sum of the squares. Two of three
+# dimensions are colour, so for random numbers the share is two thirds on average.
 
 kernel = in_colour.network.parameters.view(in_colour.theta)["1.kernel"]
 of_light = kernel.mean(axis=1, keepdims=True)
@@ -161,11 +160,11 @@ for ax, name, model, images in ((axes[0], "colour", in_colour, test), (axes[1], 
     counts = np.zeros((9, 9))
     np.add.at(counts, (test_labels, model.predict(images)), 1)
     shown = ax.imshow(100 * counts / counts.sum(axis=1, keepdims=True), cmap="Greys", vmin=0, vmax=100)
-    ax.set(title=f"{name}: {model.score(images, test_labels):.0%} right", xlabel="predicted")
+    ax.set(title=f"{name}: {model.score(images, test_labels):.0%} right", xlabel="Predicted")
     ax.set_xticks(range(9), names, rotation=90)
 axes[0].set_yticks(range(9), names)
-axes[0].set_ylabel("true class")
-figure.colorbar(shown, ax=axes, label="of the true class, %", shrink=0.7)
+axes[0].set_ylabel("True class")
+figure.colorbar(shown, ax=axes, label="Share of the true class, %", shrink=0.7)
 
 # %%
 # What pooling and a second layer add

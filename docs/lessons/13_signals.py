@@ -5,9 +5,9 @@ Signals: convolution in one dimension
 Sound, heart beats, sensor readings: a signal is an image of one row. A network of stencils with three points
 classifies drawn signals here, and we compare it with derivative filters made by hand. Then the sampling rate doubles.
 Which stencils do on the finer grid what the trained ones did on the coarse grid? The answer depends on the noise, for
-the same reason for which one cannot differentiate noisy data.
+the same reason that noisy data cannot be differentiated.
 
-*Sections 2.3 and 3.1.2 of the thesis. Thirty minutes.*
+*Sections 2.3 and 3.1.2 of the thesis.*
 """
 
 # %%
@@ -54,8 +54,8 @@ for number, ax in enumerate(axes.T.flat):
     example = np.flatnonzero(test_labels == number)[1]
     ax.plot(time, noisy[example, 0, 0], color="0.65", label="with noise")
     ax.plot(time, clean[example, 0, 0], color="C0", label="without")
-    ax.set_ylabel(f"class {number}")
-figure.supxlabel("time")
+    ax.set_ylabel(f"Class {number}")
+figure.supxlabel("Time")
 figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
 
 # %%
@@ -64,7 +64,8 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols
 #
 # By hand one would begin with derivatives: a bump is a positive slope before a negative one, and the second
 # derivative does not see the straight line that was added to each signal. The stencils of three points are mean, first
-# and second difference, see the lesson on stencils. Here they are one convolution from one channel to three:
+# and second difference, as in the lesson *Stencils as differential operators*. Here they are one convolution from
+# one channel to three:
 
 from meganet.linop import CirculantConvolution
 from meganet.stencils import derivative_matrix
@@ -148,8 +149,8 @@ for signals, style in ((coarse_noisy, {"color": "0.65", "label": "with noise"}),
         ax.plot(coarse_time, responses[0, channel, 0], **style)
         ax.set_title(f"{name}: {kernel[channel, 0, 0].round(1)}", fontsize="medium")
 axes[0].set_title("signal", fontsize="medium")
-figure.supylabel("value")
-axes[-1].set_xlabel("time")
+figure.supylabel("Value")
+axes[-1].set_xlabel("Time")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
 
 of_noise, of_signal = (first.operator(kernel) @ part for part in (coarse_noisy - coarse_clean, coarse_clean))
@@ -175,7 +176,7 @@ for name, transfer in transfers.items():
 
 # %%
 # The dilated stencils keep their three numbers, too; they are multiplied with numbers that lie two apart. *Dilated* is
-# the only transfer with :math:`R\,K_h = K_{2h}\,R` for all signals, smooth or not. By how much do the two sides differ
+# the only transfer with :math:`R\,K^h = K^{2h}\,R` for all signals, smooth or not. By how much do the two sides differ
 # in the first layer?
 
 fine = {name: model.prolongate(kernels=transfer) for name, transfer in transfers.items()}
@@ -206,7 +207,7 @@ kinds = (("carried, without noise", "s", "C0"), ("carried, with noise", "o", "C1
 for k, (kind, marker, colour) in enumerate(kinds):
     ax.plot([100 * score[k] for score in scores.values()], list(scores), marker, color=colour, ms=9, label=kind)
 ax.axvline(100 * model.score(coarse_noisy, test_labels), color="k", ls=":", label="coarse network, with noise")
-ax.set(xlabel="test accuracy, %", ylim=(-0.5, 3.5), xlim=(0, 100))
+ax.set(xlabel="Test accuracy, %", ylim=(-0.5, 3.5), xlim=(0, 100))
 ax.grid(axis="y", alpha=0.4)
 figure.legend(loc="outside upper center", ncols=2, frameon=False)
 
@@ -246,26 +247,24 @@ def check_response(response):
 try_exercise(response, check_response)
 
 # %%
-# **2. Galerkin by hand.** With constant interpolation P a coarse number is copied to its two fine ones, and R takes
-# means of pairs. Which stencil is :math:`R\,K_h(\theta)\,P`? Apply it to the coarse signal ``[..., u0, u0, u1, u1, u2,
-# u2, ...]`` on paper.
+# **2. What a stencil does to noise.** White noise has independent numbers with mean 0 and deviation 1. What is the
+# deviation of the numbers of :math:`K(\theta)` times white noise? Apply your answer to the first difference on both
+# grids, :math:`[-1\ 0\ 1] / 2` and :math:`[-1\ 0\ 1]`: that is what *Rediscretised* and *Galerkin* do to the noise.
 
 
-def coarse_stencil(theta):
-    """Return the three numbers of the coarse stencil for theta, (3,)."""
+def noise_gain(theta):
+    """Return the factor by which the stencil theta, (3,), multiplies the deviation of white noise."""
     raise NotImplementedError
 
 
-def check_coarse_stencil(coarse_stencil):
-    R, P = mn.multigrid.restriction((1, 16)), mn.multigrid.prolongation((1, 16), "constant")
-    for theta in (np.array([0.0, 1.0, 0.0]), np.array([1.0, -2.0, 1.0]), np.array([0.3, 1.0, -0.4])):
-        product = (R @ CirculantConvolution(theta[None, None, None], (1, 16)).tosparse() @ P).toarray()
-        found = np.asarray(coarse_stencil(theta))
-        assert found.shape == (3,), "three numbers: the neighbour before, the number itself, the neighbour after"
-        assert np.isclose(found.sum(), theta.sum()), (
-            f"R and P keep constants, so {theta} and its coarse stencil sum alike"
-        )
-        assert np.allclose(found, product[4, 3:6]), f"{found} is not a row of R K P for {theta}"
+def check_noise_gain(noise_gain):
+    for theta in (np.array([0.0, 2.0, 0.0]), np.array([0.25, 0.5, 0.25]), np.array([-0.5, 0.0, 0.5]), B[:, 2]):
+        K = CirculantConvolution(theta[None, None, None].astype(float), (1, 16)).tosparse()
+        covariance = (K @ K.T).toarray()  # of K n, if that of n is the identity
+        found, expected = noise_gain(theta), np.sqrt(covariance[0, 0])
+        assert np.ndim(found) == 0, "one number is expected"
+        hint = "for independent numbers variances add up, not deviations"
+        assert np.isclose(found, expected), f"{found:.3f}, not {expected:.3f}, for {theta}: {hint}"
 
 
-try_exercise(coarse_stencil, check_coarse_stencil)
+try_exercise(noise_gain, check_noise_gain)

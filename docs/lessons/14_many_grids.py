@@ -7,7 +7,7 @@ solves equations by doing most of its work on coarse grids. Can a network learn 
 lesson trains over three grids, counts the work, and compares with training on the fine grid alone at equal work. The
 answer depends on the budget, and on how fairly the learning rates were chosen.
 
-*Beyond the thesis, whose section 4.1 goes from one grid to the next. Thirty minutes.*
+*Beyond the thesis, whose section 4.1 goes from one grid to the next.*
 """
 
 # %%
@@ -122,7 +122,7 @@ for (name, found), (color, line) in zip(curves.items(), looks, strict=True):
     work, accuracy = found[0, :, 0], found[:, :, 1]
     ax.semilogx(work, accuracy.mean(axis=0), line, color=color, markersize=5, label=name)
     ax.fill_between(work, accuracy.min(axis=0), accuracy.max(axis=0), color=color, alpha=0.15, linewidth=0)
-ax.set(xlabel="work, in passes on 28x28", ylabel="validation accuracy on 28x28, %", ylim=(50, 95))
+ax.set(xlabel="Work, in passes on 28x28", ylabel="Validation accuracy on 28x28, %", ylim=(50, 95))
 ax.set_xticks([0.1, 0.25, 0.5, 1, 2, 5], ["0.1", "0.25", "0.5", "1", "2", "5"])
 ax.minorticks_off()
 ax.grid(alpha=0.3)
@@ -151,9 +151,9 @@ for name, found in curves.items():
 #   those between two trials, so nothing can be said about which network is the better one in the end.
 #
 # So training on many grids saves work on the way to a given accuracy. The documentation has the experiment with more
-# trials, larger sets, and rates chosen by one rule for every method; there the dilated network is trained alone too,
-# and is no better than the usual one, so that the gain comes from the grids (:doc:`/multilevel`). Work is not time: a
-# small grid does not keep a machine as busy as its share of the arithmetic says.
+# trials, larger sets, and rates chosen by one rule for every method, on the page *Training on many grids*. There the
+# dilated network is trained alone too, and is no better than the usual one, so the gain comes from the grids. Work is
+# not time: a small grid does not keep a machine as busy as its share of the arithmetic says.
 #
 # Other schedules
 # ---------------
