@@ -86,8 +86,8 @@ plot_relaxation(
 # --------------------------------
 #
 # The error solves :math:`A e = r` with the residual :math:`r = f - A u`. Being smooth, it loses little on a grid of
-# half as many cells. There :math:`A_{2h} = R A P`, Galerkin's condition, is a system of half the size; its solution is
-# interpolated and added, :math:`u + P e_{2h}`. The error that remains is small, and its rough part is for the next
+# half as many cells. There :math:`A^{2h} = R A P`, Galerkin's condition, is a system of half the size; its solution is
+# interpolated and added, :math:`u + P e^{2h}`. The error that remains is small, and its rough part is for the next
 # sweeps.
 
 from meganet.multigrid import Prolongation, Restriction
@@ -186,7 +186,7 @@ found = {
 plot_residuals({name: solution.residuals for name, solution in found.items()})
 
 # %%
-# The thesis' networks use the same condition, :math:`K_{2h} = R K_h P`, for their stencils, but in the other direction,
+# The thesis' networks use the same condition, :math:`K^{2h} = R K^h P`, for their stencils, but in the other direction,
 # from coarse to fine. There it has to be inverted, and the roles of the two :math:`P` are exchanged: it is linear
 # :math:`P` that does harm. That is the subject of the lesson "The Galerkin condition for stencils".
 #
