@@ -66,6 +66,9 @@ SMALLER = multilevel.in_sizes(LARGE, 3, [4, 8])
 COARSE = [meganet.optim.Coarse(OBJECTIVE, np.eye(X.size), np.eye(X.size))]
 SCHEDULE = multilevel.Schedule((multilevel.Phase(1, 1.0, 0.1, 2),))
 
+CYCLED = multigrid.GridHierarchy(multigrid.Poisson((4, 4)))
+RELAXATION = multigrid.Jacobi(multigrid.Poisson((4, 4)))
+
 # argument, a call that takes it, and what it takes
 CALLS = [
     ("images", lambda a: meganet.Objective(NETWORK, CLASSIFIER, a, LABELS), IMAGES),
@@ -130,6 +133,13 @@ CALLS = [
     ("x", lambda a: multigrid.weights_prolongation(NETWORK, 3) @ a, X),
     ("x", lambda a: multigrid.weights_restriction(LARGE, 3) @ a, LARGE_X),
     ("x", multigrid.prolongation_penalty(NETWORK, 0.1).value, THETA),
+    ("u", lambda a: RELAXATION(a, np.ones((4, 4))), np.ones((4, 4))),
+    ("f", lambda a: RELAXATION(np.ones((4, 4)), a), np.ones((4, 4))),
+    ("u", lambda a: multigrid.multigrid_cycle(CYCLED, a, np.ones((4, 4))), np.ones((4, 4))),
+    ("f", lambda a: multigrid.multigrid_cycle(CYCLED, np.ones((4, 4)), a), np.ones((4, 4))),
+    ("f", lambda a: multigrid.full_multigrid(CYCLED, a), np.ones((4, 4))),
+    ("f", lambda a: multigrid.solve(CYCLED, a), np.ones((4, 4))),
+    ("u", lambda a: multigrid.solve(CYCLED, np.ones((4, 4)), a), np.ones((4, 4))),
     ("images", lambda a: GRIDS.images(0, a), LARGE_IMAGES),
     ("images", lambda a: SMALLER.images(0, a), LARGE_IMAGES),
     ("x", lambda a: GRIDS.carry(a, 1, 0), LARGE_X),
@@ -197,6 +207,20 @@ def test_a_backend_refuses_what_it_would_strip():
 
 
 TAKE_NO_ARRAY = {
+    "CoarsestLevel",
+    "Cycle",
+    "GaussSeidel",
+    "GridHierarchy",
+    "GridLevel",
+    "Jacobi",
+    "Poisson",
+    "Prolongation",
+    "RedBlack",
+    "Relaxation",
+    "Restriction",
+    "Solution",
+    "convergence_factor",
+    "modes",
     "Activation",
     "AffineLayer",
     "Evaluation",

@@ -11,7 +11,7 @@ import numpy as np
 from meganet.backend import Array, to_host
 from meganet.ground import validate
 from meganet.multigrid.grid_hierarchy import CoarsestLevel, GridHierarchy, vanishes_on_constants
-from meganet.multigrid.relaxation import check_pair
+from meganet.multigrid.relaxation import check_grid_functions, check_pair
 
 CYCLES = {"V": 1, "W": 2}
 """How often a cycle visits the next coarser grid."""
@@ -217,7 +217,7 @@ def full_multigrid(hierarchy: GridHierarchy, f: Array, cycle: Cycle = V11, cycle
     0.000061
     """
     _check(hierarchy, cycle)
-    check_pair(hierarchy[-1].A, f, f)
+    check_grid_functions(hierarchy[-1].A, "f", f)
     _check_right_hand_side(hierarchy, f)
     validate.integer("cycles", cycles)
     rights = [f.reshape(-1, *hierarchy[-1].A.domain_shape)]

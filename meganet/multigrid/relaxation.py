@@ -263,6 +263,23 @@ def explicit(operator: LinearOperator) -> Matrix:
     return operator
 
 
+def check_grid_functions(operator: LinearOperator, name: str, x: Array) -> None:
+    """Raise `InputError`, by a name, unless x is a grid function of an operator's domain, or a batch of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.multigrid import Poisson
+    >>> from meganet.multigrid.relaxation import check_grid_functions
+    >>> check_grid_functions(Poisson((4, 4)), "f", np.zeros((7, 4, 4)))
+    """
+    shape = operator.domain_shape
+    operator.backend.require_floats(name, x)
+    if tuple(x.shape[-len(shape) :]) != shape or x.ndim > len(shape) + 1:
+        validate.reject(name, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
+    validate.not_empty(name, x)
+
+
 def check_pair(operator: LinearOperator, u: Array, f: Array) -> None:
     """Raise `InputError` unless u and f are an approximation of ``A u = f`` and the right-hand side, or many of both.
 
@@ -273,12 +290,7 @@ def check_pair(operator: LinearOperator, u: Array, f: Array) -> None:
     >>> from meganet.multigrid.relaxation import check_pair
     >>> check_pair(Poisson((4, 4)), np.zeros((7, 4, 4)), np.zeros((7, 4, 4)))
     """
-    shape = operator.domain_shape
     for name, x in (("u", u), ("f", f)):
-        operator.backend.require_floats(name, x)
-        if tuple(x.shape[-len(shape) :]) != shape or x.ndim > len(shape) + 1:
-            validate.reject(name, f"shape {shape} or (N, {', '.join(map(str, shape))})", f"shape {x.shape}")
-        if x.ndim > len(shape):
-            validate.not_empty(name, x)
+        check_grid_functions(operator, name, x)
     if u.shape != f.shape or u.dtype != f.dtype:
         validate.reject("f", f"the shape and dtype of u, {u.shape}, {u.dtype}", f"{f.shape}, {f.dtype}")
