@@ -15,7 +15,7 @@ from pyamg.multilevel import MultilevelSolver
 from pyamg.relaxation.smoothing import change_smoothers
 from threadpoolctl import threadpool_limits
 
-from meganet.multigrid import GridHierarchy, Poisson, convergence_factor, multigrid_cycle
+from meganet.multigrid import GridHierarchy, GridLevel, Poisson, convergence_factor, multigrid_cycle
 from meganet.plotting import to_png
 
 SIZES = (64, 128, 256, 512)
@@ -39,8 +39,8 @@ def in_pyamg(hierarchy: GridHierarchy) -> Any:
     for level in reversed(hierarchy.levels):
         levels.append(MultilevelSolver.Level())
         levels[-1].A = level.A.matrix
-        if level.R is not None and level.P is not None:
-            levels[-1].R, levels[-1].P = level.R.matrix, level.P.matrix  # type: ignore[attr-defined]
+        if isinstance(level, GridLevel):
+            levels[-1].R, levels[-1].P = level.R.matrix, level.P.matrix
     solver = MultilevelSolver(levels, coarse_solver="pinv")
     change_smoothers(solver, presmoother=SWEEP, postsmoother=SWEEP)
     return solver

@@ -219,6 +219,8 @@ class GaussSeidel(Relaxation):
         super().__init__(operator)
         if self.operator.backend.name != "numpy":
             validate.reject("operator", "one on numpy; on a GPU use RedBlack or Jacobi", self.operator.backend.name)
+        shape, home = self.operator.domain_shape, (self.operator.dtype, self.operator.backend)
+        self._rest = Matrix(scipy.sparse.triu(self.operator.matrix, 1), shape, shape, *home)
         # a triangular matrix is its own factor: nothing is permuted, nothing fills in
         self._factor = scipy.sparse.linalg.splu(
             scipy.sparse.tril(self.operator.matrix).tocsc(),
@@ -232,8 +234,8 @@ class GaussSeidel(Relaxation):
         return GaussSeidel, (self.operator,)
 
     def sweep_unchecked(self, u: Array, f: Array) -> Array:
-        residual = (f - self.operator.apply_unchecked(u)).reshape(len(u), -1)
-        return u + self._factor.solve(residual.T.astype(np.float64)).T.astype(u.dtype).reshape(u.shape)
+        right = (f - self._rest.apply_unchecked(u)).reshape(len(u), -1).astype(np.float64, copy=False)
+        return np.stack([self._factor.solve(row) for row in right]).astype(u.dtype, copy=False).reshape(u.shape)
 
 
 RELAXATIONS = {"jacobi": Jacobi, "gauss-seidel": GaussSeidel, "red-black": RedBlack}
