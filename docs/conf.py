@@ -69,6 +69,7 @@ sphinx_gallery_conf = {
     "ignore_repr_types": r"matplotlib|'(bool|list|tuple)'",
     "abort_on_example_error": True,
     "show_signature": False,
+    "parallel": True,  # as many lessons at a time as processes, sphinx-build -j
     # names in the lessons' code lead to the reference, and pages of the reference to the lessons
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("meganet",),
