@@ -56,7 +56,7 @@ from meganet.linop import (
 )
 from meganet.linop.base import Adjoint, Composition, Scaled, Sum
 from meganet.losses import LeastSquares, LogisticLoss, MeanSquares, SoftmaxCrossEntropy
-from meganet.multigrid import Prolongation, Restriction, prolongation_penalty
+from meganet.multigrid import Poisson, Prolongation, Restriction, prolongation_penalty
 from meganet.multigrid.theta import InDouble
 from meganet.networks import (
     Chain,
@@ -96,6 +96,7 @@ OPERATORS = {
     Transposed: lambda b, t: Transposed(CirculantConvolution(numbers(b, t, 3, 2, 3, 1), (6, 7), stride=(2, 3))),
     Matrix: lambda b, t: Matrix(np.arange(48.0).reshape(6, 8), (2, 4), (3, 2), t),
     Restriction: lambda b, t: Restriction((4, 6), dtype=t),
+    Poisson: lambda b, t: Poisson((4, 6), h=(0.5, 2.0), dtype=t),
     Prolongation: lambda b, t: Prolongation((6, 8), boundary="dirichlet", dtype=t),
     Reshape: lambda b, t: Reshape((2, 3, 4), (4, 6), (2, 0, 1), t),
     Broadcast: lambda b, t: Broadcast((3, 4, 5), (0, 2), t),
