@@ -29,7 +29,7 @@ class CheckError(AssertionError):
     Attributes
     ----------
     table : TaylorTable, optional
-        What `check_derivative` measured; None if it did not come so far, and of other checks.
+        What `check_derivative` measured; None if it ended earlier, and for other checks.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from meganet.backend import Array
 from meganet.ground import validate
+from meganet.ground.columns import aligned
 
 
 @dataclass(frozen=True)
@@ -116,5 +117,4 @@ class Parameters(tuple[Parameter, ...]):
         """Return a table: name, shape, number of weights, and the total."""
         rows = [(p.name, "x".join(map(str, p.shape)), f"{p.size:,}") for p in self]
         rows.append(("total", "", f"{self.size:,}"))
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+        return "\n".join(aligned(rows, left=2))

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from meganet.document.page import table_of
+from meganet.ground.columns import aligned
 from meganet.layers import Layer
 from meganet.networks import Chain
 
@@ -48,10 +49,7 @@ def text(model: Model) -> str:
     <BLANKLINE>
     not trained
     """
-    cells = rows(model)
-    widths = [max(len(row[k]) for row in cells) for k in range(len(HEADER))]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells]
-    lines = [line.rstrip() for line in lines]
+    lines = [line.rstrip() for line in aligned(rows(model), left=3)]
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join([*lines, "", _state(model)])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from meganet.ground import validate
+from meganet.ground.columns import aligned
 from meganet.linop import CirculantConvolution, LinearOperator, Matrix
 from meganet.multigrid.poisson import Poisson
 from meganet.multigrid.relaxation import RELAXATIONS, Jacobi, RedBlack, Relaxation, explicit
@@ -220,11 +221,9 @@ class GridHierarchy:
         for number, level in enumerate(self):
             share = f"{level.nonzeros / total:.1%}"
             rows.append((str(number), level.name, f"{level.unknowns:,}", f"{level.nonzeros:,}", share))
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
         complexity = f"operator complexity {self.operator_complexity:.2f}, grid complexity {self.grid_complexity:.2f}"
         relaxation = type(self[-1].relaxation).__name__
-        return "\n".join([*lines, f"{self.interpolation} P, {relaxation} relaxation; {complexity}"])
+        return "\n".join([*aligned(rows), f"{self.interpolation} P, {relaxation} relaxation; {complexity}"])
 
 
 def vanishes_on_constants(matrix: Any, dtype: Any = np.float64) -> bool:

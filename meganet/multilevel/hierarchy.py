@@ -8,6 +8,7 @@ from typing import Any
 
 from meganet.backend import Array, to_host
 from meganet.ground import validate
+from meganet.ground.columns import aligned
 from meganet.linop import LinearOperator
 from meganet.multilevel.level import Level
 
@@ -129,7 +130,5 @@ class Hierarchy(ABC):
         for number, level in enumerate(self.levels):
             work = f"{level.flop / 1e6:,.2f}", f"{level.flop / finest:.1%}"
             rows.append((str(number), level.name, f"{level.unknowns:,}", *work))
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
         total = sum(level.flop for level in self.levels) / finest
-        return "\n".join([*lines, f"a step on every level: {total:.1%} of the arithmetic of the finest"])
+        return "\n".join([*aligned(rows), f"a step on every level: {total:.1%} of the arithmetic of the finest"])

@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from meganet.ground import validate
+from meganet.ground.columns import aligned
 from meganet.multilevel.hierarchy import Hierarchy
 from meganet.multilevel.phases import Phase
 
@@ -62,9 +63,8 @@ class Schedule:
         """Return the phases as a table."""
         rows = [("phase", "level", "passes", "rate", "batch", "other settings")]
         rows += [(str(number), *phase.cells) for number, phase in enumerate(self.phases)]
-        widths = [*(max(len(row[k]) for row in rows) for k in range(5)), 0]
-        aligned = [[f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)] for row in rows]
-        return "\n".join("  ".join(cells) for cells in aligned)
+        numbers = aligned([row[:-1] for row in rows])
+        return "\n".join(f"{line}  {row[-1]}" for line, row in zip(numbers, rows, strict=True))
 
 
 def schedule_of(given: Schedule | Sequence[Phase], argument: str = "schedule") -> Schedule:

@@ -12,6 +12,7 @@ import numpy as np
 
 from meganet.backend import get_backend
 from meganet.ground import validate
+from meganet.ground.columns import aligned
 from meganet.optim import functions
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ class History:
     def __str__(self) -> str:
         """Return the table as aligned text."""
         cells = [list(self.columns)] + [[_short(v) for v in row.values()] for row in self._rows]
-        widths = [max(len(line[k]) for line in cells) for k in range(len(self.columns))]
-        return "\n".join("  ".join(f"{c:>{w}}" for c, w in zip(line, widths, strict=True)) for line in cells)
+        return "\n".join(aligned(cells))
 
     def __repr__(self) -> str:
         count = f"{len(self)} row" + ("" if len(self) == 1 else "s")

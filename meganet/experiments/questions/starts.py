@@ -21,7 +21,7 @@ ORDER = 50
 
 FRACTIONS = (1.0, 0.1, 0.01)
 LONGER = 3
-"""New trains so many times as long: with all fine examples and ten epochs as much work as the others in total."""
+"""How many times as long New trains: with all fine examples and ten epochs that is the total work of the others."""
 LINES = {
     "New": ("new", "linear"),
     "Transfer": ("transfer", "linear"),
