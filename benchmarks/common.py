@@ -17,9 +17,9 @@ from typing import Any
 
 import kernels
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from meganet.backend import threads
+from meganet.ground.machine import libraries, processor
 from meganet.ground.validate import InputError
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
@@ -137,17 +137,9 @@ def limits(dtype: str = "float32") -> dict[str, float]:
 
 def machine(threads: int, instructions: Sequence[str] = ()) -> dict[str, str]:
     """Return where and with what was measured; `instructions` are the sets that the peers name."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = models[0] if models else name
-    found = {"processor": name, "threads": str(threads), "python": platform.python_version()}
+    found = {"processor": processor(), "threads": str(threads), "python": platform.python_version()}
     found |= {package: sys.modules[package].__version__ for package in PACKAGES if package in sys.modules}
-    pools = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
-    found["BLAS and threads"] = " + ".join(sorted(pools))
+    found["BLAS and threads"] = libraries()
     if instructions:
         found["instruction sets"] = ", ".join(instructions)
     return found

@@ -111,6 +111,7 @@ class GuardArray:
     dtype = property(lambda self: self._hidden.dtype)
     ndim = property(lambda self: self._hidden.ndim)
     size = property(lambda self: self._hidden.size)
+    nbytes = property(lambda self: self._hidden.nbytes)
     T = property(lambda self: GuardArray(self._hidden.T))
     strides = property(lambda self: self._hidden.strides)
     flags = property(lambda self: self._hidden.flags)

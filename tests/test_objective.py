@@ -1,5 +1,7 @@
 """The objective: value, gradient, Hessian products, evaluation; stacks of objectives."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from registry import OBJECTIVES, coupled_network, small_objective
@@ -7,10 +9,12 @@ from registry import OBJECTIVES, coupled_network, small_objective
 import meganet
 from meganet import Chain, ConvolutionLayer, DenseLayer, NormalisationLayer, Objective, ResidualNetwork, Tikhonov
 from meganet.checks import check_adjoint, check_derivative
+from meganet.experiments import build_network
 from meganet.ground.validate import InputError
 from meganet.linop import Gradient, Identity, Matrix
 from meganet.losses import LeastSquares
 from meganet.networks import Reparametrised
+from meganet.objective.hessian import bytes_of
 from meganet.regularizers import SmoothedL1
 
 
@@ -179,6 +183,23 @@ class TestHessian:
                 part = backend.to_host(objective.hessian(x, kind, indices=indices, batch_size=batch_size) @ v)
                 np.testing.assert_allclose(part, whole, rtol=0, atol=50 * np.finfo(dtype).eps * abs(whole).max())
 
+    @pytest.mark.parametrize("kind", ["gauss-newton", "exact"])
+    def test_what_is_kept_is_bounded_and_has_no_influence(self, backend, kind):
+        objective, x = small_objective(backend, "float64")
+        v = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
+        whole = objective.hessian(x, kind, batch_size=2, keep_bytes=None)
+        passes = len(whole.examples.shares)
+        one = bytes_of(objective.terms.forward(x, whole.examples.batch(whole.examples.shares[0])))
+        expected, kept = backend.to_host(whole @ v), []
+        for keep_bytes in (0, one - 1, one, 2 * one + 1, 100 * one):
+            hessian = objective.hessian(x, kind, batch_size=2, keep_bytes=keep_bytes)
+            np.testing.assert_array_equal(backend.to_host(hessian @ v), expected)
+            kept.append(len(hessian._kept))
+        assert passes > 2
+        assert kept == [0, 0, 1, 2, passes]
+        assert len(whole._kept) == passes
+        np.testing.assert_array_equal(backend.to_host(hessian.with_dtype("float64") @ v), expected)
+
     def test_matrix(self, backend):
         objective, x = small_objective(backend, "float64")
         for kind in ("gauss-newton", "exact"):
@@ -205,9 +226,25 @@ class TestHessian:
             objective.hessian(x, "newton")
         with pytest.raises(InputError, match="x: expected an array of shape"):
             objective.hessian(x[1:])
+        with pytest.raises(InputError, match="keep_bytes: expected an integer of at least 0, got -1"):
+            objective.hessian(x, keep_bytes=-1)
         coupled, x = small_objective(backend, "float64", network=coupled_network())
         with pytest.raises(InputError, match="batch_size: expected none, for a network that normalises over"):
             coupled.hessian(x, batch_size=2)
+
+
+def test_the_bytes_of_a_pass_are_those_that_it_takes():
+    network = build_network("B", (1, 28, 28))
+    objective = Objective(
+        network, DenseLayer(network.range_shape, 10), np.ones((64, 1, 28, 28), np.float32), np.zeros(64, int)
+    )
+    x, batch = np.ones(objective.parameters.size, np.float32), objective.select().batch(slice(0, 64))
+    objective.terms.forward(x, batch)
+    tracemalloc.start()
+    at = objective.terms.forward(x, batch)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken == pytest.approx(bytes_of(at) - batch.images.nbytes, rel=0.3)
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -13,6 +13,7 @@ from meganet.experiments.report import tables
 from meganet.experiments.report.figure import check_figures
 from meganet.experiments.report.page import write_report
 from meganet.experiments.report.results import results
+from meganet.experiments.report.values import in_words
 from meganet.experiments.runs.study import Plan
 from meganet.experiments.setup.tables import protocols, stages_of
 
@@ -35,13 +36,15 @@ def prepare(given: argparse.Namespace) -> Callable[[], None]:
     check_figures()
     backend, data, workers = options.tools(given, [setup for setup, _ in plans.values()])
     path = options.results_folder(given, Path(RESULTS))
-    study = Study(path, plans, backend, data)
+    study = Study(path, plans, backend, data, first_trial=given.first_trial)
 
     def job() -> None:
         print(f"Data: {len(data)} images of {data.name} ({data.source})")
         for case, of_case in titles.items():
             several, trials = "s" if len(of_case) > 1 else "", study.cases[case].setup.run.trials
             size = f"{trials} trial{'s' if trials > 1 else ''}"
+            if study.first_trial > 1:
+                size = in_words(range(study.first_trial, trials + 1))
             print(f"Table{several} {', '.join(of_case)}: net {case.removeprefix('net-')}, {size}, {backend.name}")
         with study:
             all_figures = given.table == ALL

@@ -57,6 +57,35 @@ class SymmetricOperator(LinearOperator):
         return self.backend.csr(self.backend.to_host(self.apply_unchecked(unit)))
 
 
+def bytes_of(record: Any) -> int:
+    """Return the memory of the arrays in a record of lists, tuples and dictionaries, such as a `Pass`.
+
+    Of arrays that share memory the first is counted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meganet.objective.hessian import bytes_of
+    >>> x = np.ones((4, 8))
+    >>> bytes_of(["layer", (x, {"mask": np.zeros(32, bool)}), x.ravel()])
+    288
+    """
+    return sum(_arrays_in(record).values())
+
+
+def _arrays_in(record: Any) -> dict[int, int]:
+    """Return the bytes of the arrays in a record, by what owns their memory."""
+    if isinstance(record, dict):
+        record = list(record.values())
+    if isinstance(record, (list, tuple)):
+        found: dict[int, int] = {}
+        for part in record:
+            found = _arrays_in(part) | found
+        return found
+    owner = getattr(record, "base", None)
+    return {id(record if owner is None else owner): int(getattr(record, "nbytes", 0))}
+
+
 class Hessian(SymmetricOperator):
     """``v -> H v`` for an objective at a point, symmetric, in all weights ``[theta; W]`` together.
 
@@ -75,8 +104,9 @@ class Hessian(SymmetricOperator):
         Copied.
     examples : Selection
     kind : {"gauss-newton", "exact"}
-    keep : bool
-        Whether the forward pass is done once and kept; otherwise each product does it again, batch by batch.
+    keep_bytes : int, optional
+        Memory for the forward passes of the batches, which are done once and kept between products as far as it goes;
+        of the other batches each product does them again. Not bounded if not given.
 
     Notes
     -----
@@ -97,26 +127,41 @@ class Hessian(SymmetricOperator):
     """
 
     def __init__(
-        self, terms: Terms, x: Array, examples: Selection, kind: str = "gauss-newton", *, keep: bool = True
+        self,
+        terms: Terms,
+        x: Array,
+        examples: Selection,
+        kind: str = "gauss-newton",
+        *,
+        keep_bytes: int | None = None,
     ) -> None:
         self.kind = validate.choice("kind", kind, KINDS)
         if kind == "exact" and not terms.network.twice_differentiable:
             validate.reject("network", "layers with second derivatives, or kind 'gauss-newton'", repr(terms.network))
         self.terms, self.x, self.examples = terms, x.copy(), examples
         super().__init__(x.shape, x.shape, x.dtype, terms.backend)
-        passes = [partial(self._pass, share) for share in examples.shares]
-        self._kept = self.backend.run(passes) if keep else None
+        self._keep_bytes, self._kept = keep_bytes, self._kept_passes(keep_bytes)
+
+    def _kept_passes(self, keep_bytes: int | None) -> list[Pass]:
+        """Return the forward passes of the first batches, as many as the memory is for."""
+        shares = self.examples.shares
+        if keep_bytes is None:
+            return self.backend.run([partial(self._pass, share) for share in shares])
+        if not keep_bytes:
+            return []
+        first = self._pass(shares[0])
+        # no batch is larger than the first, but for the rounding of shares among threads
+        count = min(len(shares), int(keep_bytes // max(1, bytes_of(first))))
+        return [first, *self.backend.run([partial(self._pass, share) for share in shares[1:count]])][:count]
 
     def _pass(self, share: slice) -> Pass:
         return self.terms.forward(self.x, self.examples.batch(share))
 
     def _one(self, v: Array) -> Array:
         product = partial(self.terms.hessian_product, v, exact=self.kind == "exact")
-        tasks: list[Callable[[], Array]]
-        if self._kept is None:
-            tasks = [partial(lambda share: product(self._pass(share)), share) for share in self.examples.shares]
-        else:
-            tasks = [partial(product, at) for at in self._kept]
+        tasks: list[Callable[[], Array]] = [partial(product, at) for at in self._kept]
+        left = self.examples.shares[len(self._kept) :]
+        tasks += [partial(lambda share: product(self._pass(share)), share) for share in left]
         total = sum(self.backend.run(tasks))
         for regularizer, part in self.terms.penalties():
             total[part] += regularizer.hessian_product(self.x[part], v[part])
@@ -124,4 +169,4 @@ class Hessian(SymmetricOperator):
 
     def with_dtype(self, dtype: Any) -> Hessian:
         terms, examples = to_dtype(self.terms, dtype), to_dtype(self.examples, dtype)
-        return Hessian(terms, self.x.astype(dtype), examples, self.kind, keep=self._kept is not None)
+        return Hessian(terms, self.x.astype(dtype), examples, self.kind, keep_bytes=self._keep_bytes)

@@ -15,6 +15,7 @@ import scipy
 from meganet._version import __version__
 from meganet.backend.loops import description
 from meganet.backend.threads import thread_count
+from meganet.ground.machine import libraries, processor
 from meganet.store.disk import json_text, read_file, refuse
 
 SETTINGS = "settings.json"
@@ -94,8 +95,9 @@ def environment(backend: str) -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        **({"loops": description()} if backend == "numpy" else {}),
+        **({"loops": description(), "BLAS and threads": libraries()} if backend == "numpy" else {}),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "cores": str(os.cpu_count()),
         "threads": str(thread_count()),
     }

@@ -83,7 +83,7 @@ def write_report(
         for result in found:
             for line in tables.incomplete(result):
                 progress(f"{result.table.title}: {line}")
-            page.add(Heading(result.table.title, 3), *_table(study.path, result))
+            page.add(Heading(result.table.title, 3), *write_table(study.path / "tables", result))
         page.add(Heading("Figures"))
         for number, title in figures().items():
             figure = figure_of(number)
@@ -104,12 +104,12 @@ def write_report(
         return write_file(study.path / "report.html", page.to_html())
 
 
-def _table(path: Path, result: TableResult) -> list[Block]:
-    """Write a table's files and return what the report says of it."""
-    blocks, base = tables.to_document(result), f"tables/{result.name}"
-    write_file(path / f"{base}.md", Document(blocks).to_markdown())
-    write_file(path / f"{base}.csv", tables.to_csv(result))
-    write_file(path / f"{base}.json", json_text(tables.to_json(result)))
+def write_table(path: Path, result: TableResult) -> list[Block]:
+    """Write a table's files into a folder and return what the report says of it."""
+    blocks = tables.to_document(result)
+    write_file(path / f"{result.name}.md", Document(blocks).to_markdown())
+    write_file(path / f"{result.name}.csv", tables.to_csv(result))
+    write_file(path / f"{result.name}.json", json_text(tables.to_json(result)))
     return blocks
 
 

@@ -6,11 +6,13 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from meganet.experiments.report.differences import Difference, differences
+from meganet.experiments.report.values import DETAILS, TrialValues, in_words, values_of
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.diverged import Diverged
 from meganet.experiments.runs.paired import finite_mean
@@ -20,9 +22,6 @@ from meganet.experiments.setup.settings import Setup
 from meganet.experiments.setup.stages import chain
 from meganet.experiments.setup.tables import Table, distance, protocols, tables_of
 from meganet.store.disk import refuse
-
-DETAILS = ("objective", "loss", "validation_loss")
-"""Columns of the history that are reported beside the accuracies."""
 
 
 class Cell(NamedTuple):
@@ -57,7 +56,7 @@ def distance_of(cells: Mapping[str, Sequence[Cell]]) -> float | None:
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table as it came out.
+    """A table as it came out: the numbers of its trials, and what follows from them.
 
     Attributes
     ----------
@@ -65,30 +64,23 @@ class TableResult:
         What it was asked for by: "4.1".
     table : Table
     setup : Setup
-    trials : int
-        Those that are complete.
-    cells : dict
-        Row to its cells.
-    details : dict
-        Row to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch.
-    seconds : float
-        Of all training steps that the table is made of, evaluations not; nan if not all are known.
-    diverged : tuple of Diverged
-        Its runs that diverged.
+    values : tuple of TrialValues
+        Of the trials that are complete, in their order.
     lacking : tuple of str
-        Parts of a sentence, one for each trial that is not complete, with the runs that it lacks.
-    differences : tuple of Difference
-        Between its rows.
+        Parts of a sentence about the trials that are not complete.
 
     Examples
     --------
     >>> from meganet.experiments import Setup, tables_of
-    >>> from meganet.experiments.report.results import Cell, TableResult
+    >>> from meganet.experiments.report.results import TableResult
+    >>> from meganet.experiments.report.values import TrialValues
     >>> (table,) = tables_of("4.1")
-    >>> cells = {"transfer": [Cell(97.0, 0.5, 96.0), Cell(91.0, 0.4, None)]}
-    >>> result = TableResult("4.1", table, Setup.of(trials=3), 3, cells, {}, 1.5)
-    >>> result.name, result.distance
-    ('table-4.1', 1.0)
+    >>> end = {row: dict.fromkeys(("objective", "loss", "validation_loss"), 0.5) for row in table.rows}
+    >>> percent = {row: [number + 1.0 for number in table.thesis[row]] for row in table.rows}
+    >>> values = [TrialValues(k, percent, end, {row: [2.0] for row in table.rows}, 9.0, {}) for k in (1, 2, 3)]
+    >>> result = TableResult("4.1", table, Setup.of(trials=3), tuple(values))
+    >>> result.name, result.trials, round(result.distance, 6), result.cells["multigrid"][-1].mean
+    ('table-4.1', 3, 1.0, 64.6)
     >>> result.command
     'meganet reproduce 4.1 --preset printed --trials 3 --seed 0'
     """
@@ -96,13 +88,53 @@ class TableResult:
     protocol: str
     table: Table
     setup: Setup
-    trials: int
-    cells: dict[str, list[Cell]]
-    details: dict[str, dict[str, float]]
-    seconds: float
-    diverged: tuple[Diverged, ...] = ()
+    values: tuple[TrialValues, ...]
     lacking: tuple[str, ...] = ()
-    differences: tuple[Difference, ...] = ()
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are."""
+        return len(self.values)
+
+    @cached_property
+    def cells(self) -> dict[str, list[Cell]]:
+        """Row to its cells."""
+        return {
+            row: [
+                _cell([one.percent[row][k] for one in self.values], value)
+                for k, value in enumerate(self.table.thesis.get(row, (None,) * len(self.table.columns)))
+            ]
+            for row in self.table.rows
+        }
+
+    @cached_property
+    def details(self) -> dict[str, dict[str, float]]:
+        """Row to objective, loss and validation loss at the end (means) and the median of the seconds of an epoch."""
+        found = {}
+        for row in self.table.rows:
+            spent = [seconds for one in self.values for seconds in one.epochs[row] if math.isfinite(seconds)]
+            found[row] = {name: finite_mean([one.end[row][name] for one in self.values]) for name in DETAILS}
+            found[row]["seconds"] = float(np.median(spent)) if spent else math.nan
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Of all training steps that the table is made of, evaluations not; nan if not all are known."""
+        return math.fsum(one.seconds for one in self.values)
+
+    @property
+    def diverged(self) -> tuple[Diverged, ...]:
+        """Its runs that diverged."""
+        return tuple(item for one in self.values for item in one.diverged)
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """Between its rows."""
+        columns = self.table.columns
+        by_column = {
+            row: [[one.percent[row][k] for one in self.values] for k in range(len(columns))] for row in self.table.rows
+        }
+        return differences(columns, by_column)
 
     @property
     def distance(self) -> float | None:
@@ -120,7 +152,11 @@ class TableResult:
         preset, changes = self.setup.nearest_preset()
         if self.table.network is None and self.setup.model.network != "A":
             changes = {"network": self.setup.model.network, **changes}
-        words = [f"meganet reproduce {self.protocol} --preset {preset} --trials {self.trials}"]
+        first, last = self.values[0].trial, self.values[-1].trial
+        together = last - first + 1 == self.trials
+        words = [f"meganet reproduce {self.protocol} --preset {preset}"]
+        words += [f"--trials {last if together else self.trials}"]
+        words += [f"--first-trial {first}"] if together and first > 1 else []
         words += [f"--seed {self.setup.run.seed}"]
         return " ".join([*words, *(f"--set {shlex.quote(f'{name}={as_text(v)}')}" for name, v in changes.items())])
 
@@ -198,28 +234,9 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
     done = dict(case.complete())
     if not done:
         refuse_incomplete(case, protocol)
-    lacking = tuple(_lack(trial, case.missing(trial)) for trial in range(case.setup.run.trials) if trial not in done)
-    diverged = tuple(
-        Diverged(trial + 1, run, *state.divergence)
-        for trial, of_trial in done.items()
-        for run, state in of_trial.items()
-        if state.divergence is not None
-    )
-    ends = {stage.name: [of_trial[stage.name] for of_trial in done.values()] for stage in case.stages}
-    cells, details, values = {}, {}, {}
-    for row, stages in table.rows.items():
-        thesis = table.thesis.get(row, (None,) * len(table.columns))
-        values[row] = [
-            [column.percent(end.history) for end in ends[stages[column.stage].name]] for column in table.columns
-        ]
-        cells[row] = [_cell(of_trials, value) for of_trials, value in zip(values[row], thesis, strict=True)]
-        last = ends[stages[-1].name]
-        spent = [seconds for end in last for seconds in end.seconds if math.isfinite(seconds)]
-        details[row] = {name: finite_mean([end.history[-1][name] for end in last]) for name in DETAILS}
-        details[row]["seconds"] = float(np.median(spent)) if spent else float("nan")
-    total = float(sum(sum(end.seconds) for of_run in ends.values() for end in of_run))
-    tested = differences(table.columns, values)
-    return TableResult(protocol, table, case.setup, len(done), cells, details, total, diverged, lacking, tested)
+    where = case.own.environment
+    values = tuple(values_of(trial + 1, table, of_trial, where) for trial, of_trial in done.items())
+    return TableResult(protocol, table, case.setup, values, tuple(_lacks(case)))
 
 
 def refuse_incomplete(case: Case, protocol: str) -> NoReturn:
@@ -231,8 +248,7 @@ def refuse_incomplete(case: Case, protocol: str) -> NoReturn:
 
 def lacking(case: Case) -> str:
     """Return in words which runs the trials of a case lack."""
-    missing = ((trial, case.missing(trial)) for trial in range(case.setup.run.trials))
-    return "; ".join(_lack(trial, runs) for trial, runs in missing if runs)
+    return "; ".join(_lacks(case))
 
 
 def lacking_in(study: Study) -> str:
@@ -246,8 +262,16 @@ def lacking_in(study: Study) -> str:
     return "; ".join(sorted(texts))
 
 
-def _lack(trial: int, runs: Sequence[str]) -> str:
-    return f"trial {trial + 1} lacks {', '.join(runs)}"
+def _lacks(case: Case) -> list[str]:
+    """Return parts of a sentence about the trials that are not complete, one for those that lack the same runs."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for trial in range(case.setup.run.trials):
+        alike.setdefault(tuple(case.missing(trial)), []).append(trial + 1)
+    return [
+        f"{in_words(trials)} lack{'' if len(trials) > 1 else 's'} {', '.join(runs)}"
+        for runs, trials in alike.items()
+        if runs
+    ]
 
 
 def first_trial(case: Case, runs: Sequence[str], *, trained: bool = True) -> int | None:

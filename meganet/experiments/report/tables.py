@@ -10,6 +10,7 @@ from meganet._version import __version__
 from meganet.document import Block, Document, Grid, Note, Paragraph, csv_text
 from meganet.experiments.report.recorded import recorded
 from meganet.experiments.report.results import Cell, TableResult, compared, distance_of
+from meganet.experiments.report.values import in_words, plain
 from meganet.experiments.runs.diverged import divergences
 from meganet.experiments.setup.fields import as_text, different
 from meganet.experiments.setup.settings import NAMED, PRESETS, READINGS, SIZES, Setup
@@ -20,6 +21,7 @@ def to_document(result: TableResult) -> list[Block]:
     """Return the table, ours and then the thesis' value in brackets, and what is known beside it."""
     return [
         *_numbers(result),
+        *map(Paragraph, _made_on(result)),
         Paragraph(f"Written by meganet {__version__}: {description(result)}. Made by:"),
         Paragraph(result.command, code=True),
     ]
@@ -42,6 +44,20 @@ def _numbers(result: TableResult) -> list[Block]:
         *_beside(result),
         Grid(more, caption="At the end of retraining (means; seconds: median of all epochs):"),
         Paragraph(f"Training steps took {took} over all trials, including coarse training but not evaluations."),
+    ]
+
+
+def _made_on(result: TableResult) -> list[str]:
+    """Return a sentence about each machine, with its versions, on which trials were made."""
+    alike: dict[str, list[int]] = {}
+    for one in result.values:
+        where = ", ".join(f"{name} {value}" for name, value in one.environment.items())
+        alike.setdefault(where, []).append(one.trial)
+    several = len(alike) > 1
+    return [
+        f"{in_words(trials).capitalize() if several else 'Trials'} made with {where}."
+        for where, trials in alike.items()
+        if where
     ]
 
 
@@ -117,6 +133,7 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "diverged": [item._asdict() for item in result.diverged],
         "lacking": list(result.lacking),
+        "values": [plain(one) for one in result.values],
     }
 
 

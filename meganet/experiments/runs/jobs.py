@@ -56,7 +56,7 @@ def carry_out(
     done, remaining = [run.epochs for run in runs], None
     if progress:
         first = jobs[0]
-        stacked = first.case.setup.run.trials if first.stacked else 1
+        stacked = len(first.trials) if first.stacked else 1
         known = found(runs, done)
         if known is not None:
             log(known)
@@ -79,7 +79,7 @@ def _call(item: tuple[Job, list[int]]) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """All stages of some trials of a case, as a function that can be sent to another process.
+    """All stages of the trials of a case, from number `start` on, as a function that can be sent to another process.
 
     With `stacked` all trials are trained at once, and the stages of one problem and method, instead of one run after
     another: faster on a GPU. The results are the same, on a GPU up to round-off.
@@ -87,15 +87,20 @@ class Job:
 
     case: Case
     stacked: bool = False
+    start: int = 0
+
+    @property
+    def trials(self) -> range:
+        """Their numbers, from 0."""
+        return range(self.start, self.case.setup.run.trials)
 
     def runs(self) -> list[Tracked]:
         """Return all runs of all trials, for a progress bar."""
-        trials = range(self.case.setup.run.trials)
-        return [Tracked(self.case, trial, stage) for trial in trials for stage in self.case.stages]
+        return [Tracked(self.case, trial, stage) for trial in self.trials for stage in self.case.stages]
 
     def groups(self) -> list[list[int]]:
         """Return the trials that are not complete, those that are made at once together."""
-        waiting = [trial for trial in range(self.case.setup.run.trials) if not self.case.is_stored(trial)]
+        waiting = [trial for trial in self.trials if not self.case.is_stored(trial)]
         return [[trial] for trial in waiting] if not self.stacked else [waiting] if waiting else []
 
     def __call__(self, trials: list[int]) -> None:

@@ -55,9 +55,13 @@ class Study:
     shared : bool
         Cases share the runs that they have in common, those that others start from also where settings differ that
         have no influence on them.
+    first_trial : int
+        The trials before it are not run: they are made elsewhere.
 
     Raises
     ------
+    InputError
+        If a case has not so many trials.
     SettingsError
         If there are not enough images, or there is no such grid or network.
     ResultsError
@@ -79,12 +83,25 @@ class Study:
     """
 
     def __init__(
-        self, path: str | Path, plans: Mapping[str, Plan], backend: Backend, data: ImageSet, *, shared: bool = False
+        self,
+        path: str | Path,
+        plans: Mapping[str, Plan],
+        backend: Backend,
+        data: ImageSet,
+        *,
+        shared: bool = False,
+        first_trial: int = 1,
     ) -> None:
         self.path, self.backend, self.data = user_path("out", path), backend, data
         self._folders: dict[Path, ResultsFolder] = {}
         if not plans:
             validate.reject("plans", "one case or more", "none")
+        self.first_trial, trials = (
+            validate.integer("first_trial", first_trial),
+            [s.run.trials for s, _ in plans.values()],
+        )
+        if self.first_trial > min(trials):
+            validate.reject("first_trial", f"at most the number of trials, {min(trials)}", str(first_trial))
         for name in plans if not shared else ():
             if not dropins.is_name(name):
                 validate.reject("plans", f"names of {dropins.PLAIN}", validate.shown(name))
@@ -195,7 +212,7 @@ class Study:
             joined = replace(others, stages=plan, folders={**others.folders, **case.folders})
             rest[case.own.path] = _longer(joined, case.setup)
         stacked = self.backend.takes_stacks and workers.local
-        rounds = [[Job(case, stacked) for case in part.values()] for part in (first, rest)]
+        rounds = [[Job(case, stacked, self.first_trial - 1) for case in part.values()] for part in (first, rest)]
         drawn = list(self.cases.values()) if landscapes else []
         carry_out(rounds, workers, progress=progress, log=log, landscapes=drawn)
 
