@@ -113,7 +113,12 @@ def test_a_table_says_how_far_it_is_from_the_thesis_and_which_rows_differ():
     text = tables.to_text(result, 200)
     assert f"Distance from the thesis: {result.distance:.1f} points (root mean square over the 12 numbers)." in text
     assert "+10.0 ± 2.5 (p = 0.0033)" in text
+    # three rows scatter in two columns, by 10, 10 and 9.5 points; three trials, and twenty of the thesis
+    scatter = math.sqrt((100 + 100 + np.var([60, 71, 79], ddof=1)) * 2 * (1 / 3 + 1 / 20) / 12)
+    assert result.noise == pytest.approx(scatter)
+    assert f"The scatter of the trials alone makes {scatter:.1f}, if the thesis' twenty trials scatter alike." in text
     alone = made("4.1", Setup(), {"coarse": worse[:1]})
+    assert alone.noise is None and "scatter" not in tables.to_text(alone)
     assert alone.differences == () and "Differences" not in tables.to_text(alone)
 
 

@@ -23,6 +23,8 @@ from meganet.experiments.setup.stages import chain
 from meganet.experiments.setup.tables import Table, distance, protocols, tables_of
 from meganet.store.disk import refuse
 
+THESIS_TRIALS = 20
+
 
 class Cell(NamedTuple):
     """Mean and standard deviation over trials (None for a single one) and the thesis' value, if any, in percent.
@@ -79,8 +81,8 @@ class TableResult:
     >>> percent = {row: [number + 1.0 for number in table.thesis[row]] for row in table.rows}
     >>> values = [TrialValues(k, percent, end, {row: [2.0] for row in table.rows}, 9.0, {}) for k in (1, 2, 3)]
     >>> result = TableResult("4.1", table, Setup.of(trials=3), tuple(values))
-    >>> result.name, result.trials, round(result.distance, 6), result.cells["multigrid"][-1].mean
-    ('table-4.1', 3, 1.0, 64.6)
+    >>> result.name, round(result.distance, 6), round(result.noise, 6), result.cells["multigrid"][-1].mean
+    ('table-4.1', 1.0, 0.0, 64.6)
     >>> result.command
     'meganet reproduce 4.1 --preset printed --trials 3 --seed 0'
     """
@@ -140,6 +142,21 @@ class TableResult:
     def distance(self) -> float | None:
         """Root mean square of all differences from the thesis, in points; None if it has no such table."""
         return distance_of(self.cells)
+
+    @property
+    def noise(self) -> float | None:
+        """What the distance would be by the scatter of the trials alone; None if that is not known.
+
+        The root mean square of the standard errors of the differences, where as many trials as section 4.1 of the
+        thesis says, twenty, scatter as much as ours.
+        """
+        cells = [cell for row in self.cells.values() for cell in row if cell.thesis is not None]
+        variances = [
+            cell.std**2 * (1 / (self.trials - cell.diverged) + 1 / THESIS_TRIALS)
+            for cell in cells
+            if cell.std is not None
+        ]
+        return math.sqrt(np.mean(variances)) if cells and len(variances) == len(cells) else None
 
     @property
     def name(self) -> str:

@@ -38,7 +38,7 @@ def _numbers(result: TableResult) -> list[Block]:
     return [
         *map(Note, [*other_sizes(result.setup), *incomplete(result)]),
         Grid(grid, caption=f"{title}: accuracy in percent, {trials}{thesis}."),
-        *_distance(result.cells, "" if not sizes else "; no measure of agreement at other sizes"),
+        *_distance(result.cells, "" if not sizes else "; no measure of agreement at other sizes", result.noise),
         *map(Paragraph, divergences(result.diverged, result.trials)),
         *_differences(result),
         *_beside(result),
@@ -61,13 +61,16 @@ def _made_on(result: TableResult) -> list[str]:
     ]
 
 
-def _distance(cells: Mapping[str, Sequence[Cell]], more: str = "") -> list[Block]:
+def _distance(cells: Mapping[str, Sequence[Cell]], more: str = "", noise: float | None = None) -> list[Block]:
     found = distance_of(cells)
     if found is None:
         return []
     count = len(compared(cells))
     shown = f"{found:.1f} points" if math.isfinite(found) else "not defined, as runs diverged"
-    return [Paragraph(f"Distance from the thesis: {shown} (root mean square over the {count} numbers{more}).")]
+    text = f"Distance from the thesis: {shown} (root mean square over the {count} numbers{more})."
+    if noise is not None and not more:
+        text += f" The scatter of the trials alone makes {noise:.1f}, if the thesis' twenty trials scatter alike."
+    return [Paragraph(text)]
 
 
 def _differences(result: TableResult) -> list[Block]:
@@ -128,6 +131,7 @@ def to_json(result: TableResult) -> dict[str, Any]:
         "columns": [column._asdict() for column in result.table.columns],
         "percent": {row: [cell._asdict() for cell in cells] for row, cells in result.cells.items()},
         "distance": result.distance,
+        "noise": result.noise,
         "differences": [item._asdict() for item in result.differences],
         "end": result.details,
         "seconds": result.seconds,

@@ -116,6 +116,7 @@ def in_words(trials: Sequence[int]) -> str:
             runs[-1].append(trial)
         else:
             runs.append([trial])
-    parts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(map(str, run)) for run in runs]
+    # of two neighbours each is named
+    parts = [text for run in runs for text in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
     text = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
     return f"trial{'s' if len(trials) > 1 else ''} {text}"
