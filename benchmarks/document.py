@@ -15,7 +15,7 @@ from typing import Any
 
 from meganet.experiments.questions.base import costs, questions
 from meganet.experiments.report.recorded import FILE, KEPT, cells_of
-from meganet.experiments.report.results import distance_of
+from meganet.experiments.report.results import distance_of, noise_of
 from meganet.experiments.setup.settings import READINGS, described
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -109,8 +109,11 @@ def readings(results: Path) -> list[tuple[str, ...]]:
             if table is None:
                 cells.append("not made")
                 continue
-            trials = re.search(r"--trials (\d+)", table["command"])
-            cells.append(f"{distance_of(cells_of(table['percent'])):.1f} ({trials and trials[1]} trials)")
+            words = table["command"].split()
+            found, trials = cells_of(table["percent"]), int(words[words.index("--trials") + 1])
+            noise = noise_of(found, trials)
+            alone = "" if noise is None else f", {noise:.1f} by scatter alone"
+            cells.append(f"{distance_of(found):.1f} ({trials} trial{'s' if trials > 1 else ''}{alone})")
         rows.append((name, *cells))
     return [("table", *(f"preset {preset}: points" for preset in READINGS)), *rows]
 

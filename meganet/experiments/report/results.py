@@ -56,6 +56,25 @@ def distance_of(cells: Mapping[str, Sequence[Cell]]) -> float | None:
     return distance(*zip(*pairs, strict=True)) if pairs else None
 
 
+def noise_of(cells: Mapping[str, Sequence[Cell]], trials: int) -> float | None:
+    """Return what the distance from the thesis would be by the scatter of the trials alone; None if it is not known.
+
+    The root mean square of the standard errors of the differences, where the trials of the thesis, twenty by its
+    section 4.1, scatter as much as ours.
+
+    Examples
+    --------
+    >>> from meganet.experiments.report.results import Cell, noise_of
+    >>> noise_of({"new": [Cell(98.4, 4.0, 99.1), Cell(91.2, 4.0, 90.0)]}, trials=20)
+    1.2649110640673518
+    """
+    known = [cell for row in cells.values() for cell in row if cell.thesis is not None]
+    variances = [
+        cell.std**2 * (1 / (trials - cell.diverged) + 1 / THESIS_TRIALS) for cell in known if cell.std is not None
+    ]
+    return math.sqrt(np.mean(variances)) if known and len(variances) == len(known) else None
+
+
 @dataclass(frozen=True)
 class TableResult:
     """A table as it came out: the numbers of its trials, and what follows from them.
@@ -145,18 +164,8 @@ class TableResult:
 
     @property
     def noise(self) -> float | None:
-        """What the distance would be by the scatter of the trials alone; None if that is not known.
-
-        The root mean square of the standard errors of the differences, where as many trials as section 4.1 of the
-        thesis says, twenty, scatter as much as ours.
-        """
-        cells = [cell for row in self.cells.values() for cell in row if cell.thesis is not None]
-        variances = [
-            cell.std**2 * (1 / (self.trials - cell.diverged) + 1 / THESIS_TRIALS)
-            for cell in cells
-            if cell.std is not None
-        ]
-        return math.sqrt(np.mean(variances)) if cells and len(variances) == len(cells) else None
+        """What the distance would be by the scatter of the trials alone, see `noise_of`."""
+        return noise_of(self.cells, self.trials)
 
     @property
     def name(self) -> str:
