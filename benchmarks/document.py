@@ -109,8 +109,9 @@ def readings(results: Path) -> list[tuple[str, ...]]:
             if table is None:
                 cells.append("not made")
                 continue
-            words = table["command"].split()
-            found, trials = cells_of(table["percent"]), int(words[words.index("--trials") + 1])
+            # earlier versions called them otherwise
+            settings = table.get("settings") or table["protocol"]
+            found, trials = cells_of(table["percent"]), settings["trials"]
             noise = noise_of(found, trials)
             alone = "" if noise is None else f", {noise:.1f} by scatter alone"
             cells.append(f"{distance_of(found):.1f} ({trials} trial{'s' if trials > 1 else ''}{alone})")

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import common
-
 from meganet.experiments import Setup, tables_of
 from meganet.experiments.report.page import write_table
 from meganet.experiments.report.results import TableResult
-from meganet.experiments.report.values import from_plain
+from meganet.experiments.report.values import from_plain, in_words
+from meganet.experiments.setup.settings import DEFAULTS
 from meganet.ground import validate
+
+NEEDED = ("protocol", "table", "settings", "values")
+SAME = ("backend", "data")
+"""What of the environment of their trials decides on results."""
 
 
 def main() -> None:
@@ -26,39 +29,59 @@ def main() -> None:
     parser.add_argument("tables", nargs="+", metavar="FILE", help="JSON files of tables, as 'meganet reproduce' writes")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the joined table goes")
     given = parser.parse_args()
-    result = joined([json.loads(Path(name).read_text(encoding="utf-8")) for name in given.tables])
+    result = joined(given.tables)
     given.out.mkdir(parents=True, exist_ok=True)
     write_table(given.out, result)
-    print(f"{result.table.title}: {result.trials} trials")
+    print(f"{result.table.title}: {in_words([one.trial for one in result.values])}")
 
 
-def joined(contents: Sequence[dict[str, Any]]) -> TableResult:
-    """Return the table of the trials of several; of a trial that stands in more than one, the first counts.
+def joined(files: Sequence[str]) -> TableResult:
+    """Return the table of the trials in several files; of a trial that stands in more than one, the first counts.
 
     Raises
     ------
     InputError
-        If they are not of the same table and settings, or were recorded without the numbers of their trials.
+        If a file is not one of a table with the numbers of its trials, or they are not of one table, made with the same
+        settings, on the same data and backend.
     """
-    first = contents[0]
-    for content in contents[1:]:
-        if (content["table"], _made_with(content)) != (first["table"], _made_with(first)):
-            validate.reject("tables", f"tables like that of {first['command']!r}", f"one of {content['command']!r}")
-    lacking = [content["command"] for content in contents if "values" not in content]
-    if lacking:
-        validate.reject("tables", "tables with the numbers of their trials", f"one without, made by {lacking[0]!r}")
+    contents = [_read(name) for name in files]
+    first, *others = [_made_with(content) for content in contents]
+    for name, other in zip(files[1:], others, strict=True):
+        different = [key for key in {**first, **other} if first.get(key) != other.get(key)]
+        if different:
+            words = ", ".join(f"{key} = {other.get(key)!r}, not {first.get(key)!r}" for key in different)
+            validate.reject_file(name, f"a table like that in {files[0]!r}", words)
     values = {one["trial"]: from_plain(one) for content in reversed(contents) for one in content["values"]}
-    setup = Setup.of(**_made_with(first), trials=max(values))
-    protocol = first["command"].split()[2]
+    last, protocol = max(values), contents[0]["protocol"]
+    missing = [trial for trial in range(min(values), last) if trial not in values]
+    lacking = (f"{in_words(missing)} {'are' if len(missing) > 1 else 'is'} missing",) if missing else ()
     (table,) = (table for table in tables_of(protocol) if table.name == first["table"])
-    return TableResult(protocol, table, setup, tuple(values[trial] for trial in sorted(values)))
+    setup = Setup.of(**{name: first[name] for name in DEFAULTS if name != "trials"}, trials=last)
+    return TableResult(protocol, table, setup, tuple(values[trial] for trial in sorted(values)), lacking)
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        validate.reject_file(name, "a file that can be read", error.strerror)
+    except ValueError:
+        validate.reject_file(name, "the JSON file of a table", "other content")
+    if not isinstance(content, dict) or not all(content.get(part) for part in NEEDED):
+        validate.reject_file(name, "the JSON file of a table, with the numbers of its trials", "other content")
+    return content
 
 
 def _made_with(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same; settings that are younger than a file have their defaults."""
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in content["settings"].items()}
-    del settings["trials"]
-    return settings
+    found = {"table": content["table"], **DEFAULTS, **settings}
+    found |= {name: content["values"][0]["environment"].get(name) for name in SAME}
+    return {name: value for name, value in found.items() if name != "trials"}
 
 
 if __name__ == "__main__":
-    common.run(main)
+    try:
+        main()
+    except validate.InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,6 +1,7 @@
 """Minimisers of deterministic functions: subproblems against exact solutions, methods against SciPy and each other."""
 
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -608,3 +609,26 @@ def test_a_classifier_in_float32_with_the_default_tolerance(name):
     x0 = rng.standard_normal(28).astype("float32")
     result = FIRST_ORDER[name](fun, x0) if name in FIRST_ORDER else SECOND_ORDER[name](fun, x0, fun.hessian)
     assert result.converged and result.evaluations < 150
+
+
+@pytest.mark.parametrize("solver", [trust_region, newton_cg, meganet_newton])
+def test_one_hessian_is_held_at_a_time(solver):
+    """One may keep gigabytes of forward passes."""
+    alive, most = weakref.WeakSet(), []
+
+    class Counted:
+        def __init__(self, diagonal):
+            self.diagonal = diagonal
+
+        def __matmul__(self, v):
+            return self.diagonal * v
+
+    def hessian(x):
+        most.append(len(alive))
+        found = Counted(q + 12 * x * x)
+        alive.add(found)
+        return found
+
+    q = np.array([1.0, 10.0, 100.0])
+    solver(lambda x: ((q * x * x).sum() / 2 + (x**4).sum(), q * x + 4 * x**3), np.full(3, 3.0), hessian)
+    assert len(most) > 3 and set(most) == {0}

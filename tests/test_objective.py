@@ -8,13 +8,15 @@ from registry import OBJECTIVES, coupled_network, small_objective
 
 import meganet
 from meganet import Chain, ConvolutionLayer, DenseLayer, NormalisationLayer, Objective, ResidualNetwork, Tikhonov
+from meganet.backend import get_backend
 from meganet.checks import check_adjoint, check_derivative
 from meganet.experiments import build_network
 from meganet.ground.validate import InputError
 from meganet.linop import Gradient, Identity, Matrix
 from meganet.losses import LeastSquares
 from meganet.networks import Reparametrised
-from meganet.objective.hessian import bytes_of
+from meganet.objective.hessian import Hessian, bytes_of
+from meganet.objective.selection import Selection
 from meganet.regularizers import SmoothedL1
 
 
@@ -189,7 +191,8 @@ class TestHessian:
         v = backend.asarray(np.random.default_rng(4).standard_normal(x.shape))
         whole = objective.hessian(x, kind, batch_size=2, keep_bytes=None)
         passes = len(whole.examples.shares)
-        one = bytes_of(objective.terms.forward(x, whole.examples.batch(whole.examples.shares[0])))
+        at = objective.terms.forward(x, whole.examples.batch(whole.examples.shares[0]))
+        one = bytes_of(at, x, objective.images, objective.labels)
         expected, kept = backend.to_host(whole @ v), []
         for keep_bytes in (0, one - 1, one, 2 * one + 1, 100 * one):
             hessian = objective.hessian(x, kind, batch_size=2, keep_bytes=keep_bytes)
@@ -244,7 +247,23 @@ def test_the_bytes_of_a_pass_are_those_that_it_takes():
     at = objective.terms.forward(x, batch)
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert taken == pytest.approx(bytes_of(at) - batch.images.nbytes, rel=0.3)
+    assert taken == pytest.approx(bytes_of(at, x, objective.images), rel=0.05)
+
+
+def test_what_passes_share_is_no_part_of_the_memory_of_each():
+    objective = Objective(DenseLayer((400,), 400), DenseLayer((400,), 2), np.ones((16, 400)), [0, 1] * 8)
+    x, each = np.zeros(objective.parameters.size), 20_000
+    hessian = objective.hessian(x, batch_size=1, keep_bytes=16 * each)
+    assert len(hessian._kept) == 16, "the weights, 1.3 MB, are there once"
+
+
+def test_the_largest_batch_counts_where_threads_share_unevenly():
+    objective, x = small_objective(get_backend("numpy"), "float64")
+    shares = (slice(0, 1), slice(1, 7))
+    examples = Selection(objective.images, objective.labels, None, shares)
+    one = bytes_of(objective.terms.forward(x, examples.batch(shares[0])), x, objective.images)
+    assert len(Hessian(objective.terms, x, examples, keep_bytes=11 * one)._kept) == 1
+    assert len(Hessian(objective.terms, x, examples, keep_bytes=12 * one)._kept) == 2
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -38,7 +38,7 @@ class Made:
     runs: dict[str, list[History]]
     seconds: dict[str, list[float]]
     diverged: dict[tuple[int, str], Divergence]
-    own = SimpleNamespace(path=Path("out") / "net-A", environment={"numpy": "2.4.6", "processor": "Abacus"})
+    own = SimpleNamespace(path=Path("out") / "net-A", made_with={"data": "00ff", "processor": "Abacus"})
     complete = Case.complete
 
     def missing(self, trial):
@@ -116,7 +116,7 @@ def test_a_table_says_how_far_it_is_from_the_thesis_and_which_rows_differ():
     # three rows scatter in two columns, by 10, 10 and 9.5 points; three trials, and twenty of the thesis
     scatter = math.sqrt((100 + 100 + np.var([60, 71, 79], ddof=1)) * 2 * (1 / 3 + 1 / 20) / 12)
     assert result.noise == pytest.approx(scatter)
-    assert f"The scatter of the trials alone makes {scatter:.1f}, if the thesis' twenty trials scatter alike." in text
+    assert f"The scatter of the trials alone would make {scatter:.1f}, if the thesis' twenty scatter alike." in text
     alone = made("4.1", Setup(), {"coarse": worse[:1]})
     assert alone.noise is None and "scatter" not in tables.to_text(alone)
     assert alone.differences == () and "Differences" not in tables.to_text(alone)

@@ -18,7 +18,7 @@ from meganet.experiments.report import tables
 from meganet.experiments.report.figure import Figure, check_figures, figure_of, figures
 from meganet.experiments.report.figures import convergence, landscapes
 from meganet.experiments.report.page import write_report
-from meganet.experiments.report.results import case_of, complete, first_trial, lacking_in
+from meganet.experiments.report.results import case_of, complete, first_complete, lacking_in
 from meganet.experiments.runs import study as module
 from meganet.experiments.setup import tables as setup_tables
 from meganet.experiments.setup.tables import protocols
@@ -249,13 +249,13 @@ def interrupted(study, tmp_path, monkeypatch):
 def test_weights_are_those_of_the_end(study, interrupted):
     """An interrupted run has none yet, and the report draws the first trial that has all of them."""
     case, runs = first_of(interrupted), figure_of("4.2").runs
-    assert first_trial(case, runs) == 1
+    assert first_complete(case, runs) == 1
     np.testing.assert_array_equal(case.weights(0, "coarse"), first_of(study).weights(0, "coarse"))
     with pytest.raises(ResultsError, match="expected a folder with the run new of trial 1, net A, at its end"):
         case.weights(0, "new")
     shutil.rmtree(interrupted.path / "net-A" / "trial-001")
     with pytest.raises(ResultsError, match="expected a folder with a trial that is complete"):
-        first_trial(case, runs)
+        first_complete(case, runs)
 
 
 def test_trials_that_are_not_complete_are_named(study, interrupted, without_files, capsys):
@@ -363,4 +363,4 @@ def test_a_study_that_diverged_is_reported(tmp_path, monkeypatch, quick, capsys)
         assert cli.main(["figure", number, "--results", str(tmp_path), "--save", str(tmp_path / "a.png")]) == 2
         assert "got trial 1, in which a run diverged" in capsys.readouterr().err
     case, runs = first_of(bad), figure_of("4.2").runs
-    assert first_trial(case, runs) is None and first_trial(case, runs, trained=False) == 0
+    assert first_complete(case, runs) is None and first_complete(case, runs, trained=False) == 0

@@ -154,7 +154,11 @@ def _reproduce(parser: Parser) -> None:
     parser.add_argument("table", choices=[*names, ALL], metavar="TABLE", help=f"{', '.join(names)}, or {several}")
     _add_preset(parser)
     parser.add_argument(
-        "--first-trial", type=int, metavar="K", default=1, help="make trials K to N; those before are made elsewhere"
+        "--first-trial",
+        type=int,
+        metavar="K",
+        default=1,
+        help="make trials K to N; those before are made elsewhere",
     )
     parser.add_argument("--out", metavar="DIR", help=f"results folder (default: {RESULTS}/PRESET-seed-S...)")
     _add_work(parser)

@@ -57,33 +57,38 @@ class SymmetricOperator(LinearOperator):
         return self.backend.csr(self.backend.to_host(self.apply_unchecked(unit)))
 
 
-def bytes_of(record: Any) -> int:
+def bytes_of(record: Any, *shared: Array) -> int:
     """Return the memory of the arrays in a record of lists, tuples and dictionaries, such as a `Pass`.
 
-    Of arrays that share memory the first is counted.
+    Memory that several of them share counts once, that of the `shared` arrays not at all.
 
     Examples
     --------
     >>> import numpy as np
     >>> from meganet.objective.hessian import bytes_of
-    >>> x = np.ones((4, 8))
-    >>> bytes_of(["layer", (x, {"mask": np.zeros(32, bool)}), x.ravel()])
+    >>> x, y = np.ones((4, 8)), np.ones(100)
+    >>> bytes_of(["layer", (x, {"mask": np.zeros(32, bool)}), x.ravel(), y[:2]], y)
     288
     """
-    return sum(_arrays_in(record).values())
+    found = _owners(record)
+    for array in shared:
+        found.pop(id(_owner(array)), None)
+    return sum(found.values())
 
 
-def _arrays_in(record: Any) -> dict[int, int]:
-    """Return the bytes of the arrays in a record, by what owns their memory."""
+def _owners(record: Any) -> dict[int, int]:
+    """Return the bytes of what owns the memory of the arrays in a record."""
     if isinstance(record, dict):
         record = list(record.values())
     if isinstance(record, (list, tuple)):
-        found: dict[int, int] = {}
-        for part in record:
-            found = _arrays_in(part) | found
-        return found
-    owner = getattr(record, "base", None)
-    return {id(record if owner is None else owner): int(getattr(record, "nbytes", 0))}
+        return {owner: size for part in record for owner, size in _owners(part).items()}
+    owner = _owner(record)
+    return {id(owner): int(getattr(owner, "nbytes", 0))}
+
+
+def _owner(array: Any) -> Any:
+    base = getattr(array, "base", None)
+    return array if base is None else base
 
 
 class Hessian(SymmetricOperator):
@@ -150,8 +155,10 @@ class Hessian(SymmetricOperator):
         if not keep_bytes:
             return []
         first = self._pass(shares[0])
-        # no batch is larger than the first, but for the rounding of shares among threads
-        count = min(len(shares), int(keep_bytes // max(1, bytes_of(first))))
+        # of the largest: examples are not divided evenly among threads
+        ratio = max(share.stop - share.start for share in shares) / (shares[0].stop - shares[0].start)
+        one = bytes_of(first, self.x, self.examples.images, self.examples.labels) * ratio
+        count = min(len(shares), int(keep_bytes // max(one, 1)))
         return [first, *self.backend.run([partial(self._pass, share) for share in shares[1:count]])][:count]
 
     def _pass(self, share: slice) -> Pass:

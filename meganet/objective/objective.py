@@ -235,9 +235,9 @@ class Objective:
         batch_size : int, optional
             With it the examples are evaluated in batches of that size, so that the memory is bounded.
         keep_bytes : int, optional
-            Memory for forward passes, which are done once and kept between products as far as it goes; 0 keeps none. If
-            not given, with `batch_size` 2 GiB, on a device half of its free memory; without, all is kept. A product
-            with a pass that is kept takes about three quarters of the time, and has the same result.
+            Memory of this operator for forward passes, which are done once and kept between products as far as it
+            goes; 0 keeps none. If not given, with `batch_size` 2 GiB, on a device half of its free memory; without, all
+            is kept. A product with a pass that is kept takes about three quarters of the time, with the same result.
         """
         self._check(x)
         check_indices(indices, self.examples, self.backend)

@@ -134,7 +134,10 @@ def descend(
         if result.reason:
             return result
         last = step if result.iterations else None
-        way = last.way if last is not None and last.end is last.start else direction(problem, point, last)
+        # what is not taken again goes first: there may be much memory in it
+        way = last.way if last is not None and last.end is last.start else None
+        if way is None:
+            way = direction(problem, point, last)
         found = way if isinstance(way, str) else search(problem, point, way, step.size)
         if isinstance(found, str):
             result.reason, result.evaluations, result.products = found, problem.evaluations, problem.products

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from meganet.backend import Array
 from meganet.ground import validate
@@ -77,7 +77,7 @@ class _Radius(Search[Model]):
     accept: float
     argument: ClassVar[str] = "radius"
 
-    def __call__(self, problem: Problem, point: Point, way: Model, size: float) -> Step[Model] | str:
+    def __call__(self, problem: Problem, point: Point, way: Model, size: float) -> Step[Any] | str:
         if size < SMALLEST_RADIUS * self.size:
             return "radius"
         solved = way(size)
@@ -90,7 +90,10 @@ class _Radius(Search[Model]):
         accepted = ratio > self.accept
         columns = {"radius": size, "ratio": ratio, "accepted": int(accepted), "cg_steps": solved.products}
         columns |= {"boundary": int(on_boundary)}
-        return Step(point, way, new if accepted else point, solved.length if accepted else 0.0, radius, columns)
+        if accepted:
+            # the model is not taken again, and its Hessian may keep much memory
+            return Step(point, None, new, solved.length, radius, columns)
+        return Step(point, way, point, 0.0, radius, columns)
 
 
 def trust_region(

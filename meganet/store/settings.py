@@ -95,7 +95,7 @@ def environment(backend: str) -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        **({"loops": description(), "BLAS and threads": libraries()} if backend == "numpy" else {}),
+        **({"loops": description(), "libraries": libraries()} if backend == "numpy" else {}),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": str(os.cpu_count()),

@@ -16,7 +16,7 @@ from meganet.document import Block, Document, Grid, Heading, Paragraph, Picture
 from meganet.experiments.report import tables
 from meganet.experiments.report.figure import Figure, figure_of, figures
 from meganet.experiments.report.figures import convergence
-from meganet.experiments.report.results import TableResult, case_of, first_trial, results
+from meganet.experiments.report.results import TableResult, case_of, first_complete, results
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.study import Study
 from meganet.experiments.setup.fields import as_text
@@ -115,7 +115,7 @@ def write_table(path: Path, result: TableResult) -> list[Block]:
 
 def _figure(path: Path, case: Case, name: str, title: str, figure: Figure, progress: Progress) -> list[Block]:
     """Write a figure's files and return what the report says of it."""
-    trial = first_trial(case, figure.runs, trained=figure.trained)
+    trial = first_complete(case, figure.runs, trained=figure.trained)
     if trial is None:
         return [Paragraph("Not drawn: in every trial a run that it shows diverged.")]
     progress(f"{title} ...")

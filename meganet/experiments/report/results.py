@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from meganet.experiments.report.differences import Difference, differences
-from meganet.experiments.report.values import DETAILS, TrialValues, in_words, values_of
+from meganet.experiments.report.values import DETAILS, TrialValues, in_words, trial_values
 from meganet.experiments.runs.case import Case
 from meganet.experiments.runs.diverged import Diverged
 from meganet.experiments.runs.paired import finite_mean
@@ -24,6 +24,7 @@ from meganet.experiments.setup.tables import Table, distance, protocols, tables_
 from meganet.store.disk import refuse
 
 THESIS_TRIALS = 20
+"""Of each table, as section 4.1 says of the first two."""
 
 
 class Cell(NamedTuple):
@@ -174,15 +175,13 @@ class TableResult:
 
     @property
     def command(self) -> str:
-        """The command that makes it."""
+        """The command that makes it, and whatever trials it lacks between its first and its last."""
         preset, changes = self.setup.nearest_preset()
         if self.table.network is None and self.setup.model.network != "A":
             changes = {"network": self.setup.model.network, **changes}
         first, last = self.values[0].trial, self.values[-1].trial
-        together = last - first + 1 == self.trials
-        words = [f"meganet reproduce {self.protocol} --preset {preset}"]
-        words += [f"--trials {last if together else self.trials}"]
-        words += [f"--first-trial {first}"] if together and first > 1 else []
+        words = [f"meganet reproduce {self.protocol} --preset {preset} --trials {last}"]
+        words += [f"--first-trial {first}"] if first > 1 else []
         words += [f"--seed {self.setup.run.seed}"]
         return " ".join([*words, *(f"--set {shlex.quote(f'{name}={as_text(v)}')}" for name, v in changes.items())])
 
@@ -260,8 +259,8 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
     done = dict(case.complete())
     if not done:
         refuse_incomplete(case, protocol)
-    where = case.own.environment
-    values = tuple(values_of(trial + 1, table, of_trial, where) for trial, of_trial in done.items())
+    where = case.own.made_with
+    values = tuple(trial_values(trial + 1, table, of_trial, where) for trial, of_trial in done.items())
     return TableResult(protocol, table, case.setup, values, tuple(_lacks(case)))
 
 
@@ -300,7 +299,7 @@ def _lacks(case: Case) -> list[str]:
     ]
 
 
-def first_trial(case: Case, runs: Sequence[str], *, trained: bool = True) -> int | None:
+def first_complete(case: Case, runs: Sequence[str], *, trained: bool = True) -> int | None:
     """Return the first trial in which some runs are complete.
 
     With `trained`, for what shows their weights, one in which none of them diverged; None if all did.

@@ -48,14 +48,15 @@ def _numbers(result: TableResult) -> list[Block]:
 
 
 def _made_on(result: TableResult) -> list[str]:
-    """Return a sentence about each machine, with its versions, on which trials were made."""
+    """Return a sentence about each machine, with its versions, on which trials were begun."""
     alike: dict[str, list[int]] = {}
     for one in result.values:
-        where = ", ".join(f"{name} {value}" for name, value in one.environment.items())
+        # nobody reads a digest
+        where = ", ".join(f"{name} {value}" for name, value in one.environment.items() if name != "data")
         alike.setdefault(where, []).append(one.trial)
     several = len(alike) > 1
     return [
-        f"{in_words(trials).capitalize() if several else 'Trials'} made with {where}."
+        f"{in_words(trials).capitalize() if several else 'All trials'}: the first run was made with {where}."
         for where, trials in alike.items()
         if where
     ]
@@ -69,7 +70,7 @@ def _distance(cells: Mapping[str, Sequence[Cell]], more: str = "", noise: float 
     shown = f"{found:.1f} points" if math.isfinite(found) else "not defined, as runs diverged"
     text = f"Distance from the thesis: {shown} (root mean square over the {count} numbers{more})."
     if noise is not None and not more:
-        text += f" The scatter of the trials alone makes {noise:.1f}, if the thesis' twenty trials scatter alike."
+        text += f" The scatter of the trials alone would make {noise:.1f}, if the thesis' twenty scatter alike."
     return [Paragraph(text)]
 
 
@@ -124,6 +125,7 @@ def to_csv(result: TableResult) -> str:
 def to_json(result: TableResult) -> dict[str, Any]:
     """Return everything about the table as plain data."""
     return {
+        "protocol": result.protocol,
         "table": result.table.name,
         "meganet": __version__,
         "command": result.command,
@@ -177,8 +179,8 @@ def other_sizes(setup: Setup) -> list[str]:
 
 def incomplete(result: TableResult) -> list[str]:
     """Return a sentence about the trials that are not complete, if there are any."""
-    done, lacking = result.trials, result.lacking
-    return [f"{done} of {done + len(lacking)} trials are complete: {'; '.join(lacking)}."] if lacking else []
+    wanted, lacking = result.setup.run.trials, result.lacking
+    return [f"{result.trials} of {wanted} trials are complete: {'; '.join(lacking)}."] if lacking else []
 
 
 def grids(result: TableResult) -> tuple[list[list[str]], list[list[str]]]:

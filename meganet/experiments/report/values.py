@@ -30,7 +30,7 @@ class TrialValues(NamedTuple):
     seconds : float
         Of all training steps, those that rows share once; evaluations not.
     environment : dict
-        Versions and machine.
+        Backend, digest of the data, versions and machine of the first run in its folder.
     diverged : tuple of Diverged
     """
 
@@ -43,18 +43,18 @@ class TrialValues(NamedTuple):
     diverged: tuple[Diverged, ...] = ()
 
 
-def values_of(trial: int, table: Table, ends: dict[str, SGDState], environment: dict[str, str]) -> TrialValues:
+def trial_values(trial: int, table: Table, ends: dict[str, SGDState], environment: dict[str, str]) -> TrialValues:
     """Return the numbers of a trial, counted from 1, of a table from the last states of its runs by name.
 
     Examples
     --------
     >>> import numpy as np
     >>> from meganet.experiments import tables_of
-    >>> from meganet.experiments.report.values import values_of
+    >>> from meganet.experiments.report.values import trial_values
     >>> from meganet.optim import History, SGDState
     >>> row = dict.fromkeys(("accuracy", "validation_accuracy", "objective", "loss", "validation_loss"), 0.5)
     >>> end = SGDState(np.zeros(1), history=History([{"epoch": k, **row} for k in range(3)]), seconds=[1.0, 2.0])
-    >>> found = values_of(1, tables_of("4.1")[0], dict.fromkeys(["coarse", "new", "transfer", "multigrid"], end), {})
+    >>> found = trial_values(1, tables_of("4.1")[0], dict.fromkeys(["coarse", "new", "transfer", "multigrid"], end), {})
     >>> found.percent["new"], found.seconds
     ([50.0, 50.0, 50.0, 50.0], 12.0)
     """
@@ -84,11 +84,15 @@ def from_plain(content: dict[str, Any]) -> TrialValues:
     Examples
     --------
     >>> from meganet.experiments.report.values import from_plain
-    >>> from_plain({"trial": 2, "percent": {"new": [None]}, "end": {}, "epochs": {}, "seconds": 3.5, "environment": {}})
-    TrialValues(trial=2, percent={'new': [nan]}, end={}, epochs={}, seconds=3.5, environment={}, diverged=())
+    >>> from meganet.experiments.report.values import TrialValues, plain
+    >>> content = plain(TrialValues(2, {"new": [91.5, 90.0]}, {}, {}, 3.5, {"numpy": "2.4.6"}))
+    >>> content["percent"]["new"][1] = None
+    >>> from_plain(content).percent, from_plain(content).trial
+    ({'new': [91.5, nan]}, 2)
     """
-    known = {name: _numbers(value) for name, value in content.items() if name != "diverged"}
-    return TrialValues(**known, diverged=tuple(Diverged(**item) for item in content.get("diverged", ())))
+    known = {name: _numbers(content[name]) for name in ("percent", "end", "epochs", "seconds")}
+    diverged = tuple(Diverged(**item) for item in content["diverged"])
+    return TrialValues(content["trial"], **known, environment=content["environment"], diverged=diverged)
 
 
 def _numbers(value: Any) -> Any:

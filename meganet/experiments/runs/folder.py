@@ -94,6 +94,11 @@ class ResultsFolder(StateFolder):
             refuse("a folder made with the same settings", f"{str(self.path / SETTINGS)!r} with {words}{advice}")
 
     @property
+    def made_with(self) -> dict[str, str]:
+        """Backend, digest of the data, and `environment`."""
+        return {name: str(self._settings[name]) for name in ("backend", "data")} | self.environment
+
+    @property
     def environment(self) -> dict[str, str]:
         """Versions, machine and cores of the first run, as they are stored."""
         stored = read_settings(self.path)

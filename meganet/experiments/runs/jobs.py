@@ -79,7 +79,7 @@ def _call(item: tuple[Job, list[int]]) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """All stages of the trials of a case, from number `start` on, as a function that can be sent to another process.
+    """All stages of the trials of a case from `first_trial` on, as a function that can be sent to another process.
 
     With `stacked` all trials are trained at once, and the stages of one problem and method, instead of one run after
     another: faster on a GPU. The results are the same, on a GPU up to round-off.
@@ -87,12 +87,12 @@ class Job:
 
     case: Case
     stacked: bool = False
-    start: int = 0
+    first_trial: int = 1
 
     @property
     def trials(self) -> range:
         """Their numbers, from 0."""
-        return range(self.start, self.case.setup.run.trials)
+        return range(self.first_trial - 1, self.case.setup.run.trials)
 
     def runs(self) -> list[Tracked]:
         """Return all runs of all trials, for a progress bar."""

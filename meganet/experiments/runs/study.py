@@ -56,7 +56,7 @@ class Study:
         Cases share the runs that they have in common, those that others start from also where settings differ that
         have no influence on them.
     first_trial : int
-        The trials before it are not run: they are made elsewhere.
+        From 1, at most the number of trials of every case; the trials before it are not run: they are made elsewhere.
 
     Raises
     ------
@@ -96,10 +96,8 @@ class Study:
         self._folders: dict[Path, ResultsFolder] = {}
         if not plans:
             validate.reject("plans", "one case or more", "none")
-        self.first_trial, trials = (
-            validate.integer("first_trial", first_trial),
-            [s.run.trials for s, _ in plans.values()],
-        )
+        self.first_trial = validate.integer("first_trial", first_trial)
+        trials = [setup.run.trials for setup, _ in plans.values()]
         if self.first_trial > min(trials):
             validate.reject("first_trial", f"at most the number of trials, {min(trials)}", str(first_trial))
         for name in plans if not shared else ():
@@ -212,7 +210,7 @@ class Study:
             joined = replace(others, stages=plan, folders={**others.folders, **case.folders})
             rest[case.own.path] = _longer(joined, case.setup)
         stacked = self.backend.takes_stacks and workers.local
-        rounds = [[Job(case, stacked, self.first_trial - 1) for case in part.values()] for part in (first, rest)]
+        rounds = [[Job(case, stacked, self.first_trial) for case in part.values()] for part in (first, rest)]
         drawn = list(self.cases.values()) if landscapes else []
         carry_out(rounds, workers, progress=progress, log=log, landscapes=drawn)
 
