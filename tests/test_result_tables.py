@@ -41,9 +41,6 @@ class Made:
     own = SimpleNamespace(path=Path("out") / "net-A", made_with={"data": "00ff", "processor": "Abacus"})
     complete = Case.complete
 
-    def missing(self, trial):
-        return []
-
     def ends(self, trial):
         return {
             stage.name: SGDState(

@@ -145,11 +145,12 @@ class Hessian(SymmetricOperator):
             validate.reject("network", "layers with second derivatives, or kind 'gauss-newton'", repr(terms.network))
         self.terms, self.x, self.examples = terms, x.copy(), examples
         super().__init__(x.shape, x.shape, x.dtype, terms.backend)
-        self._keep_bytes, self._kept = keep_bytes, self._kept_passes(keep_bytes)
+        self._keep_bytes = keep_bytes
+        self._kept = self._passes()
 
-    def _kept_passes(self, keep_bytes: int | None) -> list[Pass]:
+    def _passes(self) -> list[Pass]:
         """Return the forward passes of the first batches, as many as the memory is for."""
-        shares = self.examples.shares
+        shares, keep_bytes = self.examples.shares, self._keep_bytes
         if keep_bytes is None:
             return self.backend.run([partial(self._pass, share) for share in shares])
         if not keep_bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, NoReturn
@@ -261,7 +261,7 @@ def result_of(case: Case, table: Table, protocol: str) -> TableResult:
         refuse_incomplete(case, protocol)
     where = case.own.made_with
     values = tuple(trial_values(trial + 1, table, of_trial, where) for trial, of_trial in done.items())
-    return TableResult(protocol, table, case.setup, values, tuple(_lacks(case)))
+    return TableResult(protocol, table, case.setup, values, tuple(_lacks(case, done)))
 
 
 def refuse_incomplete(case: Case, protocol: str) -> NoReturn:
@@ -287,10 +287,13 @@ def lacking_in(study: Study) -> str:
     return "; ".join(sorted(texts))
 
 
-def _lacks(case: Case) -> list[str]:
-    """Return parts of a sentence about the trials that are not complete, one for those that lack the same runs."""
+def _lacks(case: Case, done: Collection[int] = ()) -> list[str]:
+    """Return parts of a sentence about the trials that are not complete, one for those that lack the same runs.
+
+    Those that are known to be `done` are not read again.
+    """
     alike: dict[tuple[str, ...], list[int]] = {}
-    for trial in range(case.setup.run.trials):
+    for trial in (trial for trial in range(case.setup.run.trials) if trial not in done):
         alike.setdefault(tuple(case.missing(trial)), []).append(trial + 1)
     return [
         f"{in_words(trials)} lack{'' if len(trials) > 1 else 's'} {', '.join(runs)}"

@@ -83,8 +83,7 @@ def from_plain(content: dict[str, Any]) -> TrialValues:
 
     Examples
     --------
-    >>> from meganet.experiments.report.values import from_plain
-    >>> from meganet.experiments.report.values import TrialValues, plain
+    >>> from meganet.experiments.report.values import TrialValues, from_plain, plain
     >>> content = plain(TrialValues(2, {"new": [91.5, 90.0]}, {}, {}, 3.5, {"numpy": "2.4.6"}))
     >>> content["percent"]["new"][1] = None
     >>> from_plain(content).percent, from_plain(content).trial
