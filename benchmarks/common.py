@@ -17,9 +17,10 @@ from typing import Any
 
 import kernels
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from meganet.backend import threads
-from meganet.ground.machine import libraries, processor
+from meganet.ground.machine import processor
 from meganet.ground.validate import InputError
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
@@ -139,7 +140,8 @@ def machine(threads: int, instructions: Sequence[str] = ()) -> dict[str, str]:
     """Return where and with what was measured; `instructions` are the sets that the peers name."""
     found = {"processor": processor(), "threads": str(threads), "python": platform.python_version()}
     found |= {package: sys.modules[package].__version__ for package in PACKAGES if package in sys.modules}
-    found["BLAS and threads"] = libraries()
+    pools = {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}
+    found["BLAS and threads"] = " + ".join(sorted(pools))
     if instructions:
         found["instruction sets"] = ", ".join(instructions)
     return found

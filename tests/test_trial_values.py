@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -180,6 +181,15 @@ def test_a_first_trial_that_there_is_not(words, message, tmp_path, capsys):
     given = ["reproduce", "4.1", "--trials", "2", "--set", "dataset=shapes-14", "--out", str(tmp_path / "out"), *words]
     assert cli.main(given) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_record_does_not_depend_on_what_else_is_loaded():
+    script = "import json; from meganet.store.settings import environment; print(json.dumps(environment('numpy')))"
+    found = [
+        json.loads(subprocess.run([sys.executable, "-c", text], capture_output=True, check=True, text=True).stdout)
+        for text in (script, f"import sklearn.utils; {script}")
+    ]
+    assert found[0] == found[1] and len(found[0]["libraries"].split()) == 2
 
 
 def test_the_record_names_processor_and_libraries(monkeypatch, tmp_path):

@@ -29,6 +29,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 Result = TypeVar("Result")
@@ -50,6 +51,22 @@ def _libraries() -> tuple[Any, ...]:
     # SciPy has a BLAS of its own, of which nothing is known before it is loaded
     import_module("scipy.linalg")
     return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def blas() -> str:
+    """Return NumPy's BLAS and the kernel that it chose, such as "openblas Haswell", whatever else is loaded.
+
+    Examples
+    --------
+    >>> from meganet.backend.threads import blas
+    >>> isinstance(blas(), str)
+    True
+    """
+    # in a wheel it lies in or beside NumPy's own folder; elsewhere it may be any of those that are loaded
+    home = os.path.realpath(os.path.dirname(np.__file__))
+    own = [library for library in _libraries() if os.path.realpath(library.filepath).startswith(home)]
+    names = {f"{one.internal_api} {getattr(one, 'architecture', None) or ''}".strip() for one in own or _libraries()}
+    return " + ".join(sorted(names))
 
 
 def _blas_threads() -> int:

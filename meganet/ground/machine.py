@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from threadpoolctl import threadpool_info
-
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -25,17 +23,3 @@ def processor() -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(filter(None, models), "") or platform.processor() or platform.machine()
-
-
-def libraries() -> str:
-    """Return the libraries that compute on several threads, with the kernels that they chose: "openblas Haswell".
-
-    Examples
-    --------
-    >>> import numpy
-    >>> from meganet.ground.machine import libraries
-    >>> isinstance(libraries(), str)
-    True
-    """
-    found = {f"{pool['internal_api']} {pool.get('architecture') or ''}".strip() for pool in threadpool_info()}
-    return " + ".join(sorted(found))

@@ -14,8 +14,8 @@ import scipy
 
 from meganet._version import __version__
 from meganet.backend.loops import description
-from meganet.backend.threads import thread_count
-from meganet.ground.machine import libraries, processor
+from meganet.backend.threads import blas, thread_count
+from meganet.ground.machine import processor
 from meganet.store.disk import json_text, read_file, refuse
 
 SETTINGS = "settings.json"
@@ -95,7 +95,7 @@ def environment(backend: str) -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        **({"loops": description(), "libraries": libraries()} if backend == "numpy" else {}),
+        **({"loops": description(), "libraries": blas()} if backend == "numpy" else {}),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": str(os.cpu_count()),

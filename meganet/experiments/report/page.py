@@ -105,7 +105,24 @@ def write_report(
 
 
 def write_table(path: Path, result: TableResult) -> list[Block]:
-    """Write a table's files into a folder and return what the report says of it."""
+    """Write a table's files into a folder and return what the report says of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from meganet.experiments import Setup, tables_of
+    >>> from meganet.experiments.report.page import write_table
+    >>> from meganet.experiments.report.results import TableResult
+    >>> from meganet.experiments.report.values import TrialValues
+    >>> (table,) = tables_of("4.1")
+    >>> end = {row: dict.fromkeys(("objective", "loss", "validation_loss"), 0.5) for row in table.rows}
+    >>> values = TrialValues(1, table.thesis, end, {row: [2.0] for row in table.rows}, 9.0, {})
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> blocks = write_table(folder, TableResult("4.1", table, Setup.of(trials=1), (values,)))
+    >>> sorted(path.name for path in folder.iterdir())
+    ['table-4.1.csv', 'table-4.1.json', 'table-4.1.md']
+    """
     blocks = tables.to_document(result)
     write_file(path / f"{result.name}.md", Document(blocks).to_markdown())
     write_file(path / f"{result.name}.csv", tables.to_csv(result))
