@@ -140,6 +140,22 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def with_nan(content: Any) -> Any:
+    """Return what `json_text` wrote of numbers, with nan where it wrote null for what is not finite.
+
+    Examples
+    --------
+    >>> from meganet.store.disk import with_nan
+    >>> with_nan({"loss": [0.5, None]})
+    {'loss': [0.5, nan]}
+    """
+    if isinstance(content, dict):
+        return {name: with_nan(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [with_nan(value) for value in content]
+    return math.nan if content is None else content
+
+
 @contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     """Keep other processes from working in a folder that is there, and clear what a killed one left.

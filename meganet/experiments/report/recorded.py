@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from meganet.experiments.report.results import Cell
+from meganet.store.disk import with_nan
 
 FILE = Path(__file__).with_name("recorded.json")
 KEPT = ("meganet", "command", "percent")
@@ -54,8 +54,7 @@ def recorded(preset: str, table: str) -> Recorded | None:
 def cells_of(percent: dict[str, list[dict[str, Any]]]) -> dict[str, list[Cell]]:
     """Return the cells from the JSON file of a table, in which null stands for what is not finite."""
     return {
-        row: [Cell(**{**cell, "mean": math.nan if cell["mean"] is None else cell["mean"]}) for cell in of_row]
-        for row, of_row in percent.items()
+        row: [Cell(**{**cell, "mean": with_nan(cell["mean"])}) for cell in of_row] for row, of_row in percent.items()
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from meganet.experiments.runs.diverged import Diverged
 from meganet.experiments.setup.tables import Table
 from meganet.optim import SGDState
+from meganet.store.disk import with_nan
 
 DETAILS = ("objective", "loss", "validation_loss")
 """Columns of the history that are reported beside the accuracies."""
@@ -89,17 +89,9 @@ def from_plain(content: dict[str, Any]) -> TrialValues:
     >>> from_plain(content).percent, from_plain(content).trial
     ({'new': [91.5, nan]}, 2)
     """
-    known = {name: _numbers(content[name]) for name in ("percent", "end", "epochs", "seconds")}
+    known = {name: with_nan(content[name]) for name in ("percent", "end", "epochs", "seconds")}
     diverged = tuple(Diverged(**item) for item in content["diverged"])
     return TrialValues(content["trial"], **known, environment=content["environment"], diverged=diverged)
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _numbers(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    return math.nan if value is None else value
 
 
 def in_words(trials: Sequence[int]) -> str:
