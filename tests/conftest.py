@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -35,6 +36,9 @@ def pytest_configure(config):
     if hasattr(config, "cache"):
         os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir("loops"))
     os.environ[loops.QUIET] = "1"
+    # what a shell starts in the background ignores Ctrl-C, and so would the commands that tests start and interrupt
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc):
